@@ -1,0 +1,11 @@
+//! Database helpers: connecting, the edition check, migrations, what an error means.
+
+mod connect;
+mod edition;
+mod error;
+mod migrate;
+
+pub use connect::{CONNECT_TIMEOUT, connect, options};
+pub use edition::{Edition, EditionError, check_edition};
+pub use error::{is_refusal, is_unavailable};
+pub use migrate::{MigrateError, ProbeError, check_schema, migrate};

@@ -1,0 +1,17 @@
+//! What both services share: the generated contract, database helpers, configuration and serving.
+//!
+//! Nothing here knows how points are written or how queries are answered.
+
+pub mod config;
+pub mod proto;
+
+pub mod granularity;
+pub mod status;
+pub mod time;
+
+pub mod db;
+
+pub mod readiness;
+pub mod server;
+pub mod shutdown;
+pub mod telemetry;

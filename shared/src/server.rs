@@ -1,0 +1,93 @@
+//! Serves gRPC on a listener with the limits that tonic does not set by itself.
+
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tower::util::MapResponseLayer;
+
+use crate::config::ServerConfig;
+use crate::{proto, status};
+
+/// Concurrent calls on one connection; tonic sets no limit.
+const MAX_CONCURRENT_STREAMS: u32 = 128;
+/// Streams reset by this side that a connection may pile up (RUSTSEC-2024-0003); tonic passes none.
+const MAX_LOCAL_ERROR_RESET_STREAMS: usize = 1024;
+/// Bytes of request headers.
+const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+/// HTTP/2 windows: room for a few messages under way, so that a round trip does not bound throughput.
+const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// How soon a peer that vanished is noticed.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves the routes until the token is cancelled and the calls under way have ended, or the grace has passed.
+///
+/// # Errors
+/// The transport failed.
+pub async fn serve(
+    listener: TcpListener,
+    config: &ServerConfig,
+    routes: Routes,
+    shutdown: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let max_message_bytes = config.max_message_bytes;
+    let router = Server::builder()
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .http2_max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESET_STREAMS))
+        .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .tcp_nodelay(true)
+        .layer(MapResponseLayer::new(move |response| name_oversize(response, max_message_bytes)))
+        .add_routes(routes);
+    let incoming = TcpListenerStream::new(listener);
+    let grace = config.shutdown_grace;
+    let deadline = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        served = router.serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned()) => served,
+        () = deadline => {
+            tracing::warn!(grace = ?grace, "calls still under way after the grace period are cut");
+            Ok(())
+        }
+    }
+}
+
+/// The reflection services (v1 and v1alpha) over the whole contract.
+///
+/// # Errors
+/// The embedded descriptors cannot be read; a defect of the build.
+pub fn with_reflection(mut routes: Routes) -> Result<Routes, tonic_reflection::server::Error> {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    routes = routes.add_service(builder().build_v1()?);
+    Ok(routes.add_service(builder().build_v1alpha()?))
+}
+
+/// The name under which a service is known to health checks and reflection.
+#[must_use]
+pub fn service_name<S: NamedService>() -> &'static str {
+    S::NAME
+}
+
+/// A unary call's oversize message is refused before any handler of ours runs, so its status is mended on the way out.
+fn name_oversize(response: http::Response<Body>, max_message_bytes: usize) -> http::Response<Body> {
+    let out_of_range = (Code::OutOfRange as i32).to_string();
+    let oversize = response.headers().get("grpc-status").is_some_and(|code| code.as_bytes() == out_of_range.as_bytes());
+    if oversize { status::message_too_large(max_message_bytes).into_http() } else { response }
+}

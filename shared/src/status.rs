@@ -1,0 +1,62 @@
+//! Statuses with the details that the contract promises. No text of the database reaches a client through them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// Names this system in `ErrorInfo.domain`.
+pub const ERROR_DOMAIN: &str = "tidegauge";
+
+/// The request can never succeed: names the field and says what is accepted.
+pub fn invalid_argument(field: &str, sentence: impl Into<String>) -> Status {
+    let sentence = sentence.into();
+    let details = ErrorDetails::with_bad_request_violation(field, sentence.clone());
+    Status::with_error_details(Code::InvalidArgument, format!("{field}: {sentence}"), details)
+}
+
+/// What was named does not exist.
+pub fn not_found(kind: &str, name: &str) -> Status {
+    let sentence = format!("{kind} {name:?} does not exist");
+    let details = ErrorDetails::with_resource_info(kind, name, "", sentence.clone());
+    Status::with_error_details(Code::NotFound, sentence, details)
+}
+
+/// Not now; the same request may succeed after the delay.
+pub fn unavailable(sentence: impl Into<String>, retry_after: Duration) -> Status {
+    Status::with_error_details(Code::Unavailable, sentence, ErrorDetails::with_retry_info(Some(retry_after)))
+}
+
+/// Over a limit that no retry changes.
+pub fn too_large(sentence: impl Into<String>) -> Status {
+    Status::resource_exhausted(sentence)
+}
+
+/// The state of the system forbids it: a reason in capitals and what a program needs to go on.
+pub fn failed_precondition(reason: &str, metadata: HashMap<String, String>, sentence: impl Into<String>) -> Status {
+    let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata);
+    Status::with_error_details(Code::FailedPrecondition, sentence, details)
+}
+
+/// A part of the contract that this version does not serve yet.
+pub fn unimplemented(what: &str) -> Status {
+    Status::unimplemented(format!("{what} is not served by this version"))
+}
+
+/// A defect of the service; the log has the rest.
+pub fn internal() -> Status {
+    Status::internal("internal error; the service's log has the details")
+}
+
+/// tonic reports a message over the size limit as OUT_OF_RANGE; the contract calls it RESOURCE_EXHAUSTED.
+#[must_use]
+pub fn from_transport(status: Status, max_message_bytes: usize) -> Status {
+    if status.code() == Code::OutOfRange { message_too_large(max_message_bytes) } else { status }
+}
+
+/// The message is over the size limit.
+#[must_use]
+pub fn message_too_large(max_message_bytes: usize) -> Status {
+    too_large(format!("message is over the limit of {max_message_bytes} bytes; send fewer points in one message"))
+}

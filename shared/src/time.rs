@@ -1,0 +1,98 @@
+//! Times as microseconds since 1970-01-01T00:00:00Z, the unit of storage and of the contract's columns.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use prost_types::Timestamp;
+
+/// Microseconds in a second.
+pub const MICROS_PER_SECOND: i64 = 1_000_000;
+
+/// The service's clock, in microseconds since the Unix epoch.
+#[must_use]
+pub fn now_micros() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(elapsed) => i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => -duration_to_micros(before.duration()),
+    }
+}
+
+/// A duration in microseconds, finer digits cut off; `i64::MAX` where it does not fit.
+#[must_use]
+pub fn duration_to_micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Microseconds of a protobuf timestamp; finer digits are cut off towards the past. `None` where its nanoseconds are not
+/// in 0..1,000,000,000 or it lies outside the years that protobuf allows (0001 to 9999).
+#[must_use]
+pub fn from_timestamp(timestamp: &Timestamp) -> Option<i64> {
+    const FIRST_SECOND: i64 = -62_135_596_800; // 0001-01-01T00:00:00Z
+    const LAST_SECOND: i64 = 253_402_300_799; // 9999-12-31T23:59:59Z
+    let valid = (FIRST_SECOND..=LAST_SECOND).contains(&timestamp.seconds) && (0..1_000_000_000).contains(&timestamp.nanos);
+    valid.then(|| timestamp.seconds * MICROS_PER_SECOND + i64::from(timestamp.nanos / 1_000))
+}
+
+/// A protobuf timestamp from microseconds.
+#[must_use]
+pub fn to_timestamp(micros: i64) -> Timestamp {
+    let sub_second = i32::try_from(micros.rem_euclid(MICROS_PER_SECOND)).unwrap_or(0);
+    Timestamp { seconds: micros.div_euclid(MICROS_PER_SECOND), nanos: sub_second * 1_000 }
+}
+
+/// Microseconds of a protobuf duration; `None` where it is not a valid one.
+#[must_use]
+pub fn from_duration(duration: &prost_types::Duration) -> Option<i64> {
+    let same_sign = duration.seconds.signum() * i64::from(duration.nanos.signum()) >= 0;
+    let valid = same_sign && duration.nanos.abs() < 1_000_000_000;
+    valid
+        .then(|| duration.seconds.checked_mul(MICROS_PER_SECOND)?.checked_add(i64::from(duration.nanos / 1_000)))
+        .flatten()
+}
+
+/// A protobuf duration from microseconds.
+#[must_use]
+pub fn to_duration(micros: i64) -> prost_types::Duration {
+    let sub_second = i32::try_from(micros % MICROS_PER_SECOND).unwrap_or(0);
+    prost_types::Duration { seconds: micros / MICROS_PER_SECOND, nanos: sub_second * 1_000 }
+}
+
+/// A time for people, such as `2026-11-23T05:57:06.000001Z`; the bare number where it is outside the calendar.
+#[must_use]
+pub fn display(micros: i64) -> String {
+    DateTime::<Utc>::from_timestamp_micros(micros)
+        .map_or_else(|| format!("{micros} µs"), |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_cut_off_towards_the_past() {
+        assert_eq!(from_timestamp(&Timestamp { seconds: 1, nanos: 1_999 }), Some(1_000_001));
+        assert_eq!(from_timestamp(&Timestamp { seconds: -1, nanos: 1_999 }), Some(-999_999));
+        assert_eq!(from_timestamp(&Timestamp { seconds: 0, nanos: -1 }), None);
+        assert_eq!(from_timestamp(&Timestamp { seconds: i64::MAX, nanos: 0 }), None);
+    }
+
+    #[test]
+    fn timestamps_survive_the_round_trip() {
+        for micros in [-1_500_001, -1, 0, 1, 1_795_413_426_000_001] {
+            assert_eq!(from_timestamp(&to_timestamp(micros)), Some(micros));
+            assert_eq!(from_duration(&to_duration(micros)), Some(micros));
+        }
+    }
+
+    #[test]
+    fn durations_of_mixed_sign_are_refused() {
+        assert_eq!(from_duration(&prost_types::Duration { seconds: 1, nanos: -1 }), None);
+        assert_eq!(from_duration(&prost_types::Duration { seconds: i64::MAX, nanos: 0 }), None);
+    }
+
+    #[test]
+    fn times_are_shown_as_rfc_3339() {
+        assert_eq!(display(1_000_001), "1970-01-01T00:00:01.000001Z");
+        assert_eq!(display(i64::MAX), "9223372036854775807 µs");
+    }
+}
