@@ -1,1 +1,27 @@
+//! Takes points over gRPC and writes them to TimescaleDB exactly once.
+//!
+//! The modules stand in the order in which a point goes through them; `docs/ARCHITECTURE.md` walks one along.
 
+pub mod config;
+mod error;
+
+mod ingest_stream;
+mod validate;
+
+mod series_resolver;
+
+mod batcher;
+mod flush_loop;
+
+mod ledger;
+mod writer;
+
+mod copy_encoder;
+
+mod ack;
+
+mod retry;
+
+mod run;
+
+pub use run::run;

@@ -7,7 +7,6 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::body::Body;
-use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tower::util::MapResponseLayer;
@@ -77,12 +76,6 @@ pub fn with_reflection(mut routes: Routes) -> Result<Routes, tonic_reflection::s
     };
     routes = routes.add_service(builder().build_v1()?);
     Ok(routes.add_service(builder().build_v1alpha()?))
-}
-
-/// The name under which a service is known to health checks and reflection.
-#[must_use]
-pub fn service_name<S: NamedService>() -> &'static str {
-    S::NAME
 }
 
 /// A unary call's oversize message is refused before any handler of ours runs, so its status is mended on the way out.

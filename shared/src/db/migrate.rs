@@ -50,8 +50,8 @@ pub async fn migrate(database: &DatabaseConfig) -> Result<Edition, MigrateError>
     check_edition(&mut connection).await?;
     sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS timescaledb").execute(&mut connection).await?;
     let edition = check_edition(&mut connection).await?;
-    // The lock above is held already.
-    migrator().set_locking(false).run(&mut connection).await?;
+    // The lock above is held already. `run` is not usable in a spawned task (its future is not general enough in lifetimes).
+    migrator().set_locking(false).run_direct(None, &mut connection, false).await?;
     sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK_KEY).execute(&mut connection).await?;
     Ok(edition)
 }

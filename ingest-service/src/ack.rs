@@ -1,0 +1,118 @@
+//! The outcome of a flush, back to the streams that wait for it.
+
+use shared::proto::v1;
+use shared::time;
+use tokio::sync::oneshot;
+
+use crate::error::BatchError;
+use crate::validate::Rejections;
+
+/// What the database did with a batch, told after COMMIT returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// This flush applied it.
+    Applied {
+        /// When the commit was seen, in microseconds.
+        committed_at: i64,
+    },
+    /// An earlier sending had been applied.
+    Duplicate {
+        /// When that was certain, in microseconds.
+        committed_at: i64,
+    },
+}
+
+/// The writer's end: exactly one outcome goes through it.
+pub(crate) type OutcomeSender = oneshot::Sender<Result<Stored, BatchError>>;
+
+/// A batch on its way, seen from its stream.
+pub(crate) struct PendingAck {
+    sequence: u64,
+    valid_points: u64,
+    rejections: Rejections,
+    outcome: Option<oneshot::Receiver<Result<Stored, BatchError>>>,
+}
+
+impl PendingAck {
+    pub(crate) fn new(sequence: u64, valid_points: usize, rejections: Rejections) -> (Self, OutcomeSender) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { sequence, valid_points: valid_points as u64, rejections, outcome: Some(receiver) }, sender)
+    }
+
+    /// Of an unnumbered batch none of whose points is valid: there is nothing to commit.
+    pub(crate) fn nothing_to_store(rejections: Rejections) -> Self {
+        Self { sequence: 0, valid_points: 0, rejections, outcome: None }
+    }
+
+    /// Waits for the commit.
+    pub(crate) async fn settled(self) -> Result<Ack, BatchError> {
+        let stored = match self.outcome {
+            Some(outcome) => outcome.await.unwrap_or_else(|_| Err(BatchError::shutting_down()))?,
+            None => Stored::Applied { committed_at: time::now_micros() },
+        };
+        let (accepted, duplicate, committed_at) = match stored {
+            Stored::Applied { committed_at } => (self.valid_points, 0, committed_at),
+            Stored::Duplicate { committed_at } => (0, self.valid_points, committed_at),
+        };
+        Ok(Ack { sequence: self.sequence, accepted, duplicate, rejections: self.rejections, committed_at })
+    }
+}
+
+/// A settled batch.
+#[derive(Debug)]
+pub(crate) struct Ack {
+    sequence: u64,
+    accepted: u64,
+    duplicate: u64,
+    rejections: Rejections,
+    committed_at: i64,
+}
+
+impl From<Ack> for v1::BatchResult {
+    fn from(ack: Ack) -> Self {
+        Self {
+            sequence: ack.sequence,
+            accepted_count: ack.accepted,
+            duplicate_count: ack.duplicate,
+            rejected_count: ack.rejections.count,
+            rejections: ack.rejections.listed,
+            rejections_truncated: ack.rejections.truncated,
+            committed_at: Some(time::to_timestamp(ack.committed_at)),
+        }
+    }
+}
+
+/// Adds up the acknowledgements of a stream.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    batches: u64,
+    accepted: u64,
+    duplicate: u64,
+    rejections: Rejections,
+}
+
+impl Summary {
+    pub(crate) fn add(&mut self, ack: Ack) {
+        self.rejections.append(self.batches, ack.rejections);
+        self.batches += 1;
+        self.accepted += ack.accepted;
+        self.duplicate += ack.duplicate;
+    }
+
+    pub(crate) fn batches(&self) -> u64 {
+        self.batches
+    }
+}
+
+impl From<Summary> for v1::IngestResponse {
+    fn from(summary: Summary) -> Self {
+        Self {
+            batch_count: summary.batches,
+            accepted_count: summary.accepted,
+            duplicate_count: summary.duplicate,
+            rejected_count: summary.rejections.count,
+            rejections: summary.rejections.listed,
+            rejections_truncated: summary.rejections.truncated,
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Why a whole batch is refused, and the status that says so. Refused points are not errors: see `validate`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use shared::status;
+use tonic::Status;
+
+/// How long a client is asked to wait where the database is away.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a batch was not stored. Nothing of it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BatchError {
+    /// Can never succeed: a field and a sentence about what it accepts.
+    #[error("{field}: {sentence}")]
+    Invalid { field: &'static str, sentence: String },
+    /// More points than one batch may have.
+    #[error("batch has {found} points; the limit is {limit}: send it as several batches")]
+    TooManyPoints { found: usize, limit: usize },
+    /// Batches before this one are missing.
+    #[error("batch {found} of producer {producer_id:?} leaves a gap: the next sequence of epoch {epoch} is {expected}")]
+    Gap { producer_id: String, epoch: u64, found: u64, expected: u64 },
+    /// A newer incarnation of the producer has taken over.
+    #[error("epoch {found} of producer {producer_id:?} is fenced: epoch {current} has taken over")]
+    Fenced { producer_id: String, found: u64, current: u64 },
+    /// The database looked at it and refused it.
+    #[error("the database refused the batch; the service's log has the details")]
+    Refused,
+    /// Nothing can be stored now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl BatchError {
+    pub(crate) fn shutting_down() -> Self {
+        Self::Unavailable("the service is shutting down; send to another instance".to_owned())
+    }
+
+    /// The status with the contract's details; `prefix` says where in a stream it happened.
+    pub(crate) fn into_status(self, prefix: &str) -> Status {
+        let sentence = format!("{prefix}{self}");
+        match self {
+            Self::Invalid { field, sentence } => status::invalid_argument(field, format!("{prefix}{sentence}")),
+            Self::TooManyPoints { .. } => status::too_large(sentence),
+            Self::Gap { epoch, expected, .. } => status::failed_precondition(
+                "SEQUENCE_GAP",
+                metadata(&[("expected_sequence", expected), ("current_epoch", epoch)]),
+                sentence,
+            ),
+            Self::Fenced { current, .. } => {
+                status::failed_precondition("EPOCH_FENCED", metadata(&[("current_epoch", current)]), sentence)
+            }
+            Self::Refused => Status::internal(sentence),
+            Self::Unavailable(_) => status::unavailable(sentence, RETRY_AFTER),
+        }
+    }
+}
+
+fn metadata(pairs: &[(&str, u64)]) -> HashMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect()
+}

@@ -1,0 +1,129 @@
+//! Lanes: each has a queue, a batcher and a writer, in a task of its own. Admission bounds what they hold together.
+//!
+//! Group commit: while a writer is busy, batches pile up; when it is free, all that wait make the next flush. Knows no SQL.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use shared::config::DatabaseConfig;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::ack::OutcomeSender;
+use crate::batcher::Batcher;
+use crate::config::FlushConfig;
+use crate::copy_encoder::Row;
+use crate::error::BatchError;
+use crate::validate::Numbering;
+use crate::writer::Writer;
+
+/// A batch that is ready to be written.
+pub(crate) struct QueuedBatch {
+    pub(crate) numbering: Option<Numbering>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) outcome: OutcomeSender,
+    /// Gives its room back when the batch has been settled.
+    pub(crate) room: OwnedSemaphorePermit,
+}
+
+/// The way into the lanes; cheap to clone. The lanes end when the last clone is dropped and their queues are empty.
+#[derive(Clone)]
+pub(crate) struct Lanes {
+    admission: Arc<Semaphore>,
+    lanes: Arc<[Lane]>,
+    hasher: RandomState,
+}
+
+struct Lane {
+    /// Unbounded, because admission bounds what goes in.
+    queue: mpsc::UnboundedSender<QueuedBatch>,
+    waiting_points: Arc<AtomicUsize>,
+}
+
+impl Lanes {
+    /// Starts a task per writer; the set is to be joined after the last `Lanes` is dropped.
+    pub(crate) fn start(database: &DatabaseConfig, config: &FlushConfig) -> (Self, JoinSet<()>) {
+        let mut tasks = JoinSet::new();
+        let lanes = (0..config.writers.get()).map(|_| {
+            let (queue, batches) = mpsc::unbounded_channel();
+            let waiting_points = Arc::new(AtomicUsize::new(0));
+            let task = LaneTask {
+                batches,
+                waiting_points: Arc::clone(&waiting_points),
+                batcher: Batcher::new(config.flush_max_points.get(), config.flush_max_delay),
+                writer: Writer::new(database.clone()),
+            };
+            tasks.spawn(task.run());
+            Lane { queue, waiting_points }
+        });
+        let lanes = lanes.collect();
+        let admission = Arc::new(Semaphore::new(config.queue_max_points.get()));
+        (Self { admission, lanes, hasher: RandomState::new() }, tasks)
+    }
+
+    /// Waits for room for so many points, first come, first served: this is where backpressure begins.
+    pub(crate) async fn room_for(&self, points: usize) -> Result<OwnedSemaphorePermit, BatchError> {
+        let permits = u32::try_from(points.max(1)).unwrap_or(u32::MAX);
+        Arc::clone(&self.admission).acquire_many_owned(permits).await.map_err(|_| BatchError::shutting_down())
+    }
+
+    /// Queues a batch. All batches of a producer go through one lane, in order; others go to the idlest.
+    pub(crate) fn queue(&self, batch: QueuedBatch) {
+        let lane = match &batch.numbering {
+            Some(numbering) => self.lane_of(&numbering.producer_id),
+            None => self.idlest(),
+        };
+        let Some(lane) = lane else { return };
+        lane.waiting_points.fetch_add(batch.rows.len(), Ordering::Relaxed);
+        // A lane outlives its senders; if its task died, the dropped outcome tells the stream.
+        let _ = lane.queue.send(batch);
+    }
+
+    fn lane_of(&self, producer_id: &str) -> Option<&Lane> {
+        let hash = usize::try_from(self.hasher.hash_one(producer_id) >> 32).unwrap_or(0);
+        self.lanes.get(hash % self.lanes.len())
+    }
+
+    fn idlest(&self) -> Option<&Lane> {
+        self.lanes.iter().min_by_key(|lane| lane.waiting_points.load(Ordering::Relaxed))
+    }
+}
+
+struct LaneTask {
+    batches: mpsc::UnboundedReceiver<QueuedBatch>,
+    waiting_points: Arc<AtomicUsize>,
+    batcher: Batcher<QueuedBatch>,
+    writer: Writer,
+}
+
+impl LaneTask {
+    async fn run(mut self) {
+        while self.wait_for_batches().await {
+            let flush = self.batcher.take();
+            let points = flush.iter().map(|batch| batch.rows.len()).sum();
+            self.writer.write(flush).await;
+            self.waiting_points.fetch_sub(points, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes in all that has arrived; waits only where nothing has. `false` when nothing can come any more.
+    async fn wait_for_batches(&mut self) -> bool {
+        if self.batcher.is_empty() {
+            match self.batches.recv().await {
+                Some(batch) => self.push(batch),
+                None => return false,
+            }
+        }
+        while let Ok(batch) = self.batches.try_recv() {
+            self.push(batch);
+        }
+        true
+    }
+
+    fn push(&mut self, batch: QueuedBatch) {
+        let points = batch.rows.len();
+        self.batcher.push(batch, points, Instant::now());
+    }
+}

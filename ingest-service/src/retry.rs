@@ -1,0 +1,55 @@
+//! Decides, in one place, what is tried again and when.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use shared::db;
+
+/// What to do about an error of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Try the same again on a new connection: nothing may be lost because the database is away or not set up yet.
+    Retry,
+    /// The database looked at the data and will refuse it every time.
+    Refused,
+}
+
+pub(crate) fn verdict(error: &sqlx::Error) -> Verdict {
+    if db::is_refusal(error) { Verdict::Refused } else { Verdict::Retry }
+}
+
+/// Waits that grow from 50 ms to 5 s, each shortened by up to a half at random, so that many writers do not come back at
+/// the same instant.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    attempts: u32,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    /// How often it was asked so far.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    pub(crate) fn next(&mut self) -> Duration {
+        let wait = Self::FIRST.saturating_mul(1 << self.attempts.min(10)).min(Self::LONGEST);
+        self.attempts = self.attempts.saturating_add(1);
+        wait.mul_f64(rand::rng().random_range(0.5..=1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Backoff;
+
+    #[test]
+    fn waits_grow_and_stay_bounded() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<_> = (0..50).map(|_| backoff.next()).collect();
+        assert!(waits[0] >= Backoff::FIRST / 2 && waits[0] <= Backoff::FIRST);
+        assert!(waits[40..].iter().all(|wait| *wait >= Backoff::LONGEST / 2 && *wait <= Backoff::LONGEST));
+    }
+}

@@ -1,0 +1,79 @@
+//! Puts the modules together and runs the service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use shared::config::DatabaseConfig;
+use shared::proto::v1::ingest_service_server::{IngestServiceServer, SERVICE_NAME};
+use shared::{db, readiness, server};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+
+use crate::config::IngestConfig;
+use crate::flush_loop::Lanes;
+use crate::ingest_stream::{IngestServer, Intake};
+use crate::series_resolver::SeriesResolver;
+
+/// How long the queues may take to empty after the last call has ended.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Serves on the listener until the token is cancelled; then finishes the calls under way, writes what was taken in, and
+/// returns. The database may come later: until then calls are answered UNAVAILABLE.
+///
+/// # Errors
+/// The configuration contradicts itself, or the transport failed.
+pub async fn run(listener: TcpListener, config: IngestConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
+    config.check().map_err(anyhow::Error::msg)?;
+    tracing::info!(address = %listener.local_addr()?, ?config, "ingest-service starts");
+    if config.migrate {
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(migrate(config.database.clone())));
+    }
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let readiness = readiness::watch(config.database.clone(), reporter, &[SERVICE_NAME], shutdown.clone()).await;
+    let (lanes, writers) = Lanes::start(&config.database, &config.flush);
+    let tasks = TaskTracker::new();
+    let service = IngestServer {
+        intake: Intake {
+            limits: Arc::new(config.limits.clone()),
+            resolver: SeriesResolver::start(config.database.clone(), config.flush.series_cache.get()),
+            lanes,
+        },
+        readiness,
+        max_message_bytes: config.server.max_message_bytes,
+        tasks: tasks.clone(),
+        shutdown: shutdown.clone(),
+    };
+    let service = IngestServiceServer::new(service).max_decoding_message_size(config.server.max_message_bytes);
+    let routes = server::with_reflection(Routes::new(health).add_service(service))?;
+    server::serve(listener, &config.server, routes, shutdown).await.context("cannot serve")?;
+    drain(tasks, writers).await;
+    tracing::info!("ingest-service ends");
+    Ok(())
+}
+
+/// Waits until the calls' tasks and then the writers are done. Batches that are not stored by then were not acknowledged.
+async fn drain(tasks: TaskTracker, mut writers: JoinSet<()>) {
+    tasks.close();
+    let drained = async {
+        tasks.wait().await;
+        while writers.join_next().await.is_some() {}
+    };
+    if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+        tracing::warn!(calls = tasks.len(), writers = writers.len(), "ending with batches that could not be stored");
+    }
+}
+
+/// Brings the schema in, waiting for a database that is away.
+async fn migrate(database: DatabaseConfig) {
+    loop {
+        match db::migrate(&database).await {
+            Ok(edition) => return tracing::info!(timescaledb = edition.timescaledb, "schema is up to date"),
+            Err(error) if error.is_unavailable() => tokio::time::sleep(Duration::from_secs(1)).await,
+            Err(error) => return tracing::error!("cannot migrate {}: {error}", database.address()),
+        }
+    }
+}

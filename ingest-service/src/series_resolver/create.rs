@@ -1,0 +1,60 @@
+//! The statements of the resolver, on one connection that is dropped after any error.
+
+use shared::config::DatabaseConfig;
+use shared::db;
+use sqlx::postgres::PgConnection;
+
+use crate::validate::SeriesKey;
+
+/// Looks series up and creates those that are missing.
+pub(super) struct Creator {
+    database: DatabaseConfig,
+    connection: Option<PgConnection>,
+}
+
+impl Creator {
+    pub(super) fn new(database: DatabaseConfig) -> Self {
+        Self { database, connection: None }
+    }
+
+    /// Each key's position and id. Keys come sorted, so that two services that create the same series at once take their
+    /// locks in one order.
+    pub(super) async fn find_or_create(&mut self, keys: &[SeriesKey]) -> sqlx::Result<Vec<(usize, i32)>> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => db::connect(&self.database, "tidegauge series").await?,
+        };
+        let mut found = find(&mut connection, keys).await?;
+        if found.len() < keys.len() {
+            create(&mut connection, &missing(keys, &found)).await?;
+            // Looked up again as a whole: another service may have created some of them meanwhile.
+            found = find(&mut connection, keys).await?;
+        }
+        self.connection = Some(connection); // only after success
+        Ok(found)
+    }
+}
+
+fn missing<'a>(keys: &'a [SeriesKey], found: &[(usize, i32)]) -> Vec<&'a SeriesKey> {
+    let mut is_found = vec![false; keys.len()];
+    found.iter().for_each(|&(at, _)| is_found[at] = true);
+    keys.iter().zip(is_found).filter(|(_, found)| !found).map(|(key, _)| key).collect()
+}
+
+async fn find(connection: &mut PgConnection, keys: &[SeriesKey]) -> sqlx::Result<Vec<(usize, i32)>> {
+    let devices: Vec<&str> = keys.iter().map(|key| &*key.device_id).collect();
+    let metrics: Vec<&str> = keys.iter().map(|key| &*key.metric_name).collect();
+    let rows: Vec<(i64, i32)> = sqlx::query_as(include_str!("../sql/series_find.sql"))
+        .bind(devices)
+        .bind(metrics)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().filter_map(|(position, id)| Some((usize::try_from(position).ok()?.checked_sub(1)?, id))).collect())
+}
+
+async fn create(connection: &mut PgConnection, keys: &[&SeriesKey]) -> sqlx::Result<()> {
+    let devices: Vec<&str> = keys.iter().map(|key| &*key.device_id).collect();
+    let metrics: Vec<&str> = keys.iter().map(|key| &*key.metric_name).collect();
+    sqlx::query(include_str!("../sql/series_create.sql")).bind(devices).bind(metrics).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! Who numbered a batch, and with what.
+
+use shared::proto::v1;
+
+use super::ids;
+use crate::error::BatchError;
+
+/// Prefix of the ledger rows that the service's own writers use; no client may use it.
+pub(crate) const OWN_PRODUCERS: &str = "tidegauge/";
+
+/// The number of a batch within its producer and epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Numbering {
+    pub(crate) producer_id: String,
+    pub(crate) epoch: i64,
+    pub(crate) sequence: i64,
+}
+
+impl Numbering {
+    /// The numbering of a batch; none where it is not numbered.
+    pub(super) fn check(batch: &v1::Batch) -> Result<Option<Self>, BatchError> {
+        let Some(producer) = &batch.producer else {
+            return match batch.sequence {
+                0 => Ok(None),
+                sequence => invalid("batch.sequence", format!("is {sequence}, but the batch has no producer")),
+            };
+        };
+        if let Err((_, sentence)) = ids::check("producer_id", &producer.producer_id) {
+            return invalid("batch.producer.producer_id", sentence);
+        }
+        if producer.producer_id.starts_with(OWN_PRODUCERS) {
+            let sentence = format!("begins with {OWN_PRODUCERS:?}, which the service keeps for itself");
+            return invalid("batch.producer.producer_id", sentence);
+        }
+        let Ok(epoch) = i64::try_from(producer.epoch) else {
+            return invalid("batch.producer.epoch", format!("is {}; the limit is {}", producer.epoch, i64::MAX));
+        };
+        match i64::try_from(batch.sequence) {
+            Ok(0) => invalid("batch.sequence", "is 0; the batches of a producer are numbered from 1".to_owned()),
+            Ok(sequence) => Ok(Some(Self { producer_id: producer.producer_id.clone(), epoch, sequence })),
+            Err(_) => invalid("batch.sequence", format!("is {}; the limit is {}", batch.sequence, i64::MAX)),
+        }
+    }
+}
+
+fn invalid(field: &'static str, sentence: String) -> Result<Option<Numbering>, BatchError> {
+    Err(BatchError::Invalid { field, sentence })
+}

@@ -1,0 +1,136 @@
+use super::rejections::MAX_LISTED;
+use super::*;
+
+const NOW: i64 = 1_795_413_426_000_000;
+
+fn limits() -> Limits {
+    Limits {
+        batch_max_points: 1_000.try_into().unwrap(),
+        oldest_accepted: Duration::from_secs(30 * 86_400),
+        latest_accepted: Duration::from_secs(600),
+    }
+}
+
+fn point(device_id: &str, timestamp: i64, value: f64) -> v1::Point {
+    v1::Point {
+        device_id: device_id.to_owned(),
+        metric_name: "temperature".to_owned(),
+        value,
+        timestamp: Some(time::to_timestamp(timestamp)),
+    }
+}
+
+fn rows(points: Vec<v1::Point>) -> v1::Batch {
+    v1::Batch { points, ..Default::default() }
+}
+
+fn reasons(batch: &ValidBatch) -> Vec<(u32, u32, Reason)> {
+    let listed = batch.rejections.listed.iter();
+    listed.map(|entry| (entry.point_index, entry.point_count, entry.reason())).collect()
+}
+
+#[test]
+fn one_bad_point_never_costs_a_good_one() {
+    let batch = rows(vec![
+        point("a", NOW, 1.0),
+        point("", NOW, 2.0),
+        point(&"x".repeat(257), NOW, 3.0),
+        point("a\0b", NOW, 4.0),
+        point("a", NOW, f64::NAN),
+        point("a", NOW, f64::INFINITY),
+        point("a", NOW - 31 * 86_400_000_000, 7.0),
+        point("a", NOW + 601_000_000, 8.0),
+        v1::Point { metric_name: String::new(), ..point("a", NOW, 9.0) },
+        v1::Point { timestamp: Some(prost_types::Timestamp { seconds: 0, nanos: -1 }), ..point("a", NOW, 10.0) },
+        point("b", NOW - 30 * 86_400_000_000, 11.0),
+    ]);
+    let valid = validate(&batch, &limits(), NOW).unwrap();
+    assert_eq!(valid.points.iter().map(|point| point.value).collect::<Vec<_>>(), [1.0, 11.0]);
+    assert_eq!(valid.series.iter().map(|key| &*key.device_id).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(
+        reasons(&valid),
+        [
+            (1, 1, Reason::DeviceIdEmpty),
+            (2, 1, Reason::DeviceIdTooLong),
+            (3, 1, Reason::DeviceIdInvalid),
+            (4, 2, Reason::ValueNotFinite),
+            (6, 1, Reason::TimestampTooOld),
+            (7, 1, Reason::TimestampTooNew),
+            (8, 1, Reason::MetricNameEmpty),
+            (9, 1, Reason::TimestampInvalid),
+        ]
+    );
+    let messages: Vec<_> = valid.rejections.listed.iter().map(|entry| entry.message.as_str()).collect();
+    assert_eq!(messages[0], "device_id is empty; it needs 1 to 256 bytes");
+    assert_eq!(messages[1], "device_id has 257 bytes; the limit is 256");
+    assert_eq!(messages[2], "device_id has the control character U+0000 at byte 1");
+    assert_eq!(messages[3], "value is NaN; it must be finite");
+    assert!(messages[4].ends_with("the limit is 30days back"), "{}", messages[4]);
+    assert!(messages[5].ends_with("the limit is 10m ahead"), "{}", messages[5]);
+    assert_eq!(messages[7], "timestamp (seconds 0, nanos -1) is not a valid one");
+}
+
+#[test]
+fn series_form_is_indexed_after_row_form_and_refused_as_a_whole_where_its_columns_differ() {
+    let columns = |timestamps_us: Vec<i64>, values: Vec<f64>| v1::SeriesPoints {
+        device_id: "a".to_owned(),
+        metric_name: "temperature".to_owned(),
+        timestamps_us,
+        values,
+    };
+    let batch = v1::Batch {
+        points: vec![point("a", NOW, 1.0)],
+        series: vec![
+            columns(vec![NOW, NOW], vec![2.0]),
+            columns(vec![NOW, NOW - 1], vec![3.0, f64::NEG_INFINITY]),
+        ],
+        ..Default::default()
+    };
+    let valid = validate(&batch, &limits(), NOW).unwrap();
+    assert_eq!(valid.points.iter().map(|point| (point.series, point.value)).collect::<Vec<_>>(), [(0, 1.0), (0, 3.0)]);
+    assert_eq!(reasons(&valid), [(1, 2, Reason::ColumnLengthsDiffer), (4, 1, Reason::ValueNotFinite)]);
+    assert_eq!(valid.rejections.listed[0].message, "timestamps_us has 2 entries and values 1");
+}
+
+#[test]
+fn points_without_a_timestamp_get_the_receive_time_unless_they_are_numbered() {
+    let bare = v1::Point { timestamp: None, ..point("a", NOW, 1.0) };
+    let mut batch = rows(vec![bare]);
+    assert_eq!(validate(&batch, &limits(), NOW).unwrap().points[0].timestamp, NOW);
+    batch.producer = Some(v1::Producer { producer_id: "gateway".to_owned(), epoch: 1 });
+    batch.sequence = 1;
+    assert_eq!(reasons(&validate(&batch, &limits(), NOW).unwrap()), [(0, 1, Reason::TimestampMissing)]);
+}
+
+#[test]
+fn a_batch_without_points_or_with_too_many_is_refused_as_a_whole() {
+    let error = validate(&v1::Batch::default(), &limits(), NOW).unwrap_err();
+    assert_eq!(error.to_string(), "batch: has no points; a batch needs at least one");
+    let error = validate(&rows(vec![point("a", NOW, 1.0); 1_001]), &limits(), NOW).unwrap_err();
+    assert_eq!(error, BatchError::TooManyPoints { found: 1_001, limit: 1_000 });
+}
+
+#[test]
+fn unusable_producers_are_refused_with_the_field_and_the_limit() {
+    let refused = |producer_id: &str, epoch: u64, sequence: u64| {
+        let mut batch = rows(vec![point("a", NOW, 1.0)]);
+        batch.producer = Some(v1::Producer { producer_id: producer_id.to_owned(), epoch });
+        batch.sequence = sequence;
+        validate(&batch, &limits(), NOW).unwrap_err().to_string()
+    };
+    assert_eq!(refused("", 1, 1), "batch.producer.producer_id: producer_id is empty; it needs 1 to 256 bytes");
+    assert!(refused("tidegauge/writer", 1, 1).contains("keeps for itself"));
+    assert!(refused("gateway", u64::MAX, 1).contains("the limit is 9223372036854775807"));
+    assert!(refused("gateway", 1, 0).contains("numbered from 1"));
+    let stray = v1::Batch { sequence: 7, ..rows(vec![point("a", NOW, 1.0)]) };
+    assert!(validate(&stray, &limits(), NOW).unwrap_err().to_string().contains("no producer"));
+}
+
+#[test]
+fn every_refusal_is_counted_but_only_the_first_hundred_are_listed() {
+    let points = (0..500).map(|index| if index % 2 == 0 { point("a", NOW, f64::NAN) } else { point("", NOW, 1.0) });
+    let valid = validate(&rows(points.collect()), &limits(), NOW).unwrap();
+    assert_eq!(valid.rejections.count, 500);
+    assert_eq!(valid.rejections.listed.len(), MAX_LISTED);
+    assert!(valid.rejections.truncated);
+}

@@ -1,0 +1,119 @@
+//! One flush, one transaction: lock the ledger, keep the batches that move it on, COPY their rows, COMMIT, acknowledge.
+//!
+//! Only this module opens transactions. Its connection is dropped after any error, for a broken COPY or COMMIT leaves it in
+//! an unknown state; what a broken COMMIT did is found out through the ledger row that every flush of this writer moves.
+
+mod transaction;
+
+use shared::config::DatabaseConfig;
+use shared::time;
+
+use crate::ack::Stored;
+use crate::copy_encoder::Row;
+use crate::error::BatchError;
+use crate::flush_loop::QueuedBatch;
+use crate::ledger::Decision;
+use crate::retry::{Backoff, Verdict, verdict};
+use crate::validate::{Numbering, OWN_PRODUCERS};
+use transaction::{Attempt, Session};
+
+/// Writes flushes, one after the other.
+pub(crate) struct Writer {
+    session: Session,
+    /// The writer's own row of the ledger: advanced by one with every flush.
+    own: Numbering,
+    rows: Vec<Row>,
+}
+
+impl Writer {
+    pub(crate) fn new(database: DatabaseConfig) -> Self {
+        let producer_id = format!("{OWN_PRODUCERS}writer/{:032x}", rand::random::<u128>());
+        let own = Numbering { producer_id, epoch: 0, sequence: 0 };
+        Self { session: Session::new(database), own, rows: Vec::new() }
+    }
+
+    /// Writes a flush and tells each batch its outcome. Tries until the database has taken or refused it.
+    pub(crate) async fn write(&mut self, flush: Vec<QueuedBatch>) {
+        match self.commit(&flush).await {
+            Ok(decisions) => settle(flush, &decisions),
+            Err(Refused) if flush.len() == 1 => {
+                flush.into_iter().for_each(|batch| tell(batch, Err(BatchError::Refused)));
+            }
+            // One batch must not cost the others: each goes alone.
+            Err(Refused) => {
+                for batch in flush {
+                    let alone = vec![batch];
+                    match self.commit(&alone).await {
+                        Ok(decisions) => settle(alone, &decisions),
+                        Err(Refused) => alone.into_iter().for_each(|batch| tell(batch, Err(BatchError::Refused))),
+                    }
+                }
+            }
+        }
+    }
+
+    /// What was decided about each batch, once it is committed.
+    async fn commit(&mut self, flush: &[QueuedBatch]) -> Result<Vec<Decision>, Refused> {
+        self.own.sequence += 1;
+        let mut backoff = Backoff::default();
+        let mut unknown = None; // what was decided in an attempt whose COMMIT has an unknown outcome
+        loop {
+            let mut attempt = Attempt { own: &self.own, flush, rows: &mut self.rows, decisions: Vec::new() };
+            let error = match self.session.run(&mut attempt).await {
+                Ok(transaction::Outcome::Committed) => return Ok(attempt.decisions),
+                Ok(transaction::Outcome::CommittedBefore) => return Ok(unknown.unwrap_or_default()),
+                Err(transaction::Failure::BeforeCommit(error)) => error,
+                Err(transaction::Failure::InCommit(error)) => {
+                    unknown = Some(attempt.decisions);
+                    error
+                }
+            };
+            if verdict(&error) == Verdict::Refused {
+                tracing::error!(%error, batches = flush.len(), "the database refuses a flush");
+                self.own.sequence -= 1; // it was not committed, so the number is free
+                return Err(Refused);
+            }
+            let wait = backoff.next();
+            tracing::warn!(%error, ?wait, attempt = backoff.attempts(), "cannot write; trying again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// The database looked at the flush and will refuse it every time.
+struct Refused;
+
+fn settle(flush: Vec<QueuedBatch>, decisions: &[Decision]) {
+    let committed_at = time::now_micros();
+    for (batch, decision) in flush.into_iter().zip(decisions) {
+        let outcome = match *decision {
+            Decision::Apply => Ok(Stored::Applied { committed_at }),
+            Decision::Duplicate => Ok(Stored::Duplicate { committed_at }),
+            Decision::Gap { expected } => Err(gap(&batch, expected)),
+            Decision::Fenced { current } => Err(fenced(&batch, current)),
+        };
+        tell(batch, outcome);
+    }
+}
+
+fn tell(batch: QueuedBatch, outcome: Result<Stored, BatchError>) {
+    let _ = batch.outcome.send(outcome); // a stream that has gone needs no answer; its points are stored all the same
+    drop(batch.room);
+}
+
+fn gap(batch: &QueuedBatch, expected: i64) -> BatchError {
+    let (producer_id, epoch, found) = parts(batch);
+    BatchError::Gap { producer_id, epoch, found, expected: expected.unsigned_abs() }
+}
+
+fn fenced(batch: &QueuedBatch, current: i64) -> BatchError {
+    let (producer_id, found, _) = parts(batch);
+    BatchError::Fenced { producer_id, found, current: current.unsigned_abs() }
+}
+
+/// Epoch and sequence came from unsigned numbers.
+fn parts(batch: &QueuedBatch) -> (String, u64, u64) {
+    batch.numbering.as_ref().map_or_else(Default::default, |numbering| {
+        (numbering.producer_id.clone(), numbering.epoch.unsigned_abs(), numbering.sequence.unsigned_abs())
+    })
+}

@@ -1,0 +1,166 @@
+//! The statements of one attempt to write a flush.
+
+use std::collections::BTreeSet;
+
+use shared::config::DatabaseConfig;
+use shared::db;
+use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::{Connection as _, Transaction};
+
+use crate::copy_encoder::{self, ROW_BYTES, Row};
+use crate::flush_loop::QueuedBatch;
+use crate::ledger::{self, Decision, Position, Positions};
+use crate::validate::Numbering;
+
+/// Encoded bytes are sent in pieces of this many rows: large enough to be cheap, small enough to overlap with the server's
+/// work.
+const PIECE_ROWS: usize = 256 * 1024 / ROW_BYTES;
+
+/// One attempt: what to write, and what was decided about it.
+pub(super) struct Attempt<'a> {
+    pub(super) own: &'a Numbering,
+    pub(super) flush: &'a [QueuedBatch],
+    /// A buffer for the rows of the flush.
+    pub(super) rows: &'a mut Vec<Row>,
+    /// One for each batch, once the ledger is locked.
+    pub(super) decisions: Vec<Decision>,
+}
+
+/// How an attempt ended well.
+pub(super) enum Outcome {
+    /// COMMIT returned.
+    Committed,
+    /// The ledger shows that an earlier attempt, whose COMMIT got no answer, was committed.
+    CommittedBefore,
+}
+
+/// How an attempt failed.
+pub(super) enum Failure {
+    /// Nothing was written.
+    BeforeCommit(sqlx::Error),
+    /// COMMIT was sent: whether it took effect is unknown.
+    InCommit(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::BeforeCommit(error)
+    }
+}
+
+/// A connection to write through, made when needed.
+pub(super) struct Session {
+    database: DatabaseConfig,
+    connection: Option<PgConnection>,
+    buffer: Vec<u8>,
+}
+
+impl Session {
+    pub(super) fn new(database: DatabaseConfig) -> Self {
+        Self { database, connection: None, buffer: Vec::new() }
+    }
+
+    /// Runs an attempt in a transaction of its own. Never cancelled: its caller is a task that nobody drops.
+    pub(super) async fn run(&mut self, attempt: &mut Attempt<'_>) -> Result<Outcome, Failure> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => db::connect(&self.database, "tidegauge writer").await?,
+        };
+        let mut transaction = connection.begin().await?;
+        let mut positions = lock_ledger(&mut transaction, attempt).await?;
+        let outcome = if ledger::decide(&mut positions, attempt.own) == Decision::Apply {
+            attempt.decide(&mut positions);
+            attempt.gather_rows();
+            copy(&mut transaction, attempt.rows, &mut self.buffer).await?;
+            advance_ledger(&mut transaction, &positions).await?;
+            transaction.commit().await.map_err(Failure::InCommit)?;
+            Outcome::Committed
+        } else {
+            transaction.rollback().await?;
+            Outcome::CommittedBefore
+        };
+        self.connection = Some(connection); // only after success
+        Ok(outcome)
+    }
+}
+
+impl Attempt<'_> {
+    fn decide(&mut self, positions: &mut Positions) {
+        let decisions = self.flush.iter().map(|batch| match &batch.numbering {
+            Some(numbering) => ledger::decide(positions, numbering),
+            None => Decision::Apply,
+        });
+        self.decisions = decisions.collect();
+    }
+
+    /// Sorted by series and time, as the columnstore and the index like it.
+    fn gather_rows(&mut self) {
+        self.rows.clear();
+        for (batch, decision) in self.flush.iter().zip(&self.decisions) {
+            if *decision == Decision::Apply {
+                self.rows.extend_from_slice(&batch.rows);
+            }
+        }
+        self.rows.sort_unstable_by_key(|row| (row.series_id, row.timestamp));
+    }
+}
+
+/// Locks the ledger rows of the flush's producers in sorted order, after adding those that are new.
+async fn lock_ledger(transaction: &mut Transaction<'_, Postgres>, attempt: &Attempt<'_>) -> sqlx::Result<Positions> {
+    let numberings = attempt.flush.iter().filter_map(|batch| batch.numbering.as_ref());
+    let producers: BTreeSet<&str> =
+        numberings.chain([attempt.own]).map(|numbering| numbering.producer_id.as_str()).collect();
+    let producers: Vec<&str> = producers.into_iter().collect();
+    let mut positions = select_for_update(transaction, &producers).await?;
+    let unknown: Vec<&str> = producers.iter().copied().filter(|id| !positions.contains_key(*id)).collect();
+    if !unknown.is_empty() {
+        sqlx::query(include_str!("../sql/ledger_add.sql")).bind(unknown).execute(&mut **transaction).await?;
+        positions = select_for_update(transaction, &producers).await?;
+    }
+    Ok(positions)
+}
+
+async fn select_for_update(
+    transaction: &mut Transaction<'_, Postgres>,
+    producers: &[&str],
+) -> sqlx::Result<Positions> {
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as(include_str!("../sql/ledger_lock.sql"))
+        .bind(producers)
+        .fetch_all(&mut **transaction)
+        .await?;
+    Ok(rows.into_iter().map(|(id, epoch, last_sequence)| (id, Position { epoch, last_sequence })).collect())
+}
+
+async fn advance_ledger(transaction: &mut Transaction<'_, Postgres>, positions: &Positions) -> sqlx::Result<()> {
+    let producers: Vec<&str> = positions.keys().map(String::as_str).collect();
+    let epochs: Vec<i64> = positions.values().map(|position| position.epoch).collect();
+    let sequences: Vec<i64> = positions.values().map(|position| position.last_sequence).collect();
+    sqlx::query(include_str!("../sql/ledger_advance.sql"))
+        .bind(producers)
+        .bind(epochs)
+        .bind(sequences)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+async fn copy(transaction: &mut Transaction<'_, Postgres>, rows: &[Row], buffer: &mut Vec<u8>) -> sqlx::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut copy = transaction.copy_in_raw(copy_encoder::STATEMENT).await?;
+    buffer.clear();
+    buffer.extend_from_slice(copy_encoder::HEADER);
+    for piece in rows.chunks(PIECE_ROWS) {
+        copy_encoder::encode(piece, buffer);
+        copy.send(buffer.as_slice()).await?;
+        buffer.clear();
+    }
+    buffer.extend_from_slice(&copy_encoder::TRAILER);
+    copy.send(buffer.as_slice()).await?;
+    let written = copy.finish().await?;
+    if written == rows.len() as u64 {
+        return Ok(());
+    }
+    Err(sqlx::Error::Protocol(format!("COPY took {written} of {} rows", rows.len())))
+}
