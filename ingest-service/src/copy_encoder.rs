@@ -2,6 +2,8 @@
 //!
 //! The format is that of PostgreSQL's manual, "COPY", section "Binary Format".
 
+use shared::db::POSTGRES_EPOCH;
+
 /// One row of `points`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Row {
@@ -21,9 +23,6 @@ pub(crate) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
 /// Bytes of one encoded row: the number of fields, then each field's length and value.
 pub(crate) const ROW_BYTES: usize = 2 + (4 + 8) + (4 + 4) + (4 + 8);
-
-/// PostgreSQL counts from 2000-01-01, in microseconds.
-const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
 /// Appends rows. Timestamps are within the accepted times, far from the ends of the type.
 pub(crate) fn encode(rows: &[Row], out: &mut Vec<u8>) {

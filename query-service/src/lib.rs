@@ -1,1 +1,23 @@
+//! Answers questions about stored points over gRPC.
+//!
+//! The modules stand in the order in which a query goes through them; `docs/ARCHITECTURE.md` walks one along.
 
+pub mod config;
+mod error;
+
+mod query_rpc;
+mod validate;
+
+mod page_token;
+mod plan;
+
+mod series;
+mod store;
+
+mod row_stream;
+
+mod anomaly;
+
+mod run;
+
+pub use run::run;

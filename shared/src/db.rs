@@ -3,9 +3,11 @@
 mod connect;
 mod edition;
 mod error;
+mod micros;
 mod migrate;
 
 pub use connect::{CONNECT_TIMEOUT, connect, options};
 pub use edition::{Edition, EditionError, check_edition};
 pub use error::{is_refusal, is_unavailable};
+pub use micros::{Micros, POSTGRES_EPOCH};
 pub use migrate::{MigrateError, ProbeError, check_schema, migrate};

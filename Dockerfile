@@ -1,0 +1,35 @@
+# syntax=docker/dockerfile:1
+# Both services, one image each:
+#   docker build --target ingest-service --tag tidegauge/ingest-service .
+#   docker build --target query-service --tag tidegauge/query-service .
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /source
+# The image's own toolchain: rust-toolchain.toml also names clippy and rustfmt, which rustup would download here.
+ENV RUSTUP_TOOLCHAIN=$RUST_VERSION
+COPY . .
+# What a cache mount holds is not part of the image, so the binaries leave target/ in the same step.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/usr/local/cargo/git \
+    --mount=type=cache,target=/source/target,sharing=locked \
+    cargo build --release --locked --bin ingest-service --bin query-service \
+    && install -D --target-directory=/binaries target/release/ingest-service target/release/query-service
+
+# glibc of the build's Debian release, CA certificates, and neither shell nor package manager.
+FROM gcr.io/distroless/cc-debian12:nonroot AS runtime
+# As a number: Kubernetes cannot tell whether a user given by name is root.
+USER 65532:65532
+
+FROM runtime AS ingest-service
+LABEL org.opencontainers.image.title="Tidegauge ingest-service" org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /binaries/ingest-service /usr/local/bin/ingest-service
+ENV TIDEGAUGE_INGEST_LISTEN=0.0.0.0:50051
+EXPOSE 50051
+ENTRYPOINT ["/usr/local/bin/ingest-service"]
+
+FROM runtime AS query-service
+LABEL org.opencontainers.image.title="Tidegauge query-service" org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /binaries/query-service /usr/local/bin/query-service
+ENV TIDEGAUGE_QUERY_LISTEN=0.0.0.0:50052
+EXPOSE 50052
+ENTRYPOINT ["/usr/local/bin/query-service"]

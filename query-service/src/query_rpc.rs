@@ -1,0 +1,105 @@
+//! The gRPC service: thin handlers that check, plan, ask and answer. The rules live in the modules that they call.
+
+mod anomalies;
+mod listings;
+mod streams;
+
+use std::pin::Pin;
+
+use shared::proto::v1;
+use shared::proto::v1::query_service_server::QueryService;
+use shared::{status, time};
+use sqlx::postgres::PgPool;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+use crate::error::QueryError;
+
+/// The service behind the contract.
+pub(crate) struct QueryServer {
+    pub(crate) pool: PgPool,
+}
+
+type Frames<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl QueryServer {
+    /// Runs a unary call's work in a task of its own: a client that goes away must not drop a statement half way, which
+    /// would leave its connection in an unknown state.
+    async fn detached<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
+    ) -> Result<Response<T>, Status> {
+        match tokio::spawn(work).await {
+            Ok(answer) => Ok(Response::new(answer?)),
+            Err(error) => {
+                tracing::error!(%error, "a call's task failed");
+                Err(status::internal())
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl QueryService for QueryServer {
+    type QueryRangeStream = Frames<v1::QueryRangeResponse>;
+    type QueryAggregatedStream = Frames<v1::QueryAggregatedResponse>;
+    type WatchAnomaliesStream = Frames<v1::WatchAnomaliesResponse>;
+
+    async fn query_range(
+        &self,
+        request: Request<v1::QueryRangeRequest>,
+    ) -> Result<Response<Self::QueryRangeStream>, Status> {
+        let frames = self.detached(streams::range(self.pool.clone(), request.into_inner())).await?;
+        Ok(frames.map(|frames| Box::pin(frames) as Self::QueryRangeStream))
+    }
+
+    async fn query_aggregated(
+        &self,
+        request: Request<v1::QueryAggregatedRequest>,
+    ) -> Result<Response<Self::QueryAggregatedStream>, Status> {
+        let frames = self.detached(streams::aggregated(self.pool.clone(), request.into_inner())).await?;
+        Ok(frames.map(|frames| Box::pin(frames) as Self::QueryAggregatedStream))
+    }
+
+    async fn detect_anomalies(
+        &self,
+        request: Request<v1::DetectAnomaliesRequest>,
+    ) -> Result<Response<v1::DetectAnomaliesResponse>, Status> {
+        self.detached(anomalies::detect(self.pool.clone(), request.into_inner(), time::now_micros())).await
+    }
+
+    async fn watch_anomalies(
+        &self,
+        _request: Request<v1::WatchAnomaliesRequest>,
+    ) -> Result<Response<Self::WatchAnomaliesStream>, Status> {
+        Err(status::unimplemented("WatchAnomalies"))
+    }
+
+    async fn get_latest(
+        &self,
+        _request: Request<v1::GetLatestRequest>,
+    ) -> Result<Response<v1::GetLatestResponse>, Status> {
+        Err(status::unimplemented("GetLatest"))
+    }
+
+    async fn list_devices(
+        &self,
+        request: Request<v1::ListDevicesRequest>,
+    ) -> Result<Response<v1::ListDevicesResponse>, Status> {
+        self.detached(listings::devices(self.pool.clone(), request.into_inner())).await
+    }
+
+    async fn list_metrics(
+        &self,
+        request: Request<v1::ListMetricsRequest>,
+    ) -> Result<Response<v1::ListMetricsResponse>, Status> {
+        self.detached(listings::metrics(self.pool.clone(), request.into_inner())).await
+    }
+
+    async fn get_storage_stats(
+        &self,
+        _request: Request<v1::GetStorageStatsRequest>,
+    ) -> Result<Response<v1::GetStorageStatsResponse>, Status> {
+        Err(status::unimplemented("GetStorageStats"))
+    }
+}

@@ -1,0 +1,109 @@
+//! Selectors to series.
+
+use sqlx::postgres::PgPool;
+
+use crate::error::QueryError;
+use crate::validate::{DeviceSelector, Selector};
+
+/// Most series that one request may match.
+pub(crate) const MAX_SERIES: usize = 10_000;
+
+/// A series that a request matched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Series {
+    pub(crate) series_id: i32,
+    pub(crate) device_id: String,
+    pub(crate) metric_name: String,
+    /// Which selector of the request matched it.
+    pub(crate) selector_index: usize,
+}
+
+/// The series that the selectors match, in their order and then by device id. An exact id must exist; a prefix may match
+/// nothing.
+pub(crate) async fn find(pool: &PgPool, selectors: &[Selector]) -> Result<Vec<Series>, QueryError> {
+    let mut series = Vec::new();
+    for (selector_index, selector) in selectors.iter().enumerate() {
+        let metric_name = &selector.metric_name;
+        match &selector.device {
+            DeviceSelector::Id(device_id) => {
+                let series_id = find_one(pool, device_id, metric_name).await?;
+                let (device_id, metric_name) = (device_id.clone(), metric_name.clone());
+                series.push(Series { series_id, device_id, metric_name, selector_index });
+            }
+            DeviceSelector::Prefix(prefix) => {
+                let found = find_by_prefix(pool, prefix, metric_name).await?;
+                series.extend(found.into_iter().map(|(series_id, device_id)| {
+                    Series { series_id, device_id, metric_name: metric_name.clone(), selector_index }
+                }));
+            }
+        }
+        if series.len() > MAX_SERIES {
+            let sentence = format!("match more than {MAX_SERIES} series; use longer prefixes or several requests");
+            return Err(QueryError::invalid("selectors", sentence));
+        }
+    }
+    Ok(series)
+}
+
+/// The id of one series.
+///
+/// # Errors
+/// Not found: names the device, or the series where the device has other metrics.
+pub(crate) async fn find_one(pool: &PgPool, device_id: &str, metric_name: &str) -> Result<i32, QueryError> {
+    let series_id: Option<i32> = sqlx::query_scalar(include_str!("sql/series_one.sql"))
+        .bind(device_id)
+        .bind(metric_name)
+        .fetch_optional(pool)
+        .await?;
+    if let Some(series_id) = series_id {
+        return Ok(series_id);
+    }
+    check_device(pool, device_id).await?;
+    Err(QueryError::NotFound { kind: "series", name: format!("{device_id}/{metric_name}") })
+}
+
+/// Checks that a device has any series.
+pub(crate) async fn check_device(pool: &PgPool, device_id: &str) -> Result<(), QueryError> {
+    let exists: bool =
+        sqlx::query_scalar(include_str!("sql/device_exists.sql")).bind(device_id).fetch_one(pool).await?;
+    if exists { Ok(()) } else { Err(QueryError::NotFound { kind: "device", name: device_id.to_owned() }) }
+}
+
+async fn find_by_prefix(pool: &PgPool, prefix: &str, metric_name: &str) -> sqlx::Result<Vec<(i32, String)>> {
+    let limit = i64::try_from(MAX_SERIES + 1).unwrap_or(i64::MAX);
+    sqlx::query_as(include_str!("sql/series_by_prefix.sql"))
+        .bind(metric_name)
+        .bind(prefix)
+        .bind(prefix_end(prefix))
+        .bind(limit)
+        .fetch_all(pool)
+        .await
+}
+
+/// The smallest string that sorts, byte by byte, after every string that begins with the prefix; none where there is no
+/// such string.
+pub(crate) fn prefix_end(prefix: &str) -> Option<String> {
+    let mut end: Vec<char> = prefix.chars().collect();
+    while let Some(last) = end.pop() {
+        let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32);
+        if let Some(next) = next {
+            end.push(next);
+            return Some(end.into_iter().collect());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prefix_end;
+
+    #[test]
+    fn the_end_of_a_prefix_sorts_after_all_that_begins_with_it() {
+        assert_eq!(prefix_end("gate").as_deref(), Some("gatf"));
+        assert_eq!(prefix_end("a\u{d7ff}").as_deref(), Some("a\u{e000}"), "no scalar lies between");
+        assert_eq!(prefix_end("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(prefix_end("\u{10ffff}"), None);
+        assert_eq!(prefix_end(""), None);
+    }
+}

@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT FROM series WHERE device_id = $1)

@@ -1,0 +1,106 @@
+//! Checks `DetectAnomalies`.
+
+use shared::granularity::Granularity;
+use shared::proto::v1;
+use shared::time;
+
+use super::{check_id, instant};
+use crate::error::QueryError;
+
+const MINUTE: i64 = 60_000_000;
+const DAY: i64 = 86_400_000_000;
+const DEFAULT_WINDOW: i64 = 60 * MINUTE;
+const MAX_WINDOW: i64 = 31 * DAY;
+const DEFAULT_BASELINE: i64 = DAY;
+const MAX_BASELINE: i64 = 366 * DAY;
+const DEFAULT_THRESHOLD: f64 = 3.0;
+const DEFAULT_MIN_BASELINE_COUNT: u32 = 30;
+const DEFAULT_MAX_ANOMALIES: u32 = 1_000;
+const MAX_MAX_ANOMALIES: u32 = 10_000;
+
+/// Points of a window against a baseline before it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AnomalyQuery {
+    pub(crate) device_id: String,
+    pub(crate) metric_name: String,
+    /// Window to judge, [start, end) in microseconds.
+    pub(crate) window: (i64, i64),
+    /// Whole minutes before the window, [start, end) in microseconds.
+    pub(crate) baseline: (i64, i64),
+    pub(crate) threshold: f64,
+    pub(crate) min_baseline_count: u64,
+    pub(crate) max_anomalies: u32,
+}
+
+impl AnomalyQuery {
+    pub(crate) fn check(request: v1::DetectAnomaliesRequest, now: i64) -> Result<Self, QueryError> {
+        match v1::AnomalyMethod::try_from(request.method) {
+            Ok(v1::AnomalyMethod::Unspecified | v1::AnomalyMethod::ZScore) => {}
+            Ok(_) => return Err(QueryError::Unimplemented("a method other than Z_SCORE")),
+            Err(_) => {
+                let sentence = format!("is {}, which is none of Z_SCORE, ROBUST, SEASONAL", request.method);
+                return Err(QueryError::invalid("method", sentence));
+            }
+        }
+        let window = window(&request, now)?;
+        let baseline_end = Granularity::Minute.floor(window.0);
+        let baseline = (baseline_end - baseline_length(&request)?, baseline_end);
+        let (threshold, min_baseline_count, max_anomalies) = thresholds(&request)?;
+        let Some(series) = request.series else { return Err(QueryError::invalid("series", "is missing")) };
+        check_id("series.device_id", &series.device_id)?;
+        check_id("series.metric_name", &series.metric_name)?;
+        let v1::SeriesKey { device_id, metric_name } = series;
+        Ok(Self { device_id, metric_name, window, baseline, threshold, min_baseline_count, max_anomalies })
+    }
+}
+
+fn window(request: &v1::DetectAnomaliesRequest, now: i64) -> Result<(i64, i64), QueryError> {
+    let end = request.end.as_ref().map_or(Ok(now), |end| instant("end", Some(end)))?;
+    let start = match (&request.start, &request.window) {
+        (Some(_), Some(_)) => return Err(QueryError::invalid("window", "stands beside start; set one of the two")),
+        (Some(start), None) => instant("start", Some(start))?,
+        (None, None) => end - DEFAULT_WINDOW,
+        (None, Some(window)) => end - duration("window", window, 1, MAX_WINDOW)?,
+    };
+    if end <= start {
+        let sentence = format!("{} is not after start {}", time::display(end), time::display(start));
+        return Err(QueryError::invalid("end", sentence));
+    }
+    if end - start > MAX_WINDOW {
+        return Err(QueryError::invalid("start", "lies more than 31 days before end, which is the limit"));
+    }
+    Ok((start, end))
+}
+
+fn baseline_length(request: &v1::DetectAnomaliesRequest) -> Result<i64, QueryError> {
+    let Some(baseline) = &request.baseline else { return Ok(DEFAULT_BASELINE) };
+    let micros = duration("baseline", baseline, MINUTE, MAX_BASELINE)?;
+    if micros % MINUTE != 0 {
+        return Err(QueryError::invalid("baseline", "is not a whole number of minutes"));
+    }
+    Ok(micros)
+}
+
+fn duration(field: &str, duration: &prost_types::Duration, least: i64, most: i64) -> Result<i64, QueryError> {
+    time::from_duration(duration).filter(|micros| (least..=most).contains(micros)).ok_or_else(|| {
+        let unit = if least == MINUTE { "1 minute" } else { "1 microsecond" };
+        QueryError::invalid(field, format!("is out of bounds: {unit} to {} days are accepted", most / DAY))
+    })
+}
+
+fn thresholds(request: &v1::DetectAnomaliesRequest) -> Result<(f64, u64, u32), QueryError> {
+    let threshold = if request.threshold == 0.0 { DEFAULT_THRESHOLD } else { request.threshold };
+    if !(0.1..=1_000.0).contains(&threshold) {
+        return Err(QueryError::invalid("threshold", format!("is {threshold}; 0.1 to 1000 is accepted")));
+    }
+    let min_count = if request.min_baseline_count == 0 { DEFAULT_MIN_BASELINE_COUNT } else { request.min_baseline_count };
+    if min_count < 2 {
+        return Err(QueryError::invalid("min_baseline_count", format!("is {min_count}; 2 or more is accepted")));
+    }
+    let max_anomalies = if request.max_anomalies == 0 { DEFAULT_MAX_ANOMALIES } else { request.max_anomalies };
+    if max_anomalies > MAX_MAX_ANOMALIES {
+        let sentence = format!("is {max_anomalies}; the limit is {MAX_MAX_ANOMALIES}");
+        return Err(QueryError::invalid("max_anomalies", sentence));
+    }
+    Ok((threshold, u64::from(min_count), max_anomalies))
+}
