@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use ingest_service::config::IngestConfig;
 use shared::config::{DatabaseConfig, LogConfig};
-use shared::{db, shutdown, telemetry};
+use shared::{db, server, shutdown, telemetry};
 use tokio::net::TcpListener;
 
 /// Takes points over gRPC and writes them to TimescaleDB exactly once.
@@ -68,6 +68,7 @@ fn main() -> ExitCode {
 async fn run(serve: Serve) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     let listener = TcpListener::bind(serve.listen).await.with_context(|| format!("cannot listen on {}", serve.listen))?;
+    server::announce(&listener)?;
     ingest_service::run(listener, serve.config, shutdown).await
 }
 

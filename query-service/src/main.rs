@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use query_service::config::QueryConfig;
 use shared::config::LogConfig;
-use shared::{shutdown, telemetry};
+use shared::{server, shutdown, telemetry};
 use tokio::net::TcpListener;
 
 /// Answers questions about stored points over gRPC.
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
             let shutdown = shutdown::on_signal()?;
             let listener =
                 TcpListener::bind(cli.listen).await.with_context(|| format!("cannot listen on {}", cli.listen))?;
+            server::announce(&listener)?;
             query_service::run(listener, cli.config, shutdown).await
         })
     });

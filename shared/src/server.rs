@@ -27,6 +27,16 @@ const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Prints `listening on HOST:PORT` on standard output, for whoever started the service with port 0.
+///
+/// # Errors
+/// The listener has no address.
+#[allow(clippy::print_stdout)] // the one line that is read by machines; all else goes through tracing
+pub fn announce(listener: &TcpListener) -> std::io::Result<()> {
+    println!("listening on {}", listener.local_addr()?);
+    Ok(())
+}
+
 /// Serves the routes until the token is cancelled and the calls under way have ended, or the grace has passed.
 ///
 /// # Errors

@@ -1,1 +1,43 @@
-fn main(){}
+//! The project's own commands: `cargo xtask demo`, `cargo xtask test`.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to people
+
+mod database;
+mod demo;
+mod programs;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tidegauge's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Stream simulated devices through real services into a real TimescaleDB, and ask for the points again
+    Demo(demo::Options),
+    /// Run all tests, on an embedded TimescaleDB unless DATABASE_URL names another
+    Test(test::Options),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Demo(options) => demo::run(options).await,
+        Command::Test(options) => test::run(options).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

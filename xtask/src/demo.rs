@@ -1,0 +1,116 @@
+//! `cargo xtask demo`: the whole way once, from simulated devices to answers.
+
+mod ask;
+mod report;
+mod send;
+mod services;
+mod simulate;
+mod sql;
+mod weather;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::database::Database;
+use ask::Answers;
+use report::Report;
+use services::Services;
+use simulate::Fleet;
+
+/// What to send, and what to do afterwards.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Simulated points to send, beside those of the weather stations
+    #[arg(long, default_value_t = 1_000_000)]
+    points: u64,
+    /// Simulated devices
+    #[arg(long, default_value_t = 1_000)]
+    devices: u64,
+    /// TimescaleDB Community to use; without it an embedded one is started
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// Leave all running until Ctrl-C, and print what to try
+    #[arg(long)]
+    keep: bool,
+    /// Print one JSON object instead of a report
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the demo; Ctrl-C ends it and everything that it started.
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    tokio::select! {
+        outcome = show(&options) => outcome,
+        _ = tokio::signal::ctrl_c() => Ok(eprintln!("ended")),
+    }
+}
+
+async fn show(options: &Options) -> anyhow::Result<()> {
+    step("building the services");
+    let binaries = services::build().await?;
+    step("starting TimescaleDB");
+    let database = Database::open(options.database_url.clone()).await?;
+    step(&format!("{} is ready; starting the services", database.describe()));
+    let services = Services::start(&binaries, &database.url).await?;
+    let outcome = walk(options, &database, &services).await;
+    if let Ok(report) = &outcome {
+        match options.json {
+            true => println!("{}", report.json()),
+            false => println!("{report}"),
+        }
+        if options.keep {
+            report::print_addresses(&database.url, &services);
+            tokio::signal::ctrl_c().await?;
+        }
+    }
+    services.stop().await;
+    database.close().await;
+    outcome.map(|_| ())
+}
+
+/// Sends, stores, rolls up, asks, compresses.
+async fn walk(options: &Options, database: &Database, services: &Services) -> anyhow::Result<Report> {
+    let now = chrono::Utc::now().timestamp_micros();
+    let fleet = Fleet::new(options.points, options.devices, now)?;
+    let weather = weather::read(now).context("examples/weather.csv")?;
+    let mut sql = sql::Sql::connect(&database.url).await?;
+    let stored_before = sql.count_points(&fleet, &weather).await?;
+
+    step(&format!("sending {} points of {} devices over gRPC", fleet.points(), fleet.devices()));
+    let began = Instant::now();
+    let accepted_fleet = send::fleet(&services.ingest, &fleet).await?;
+    let elapsed = began.elapsed();
+    step(&format!("sending {} readings of real weather stations (examples/weather.csv)", weather.points.len()));
+    let accepted_weather = send::weather(&services.ingest, &weather).await?;
+    let points_stored = sql.count_points(&fleet, &weather).await? - stored_before;
+
+    step("bringing the rollups up to date, as their policies do every minute, hour and day");
+    sql.refresh_rollups(weather.first().min(fleet.start), fleet.end).await?;
+    let answers = Answers::ask(&services.query, &fleet, &weather).await?;
+    let (minute_buckets, hour_buckets) = sql.count_buckets(&fleet, &weather).await?;
+    step("compressing a chunk, as the columnstore policy does after seven days");
+    let compression = sql.compress_chunk(&fleet).await?;
+
+    Ok(Report {
+        database: database.describe(),
+        points_sent: fleet.points() + weather.points.len() as u64,
+        points_accepted: accepted_fleet + accepted_weather,
+        points_stored,
+        points_per_second: rate(accepted_fleet, elapsed),
+        minute_buckets,
+        hour_buckets,
+        anomalies_injected: fleet.faults.len(),
+        answers,
+        compression,
+    })
+}
+
+fn rate(points: u64, elapsed: Duration) -> f64 {
+    points as f64 / elapsed.as_secs_f64()
+}
+
+fn step(what: &str) {
+    eprintln!("· {what}");
+}

@@ -1,0 +1,89 @@
+//! What the demo asks the database itself: counts that do not go through the services, refresh and compression.
+
+use anyhow::Context as _;
+use shared::db::{self, Micros};
+use sqlx::postgres::PgConnection;
+
+use super::simulate::Fleet;
+use super::weather::Weather;
+use crate::database;
+
+/// Bytes of a chunk before and after compression.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Compression {
+    pub(super) before: i64,
+    pub(super) after: i64,
+}
+
+/// A connection beside those of the services.
+pub(super) struct Sql(PgConnection);
+
+const DEVICES: &str = "(device_id LIKE 'sensor-%' OR device_id LIKE 'weather-%')";
+
+impl Sql {
+    pub(super) async fn connect(url: &str) -> anyhow::Result<Self> {
+        Ok(Self(db::connect(&database::config(url)?, "tidegauge demo").await?))
+    }
+
+    /// Points of the demo's devices within the times that it sends.
+    pub(super) async fn count_points(&mut self, fleet: &Fleet, weather: &Weather) -> anyhow::Result<u64> {
+        self.count("points", "\"timestamp\"", fleet, weather).await
+    }
+
+    /// Minute and hour buckets of the demo's devices.
+    pub(super) async fn count_buckets(&mut self, fleet: &Fleet, weather: &Weather) -> anyhow::Result<(u64, u64)> {
+        let minutes = self.count("points_1min", "bucket", fleet, weather).await?;
+        Ok((minutes, self.count("points_1hour", "bucket", fleet, weather).await?))
+    }
+
+    async fn count(&mut self, relation: &str, column: &str, fleet: &Fleet, weather: &Weather) -> anyhow::Result<u64> {
+        let statement = format!(
+            "SELECT count(*) FROM {relation} JOIN series USING (series_id)
+             WHERE {DEVICES} AND {column} >= date_trunc('day', $1::timestamptz) AND {column} < $2"
+        );
+        let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
+            .bind(Micros(weather.first().min(fleet.start)))
+            .bind(Micros(fleet.end))
+            .fetch_one(&mut self.0)
+            .await?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// What the policies do in the background, now and for the demo's times.
+    pub(super) async fn refresh_rollups(&mut self, start: i64, end: i64) -> anyhow::Result<()> {
+        for rollup in ["points_1min", "points_1hour", "points_1day"] {
+            let statement = format!("CALL refresh_continuous_aggregate('{rollup}', $1, $2)");
+            sqlx::query(sqlx::AssertSqlSafe(statement))
+                .bind(Micros(start))
+                .bind(Micros(end))
+                .execute(&mut self.0)
+                .await
+                .with_context(|| format!("cannot refresh {rollup}"))?;
+        }
+        Ok(())
+    }
+
+    /// Compresses the chunk that holds the fleet's first points, and says what it took before and takes now.
+    pub(super) async fn compress_chunk(&mut self, fleet: &Fleet) -> anyhow::Result<Compression> {
+        let chunk: String = sqlx::query_scalar(
+            "SELECT format('%I.%I', chunk_schema, chunk_name) FROM timescaledb_information.chunks
+             WHERE hypertable_name = 'points' AND range_start <= $1 AND range_end > $1",
+        )
+        .bind(Micros(fleet.start))
+        .fetch_one(&mut self.0)
+        .await
+        .context("the fleet's chunk")?;
+        sqlx::query("SELECT compress_chunk($1::regclass, if_not_compressed => true)")
+            .bind(&chunk)
+            .execute(&mut self.0)
+            .await?;
+        let (before, after): (i64, i64) = sqlx::query_as(
+            "SELECT before_compression_total_bytes, after_compression_total_bytes
+             FROM chunk_compression_stats('points') WHERE format('%I.%I', chunk_schema, chunk_name) = $1",
+        )
+        .bind(&chunk)
+        .fetch_one(&mut self.0)
+        .await?;
+        Ok(Compression { before, after })
+    }
+}

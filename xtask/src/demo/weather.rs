@@ -1,0 +1,40 @@
+//! Real readings: `examples/weather.csv`, moved on by whole days so that they lie within the accepted times.
+
+use anyhow::Context as _;
+use chrono::DateTime;
+use shared::proto::v1::Point;
+use shared::time;
+
+use crate::programs::root;
+
+const DAY: i64 = 86_400_000_000;
+
+/// The readings as points.
+pub(super) struct Weather {
+    pub(super) points: Vec<Point>,
+    /// By how many days they were moved.
+    pub(super) moved_days: i64,
+    first: i64,
+}
+
+impl Weather {
+    /// Earliest time.
+    pub(super) fn first(&self) -> i64 {
+        self.first
+    }
+}
+
+/// Reads the file and moves its last reading to within a day before `now`.
+pub(super) fn read(now: i64) -> anyhow::Result<Weather> {
+    let mut rows: Vec<(i64, Point)> = Vec::new();
+    for row in csv::Reader::from_path(root().join("examples/weather.csv"))?.deserialize() {
+        let (timestamp, device_id, metric_name, value): (String, String, String, f64) = row?;
+        let micros = DateTime::parse_from_rfc3339(&timestamp)?.timestamp_micros();
+        rows.push((micros, Point { device_id, metric_name, value, timestamp: None }));
+    }
+    let first = rows.iter().map(|(micros, _)| *micros).min().context("no readings")?;
+    let last = rows.iter().map(|(micros, _)| *micros).max().context("no readings")?;
+    let moved_days = (now - last).div_euclid(DAY);
+    let point = |(micros, point)| Point { timestamp: Some(time::to_timestamp(micros + moved_days * DAY)), ..point };
+    Ok(Weather { points: rows.into_iter().map(point).collect(), moved_days, first: first + moved_days * DAY })
+}
