@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use ingest_service::config::IngestConfig;
 use shared::config::{DatabaseConfig, LogConfig};
 use shared::{db, server, shutdown, telemetry};
@@ -13,31 +13,23 @@ use tokio::net::TcpListener;
 
 /// Takes points over gRPC and writes them to TimescaleDB exactly once.
 #[derive(Parser)]
-#[command(name = "ingest-service", version, subcommand_negates_reqs = true)]
+#[command(name = "ingest-service", version)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    #[command(flatten)]
-    serve: Option<Serve>,
-    #[command(flatten)]
-    log: LogConfig,
-}
-
-#[derive(Args)]
-struct Serve {
     /// Address to listen on; port 0 picks a free one
     #[arg(long, env = "TIDEGAUGE_INGEST_LISTEN", default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
     config: IngestConfig,
+    #[command(flatten)]
+    log: LogConfig,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Bring the schema into the database and exit
     Migrate {
-        #[command(flatten)]
-        database: DatabaseConfig,
         /// How long to wait for a database that is away
         #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
         wait: Duration,
@@ -49,10 +41,9 @@ fn main() -> ExitCode {
     let outcome = telemetry::init(&cli.log).context("TIDEGAUGE_LOG").and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
-            match (cli.command, cli.serve) {
-                (Some(Command::Migrate { database, wait }), _) => migrate(&database, wait).await,
-                (None, Some(serve)) => run(serve).await,
-                (None, None) => anyhow::bail!("nothing to do: set DATABASE_URL, or see --help"),
+            match cli.command {
+                Some(Command::Migrate { wait }) => migrate(&cli.config.database, wait).await,
+                None => serve(cli.listen, cli.config).await,
             }
         })
     });
@@ -65,11 +56,11 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(serve: Serve) -> anyhow::Result<()> {
+async fn serve(listen: SocketAddr, config: IngestConfig) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
-    let listener = TcpListener::bind(serve.listen).await.with_context(|| format!("cannot listen on {}", serve.listen))?;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     server::announce(&listener)?;
-    ingest_service::run(listener, serve.config, shutdown).await
+    ingest_service::run(listener, config, shutdown).await
 }
 
 async fn migrate(database: &DatabaseConfig, wait: Duration) -> anyhow::Result<()> {

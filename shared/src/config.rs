@@ -13,7 +13,14 @@ use sqlx::postgres::PgConnectOptions;
 #[derive(Args, Clone)]
 pub struct DatabaseConfig {
     /// TimescaleDB to use, as postgres://USER:PASSWORD@HOST:PORT/NAME
-    #[arg(long = "database-url", env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(
+        long = "database-url",
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        global = true,
+        default_value = "postgres://postgres@127.0.0.1:5432/tidegauge"
+    )]
     pub url: PgConnectOptions,
 }
 
