@@ -1,1 +1,15 @@
+//! What the end-to-end tests share: both services on free ports, a way to the database that can be cut, points to send.
+//!
+//! Everything here panics where a test should fail.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
+
+mod database;
+mod points;
+mod proxy;
+mod services;
+
+pub use database::{EmbeddedDatabase, Sql, database_url};
+pub use points::{at, batch, named, now, numbered, point, selector, series, unique};
+pub use proxy::Proxy;
+pub use services::{Services, wait_for, wait_until_serving};

@@ -6,7 +6,7 @@ mod error;
 mod micros;
 mod migrate;
 
-pub use connect::{CONNECT_TIMEOUT, connect, options};
+pub use connect::{connect, options};
 pub use edition::{Edition, EditionError, check_edition};
 pub use error::{is_refusal, is_unavailable};
 pub use micros::{Micros, POSTGRES_EPOCH};

@@ -12,6 +12,8 @@ use crate::config::DatabaseConfig;
 use crate::db;
 
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// A busy database is not one that is away: a refused or broken connection shows at once, a slow answer only after this.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a service can do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,11 +85,11 @@ struct Probe {
 
 impl Probe {
     async fn run(&mut self) -> Readiness {
-        match tokio::time::timeout(db::CONNECT_TIMEOUT, self.check()).await {
+        match tokio::time::timeout(PROBE_TIMEOUT, self.check()).await {
             Ok(Ok(())) => Readiness::Ready,
             Ok(Err(db::ProbeError::Schema(sentence))) => Readiness::Waiting(sentence),
             Ok(Err(db::ProbeError::Database(error))) => self.away(&error.to_string()),
-            Err(_) => self.away("no answer in time"),
+            Err(_) => self.away(&format!("no answer within {PROBE_TIMEOUT:?}")),
         }
     }
 

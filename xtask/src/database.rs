@@ -17,10 +17,15 @@ pub(crate) struct Database {
 impl Database {
     /// Uses the database at the address, or starts an embedded one in memory; brings the schema in.
     pub(crate) async fn open(url: Option<String>) -> anyhow::Result<Self> {
+        Self::open_with(url, &[]).await
+    }
+
+    /// The same; the options go to the embedded one.
+    pub(crate) async fn open_with(url: Option<String>, options: &[&str]) -> anyhow::Result<Self> {
         let (url, server) = match url {
             Some(url) => (url, None),
             None => {
-                let server = start_embedded().await?;
+                let server = start_embedded(options).await?;
                 (server.address.clone(), Some(server))
             }
         };
@@ -47,9 +52,9 @@ pub(crate) fn config(url: &str) -> anyhow::Result<DatabaseConfig> {
     Ok(DatabaseConfig { url: url.parse().with_context(|| "DATABASE_URL is not a postgres:// address")? })
 }
 
-async fn start_embedded() -> anyhow::Result<Server> {
+async fn start_embedded(options: &[&str]) -> anyhow::Result<Server> {
     programs::npm_ci("embedded-timescaledb").await?;
     let mut command = programs::command("node");
-    command.args(["embedded-timescaledb/server.mjs", "--port", "0", "--memory", "--exit-with-stdin"]);
+    command.args(["embedded-timescaledb/server.mjs", "--port", "0", "--memory", "--exit-with-stdin"]).args(options);
     Server::start("the embedded TimescaleDB", &mut command).await
 }

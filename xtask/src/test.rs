@@ -17,6 +17,9 @@ pub(crate) struct Options {
     runner: Vec<String>,
 }
 
+/// A job holds the embedded database's one backend; the tests refresh what they need themselves.
+const NO_JOBS: [&str; 2] = ["--job-interval", "86400"];
+
 /// Runs the embedded database's own tests, then all tests of the workspace; the runner's summary comes last.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     if options.runner.is_empty() {
@@ -24,7 +27,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         programs::run(command("npm").args(["test", "--silent"]).current_dir(root().join("embedded-timescaledb"))).await?;
     }
     install_clients().await?;
-    let database = Database::open(options.database_url).await?;
+    let database = Database::open_with(options.database_url, &NO_JOBS).await?;
     eprintln!("testing on {}", database.describe());
     let mut runner = command("cargo");
     runner.args(if has_nextest().await { &["nextest", "run"][..] } else { &["test"] });

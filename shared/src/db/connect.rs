@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use crate::config::DatabaseConfig;
 
 /// How long a connection may take to come up before it counts as failed.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Connects under a name that `pg_stat_activity` shows.
 ///

@@ -1,0 +1,60 @@
+//! Points to send and selectors to ask with.
+
+use prost_types::Timestamp;
+use shared::proto::v1::{Batch, Point, Producer, SeriesPoints, SeriesSelector, series_selector};
+use shared::time;
+
+/// A device id that no other test and no other run uses.
+#[must_use]
+pub fn unique(name: &str) -> String {
+    format!("{name}-{:016x}", rand::random::<u64>())
+}
+
+/// The clock, in microseconds.
+#[must_use]
+pub fn now() -> i64 {
+    time::now_micros()
+}
+
+/// A time as the contract has it.
+#[must_use]
+pub fn at(micros: i64) -> Option<Timestamp> {
+    Some(time::to_timestamp(micros))
+}
+
+/// A temperature in row form.
+#[must_use]
+pub fn point(device_id: &str, timestamp: i64, value: f64) -> Point {
+    named(device_id, "temperature", timestamp, value)
+}
+
+/// A point of any metric in row form.
+#[must_use]
+pub fn named(device_id: &str, metric_name: &str, timestamp: i64, value: f64) -> Point {
+    Point { device_id: device_id.to_owned(), metric_name: metric_name.to_owned(), value, timestamp: at(timestamp) }
+}
+
+/// Temperatures in series form.
+#[must_use]
+pub fn series(device_id: &str, timestamps_us: Vec<i64>, values: Vec<f64>) -> SeriesPoints {
+    SeriesPoints { device_id: device_id.to_owned(), metric_name: "temperature".to_owned(), timestamps_us, values }
+}
+
+/// An unnumbered batch in row form.
+#[must_use]
+pub fn batch(points: Vec<Point>) -> Batch {
+    Batch { points, ..Default::default() }
+}
+
+/// A numbered batch in row form.
+#[must_use]
+pub fn numbered(producer_id: &str, epoch: u64, sequence: u64, points: Vec<Point>) -> Batch {
+    Batch { producer: Some(Producer { producer_id: producer_id.to_owned(), epoch }), sequence, ..batch(points) }
+}
+
+/// The temperature of one device.
+#[must_use]
+pub fn selector(device_id: &str) -> SeriesSelector {
+    let device = Some(series_selector::Device::DeviceId(device_id.to_owned()));
+    SeriesSelector { device, metric_name: "temperature".to_owned() }
+}

@@ -1,0 +1,215 @@
+//! Both services in this process, on free ports.
+
+use std::time::Duration;
+
+use ingest_service::config::{FlushConfig, IngestConfig, Limits};
+use query_service::config::QueryConfig;
+use shared::config::ServerConfig;
+use shared::proto::v1::ingest_service_client::IngestServiceClient;
+use shared::proto::v1::query_service_client::QueryServiceClient;
+use shared::proto::v1::{
+    Batch, BatchResult, BucketsFrame, Granularity, IngestBatchRequest, IngestRequest, IngestResponse, PointsFrame,
+    QueryAggregatedRequest, QueryHeader, QueryRangeRequest, query_aggregated_response, query_range_response,
+};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::database::{config, database_url};
+use crate::{at, selector};
+
+/// How long a condition may take to come true.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Both services, running.
+pub struct Services {
+    /// For sending.
+    pub ingest: IngestServiceClient<Channel>,
+    /// For asking.
+    pub query: QueryServiceClient<Channel>,
+    /// Addresses, as http:// URLs.
+    pub ingest_url: String,
+    /// Likewise.
+    pub query_url: String,
+    /// To ask the ingest-service for its health.
+    pub ingest_channel: Channel,
+    /// To ask the query-service for its health.
+    pub query_channel: Channel,
+    shutdown: CancellationToken,
+    ingest_task: JoinHandle<()>,
+    query_task: JoinHandle<()>,
+}
+
+/// The configuration that the binary has without any flag.
+#[must_use]
+fn ingest_config(url: &str) -> IngestConfig {
+    IngestConfig {
+        database: config(url),
+        server: ServerConfig::default(),
+        limits: Limits {
+            batch_max_points: 100_000.try_into().unwrap(),
+            oldest_accepted: Duration::from_secs(30 * 86_400),
+            latest_accepted: Duration::from_secs(600),
+        },
+        flush: FlushConfig {
+            flush_max_points: 100_000.try_into().unwrap(),
+            flush_max_delay: Duration::from_secs(1),
+            writers: 2.try_into().unwrap(),
+            queue_max_points: 500_000.try_into().unwrap(),
+            series_cache: 1_000_000.try_into().unwrap(),
+        },
+        migrate: false,
+    }
+}
+
+impl Services {
+    /// Starts both on the database under test and waits until they serve.
+    pub async fn start() -> Self {
+        let services = Self::start_on(&database_url()).await;
+        wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
+        wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
+        services
+    }
+
+    /// Starts both on an address, which need not answer.
+    pub async fn start_on(url: &str) -> Self {
+        let shutdown = CancellationToken::new();
+        let (listener, ingest_url) = listen().await;
+        let run = ingest_service::run(listener, ingest_config(url), shutdown.clone());
+        let ingest_task = tokio::spawn(async move { run.await.expect("ingest-service") });
+        let (listener, query_url) = listen().await;
+        let config = QueryConfig {
+            database: config(url),
+            server: ServerConfig::default(),
+            database_connections: 8.try_into().unwrap(),
+        };
+        let run = query_service::run(listener, config, shutdown.clone());
+        let query_task = tokio::spawn(async move { run.await.expect("query-service") });
+        let ingest_channel = Endpoint::from_shared(ingest_url.clone()).unwrap().connect().await.unwrap();
+        let query_channel = Endpoint::from_shared(query_url.clone()).unwrap().connect().await.unwrap();
+        Self {
+            ingest: IngestServiceClient::new(ingest_channel.clone()),
+            query: QueryServiceClient::new(query_channel.clone()).max_decoding_message_size(64 * 1024 * 1024),
+            ingest_url,
+            query_url,
+            ingest_channel,
+            query_channel,
+            shutdown,
+            ingest_task,
+            query_task,
+        }
+    }
+
+    /// Asks both to end, without waiting.
+    pub fn begin_shutdown(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Waits until both have ended.
+    pub async fn ended(self) {
+        self.ingest_task.await.unwrap();
+        self.query_task.await.unwrap();
+    }
+
+    /// `IngestBatch`.
+    pub async fn send(&self, batch: Batch) -> Result<BatchResult, Status> {
+        let answer = self.ingest.clone().ingest_batch(IngestBatchRequest { batch: Some(batch) }).await?;
+        Ok(answer.into_inner().result.expect("a result"))
+    }
+
+    /// `Ingest`, with all batches there at once.
+    pub async fn stream(&self, batches: Vec<Batch>) -> Result<IngestResponse, Status> {
+        let requests = batches.into_iter().map(|batch| IngestRequest { batch: Some(batch) });
+        Ok(self.ingest.clone().ingest(tokio_stream::iter(requests.collect::<Vec<_>>())).await?.into_inner())
+    }
+
+    /// All temperatures of a device in [start, end), through `QueryRange`.
+    pub async fn range(&self, device_id: &str, start: i64, end: i64) -> Result<PointsFrame, Status> {
+        let selectors = vec![selector(device_id)];
+        let request = QueryRangeRequest { selectors, start: at(start), end: at(end), max_points: 0 };
+        let mut frames = self.query.clone().query_range(request).await?.into_inner();
+        let (mut all, mut footer) = (PointsFrame::default(), None);
+        while let Some(response) = frames.message().await? {
+            match response.frame.unwrap() {
+                query_range_response::Frame::Header(_) => {}
+                query_range_response::Frame::Points(points) => {
+                    all.timestamps_us.extend(points.timestamps_us);
+                    all.values.extend(points.values);
+                }
+                query_range_response::Frame::Footer(frame) => footer = Some(frame),
+            }
+        }
+        assert_eq!(footer.expect("a footer").row_count, all.values.len() as u64);
+        Ok(all)
+    }
+
+    /// All temperature buckets of a device that overlap [start, end), through `QueryAggregated`.
+    pub async fn aggregated(
+        &self,
+        device_id: &str,
+        granularity: Granularity,
+        (start, end): (i64, i64),
+    ) -> Result<(QueryHeader, BucketsFrame), Status> {
+        let request = QueryAggregatedRequest {
+            selectors: vec![selector(device_id)],
+            start: at(start),
+            end: at(end),
+            granularity: granularity as i32,
+            ..Default::default()
+        };
+        let mut frames = self.query.clone().query_aggregated(request).await?.into_inner();
+        let (mut header, mut all, mut footer) = (None, BucketsFrame::default(), None);
+        while let Some(response) = frames.message().await? {
+            match response.frame.unwrap() {
+                query_aggregated_response::Frame::Header(frame) => header = Some(frame),
+                query_aggregated_response::Frame::Buckets(buckets) => extend(&mut all, buckets),
+                query_aggregated_response::Frame::Footer(frame) => footer = Some(frame),
+            }
+        }
+        assert_eq!(footer.expect("a footer").row_count, all.bucket_starts_us.len() as u64);
+        Ok((header.expect("a header"), all))
+    }
+}
+
+fn extend(all: &mut BucketsFrame, buckets: BucketsFrame) {
+    all.bucket_starts_us.extend(buckets.bucket_starts_us);
+    all.avg.extend(buckets.avg);
+    all.max.extend(buckets.max);
+    all.min.extend(buckets.min);
+    all.sum.extend(buckets.sum);
+    all.count.extend(buckets.count);
+    all.first.extend(buckets.first);
+    all.last.extend(buckets.last);
+    all.stddev.extend(buckets.stddev);
+}
+
+async fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+/// Waits, through the standard health service, until a service can do its work.
+pub async fn wait_until_serving(channel: &Channel, service: &str) {
+    wait_for(service, ServingStatus::Serving, channel).await;
+}
+
+/// Waits until a service's health is this.
+pub async fn wait_for(service: &str, wanted: ServingStatus, channel: &Channel) {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let mut states = HealthClient::new(channel.clone()).watch(request).await.unwrap().into_inner();
+    let reached = async {
+        while let Some(state) = states.message().await.unwrap() {
+            if state.status() == wanted {
+                return;
+            }
+        }
+        panic!("{service} ended before it was {wanted:?}");
+    };
+    tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{service} is not {wanted:?}"));
+}

@@ -1,0 +1,178 @@
+//! What becomes of points: stored once, refused with a reason, never lost beside a bad neighbour.
+
+use std::time::Duration;
+
+use e2e::{Services, Sql, batch, named, now, numbered, point, series, unique};
+use shared::proto::v1::{Batch, IngestRequest, RejectionReason};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+#[tokio::test]
+async fn points_stored_equal_points_accepted_in_both_forms_and_all_calls() {
+    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("forms"));
+    let start = now() - 3_600_000_000;
+    let times: Vec<i64> = (0..5_000).map(|at| start + at * 1_000).collect();
+    let values: Vec<f64> = (0..5_000).map(f64::from).collect();
+    let rows = times.iter().zip(&values).map(|(&time, &value)| named(&device, "humidity", time, value)).collect();
+    let columns = Batch { series: vec![series(&device, times.clone(), values.clone())], ..Default::default() };
+    let summary = services.stream(vec![batch(rows), columns]).await.unwrap();
+    assert_eq!((summary.batch_count, summary.accepted_count, summary.rejected_count), (2, 10_000, 0));
+    let result = services.send(batch(vec![point(&device, now(), 1.0)])).await.unwrap();
+    assert_eq!(result.accepted_count, 1);
+    assert!(result.committed_at.is_some());
+    assert_eq!(sql.count(&device).await, 10_001);
+    let answer = services.range(&device, times[0], times[4_999] + 1).await.unwrap();
+    assert_eq!((answer.timestamps_us, answer.values), (times, values));
+}
+
+#[tokio::test]
+async fn one_bad_point_never_costs_a_good_one() {
+    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("bad"));
+    let time = now();
+    let mut points = vec![point(&device, time, 1.0); 20];
+    points[3].value = f64::NAN;
+    points[4].value = f64::NEG_INFINITY;
+    points[5].device_id = String::new();
+    points[6].device_id = "x".repeat(257);
+    points[7] = point(&device, time - 31 * 86_400_000_000, 1.0);
+    points[8] = point(&device, time + 3_600_000_000, 1.0);
+    let uneven = series(&device, vec![time; 3], vec![1.0; 2]);
+    let good = series(&device, vec![time; 4], vec![1.0; 4]);
+    let result = services.send(Batch { points, series: vec![uneven, good], ..Default::default() }).await.unwrap();
+    assert_eq!((result.accepted_count, result.rejected_count), (18, 9));
+    let listed: Vec<_> =
+        result.rejections.iter().map(|entry| (entry.point_index, entry.point_count, entry.reason())).collect();
+    assert_eq!(
+        listed,
+        [
+            (3, 2, RejectionReason::ValueNotFinite),
+            (5, 1, RejectionReason::DeviceIdEmpty),
+            (6, 1, RejectionReason::DeviceIdTooLong),
+            (7, 1, RejectionReason::TimestampTooOld),
+            (8, 1, RejectionReason::TimestampTooNew),
+            (20, 3, RejectionReason::ColumnLengthsDiffer),
+        ]
+    );
+    assert!(result.rejections[2].message.contains("the limit is 256"), "{}", result.rejections[2].message);
+    assert!(result.rejections[3].message.contains("30days"), "{}", result.rejections[3].message);
+    assert_eq!(sql.count(&device).await, 18);
+}
+
+#[tokio::test]
+async fn points_without_a_timestamp_get_the_services_time() {
+    let (services, device) = (Services::start().await, unique("clock"));
+    let before = now();
+    let mut bare = point(&device, 0, 7.0);
+    bare.timestamp = None;
+    services.send(batch(vec![bare])).await.unwrap();
+    let answer = services.range(&device, before, now() + 1).await.unwrap();
+    assert_eq!(answer.values, [7.0]);
+}
+
+#[tokio::test]
+async fn an_empty_message_is_refused_and_the_batches_before_it_stay() {
+    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("empty"));
+    let status = services.send(Batch::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "batch");
+    let batches = vec![batch(vec![point(&device, now(), 1.0)]), Batch::default(), batch(vec![point(&device, now(), 2.0)])];
+    let status = services.stream(batches).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("message 1"), "{}", status.message());
+    assert_eq!(sql.count(&device).await, 1);
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_resource_exhausted_and_names_the_limit() {
+    let (services, device) = (Services::start().await, unique("large"));
+    let columns = series(&device, vec![now(); 300_000], vec![1.0; 300_000]);
+    let large = || Batch { series: vec![columns.clone()], ..Default::default() };
+    for status in [services.send(large()).await.unwrap_err(), services.stream(vec![large()]).await.unwrap_err()] {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        assert!(status.message().contains("4194304 bytes"), "{}", status.message());
+    }
+    let columns = series(&device, vec![now(); 100_001], vec![1.0; 100_001]);
+    let status = services.send(Batch { series: vec![columns], ..Default::default() }).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.message().contains("the limit is 100000"), "{}", status.message());
+}
+
+#[tokio::test]
+async fn a_numbered_batch_is_applied_once_however_often_it_is_sent() {
+    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("once"));
+    let send = |epoch, sequence| services.send(numbered(&device, epoch, sequence, vec![point(&device, now(), 1.0); 10]));
+    assert_eq!(send(1, 1).await.unwrap().accepted_count, 10);
+    let again = send(1, 1).await.unwrap();
+    assert_eq!((again.accepted_count, again.duplicate_count), (0, 10));
+
+    let gap = send(1, 3).await.unwrap_err();
+    assert_eq!(gap.code(), Code::FailedPrecondition);
+    let info = gap.get_details_error_info().unwrap();
+    assert_eq!((info.reason.as_str(), info.metadata["expected_sequence"].as_str()), ("SEQUENCE_GAP", "2"));
+
+    assert_eq!(send(2, 1).await.unwrap().accepted_count, 10);
+    let fenced = send(1, 2).await.unwrap_err();
+    assert_eq!(fenced.code(), Code::FailedPrecondition);
+    let info = fenced.get_details_error_info().unwrap();
+    assert_eq!((info.reason.as_str(), info.metadata["current_epoch"].as_str()), ("EPOCH_FENCED", "2"));
+    assert_eq!(sql.count(&device).await, 20);
+}
+
+#[tokio::test]
+async fn many_clients_that_send_the_same_batch_store_it_once() {
+    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("same"));
+    let same = numbered(&device, 1, 1, vec![point(&device, now(), 1.0); 100]);
+    let sends: Vec<_> = (0..32).map(|_| services.stream(vec![same.clone()])).collect();
+    let (mut accepted, mut duplicate) = (0, 0);
+    for send in sends {
+        let summary = send.await.unwrap();
+        accepted += summary.accepted_count;
+        duplicate += summary.duplicate_count;
+    }
+    assert_eq!((accepted, duplicate), (100, 3_100));
+    assert_eq!(sql.count(&device).await, 100);
+}
+
+#[tokio::test]
+async fn whole_batches_of_a_cut_stream_are_stored() {
+    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("cut"));
+    let (sender, receiver) = mpsc::channel(1);
+    let mut client = services.ingest.clone();
+    let call = tokio::spawn(async move { client.ingest(ReceiverStream::new(receiver)).await });
+    for _ in 0..5 {
+        let batch = Some(batch(vec![point(&device, now(), 1.0); 10]));
+        sender.send(IngestRequest { batch }).await.unwrap();
+    }
+    while sql.count(&device).await < 10 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    let stored = sql.count(&device).await;
+    assert!(stored.is_multiple_of(10), "{stored} points: a batch was torn");
+}
+
+#[tokio::test]
+async fn concurrent_first_sights_of_a_series_create_it_once() {
+    let (services, other, device) = (Services::start().await, Services::start().await, unique("first"));
+    let mut sends = tokio::task::JoinSet::new();
+    for client in [services.ingest.clone(), other.ingest.clone()].into_iter().cycle().take(16) {
+        let (mut client, device) = (client, device.clone());
+        sends.spawn(async move {
+            let points = (0..200).map(|metric| named(&device, &format!("metric-{metric}"), now(), 1.0)).collect();
+            let request = shared::proto::v1::IngestBatchRequest { batch: Some(batch(points)) };
+            client.ingest_batch(request).await.unwrap().into_inner().result.unwrap().accepted_count
+        });
+    }
+    assert_eq!(sends.join_all().await.into_iter().sum::<u64>(), 3_200);
+    let mut sql = Sql::connect().await;
+    let series: i64 = sqlx::query_scalar("SELECT count(*) FROM series WHERE device_id = $1")
+        .bind(&device)
+        .fetch_one(&mut sql.0)
+        .await
+        .unwrap();
+    assert_eq!(series, 200);
+    assert_eq!(sql.count(&device).await, 3_200);
+}

@@ -1,0 +1,95 @@
+//! The database comes late, goes away and comes back; the service is killed; it is asked to end.
+
+use std::time::Duration;
+
+use e2e::{
+    EmbeddedDatabase, Proxy, Services, Sql, batch, database_url, now, numbered, point, unique, wait_for,
+    wait_until_serving,
+};
+use shared::config::DatabaseConfig;
+use shared::db;
+use shared::proto::v1::IngestRequest;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_types::StatusExt as _;
+
+const INGEST: &str = "tidegauge.v1.IngestService";
+const QUERY: &str = "tidegauge.v1.QueryService";
+
+#[tokio::test]
+async fn services_start_before_the_database_and_become_ready_when_it_comes() {
+    let proxy = Proxy::start(&database_url(), false).await;
+    let services = Services::start_on(&proxy.url(&database_url())).await;
+    wait_for(INGEST, ServingStatus::NotServing, &services.ingest_channel).await;
+    wait_for(QUERY, ServingStatus::NotServing, &services.query_channel).await;
+    let device = unique("early");
+    let status = services.send(batch(vec![point(&device, now(), 1.0)])).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
+    let status = services.range(&device, 1, 2).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(!status.message().contains("127.0.0.1"), "no text of the database: {}", status.message());
+
+    proxy.set_open(true);
+    wait_until_serving(&services.ingest_channel, INGEST).await;
+    wait_until_serving(&services.query_channel, QUERY).await;
+    assert_eq!(services.send(batch(vec![point(&device, now(), 1.0)])).await.unwrap().accepted_count, 1);
+}
+
+#[tokio::test]
+async fn a_stream_survives_an_outage_without_loss_or_doubles() {
+    let proxy = Proxy::start(&database_url(), true).await;
+    let services = Services::start_on(&proxy.url(&database_url())).await;
+    wait_until_serving(&services.ingest_channel, INGEST).await;
+    let (mut sql, device) = (Sql::connect().await, unique("outage"));
+    let (sender, receiver) = mpsc::channel(4);
+    let mut client = services.ingest.clone();
+    let call = tokio::spawn(async move { client.ingest(ReceiverStream::new(receiver)).await });
+    for round in 0..100_u64 {
+        // Numbered and unnumbered batches in turn: the service's own retries must double neither.
+        let points = vec![point(&device, now(), 1.0); 50];
+        let batch = if round % 2 == 0 { batch(points) } else { numbered(&device, 1, round.div_ceil(2), points) };
+        sender.send(IngestRequest { batch: Some(batch) }).await.unwrap();
+        if round % 20 == 10 {
+            proxy.set_open(false);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            proxy.set_open(true);
+        }
+    }
+    drop(sender);
+    let summary = call.await.unwrap().unwrap().into_inner();
+    assert_eq!((summary.batch_count, summary.accepted_count, summary.duplicate_count), (100, 5_000, 0));
+    assert_eq!(sql.count(&device).await, 5_000);
+}
+
+#[tokio::test]
+async fn what_was_taken_in_is_stored_before_the_service_ends() {
+    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("ending"));
+    let (sender, receiver) = mpsc::channel(4);
+    let mut client = services.ingest.clone();
+    let call = tokio::spawn(async move { client.ingest(ReceiverStream::new(receiver)).await });
+    sender.send(IngestRequest { batch: Some(batch(vec![point(&device, now(), 1.0); 10])) }).await.unwrap();
+    while sql.count(&device).await < 10 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    services.begin_shutdown();
+    let status = call.await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "the stream is told to go elsewhere");
+    assert!(status.message().contains("after 1 batches"), "{}", status.message());
+    tokio::time::timeout(Duration::from_secs(30), services.ended()).await.expect("ends in time");
+    assert_eq!(sql.count(&device).await, 10);
+}
+
+#[tokio::test]
+async fn migrations_are_safe_twice_and_by_two_processes_at_once() {
+    let embedded = EmbeddedDatabase::start().await;
+    let config = DatabaseConfig { url: embedded.url.parse().unwrap() };
+    let (first, second) = tokio::join!(db::migrate(&config), db::migrate(&config));
+    let edition = first.unwrap();
+    assert_eq!(edition, second.unwrap());
+    assert_eq!(db::migrate(&config).await.unwrap(), edition);
+    let mut connection = db::connect(&config, "test").await.unwrap();
+    assert!(db::check_schema(&mut connection).await.is_ok());
+}
