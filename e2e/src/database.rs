@@ -4,9 +4,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use shared::config::DatabaseConfig;
-use shared::db::{self, Micros};
+use shared::db;
+use shared::granularity::Granularity;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::Connection as _;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -48,9 +49,8 @@ impl Sql {
     pub async fn refresh(&mut self, start: i64, end: i64) {
         const ONE_AT_A_TIME: i64 = 0x7265_6672_6573_6800;
         sqlx::query("SELECT pg_advisory_lock($1)").bind(ONE_AT_A_TIME).execute(&mut self.0).await.unwrap();
-        for rollup in ["points_1min", "points_1hour", "points_1day"] {
-            let statement = AssertSqlSafe(format!("CALL refresh_continuous_aggregate('{rollup}', $1, $2)"));
-            sqlx::query(statement).bind(Micros(start)).bind(Micros(end)).execute(&mut self.0).await.unwrap();
+        for rollup in Granularity::ROLLUPS {
+            db::refresh(&mut self.0, rollup, start, end).await.unwrap();
             while self.policy_runs().await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }

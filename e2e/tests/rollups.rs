@@ -3,11 +3,16 @@
 use e2e::{EmbeddedDatabase, Services, Sql, now, series, unique, wait_until_serving};
 use shared::config::DatabaseConfig;
 use shared::db::{self, Micros};
-use shared::proto::v1::{Batch, BucketsFrame, Granularity};
+use shared::granularity::Granularity;
+use shared::proto::v1::{self, Batch, BucketsFrame};
 use shared::time;
 
 const HOUR: i64 = 3_600_000_000;
 const DAY: i64 = 24 * HOUR;
+
+fn midnight() -> i64 {
+    Granularity::Day.floor(now())
+}
 
 /// Points at uneven times, so that buckets differ in size.
 fn walk(start: i64, end: i64, value: impl Fn(usize) -> f64) -> (Vec<i64>, Vec<f64>) {
@@ -63,13 +68,13 @@ fn check(buckets: &BucketsFrame, width: i64, times: &[i64], values: &[f64], tole
     assert_eq!(counted, times.len(), "every point is in one bucket");
 }
 
-const LEVELS: [(Granularity, i64); 3] =
-    [(Granularity::Minute, 60_000_000), (Granularity::Hour, HOUR), (Granularity::Day, DAY)];
+const LEVELS: [(v1::Granularity, i64); 3] =
+    [(v1::Granularity::Minute, 60_000_000), (v1::Granularity::Hour, HOUR), (v1::Granularity::Day, DAY)];
 
 #[tokio::test]
 async fn every_level_equals_the_raw_points_also_after_late_points() {
     let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("levels"));
-    let end = now() - now() % DAY - 3 * DAY;
+    let end = midnight() - 3 * DAY;
     let start = end - 30 * HOUR;
     let (times, values) = walk(start, end, |at| 20.0 + (at as f64 / 100.0).sin() * 5.0 + (at % 7) as f64 * 0.25);
     let (early, late): (Vec<usize>, Vec<usize>) = (0..times.len()).partition(|at| at % 3 != 0);
@@ -104,7 +109,7 @@ async fn live_and_materialised_buckets_meet_without_gap_or_double() {
     let services = Services::start_on(&embedded.url).await;
     wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
     let mut sql = Sql(db::connect(&config, "test").await.unwrap());
-    let end = now() - now() % DAY - 3 * DAY;
+    let end = midnight() - 3 * DAY;
     let start = end - 30 * HOUR;
     let (times, values) = walk(start, end, |at| (at as f64 / 50.0).cos() * 3.0);
     send(&services, "live", &times, &values).await;
@@ -137,7 +142,7 @@ async fn from_raw_points(sql: &mut Sql, device: &str, width: i64, end: i64) -> (
 #[tokio::test]
 async fn means_and_deviations_are_right_for_large_values_with_a_small_spread() {
     let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("stable"));
-    let end = now() - now() % DAY - 5 * DAY;
+    let end = midnight() - 5 * DAY;
     let start = end - 26 * HOUR;
     let (times, values) = walk(start, end, |at| 1e9 + 0.1 * (at as f64 * 0.7).sin());
     send(&services, &device, &times, &values).await;

@@ -5,9 +5,11 @@ mod edition;
 mod error;
 mod micros;
 mod migrate;
+mod refresh;
 
 pub use connect::{connect, options};
 pub use edition::{Edition, EditionError, check_edition};
 pub use error::{is_refusal, is_unavailable};
 pub use micros::{Micros, POSTGRES_EPOCH};
 pub use migrate::{MigrateError, ProbeError, check_schema, migrate};
+pub use refresh::refresh;

@@ -16,6 +16,9 @@ pub enum Granularity {
 }
 
 impl Granularity {
+    /// The rollups, each before the one that is built on it.
+    pub const ROLLUPS: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
+
     /// Width of a bucket in microseconds; `None` for raw points.
     #[must_use]
     pub fn bucket_micros(self) -> Option<i64> {

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use shared::db::{self, Micros};
+use shared::granularity::Granularity;
 use sqlx::postgres::PgConnection;
 
 use super::simulate::Fleet;
@@ -51,14 +52,8 @@ impl Sql {
 
     /// What the policies do in the background, now and for the demo's times.
     pub(super) async fn refresh_rollups(&mut self, start: i64, end: i64) -> anyhow::Result<()> {
-        for rollup in ["points_1min", "points_1hour", "points_1day"] {
-            let statement = format!("CALL refresh_continuous_aggregate('{rollup}', $1, $2)");
-            sqlx::query(sqlx::AssertSqlSafe(statement))
-                .bind(Micros(start))
-                .bind(Micros(end))
-                .execute(&mut self.0)
-                .await
-                .with_context(|| format!("cannot refresh {rollup}"))?;
+        for rollup in Granularity::ROLLUPS {
+            db::refresh(&mut self.0, rollup, start, end).await.with_context(|| format!("cannot refresh {rollup:?}"))?;
         }
         Ok(())
     }
