@@ -6,8 +6,8 @@ use std::time::Duration;
 use shared::config::DatabaseConfig;
 use shared::db;
 use shared::granularity::Granularity;
-use sqlx::postgres::PgConnection;
 use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 

@@ -1,8 +1,10 @@
 //! What stands out, and what is answered where there is little to say.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
+
 use e2e::{Services, Sql, at, now, series, unique};
 use shared::proto::v1::{
-    AnomalyDirection, Batch, BaselineState, DetectAnomaliesRequest, DetectAnomaliesResponse, SeriesKey,
+    AnomalyDirection, BaselineState, Batch, DetectAnomaliesRequest, DetectAnomaliesResponse, SeriesKey,
 };
 use shared::time;
 use tonic::{Code, Status};

@@ -1,5 +1,7 @@
 //! What becomes of points: stored once, refused with a reason, never lost beside a bad neighbour.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
+
 use std::time::Duration;
 
 use e2e::{Services, Sql, batch, named, now, numbered, point, series, unique};
@@ -77,7 +79,8 @@ async fn an_empty_message_is_refused_and_the_batches_before_it_stay() {
     let status = services.send(Batch::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "batch");
-    let batches = vec![batch(vec![point(&device, now(), 1.0)]), Batch::default(), batch(vec![point(&device, now(), 2.0)])];
+    let batches =
+        vec![batch(vec![point(&device, now(), 1.0)]), Batch::default(), batch(vec![point(&device, now(), 2.0)])];
     let status = services.stream(batches).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().contains("message 1"), "{}", status.message());
@@ -102,7 +105,8 @@ async fn a_message_over_the_limit_is_resource_exhausted_and_names_the_limit() {
 #[tokio::test]
 async fn a_numbered_batch_is_applied_once_however_often_it_is_sent() {
     let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("once"));
-    let send = |epoch, sequence| services.send(numbered(&device, epoch, sequence, vec![point(&device, now(), 1.0); 10]));
+    let send =
+        |epoch, sequence| services.send(numbered(&device, epoch, sequence, vec![point(&device, now(), 1.0); 10]));
     assert_eq!(send(1, 1).await.unwrap().accepted_count, 10);
     let again = send(1, 1).await.unwrap();
     assert_eq!((again.accepted_count, again.duplicate_count), (0, 10));

@@ -1,5 +1,7 @@
 //! The database comes late, goes away and comes back; the service is killed; it is asked to end.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
+
 use std::time::Duration;
 
 use e2e::{

@@ -1,5 +1,7 @@
 //! Questions over the wire: exact answers, and clear refusals.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
+
 use std::collections::BTreeSet;
 
 use e2e::{Services, Sql, at, batch, named, now, selector, series, unique};
@@ -111,8 +113,7 @@ async fn pages_lead_through_everything_once() {
     services.send(batch(points)).await.unwrap();
     let (mut found, mut token, mut pages) = (Vec::new(), String::new(), 0);
     loop {
-        let request =
-            ListDevicesRequest { page_size: 10, page_token: token.clone(), device_id_prefix: prefix.clone() };
+        let request = ListDevicesRequest { page_size: 10, page_token: token.clone(), device_id_prefix: prefix.clone() };
         let page = services.query.clone().list_devices(request).await.unwrap().into_inner();
         found.extend(page.devices.into_iter().map(|device| (device.device_id, device.metric_count)));
         pages += 1;

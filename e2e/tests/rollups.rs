@@ -1,5 +1,7 @@
 //! A rollup equals what SQL, and what arithmetic, says of the raw points, at every level.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
+
 use e2e::{EmbeddedDatabase, Services, Sql, now, series, unique, wait_until_serving};
 use shared::config::DatabaseConfig;
 use shared::db::{self, Micros};
@@ -78,9 +80,7 @@ async fn every_level_equals_the_raw_points_also_after_late_points() {
     let start = end - 30 * HOUR;
     let (times, values) = walk(start, end, |at| 20.0 + (at as f64 / 100.0).sin() * 5.0 + (at % 7) as f64 * 0.25);
     let (early, late): (Vec<usize>, Vec<usize>) = (0..times.len()).partition(|at| at % 3 != 0);
-    let pick = |chosen: &[usize]| -> (Vec<i64>, Vec<f64>) {
-        chosen.iter().map(|&at| (times[at], values[at])).unzip()
-    };
+    let pick = |chosen: &[usize]| -> (Vec<i64>, Vec<f64>) { chosen.iter().map(|&at| (times[at], values[at])).unzip() };
     let (early_times, early_values) = pick(&early);
     send(&services, &device, &early_times, &early_values).await;
     sql.refresh(start - DAY, end).await;
@@ -156,11 +156,12 @@ async fn means_and_deviations_are_right_for_large_values_with_a_small_spread() {
 #[tokio::test]
 async fn sql_users_find_the_rollups_under_the_names_they_know() {
     let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("views"));
-    let time = now() - 60_000_000;
+    let time = midnight() - 2 * DAY + HOUR;
     send(&services, &device, &[time, time + 1, time + 2], &[1.0, 2.0, 6.0]).await;
     sql.refresh(time - DAY, time + DAY).await;
     for view in ["iot_data_1min", "iot_data_1hour", "iot_data_1day"] {
-        let statement = format!("SELECT sum(count)::int8, max(max_value), min(min_value) FROM {view} WHERE device_id = $1");
+        let statement =
+            format!("SELECT sum(count)::int8, max(max_value), min(min_value) FROM {view} WHERE device_id = $1");
         let row: (i64, f64, f64) =
             sqlx::query_as(sqlx::AssertSqlSafe(statement)).bind(&device).fetch_one(&mut sql.0).await.unwrap();
         assert_eq!(row, (3, 6.0, 1.0), "{view}");

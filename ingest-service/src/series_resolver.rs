@@ -87,10 +87,7 @@ async fn answer_misses(mut requests: mpsc::Receiver<Misses>, cache: SeriesCache,
 }
 
 /// Fills in what is not found yet, chunk by chunk, until the database has answered.
-async fn find_or_create(
-    creator: &mut Creator,
-    found: &mut BTreeMap<SeriesKey, Option<i32>>,
-) -> Result<(), BatchError> {
+async fn find_or_create(creator: &mut Creator, found: &mut BTreeMap<SeriesKey, Option<i32>>) -> Result<(), BatchError> {
     let missing: Vec<_> = found.iter().filter(|(_, id)| id.is_none()).map(|(key, _)| key.clone()).collect();
     for chunk in missing.chunks(CHUNK) {
         let mut backoff = Backoff::default();

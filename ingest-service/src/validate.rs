@@ -16,6 +16,9 @@ use crate::error::BatchError;
 pub(crate) use producer::{Numbering, OWN_PRODUCERS};
 pub(crate) use rejections::Rejections;
 
+/// Why a point is refused, for programs and for people.
+type Refusal = (Reason, String);
+
 /// Names a series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SeriesKey {
@@ -78,7 +81,7 @@ struct Pass<'batch> {
     times: AcceptedTimes,
     /// What a point without a timestamp gets; none in a numbered batch.
     received_at: Option<i64>,
-    lookup: HashMap<(&'batch str, &'batch str), Result<u32, (Reason, String)>>,
+    lookup: HashMap<(&'batch str, &'batch str), Result<u32, Refusal>>,
     series: Vec<SeriesKey>,
     points: Vec<NamedPoint>,
     rejections: Rejections,
@@ -113,7 +116,7 @@ impl<'batch> Pass<'batch> {
         }
     }
 
-    fn series(&mut self, device_id: &'batch str, metric_name: &'batch str) -> Result<u32, (Reason, String)> {
+    fn series(&mut self, device_id: &'batch str, metric_name: &'batch str) -> Result<u32, Refusal> {
         let series = &mut self.series;
         self.lookup
             .entry((device_id, metric_name))
@@ -126,7 +129,7 @@ impl<'batch> Pass<'batch> {
             .clone()
     }
 
-    fn timestamp(&self, timestamp: Option<&prost_types::Timestamp>) -> Result<i64, (Reason, String)> {
+    fn timestamp(&self, timestamp: Option<&prost_types::Timestamp>) -> Result<i64, Refusal> {
         match timestamp {
             Some(timestamp) => time::from_timestamp(timestamp).ok_or_else(|| {
                 let (seconds, nanos) = (timestamp.seconds, timestamp.nanos);
@@ -141,7 +144,7 @@ impl<'batch> Pass<'batch> {
         }
     }
 
-    fn settle(&mut self, checked: Result<NamedPoint, (Reason, String)>) {
+    fn settle(&mut self, checked: Result<NamedPoint, Refusal>) {
         match checked {
             Ok(point) => {
                 self.points.push(point);
@@ -176,22 +179,24 @@ impl AcceptedTimes {
         }
     }
 
-    fn check(&self, timestamp: i64) -> Result<(), (Reason, String)> {
+    fn check(&self, timestamp: i64) -> Result<(), Refusal> {
         if timestamp < self.oldest {
             let (found, back) = (time::display(timestamp), humantime::format_duration(self.back));
-            let sentence = format!("timestamp {found} is before {}: the limit is {back} back", time::display(self.oldest));
+            let sentence =
+                format!("timestamp {found} is before {}: the limit is {back} back", time::display(self.oldest));
             return Err((Reason::TimestampTooOld, sentence));
         }
         if timestamp > self.latest {
             let (found, ahead) = (time::display(timestamp), humantime::format_duration(self.ahead));
-            let sentence = format!("timestamp {found} is after {}: the limit is {ahead} ahead", time::display(self.latest));
+            let sentence =
+                format!("timestamp {found} is after {}: the limit is {ahead} ahead", time::display(self.latest));
             return Err((Reason::TimestampTooNew, sentence));
         }
         Ok(())
     }
 }
 
-fn check_value(value: f64) -> Result<(), (Reason, String)> {
+fn check_value(value: f64) -> Result<(), Refusal> {
     if value.is_finite() {
         return Ok(());
     }

@@ -1,5 +1,7 @@
 //! The service as a process of its own, killed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
+
 use std::process::Stdio;
 use std::time::Duration;
 

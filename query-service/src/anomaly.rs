@@ -23,8 +23,7 @@ impl BaselineStats {
         Self { count, mean, stddev, min, max }
     }
 
-    pub(crate) const EMPTY: Self =
-        Self { count: 0, mean: f64::NAN, stddev: f64::NAN, min: f64::NAN, max: f64::NAN };
+    pub(crate) const EMPTY: Self = Self { count: 0, mean: f64::NAN, stddev: f64::NAN, min: f64::NAN, max: f64::NAN };
 }
 
 /// Judges points against a baseline.

@@ -32,8 +32,11 @@ pub(crate) async fn find(pool: &PgPool, selectors: &[Selector]) -> Result<Vec<Se
             }
             DeviceSelector::Prefix(prefix) => {
                 let found = find_by_prefix(pool, prefix, metric_name).await?;
-                series.extend(found.into_iter().map(|(series_id, device_id)| {
-                    Series { series_id, device_id, metric_name: metric_name.clone(), selector_index }
+                series.extend(found.into_iter().map(|(series_id, device_id)| Series {
+                    series_id,
+                    device_id,
+                    metric_name: metric_name.clone(),
+                    selector_index,
                 }));
             }
         }

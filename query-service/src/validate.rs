@@ -77,7 +77,13 @@ impl AggregatedQuery {
             }
         };
         check_served(&request)?;
-        Ok(Self { statistics: statistics(&request)?, selectors: selectors(request.selectors)?, start, end, granularity })
+        Ok(Self {
+            statistics: statistics(&request)?,
+            selectors: selectors(request.selectors)?,
+            start,
+            end,
+            granularity,
+        })
     }
 }
 

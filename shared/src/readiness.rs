@@ -55,8 +55,7 @@ pub async fn watch(
                     Readiness::Ready => tracing::info!("ready"),
                     Readiness::Waiting(reason) => tracing::warn!(reason, "not ready"),
                 }
-                let status =
-                    if found == Readiness::Ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+                let status = if found == Readiness::Ready { ServingStatus::Serving } else { ServingStatus::NotServing };
                 report(&health, services, status).await;
                 sender.send_replace(found);
             }

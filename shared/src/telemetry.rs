@@ -12,7 +12,8 @@ use crate::config::{LogConfig, LogFormat};
 /// # Errors
 /// The levels cannot be parsed.
 pub fn init(config: &LogConfig) -> Result<(), ParseError> {
-    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(&config.levels)?).with_writer(io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(&config.levels)?).with_writer(io::stderr);
     match config.format {
         LogFormat::Plain => builder.init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

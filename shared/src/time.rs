@@ -29,7 +29,8 @@ pub fn duration_to_micros(duration: Duration) -> i64 {
 pub fn from_timestamp(timestamp: &Timestamp) -> Option<i64> {
     const FIRST_SECOND: i64 = -62_135_596_800; // 0001-01-01T00:00:00Z
     const LAST_SECOND: i64 = 253_402_300_799; // 9999-12-31T23:59:59Z
-    let valid = (FIRST_SECOND..=LAST_SECOND).contains(&timestamp.seconds) && (0..1_000_000_000).contains(&timestamp.nanos);
+    let valid =
+        (FIRST_SECOND..=LAST_SECOND).contains(&timestamp.seconds) && (0..1_000_000_000).contains(&timestamp.nanos);
     valid.then(|| timestamp.seconds * MICROS_PER_SECOND + i64::from(timestamp.nanos / 1_000))
 }
 

@@ -24,10 +24,10 @@ use simulate::Fleet;
 pub(crate) struct Options {
     /// Simulated points to send, beside those of the weather stations
     #[arg(long, default_value_t = 1_000_000)]
-    points: u64,
+    points: usize,
     /// Simulated devices
     #[arg(long, default_value_t = 1_000)]
-    devices: u64,
+    devices: usize,
     /// TimescaleDB Community to use; without it an embedded one is started
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
@@ -43,7 +43,10 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     tokio::select! {
         outcome = show(&options) => outcome,
-        _ = tokio::signal::ctrl_c() => Ok(eprintln!("ended")),
+        _ = tokio::signal::ctrl_c() => {
+            eprintln!("ended");
+            Ok(())
+        }
     }
 }
 
@@ -95,7 +98,7 @@ async fn walk(options: &Options, database: &Database, services: &Services) -> an
 
     Ok(Report {
         database: database.describe(),
-        points_sent: fleet.points() + weather.points.len() as u64,
+        points_sent: (fleet.points() + weather.points.len()) as u64,
         points_accepted: accepted_fleet + accepted_weather,
         points_stored,
         points_per_second: rate(accepted_fleet, elapsed),

@@ -24,7 +24,8 @@ const NO_JOBS: [&str; 2] = ["--job-interval", "86400"];
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     if options.runner.is_empty() {
         npm_ci("embedded-timescaledb").await?;
-        programs::run(command("npm").args(["test", "--silent"]).current_dir(root().join("embedded-timescaledb"))).await?;
+        programs::run(command("npm").args(["test", "--silent"]).current_dir(root().join("embedded-timescaledb")))
+            .await?;
     }
     install_clients().await?;
     let database = Database::open_with(options.database_url, &NO_JOBS).await?;
@@ -50,7 +51,8 @@ async fn install_clients() -> anyhow::Result<()> {
     }
     programs::run(command("python3").args(["-m", "venv", "--clear"]).arg(&python)).await?;
     let mut pip = command(&python.join("bin/pip").to_string_lossy());
-    programs::run(pip.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&wanted)).await?;
+    programs::run(pip.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&wanted))
+        .await?;
     std::fs::copy(wanted, installed)?;
     Ok(())
 }

@@ -49,7 +49,10 @@ async fn find(connection: &mut PgConnection, keys: &[SeriesKey]) -> sqlx::Result
         .bind(metrics)
         .fetch_all(connection)
         .await?;
-    Ok(rows.into_iter().filter_map(|(position, id)| Some((usize::try_from(position).ok()?.checked_sub(1)?, id))).collect())
+    Ok(rows
+        .into_iter()
+        .filter_map(|(position, id)| Some((usize::try_from(position).ok()?.checked_sub(1)?, id)))
+        .collect())
 }
 
 async fn create(connection: &mut PgConnection, keys: &[&SeriesKey]) -> sqlx::Result<()> {

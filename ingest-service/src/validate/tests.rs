@@ -80,10 +80,7 @@ fn series_form_is_indexed_after_row_form_and_refused_as_a_whole_where_its_column
     };
     let batch = v1::Batch {
         points: vec![point("a", NOW, 1.0)],
-        series: vec![
-            columns(vec![NOW, NOW], vec![2.0]),
-            columns(vec![NOW, NOW - 1], vec![3.0, f64::NEG_INFINITY]),
-        ],
+        series: vec![columns(vec![NOW, NOW], vec![2.0]), columns(vec![NOW, NOW - 1], vec![3.0, f64::NEG_INFINITY])],
         ..Default::default()
     };
     let valid = validate(&batch, &limits(), NOW).unwrap();

@@ -120,14 +120,9 @@ async fn lock_ledger(transaction: &mut Transaction<'_, Postgres>, attempt: &Atte
     Ok(positions)
 }
 
-async fn select_for_update(
-    transaction: &mut Transaction<'_, Postgres>,
-    producers: &[&str],
-) -> sqlx::Result<Positions> {
-    let rows: Vec<(String, i64, i64)> = sqlx::query_as(include_str!("../sql/ledger_lock.sql"))
-        .bind(producers)
-        .fetch_all(&mut **transaction)
-        .await?;
+async fn select_for_update(transaction: &mut Transaction<'_, Postgres>, producers: &[&str]) -> sqlx::Result<Positions> {
+    let rows: Vec<(String, i64, i64)> =
+        sqlx::query_as(include_str!("../sql/ledger_lock.sql")).bind(producers).fetch_all(&mut **transaction).await?;
     Ok(rows.into_iter().map(|(id, epoch, last_sequence)| (id, Position { epoch, last_sequence })).collect())
 }
 

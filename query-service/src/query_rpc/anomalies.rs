@@ -6,9 +6,9 @@ use sqlx::postgres::PgPool;
 
 use crate::anomaly::{BaselineStats, Judge};
 use crate::error::QueryError;
+use crate::series;
 use crate::store::{self, Point};
 use crate::validate::AnomalyQuery;
-use crate::series;
 
 pub(super) async fn detect(
     pool: PgPool,

@@ -32,8 +32,7 @@ pub(super) async fn metrics(
         check_device(&pool, &listing.device_id).await?;
     }
     let (end, limit) = (prefix_end(&listing.prefix), limit(listing.page_size));
-    let mut found =
-        store::metrics(&pool, &listing.device_id, &listing.prefix, end, &listing.after, limit).await?;
+    let mut found = store::metrics(&pool, &listing.device_id, &listing.prefix, end, &listing.after, limit).await?;
     let next_page_token = next_page(&mut found, listing.page_size, &listing.question(), |name| name);
     let metrics = found.into_iter().map(|metric_name| v1::Metric { metric_name }).collect();
     Ok(v1::ListMetricsResponse { metrics, next_page_token })

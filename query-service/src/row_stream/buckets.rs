@@ -43,8 +43,7 @@ impl BucketStream {
         while let Some((start, limit)) = next {
             let (granularity, end) = (self.plan.granularity, self.plan.end);
             let sql_limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut page =
-                store::buckets(&self.pool, granularity, series.series_id, start, end, sql_limit).await?;
+            let mut page = store::buckets(&self.pool, granularity, series.series_id, start, end, sql_limit).await?;
             next = cut_page(&mut page, limit, granularity);
             row_count += page.len() as u64;
             for rows in page.chunks(FRAME_ROWS) {

@@ -93,7 +93,8 @@ fn thresholds(request: &v1::DetectAnomaliesRequest) -> Result<(f64, u64, u32), Q
     if !(0.1..=1_000.0).contains(&threshold) {
         return Err(QueryError::invalid("threshold", format!("is {threshold}; 0.1 to 1000 is accepted")));
     }
-    let min_count = if request.min_baseline_count == 0 { DEFAULT_MIN_BASELINE_COUNT } else { request.min_baseline_count };
+    let min_count =
+        if request.min_baseline_count == 0 { DEFAULT_MIN_BASELINE_COUNT } else { request.min_baseline_count };
     if min_count < 2 {
         return Err(QueryError::invalid("min_baseline_count", format!("is {min_count}; 2 or more is accepted")));
     }

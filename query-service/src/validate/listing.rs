@@ -64,6 +64,7 @@ impl MetricListing {
 /// As AIP-158 has it: 0 is the default, more than the limit is the limit, negative is an error.
 fn page_size(page_size: i32) -> Result<usize, QueryError> {
     let size = if page_size == 0 { DEFAULT_PAGE_SIZE } else { page_size.min(MAX_PAGE_SIZE) };
-    usize::try_from(size)
-        .map_err(|_| QueryError::invalid("page_size", format!("is {page_size}; 0 (for {DEFAULT_PAGE_SIZE}) or more is accepted")))
+    usize::try_from(size).map_err(|_| {
+        QueryError::invalid("page_size", format!("is {page_size}; 0 (for {DEFAULT_PAGE_SIZE}) or more is accepted"))
+    })
 }

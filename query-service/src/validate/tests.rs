@@ -69,7 +69,9 @@ fn anomaly_windows_have_defaults_and_bounds() {
     assert_eq!(query.baseline.1 - query.baseline.0, 86_400_000_000);
     let refused = |request| AnomalyQuery::check(request, NOW).unwrap_err().to_string();
     let hour = prost_types::Duration { seconds: 3_600, nanos: 0 };
-    assert!(refused(v1::DetectAnomaliesRequest { start: at(1), window: Some(hour), ..request() }).contains("beside start"));
+    assert!(
+        refused(v1::DetectAnomaliesRequest { start: at(1), window: Some(hour), ..request() }).contains("beside start")
+    );
     assert!(refused(v1::DetectAnomaliesRequest { start: at(1), ..request() }).contains("31 days"));
     assert!(refused(v1::DetectAnomaliesRequest { threshold: -1.0, ..request() }).contains("0.1 to 1000"));
     assert!(refused(v1::DetectAnomaliesRequest { threshold: f64::NAN, ..request() }).contains("0.1 to 1000"));
@@ -77,7 +79,9 @@ fn anomaly_windows_have_defaults_and_bounds() {
     assert!(refused(v1::DetectAnomaliesRequest { max_anomalies: 10_001, ..request() }).contains("10000"));
     assert!(refused(v1::DetectAnomaliesRequest { method: 9, ..request() }).contains("Z_SCORE, ROBUST, SEASONAL"));
     let odd = prost_types::Duration { seconds: 90, nanos: 0 };
-    assert!(refused(v1::DetectAnomaliesRequest { baseline: Some(odd), ..request() }).contains("whole number of minutes"));
+    assert!(
+        refused(v1::DetectAnomaliesRequest { baseline: Some(odd), ..request() }).contains("whole number of minutes")
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Microseconds since the Unix epoch as a `timestamptz`, without a calendar in between: the eight bytes of the wire are
 //! moved by the distance of the epochs and nothing else.
 
+use chrono::{DateTime, Utc};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo, PgValueFormat, PgValueRef, Postgres};
@@ -15,7 +16,7 @@ pub struct Micros(pub i64);
 
 impl Type<Postgres> for Micros {
     fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_name("timestamptz")
+        <DateTime<Utc> as Type<Postgres>>::type_info() // known to sqlx: a name would be looked up in the catalogue
     }
 }
 

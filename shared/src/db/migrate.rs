@@ -33,7 +33,9 @@ impl MigrateError {
     pub fn is_unavailable(&self) -> bool {
         match self {
             Self::Edition(EditionError::Database(error)) | Self::Database(error) => super::is_unavailable(error),
-            Self::Step(sqlx::migrate::MigrateError::Execute(error)) => super::is_unavailable(error),
+            Self::Step(
+                sqlx::migrate::MigrateError::Execute(error) | sqlx::migrate::MigrateError::ExecuteMigration(error, _),
+            ) => super::is_unavailable(error),
             _ => false,
         }
     }
@@ -76,8 +78,11 @@ pub async fn check_schema(connection: &mut PgConnection) -> Result<(), ProbeErro
     let exists: bool =
         sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
     if !exists {
-        let sentence = "waiting for the schema: the database has none; run: ingest-service migrate";
-        return Err(ProbeError::Schema(sentence.to_owned()));
+        return Err(match check_edition(connection).await {
+            Ok(_) => ProbeError::Schema("waiting for the schema: run: ingest-service migrate".to_owned()),
+            Err(EditionError::Database(error)) => ProbeError::Database(error),
+            Err(wrong) => ProbeError::Schema(wrong.to_string()),
+        });
     }
     let found: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
         .fetch_one(connection)

@@ -48,7 +48,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let answers = &self.answers;
         writeln!(f, "\nOn {}", self.database)?;
-        writeln!(f, "  {} points sent, {} accepted, {} stored", self.points_sent, self.points_accepted, self.points_stored)?;
+        writeln!(
+            f,
+            "  {} points sent, {} accepted, {} stored",
+            self.points_sent, self.points_accepted, self.points_stored
+        )?;
         writeln!(f, "  {:.0} points per second, each acknowledged after its commit", self.points_per_second)?;
         writeln!(f, "  {} one-minute buckets, {} one-hour buckets", self.minute_buckets, self.hour_buckets)?;
 
@@ -59,7 +63,11 @@ impl fmt::Display for Report {
         buckets(f, "hours", &answers.hours)?;
         table(f, &answers.hours.1)?;
 
-        writeln!(f, "\nweather-jfk temperature by day (real readings of June 2013, moved on by {} days)", answers.weather_moved_days)?;
+        writeln!(
+            f,
+            "\nweather-jfk temperature by day (real readings of June 2013, moved on by {} days)",
+            answers.weather_moved_days
+        )?;
         chart(f, &answers.weather.bucket_starts_us, &answers.weather.avg)?;
 
         writeln!(f, "\n{} faults injected, {} found in the last hour", self.anomalies_injected, answers.found.len())?;
@@ -67,19 +75,28 @@ impl fmt::Display for Report {
             let (device_id, metric_name, value) = (&fault.device_id, fault.metric_name, anomaly.value);
             let (expected, score) = (anomaly.expected_value, anomaly.score);
             let at = time::display(fault.timestamp);
-            writeln!(f, "  such as {device_id} {metric_name} = {value} at {at}: {expected:.1} expected, {score:.1} sigma off")?;
+            writeln!(
+                f,
+                "  such as {device_id} {metric_name} = {value} at {at}: {expected:.1} expected, {score:.1} sigma off"
+            )?;
         }
         writeln!(f, "  {} other points of these series lie beyond 3 sigma", answers.others)?;
 
         let Compression { before, after } = self.compression;
         let ratio = before as f64 / after as f64;
-        writeln!(f, "\nOne chunk: {} KiB before compression, {} KiB after ({ratio:.1} times smaller)", before / 1024, after / 1024)
+        writeln!(
+            f,
+            "\nOne chunk: {} KiB before compression, {} KiB after ({ratio:.1} times smaller)",
+            before / 1024,
+            after / 1024
+        )
     }
 }
 
 fn buckets(f: &mut fmt::Formatter<'_>, name: &str, (header, buckets): &(QueryHeader, BucketsFrame)) -> fmt::Result {
     let watermark = header.watermark.as_ref().and_then(time::from_timestamp);
-    let materialised = watermark.map_or("live".to_owned(), |micros| format!("materialised up to {}", time::display(micros)));
+    let materialised =
+        watermark.map_or("live".to_owned(), |micros| format!("materialised up to {}", time::display(micros)));
     writeln!(f, "\nby {name}: {} buckets, {materialised}", buckets.bucket_starts_us.len())
 }
 
@@ -97,7 +114,8 @@ fn table(f: &mut fmt::Formatter<'_>, buckets: &BucketsFrame) -> fmt::Result {
 fn chart(f: &mut fmt::Formatter<'_>, timestamps: &[i64], values: &[f64]) -> fmt::Result {
     let (Some(&first), Some(&last)) = (timestamps.first(), timestamps.last()) else { return Ok(()) };
     let hours = |micros: i64| (micros - first) as f32 / 3.6e9;
-    let points: Vec<(f32, f32)> = timestamps.iter().zip(values).map(|(&at, &value)| (hours(at), value as f32)).collect();
+    let points: Vec<(f32, f32)> =
+        timestamps.iter().zip(values).map(|(&at, &value)| (hours(at), value as f32)).collect();
     let mut chart = Chart::new(120, 32, 0.0, hours(last).max(0.1));
     let lines = Shape::Lines(&points);
     let drawn = chart.lineplot(&lines);

@@ -16,7 +16,7 @@ use super::simulate::Fleet;
 use super::weather::Weather;
 
 /// Streams that send at the same time.
-const GATEWAYS: u64 = 4;
+const GATEWAYS: usize = 4;
 /// Points of a batch, about.
 const BATCH_POINTS: usize = 10_000;
 /// Readings in one call of row form.
@@ -25,7 +25,7 @@ const ROWS: usize = 1_000;
 /// Streams all points of the fleet and says how many were accepted.
 pub(super) async fn fleet(ingest: &Channel, fleet: &Fleet) -> anyhow::Result<u64> {
     let style = "  {bar:40} {pos}/{len} points  {per_sec}  {eta} left";
-    let progress = ProgressBar::new(fleet.points()).with_style(ProgressStyle::with_template(style)?);
+    let progress = ProgressBar::new(fleet.points() as u64).with_style(ProgressStyle::with_template(style)?);
     progress.enable_steady_tick(Duration::from_millis(200));
     let mut gateways = JoinSet::new();
     let mut queues = Vec::new();
@@ -36,7 +36,7 @@ pub(super) async fn fleet(ingest: &Channel, fleet: &Fleet) -> anyhow::Result<u64
         queues.push(Gateway { numbered: Numbered::new(gateway), queue, waiting: Vec::new(), points: 0 });
     }
     for device in 0..fleet.devices() {
-        let gateway = &mut queues[(device % GATEWAYS) as usize];
+        let gateway = &mut queues[device % GATEWAYS];
         if !gateway.send(fleet.series_of(device), &progress).await {
             break; // its stream has ended, and says why below
         }
@@ -88,7 +88,7 @@ struct Numbered {
 }
 
 impl Numbered {
-    fn new(gateway: u64) -> Self {
+    fn new(gateway: usize) -> Self {
         let epoch = time::now_micros().unsigned_abs();
         Self { producer: Producer { producer_id: format!("demo-gateway-{gateway}"), epoch }, sequence: 0 }
     }

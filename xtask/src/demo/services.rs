@@ -55,7 +55,10 @@ impl Services {
 }
 
 async fn connect(address: &str) -> anyhow::Result<Channel> {
-    Endpoint::from_shared(format!("http://{address}"))?.connect().await.with_context(|| format!("cannot reach {address}"))
+    Endpoint::from_shared(format!("http://{address}"))?
+        .connect()
+        .await
+        .with_context(|| format!("cannot reach {address}"))
 }
 
 /// Through the standard health service, as Kubernetes does it.

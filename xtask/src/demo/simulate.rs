@@ -3,9 +3,9 @@
 use std::f64::consts::TAU;
 
 use anyhow::ensure;
-use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
-use rand_distr::{Distribution as _, Normal};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_distr::StandardNormal;
 use shared::proto::v1::SeriesPoints;
 
 const HOUR: i64 = 3_600_000_000;
@@ -13,9 +13,9 @@ const DAY: f64 = 24.0 * HOUR as f64;
 /// The simulated past; its last hour is judged against the hours before.
 const HOURS: i64 = 6;
 /// A series needs enough points for a baseline, so few points mean few devices.
-const LEAST_POINTS_PER_SERIES: u64 = 48;
+const LEAST_POINTS_PER_SERIES: usize = 48;
 /// Points that are made faulty.
-const FAULTS: u64 = 10;
+const FAULTS: usize = 10;
 
 /// A metric: where it lies, how it swings over a day, how much it trembles, and how far off a fault is.
 struct Metric {
@@ -41,16 +41,16 @@ pub(super) struct Fault {
 
 /// Devices with points at regular times in [start, end).
 pub(super) struct Fleet {
-    devices: u64,
-    points: u64,
+    devices: usize,
+    points: usize,
     pub(super) start: i64,
     pub(super) end: i64,
     pub(super) faults: Vec<Fault>,
 }
 
 impl Fleet {
-    pub(super) fn new(points: u64, devices: u64, now: i64) -> anyhow::Result<Self> {
-        let metrics = METRICS.len() as u64;
+    pub(super) fn new(points: usize, devices: usize, now: i64) -> anyhow::Result<Self> {
+        let metrics = METRICS.len();
         let least = metrics * LEAST_POINTS_PER_SERIES;
         ensure!(points >= least, "--points is {points}; at least {least} are needed for one device with a baseline");
         ensure!(devices > 0, "--devices is 0; at least 1 is needed");
@@ -61,11 +61,11 @@ impl Fleet {
         Ok(fleet)
     }
 
-    pub(super) fn points(&self) -> u64 {
+    pub(super) fn points(&self) -> usize {
         self.points
     }
 
-    pub(super) fn devices(&self) -> u64 {
+    pub(super) fn devices(&self) -> usize {
         self.devices
     }
 
@@ -74,27 +74,28 @@ impl Fleet {
         (self.end - HOUR, self.end)
     }
 
-    pub(super) fn device_id(&self, device: u64) -> String {
+    pub(super) fn device_id(&self, device: usize) -> String {
         format!("sensor-{device:06}")
     }
 
     /// All series of a device, with their points.
-    pub(super) fn series_of(&self, device: u64) -> Vec<SeriesPoints> {
-        (0..METRICS.len() as u64).map(|metric| self.series(device, metric)).collect()
+    pub(super) fn series_of(&self, device: usize) -> Vec<SeriesPoints> {
+        (0..METRICS.len()).map(|metric| self.series(device, metric)).collect()
     }
 
-    fn series(&self, device: u64, metric: u64) -> SeriesPoints {
-        let Metric { name, centre, swing, noise, fault } = METRICS[metric as usize];
+    fn series(&self, device: usize, metric: usize) -> SeriesPoints {
+        let Metric { name, centre, swing, noise, fault } = METRICS[metric];
         let device_id = self.device_id(device);
-        let mut random = SmallRng::seed_from_u64(device * METRICS.len() as u64 + metric);
-        let noise = Normal::new(0.0, noise).expect("the table's noise is finite and positive");
-        let own = Normal::new(centre, 1.0).expect("one is positive").sample(&mut random);
+        let mut random = SmallRng::seed_from_u64((device * METRICS.len() + metric) as u64);
+        let mut normal = |spread: f64| spread * random.sample::<f64, _>(StandardNormal);
+        let own = centre + normal(1.0);
         let timestamps_us: Vec<i64> = (0..self.count(device, metric)).map(|at| self.time(device, metric, at)).collect();
         let value = |&timestamp: &i64| {
-            let regular = own + swing * (TAU * timestamp as f64 / DAY).sin() + noise.sample(&mut random);
-            let is_faulty = self.faults.iter().any(|known| {
-                known.timestamp == timestamp && known.metric_name == name && known.device_id == device_id
-            });
+            let regular = own + swing * (TAU * timestamp as f64 / DAY).sin() + normal(noise);
+            let is_faulty = self
+                .faults
+                .iter()
+                .any(|known| known.timestamp == timestamp && known.metric_name == name && known.device_id == device_id);
             let value = if is_faulty { regular + fault } else { regular };
             (value * 1000.0).round() / 1000.0 // what a sensor's decimals look like
         };
@@ -103,26 +104,26 @@ impl Fleet {
     }
 
     /// Points of a series: all together are exactly as many as were asked for.
-    fn count(&self, device: u64, metric: u64) -> u64 {
-        let series = self.devices * METRICS.len() as u64;
-        let index = device * METRICS.len() as u64 + metric;
-        self.points / series + u64::from(index < self.points % series)
+    fn count(&self, device: usize, metric: usize) -> usize {
+        let series = self.devices * METRICS.len();
+        let index = device * METRICS.len() + metric;
+        self.points / series + usize::from(index < self.points % series)
     }
 
-    fn time(&self, device: u64, metric: u64, at: u64) -> i64 {
-        let step = (self.end - self.start) as u64 / self.count(device, metric);
-        self.start + (step * at + step / 2) as i64
+    fn time(&self, device: usize, metric: usize, at: usize) -> i64 {
+        let step = (self.end - self.start) / self.count(device, metric) as i64;
+        self.start + step * at as i64 + step / 2
     }
 
     /// Spread over the devices, metrics in turn, somewhere in the last hour.
     fn choose_faults(&self) -> Vec<Fault> {
         let faulty = FAULTS.min(self.devices);
-        let fault = |index: u64| {
-            let (device, metric) = (index * self.devices / faulty, index % METRICS.len() as u64);
+        let fault = |index: usize| {
+            let (device, metric) = (index * self.devices / faulty, index % METRICS.len());
             let last = self.count(device, metric) - 1;
-            let in_last_hour = (0..=last).filter(|&at| self.time(device, metric, at) >= self.window().0).count() as u64;
+            let in_last_hour = (0..=last).filter(|&at| self.time(device, metric, at) >= self.window().0).count();
             let timestamp = self.time(device, metric, last - in_last_hour / 2);
-            Fault { device_id: self.device_id(device), metric_name: METRICS[metric as usize].name, timestamp }
+            Fault { device_id: self.device_id(device), metric_name: METRICS[metric].name, timestamp }
         };
         (0..faulty).map(fault).collect()
     }
