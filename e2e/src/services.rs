@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ingest_service::config::{FlushConfig, IngestConfig, Limits};
+use ingest_service::config::{DirectCompress, FlushConfig, IngestConfig, Limits};
 use query_service::config::QueryConfig;
 use shared::config::ServerConfig;
 use shared::proto::v1::ingest_service_client::IngestServiceClient;
@@ -59,10 +59,12 @@ fn ingest_config(url: &str) -> IngestConfig {
         flush: FlushConfig {
             flush_max_points: 100_000.try_into().unwrap(),
             flush_max_delay: Duration::from_secs(1),
+            direct_compress: DirectCompress::Auto,
             writers: 2.try_into().unwrap(),
             queue_max_points: 500_000.try_into().unwrap(),
             series_cache: 1_000_000.try_into().unwrap(),
         },
+        stream_max_age: Duration::from_secs(3_600),
         migrate: false,
     }
 }
@@ -70,7 +72,14 @@ fn ingest_config(url: &str) -> IngestConfig {
 impl Services {
     /// Starts both on the database under test and waits until they serve.
     pub async fn start() -> Self {
-        let services = Self::start_on(&database_url()).await;
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same, with another configuration of the ingest-service.
+    pub async fn start_with(change: impl FnOnce(&mut IngestConfig)) -> Self {
+        let mut config = ingest_config(&database_url());
+        change(&mut config);
+        let services = Self::start_configured(config).await;
         wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
         wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
         services
@@ -78,16 +87,18 @@ impl Services {
 
     /// Starts both on an address, which need not answer.
     pub async fn start_on(url: &str) -> Self {
+        Self::start_configured(ingest_config(url)).await
+    }
+
+    async fn start_configured(ingest_config: IngestConfig) -> Self {
         let shutdown = CancellationToken::new();
+        let database = ingest_config.database.clone();
         let (listener, ingest_url) = listen().await;
-        let run = ingest_service::run(listener, ingest_config(url), shutdown.clone());
+        let run = ingest_service::run(listener, ingest_config, shutdown.clone());
         let ingest_task = tokio::spawn(async move { run.await.expect("ingest-service") });
         let (listener, query_url) = listen().await;
-        let config = QueryConfig {
-            database: config(url),
-            server: ServerConfig::default(),
-            database_connections: 8.try_into().unwrap(),
-        };
+        let config =
+            QueryConfig { database, server: ServerConfig::default(), database_connections: 8.try_into().unwrap() };
         let run = query_service::run(listener, config, shutdown.clone());
         let query_task = tokio::spawn(async move { run.await.expect("query-service") });
         let ingest_channel = Endpoint::from_shared(ingest_url.clone()).unwrap().connect().await.unwrap();

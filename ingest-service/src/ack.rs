@@ -30,25 +30,31 @@ pub(crate) struct PendingAck {
     sequence: u64,
     valid_points: u64,
     rejections: Rejections,
-    outcome: Option<oneshot::Receiver<Result<Stored, BatchError>>>,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Known(Stored),
+    Awaited(oneshot::Receiver<Result<Stored, BatchError>>),
 }
 
 impl PendingAck {
     pub(crate) fn new(sequence: u64, valid_points: usize, rejections: Rejections) -> (Self, OutcomeSender) {
         let (sender, receiver) = oneshot::channel();
-        (Self { sequence, valid_points: valid_points as u64, rejections, outcome: Some(receiver) }, sender)
+        (Self { sequence, valid_points: valid_points as u64, rejections, outcome: Outcome::Awaited(receiver) }, sender)
     }
 
     /// Of an unnumbered batch none of whose points is valid: there is nothing to commit.
     pub(crate) fn nothing_to_store(rejections: Rejections) -> Self {
-        Self { sequence: 0, valid_points: 0, rejections, outcome: None }
+        let stored = Stored::Applied { committed_at: time::now_micros() };
+        Self { sequence: 0, valid_points: 0, rejections, outcome: Outcome::Known(stored) }
     }
 
     /// Waits for the commit.
     pub(crate) async fn settled(self) -> Result<Ack, BatchError> {
         let stored = match self.outcome {
-            Some(outcome) => outcome.await.unwrap_or_else(|_| Err(BatchError::shutting_down()))?,
-            None => Stored::Applied { committed_at: time::now_micros() },
+            Outcome::Known(stored) => stored,
+            Outcome::Awaited(outcome) => outcome.await.unwrap_or_else(|_| Err(BatchError::shutting_down()))?,
         };
         let (accepted, duplicate, committed_at) = match stored {
             Stored::Applied { committed_at } => (self.valid_points, 0, committed_at),
@@ -97,10 +103,6 @@ impl Summary {
         self.batches += 1;
         self.accepted += ack.accepted;
         self.duplicate += ack.duplicate;
-    }
-
-    pub(crate) fn batches(&self) -> u64 {
-        self.batches
     }
 }
 

@@ -1,13 +1,13 @@
 //! Configuration of ingest-service, one small struct per concern.
 //!
 //! Variables: `TIDEGAUGE_BATCH_MAX_POINTS`, `TIDEGAUGE_OLDEST_ACCEPTED`, `TIDEGAUGE_LATEST_ACCEPTED`,
-//! `TIDEGAUGE_FLUSH_MAX_POINTS`, `TIDEGAUGE_FLUSH_MAX_DELAY`, `TIDEGAUGE_WRITERS`, `TIDEGAUGE_QUEUE_MAX_POINTS`,
-//! `TIDEGAUGE_SERIES_CACHE`, `TIDEGAUGE_MIGRATE`, and those of `shared::config`.
+//! `TIDEGAUGE_FLUSH_MAX_POINTS`, `TIDEGAUGE_FLUSH_MAX_DELAY`, `TIDEGAUGE_DIRECT_COMPRESS`, `TIDEGAUGE_WRITERS`, `TIDEGAUGE_QUEUE_MAX_POINTS`,
+//! `TIDEGAUGE_SERIES_CACHE`, `TIDEGAUGE_STREAM_MAX_AGE`, `TIDEGAUGE_MIGRATE`, and those of `shared::config`.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use shared::config::{DatabaseConfig, ServerConfig};
 
 /// Everything that `run` needs.
@@ -25,6 +25,9 @@ pub struct IngestConfig {
     /// How points are written.
     #[command(flatten)]
     pub flush: FlushConfig,
+    /// Age at which an IngestWithAcks stream is ended, so that load spreads over instances
+    #[arg(long, env = "TIDEGAUGE_STREAM_MAX_AGE", default_value = "1h", value_parser = humantime::parse_duration)]
+    pub stream_max_age: Duration,
     /// Bring the schema in at start (for development; in production run the subcommand `migrate` first)
     #[arg(long, env = "TIDEGAUGE_MIGRATE")]
     pub migrate: bool,
@@ -53,6 +56,9 @@ pub struct FlushConfig {
     /// Longest span of arrivals that one transaction writes
     #[arg(long, env = "TIDEGAUGE_FLUSH_MAX_DELAY", default_value = "1s", value_parser = humantime::parse_duration)]
     pub flush_max_delay: Duration,
+    /// Whether large flushes are compressed as they are written, where the server can (TimescaleDB 2.24 or later)
+    #[arg(long, env = "TIDEGAUGE_DIRECT_COMPRESS", value_enum, default_value_t = DirectCompress::Auto)]
+    pub direct_compress: DirectCompress,
     /// Connections that write at the same time
     #[arg(long, env = "TIDEGAUGE_WRITERS", default_value = "2")]
     pub writers: NonZeroUsize,
@@ -62,6 +68,17 @@ pub struct FlushConfig {
     /// Most series whose number is kept in memory
     #[arg(long, env = "TIDEGAUGE_SERIES_CACHE", default_value = "1000000", value_name = "SERIES")]
     pub series_cache: NonZeroUsize,
+}
+
+/// When a flush is compressed as it is written.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirectCompress {
+    /// Where a flush has enough points, in all and a series.
+    Auto,
+    /// Never: the columnstore policy does it later.
+    Never,
+    /// Whatever the flush.
+    Always,
 }
 
 impl IngestConfig {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use shared::status;
 use tonic::Status;
 
+use crate::wire::Malformed;
+
 /// How long a client is asked to wait where the database is away.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -30,6 +32,12 @@ pub(crate) enum BatchError {
     /// Nothing can be stored now.
     #[error("{0}")]
     Unavailable(String),
+}
+
+impl From<Malformed> for BatchError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Invalid { field: "message", sentence: format!("is not a message of the contract: {malformed}") }
+    }
 }
 
 impl BatchError {

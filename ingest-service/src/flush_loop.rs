@@ -11,22 +11,11 @@ use shared::config::DatabaseConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use crate::ack::OutcomeSender;
 use crate::batcher::Batcher;
 use crate::config::FlushConfig;
-use crate::copy_encoder::Row;
 use crate::error::BatchError;
-use crate::validate::Numbering;
+use crate::flush::QueuedBatch;
 use crate::writer::Writer;
-
-/// A batch that is ready to be written.
-pub(crate) struct QueuedBatch {
-    pub(crate) numbering: Option<Numbering>,
-    pub(crate) rows: Vec<Row>,
-    pub(crate) outcome: OutcomeSender,
-    /// Gives its room back when the batch has been settled.
-    pub(crate) room: OwnedSemaphorePermit,
-}
 
 /// The way into the lanes; cheap to clone. The lanes end when the last clone is dropped and their queues are empty.
 #[derive(Clone)]
@@ -53,7 +42,7 @@ impl Lanes {
                 batches,
                 waiting_points: Arc::clone(&waiting_points),
                 batcher: Batcher::new(config.flush_max_points.get(), config.flush_max_delay),
-                writer: Writer::new(database.clone()),
+                writer: Writer::new(database.clone(), config.direct_compress),
             };
             tasks.spawn(task.run());
             Lane { queue, waiting_points }
@@ -76,7 +65,7 @@ impl Lanes {
             None => self.idlest(),
         };
         let Some(lane) = lane else { return };
-        lane.waiting_points.fetch_add(batch.rows.len(), Ordering::Relaxed);
+        lane.waiting_points.fetch_add(batch.points.len(), Ordering::Relaxed);
         // A lane outlives its senders; if its task died, the dropped outcome tells the stream.
         let _ = lane.queue.send(batch);
     }
@@ -102,7 +91,7 @@ impl LaneTask {
     async fn run(mut self) {
         while self.wait_for_batches().await {
             let flush = self.batcher.take();
-            let points = flush.iter().map(|batch| batch.rows.len()).sum();
+            let points = flush.iter().map(|batch| batch.points.len()).sum();
             self.writer.write(flush).await;
             self.waiting_points.fetch_sub(points, Ordering::Relaxed);
         }
@@ -123,7 +112,7 @@ impl LaneTask {
     }
 
     fn push(&mut self, batch: QueuedBatch) {
-        let points = batch.rows.len();
+        let points = batch.points.len();
         self.batcher.push(batch, points, Instant::now());
     }
 }

@@ -3,27 +3,37 @@
 //! Each call's work runs in a task of its own: a client that goes away drops the call, but whole batches that arrived are
 //! stored all the same. Knows no SQL.
 
-mod summary;
+mod call;
+mod sinks;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::proto::v1;
-use shared::proto::v1::ingest_service_server::IngestService;
 use shared::readiness::{Readiness, ReadinessHandle};
 use shared::{status, time};
+use tokio::sync::mpsc;
 use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::ack::PendingAck;
+use crate::ack::{PendingAck, Summary};
 use crate::config::Limits;
-use crate::copy_encoder::Row;
 use crate::error::BatchError;
-use crate::flush_loop::{Lanes, QueuedBatch};
+use crate::flush::QueuedBatch;
+use crate::flush_loop::Lanes;
 use crate::series_resolver::SeriesResolver;
-use crate::validate::{NamedPoint, validate};
+use crate::service::ingest_service_server::IngestService;
+use crate::validate::{ValidBatch, validate};
+use crate::wire::Message;
+use call::Call;
+use sinks::AckSender;
+
+/// Acknowledgements that wait for a slow client before its stream is no longer read.
+const WAITING_ACKS: usize = 64;
 
 /// What a batch goes through between its arrival and its lane; cheap to clone.
 #[derive(Clone)]
@@ -34,26 +44,20 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    /// Takes a batch in. When this returns it is queued, and will be stored whoever still listens.
-    async fn accept(&self, batch: Option<v1::Batch>) -> Result<PendingAck, BatchError> {
-        let batch = batch.unwrap_or_default();
-        let valid = validate(&batch, &self.limits, time::now_micros())?;
-        if valid.points.is_empty() && valid.numbering.is_none() {
+    /// Takes a request's batch in. When this returns it is queued, and will be stored whoever still listens.
+    async fn accept(&self, message: Message) -> Result<PendingAck, BatchError> {
+        let valid = validate(&message.0, &self.limits, time::now_micros())?;
+        drop(message);
+        if valid.points.len() == 0 && valid.numbering.is_none() {
             return Ok(PendingAck::nothing_to_store(valid.rejections));
         }
-        let sequence = batch.sequence;
-        drop(batch);
         let room = self.lanes.room_for(valid.points.len()).await?;
-        let ids = self.resolver.resolve(&valid.series).await?;
-        let rows: Vec<Row> = valid.points.iter().map(|point| to_row(point, &ids)).collect();
-        let (pending, outcome) = PendingAck::new(sequence, rows.len(), valid.rejections);
-        self.lanes.queue(QueuedBatch { numbering: valid.numbering, rows, outcome, room });
+        let series_ids = self.resolver.resolve(&valid.series).await?;
+        let (pending, outcome) = PendingAck::new(valid.sequence, valid.points.len(), valid.rejections);
+        let ValidBatch { numbering, points, .. } = valid;
+        self.lanes.queue(QueuedBatch { numbering, points, series_ids, outcome, room });
         Ok(pending)
     }
-}
-
-fn to_row(point: &NamedPoint, ids: &[i32]) -> Row {
-    Row { series_id: ids[point.series as usize], timestamp: point.timestamp, value: point.value }
 }
 
 /// The service behind the contract.
@@ -61,6 +65,7 @@ pub(crate) struct IngestServer {
     pub(crate) intake: Intake,
     pub(crate) readiness: ReadinessHandle,
     pub(crate) max_message_bytes: usize,
+    pub(crate) stream_max_age: Duration,
     pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,
 }
@@ -74,6 +79,15 @@ impl IngestServer {
                 let sentence = "the service cannot store points now: its database is not ready".to_owned();
                 Err(BatchError::Unavailable(sentence).into_status(""))
             }
+        }
+    }
+
+    fn call(&self, max_age: Option<Duration>) -> Call {
+        Call {
+            intake: self.intake.clone(),
+            max_message_bytes: self.max_message_bytes,
+            max_age,
+            shutdown: self.shutdown.clone(),
         }
     }
 
@@ -93,32 +107,37 @@ impl IngestServer {
 impl IngestService for IngestServer {
     type IngestWithAcksStream = Pin<Box<dyn Stream<Item = Result<v1::IngestWithAcksResponse, Status>> + Send>>;
 
-    async fn ingest(
-        &self,
-        request: Request<Streaming<v1::IngestRequest>>,
-    ) -> Result<Response<v1::IngestResponse>, Status> {
+    async fn ingest(&self, request: Request<Streaming<Message>>) -> Result<Response<v1::IngestResponse>, Status> {
         self.check_ready()?;
-        let call = summary::Call::new(self.intake.clone(), self.max_message_bytes, self.shutdown.clone());
-        let summary = self.detached(call.run(request.into_inner())).await?;
-        Ok(Response::new(summary.into()))
+        let (call, stream) = (self.call(None), request.into_inner());
+        let work = async move {
+            let mut summary = Summary::default();
+            call.run(stream, &mut summary).await.map(|()| summary)
+        };
+        Ok(Response::new(self.detached(work).await?.into()))
     }
 
     async fn ingest_with_acks(
         &self,
-        _request: Request<Streaming<v1::IngestWithAcksRequest>>,
+        request: Request<Streaming<Message>>,
     ) -> Result<Response<Self::IngestWithAcksStream>, Status> {
-        Err(status::unimplemented("IngestWithAcks"))
+        self.check_ready()?;
+        let (call, stream) = (self.call(Some(self.stream_max_age)), request.into_inner());
+        let (answers, receiver) = mpsc::channel(WAITING_ACKS);
+        self.tasks.spawn(async move {
+            if let Err(status) = call.run(stream, &mut AckSender(answers.clone())).await {
+                let _ = answers.send(Err(status)).await; // the client may have gone
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
-    async fn ingest_batch(
-        &self,
-        request: Request<v1::IngestBatchRequest>,
-    ) -> Result<Response<v1::IngestBatchResponse>, Status> {
+    async fn ingest_batch(&self, request: Request<Message>) -> Result<Response<v1::IngestBatchResponse>, Status> {
         self.check_ready()?;
         let intake = self.intake.clone();
-        let batch = request.into_inner().batch;
+        let message = request.into_inner();
         let work = async move {
-            let settled = async { intake.accept(batch).await?.settled().await };
+            let settled = async { intake.accept(message).await?.settled().await };
             settled.await.map_err(|error| error.into_status(""))
         };
         let ack = self.detached(work).await?;

@@ -6,11 +6,16 @@ pub mod config;
 mod error;
 
 mod ingest_stream;
+mod service;
 mod validate;
+mod wire;
+
+mod points;
 
 mod series_resolver;
 
 mod batcher;
+mod flush;
 mod flush_loop;
 
 mod ledger;

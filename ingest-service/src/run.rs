@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use shared::config::DatabaseConfig;
-use shared::proto::v1::ingest_service_server::{IngestServiceServer, SERVICE_NAME};
 use shared::{db, readiness, server};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -17,6 +16,7 @@ use crate::config::IngestConfig;
 use crate::flush_loop::Lanes;
 use crate::ingest_stream::{IngestServer, Intake};
 use crate::series_resolver::SeriesResolver;
+use crate::service::ingest_service_server::{IngestServiceServer, SERVICE_NAME};
 
 /// How long the queues may take to empty after the last call has ended.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
@@ -44,6 +44,7 @@ pub async fn run(listener: TcpListener, config: IngestConfig, shutdown: Cancella
         },
         readiness,
         max_message_bytes: config.server.max_message_bytes,
+        stream_max_age: config.stream_max_age,
         tasks: tasks.clone(),
         shutdown: shutdown.clone(),
     };

@@ -3,18 +3,20 @@
 mod ids;
 mod producer;
 mod rejections;
+mod times;
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use shared::proto::v1::{self, RejectionReason as Reason};
-use shared::time;
+use shared::proto::v1::RejectionReason as Reason;
 
 use crate::config::Limits;
 use crate::error::BatchError;
+use crate::points::Points;
+use crate::wire::{Malformed, WireBatch, WirePoint, WireSeries};
 
 pub(crate) use producer::{Numbering, OWN_PRODUCERS};
 pub(crate) use rejections::Rejections;
+use times::AcceptedTimes;
 
 /// Why a point is refused, for programs and for people.
 type Refusal = (Reason, String);
@@ -26,34 +28,26 @@ pub(crate) struct SeriesKey {
     pub(crate) metric_name: Box<str>,
 }
 
-/// A valid point whose series is known by name only.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct NamedPoint {
-    /// Index into [`ValidBatch::series`].
-    pub(crate) series: u32,
-    /// Microseconds since the Unix epoch.
-    pub(crate) timestamp: i64,
-    pub(crate) value: f64,
-}
-
 /// What is left of a batch after its invalid points were taken out.
 #[derive(Debug)]
 pub(crate) struct ValidBatch {
     pub(crate) numbering: Option<Numbering>,
-    /// Each series once.
+    /// As sent; 0 for a batch that is not numbered.
+    pub(crate) sequence: u64,
+    /// Each series once; the points refer to them by index.
     pub(crate) series: Vec<SeriesKey>,
-    pub(crate) points: Vec<NamedPoint>,
+    pub(crate) points: Points,
     pub(crate) rejections: Rejections,
 }
 
-/// Sorts the points of a batch into valid ones and rejections.
+/// Sorts the points of a request message into valid ones and rejections.
 ///
 /// # Errors
 /// The batch as a whole can never be stored.
-pub(crate) fn validate(batch: &v1::Batch, limits: &Limits, received_at: i64) -> Result<ValidBatch, BatchError> {
-    let numbering = Numbering::check(batch)?;
-    let columns = batch.series.iter().map(|series| series.timestamps_us.len().max(series.values.len()));
-    let found = batch.points.len() + columns.sum::<usize>();
+pub(crate) fn validate(message: &[u8], limits: &Limits, received_at: i64) -> Result<ValidBatch, BatchError> {
+    let batch = WireBatch::parse(message)?;
+    let numbering = Numbering::check(&batch)?;
+    let found = count(&batch)?;
     let limit = limits.batch_max_points.get();
     if found == 0 {
         let sentence = "has no points; a batch needs at least one".to_owned();
@@ -65,134 +59,106 @@ pub(crate) fn validate(batch: &v1::Batch, limits: &Limits, received_at: i64) -> 
     let mut pass = Pass {
         times: AcceptedTimes::new(limits, received_at),
         received_at: numbering.is_none().then_some(received_at),
-        lookup: HashMap::new(),
+        lookup: HashMap::default(),
         series: Vec::new(),
-        points: Vec::with_capacity(found),
+        points: Points::with_capacity(found),
         rejections: Rejections::default(),
         index: 0,
     };
-    batch.points.iter().for_each(|point| pass.row(point));
-    batch.series.iter().for_each(|series| pass.columns(series));
-    Ok(ValidBatch { numbering, series: pass.series, points: pass.points, rejections: pass.rejections })
+    for point in batch.points() {
+        pass.row(&point?);
+    }
+    for series in batch.series() {
+        pass.columns(&series?);
+    }
+    let Pass { series, points, rejections, .. } = pass;
+    Ok(ValidBatch { numbering, sequence: batch.sequence, series, points, rejections })
+}
+
+fn count(batch: &WireBatch<'_>) -> Result<usize, Malformed> {
+    batch.series().try_fold(batch.row_count, |count, series| Ok(count + series?.len()))
 }
 
 /// One pass over a batch. Names are checked and copied once per series, not once per point.
-struct Pass<'batch> {
+struct Pass<'m> {
     times: AcceptedTimes,
     /// What a point without a timestamp gets; none in a numbered batch.
     received_at: Option<i64>,
-    lookup: HashMap<(&'batch str, &'batch str), Result<u32, Refusal>>,
+    lookup: HashMap<(&'m [u8], &'m [u8]), Result<u32, Refusal>, foldhash::fast::RandomState>,
     series: Vec<SeriesKey>,
-    points: Vec<NamedPoint>,
+    points: Points,
     rejections: Rejections,
     /// Of the point that comes next, through the whole batch.
     index: usize,
 }
 
-impl<'batch> Pass<'batch> {
-    fn row(&mut self, point: &'batch v1::Point) {
-        let checked = self.series(&point.device_id, &point.metric_name).and_then(|series| {
-            let timestamp = self.timestamp(point.timestamp.as_ref())?;
+impl<'m> Pass<'m> {
+    fn row(&mut self, point: &WirePoint<'m>) {
+        let checked = self.series(point.device_id, point.metric_name).and_then(|series| {
+            let timestamp = times::of(point.timestamp, self.received_at)?;
             self.times.check(timestamp)?;
             check_value(point.value)?;
-            Ok(NamedPoint { series, timestamp, value: point.value })
+            Ok((series, timestamp))
         });
-        self.settle(checked);
-    }
-
-    fn columns(&mut self, columns: &'batch v1::SeriesPoints) {
-        let (times, values) = (&columns.timestamps_us, &columns.values);
-        if times.len() != values.len() {
-            let sentence = format!("timestamps_us has {} entries and values {}", times.len(), values.len());
-            return self.reject(times.len().max(values.len()), Reason::ColumnLengthsDiffer, sentence);
-        }
-        let series = match self.series(&columns.device_id, &columns.metric_name) {
-            Ok(series) => series,
-            Err((reason, sentence)) => return self.reject(times.len(), reason, sentence),
-        };
-        for (&timestamp, &value) in times.iter().zip(values) {
-            let checked = self.times.check(timestamp).and_then(|()| check_value(value));
-            self.settle(checked.map(|()| NamedPoint { series, timestamp, value }));
-        }
-    }
-
-    fn series(&mut self, device_id: &'batch str, metric_name: &'batch str) -> Result<u32, Refusal> {
-        let series = &mut self.series;
-        self.lookup
-            .entry((device_id, metric_name))
-            .or_insert_with(|| {
-                ids::check_device_id(device_id)?;
-                ids::check_metric_name(metric_name)?;
-                series.push(SeriesKey { device_id: device_id.into(), metric_name: metric_name.into() });
-                Ok(u32::try_from(series.len() - 1).unwrap_or(u32::MAX)) // the batch limit is far below
-            })
-            .clone()
-    }
-
-    fn timestamp(&self, timestamp: Option<&prost_types::Timestamp>) -> Result<i64, Refusal> {
-        match timestamp {
-            Some(timestamp) => time::from_timestamp(timestamp).ok_or_else(|| {
-                let (seconds, nanos) = (timestamp.seconds, timestamp.nanos);
-                let sentence = format!("timestamp (seconds {seconds}, nanos {nanos}) is not a valid one");
-                (Reason::TimestampInvalid, sentence)
-            }),
-            None => self.received_at.ok_or_else(|| {
-                let sentence = "timestamp is missing; a numbered batch must carry its own, so that a resend means the \
-                                same data";
-                (Reason::TimestampMissing, sentence.to_owned())
-            }),
-        }
-    }
-
-    fn settle(&mut self, checked: Result<NamedPoint, Refusal>) {
         match checked {
-            Ok(point) => {
-                self.points.push(point);
+            Ok((series, timestamp)) => {
+                self.points.push(series, timestamp, point.value);
                 self.index += 1;
             }
             Err((reason, sentence)) => self.reject(1, reason, sentence),
         }
     }
 
+    fn columns(&mut self, columns: &WireSeries<'m>) {
+        let (times, values) = (columns.timestamps.as_chunks::<8>().0, columns.values.as_chunks::<8>().0);
+        if times.len() != values.len() {
+            let sentence = format!("timestamps_us has {} entries and values {}", times.len(), values.len());
+            return self.reject(columns.len(), Reason::ColumnLengthsDiffer, sentence);
+        }
+        let series = match self.series(columns.device_id, columns.metric_name) {
+            Ok(series) => series,
+            Err((reason, sentence)) => return self.reject(times.len(), reason, sentence),
+        };
+        let all_times = times.iter().fold(true, |all, bytes| all & self.times.accept(i64::from_le_bytes(*bytes)));
+        let all_values = values.iter().fold(true, |all, bytes| all & f64::from_le_bytes(*bytes).is_finite());
+        if all_times && all_values {
+            self.points.extend(series, &columns.timestamps, &columns.values);
+            self.index += times.len();
+        } else {
+            self.columns_point_by_point(series, times, values);
+        }
+    }
+
+    fn columns_point_by_point(&mut self, series: u32, times: &[[u8; 8]], values: &[[u8; 8]]) {
+        for (timestamp, value) in times.iter().zip(values) {
+            let (timestamp, value) = (i64::from_le_bytes(*timestamp), f64::from_le_bytes(*value));
+            match self.times.check(timestamp).and_then(|()| check_value(value)) {
+                Ok(()) => {
+                    self.points.push(series, timestamp, value);
+                    self.index += 1;
+                }
+                Err((reason, sentence)) => self.reject(1, reason, sentence),
+            }
+        }
+    }
+
+    fn series(&mut self, device_id: &'m [u8], metric_name: &'m [u8]) -> Result<u32, Refusal> {
+        let series = &mut self.series;
+        let known = self.lookup.entry((device_id, metric_name)).or_insert_with(|| {
+            let device_id = ids::check_device_id(device_id)?;
+            let metric_name = ids::check_metric_name(metric_name)?;
+            series.push(SeriesKey { device_id: device_id.into(), metric_name: metric_name.into() });
+            Ok(u32::try_from(series.len() - 1).unwrap_or(u32::MAX)) // the batch limit is far below
+        });
+        match known {
+            Ok(series) => Ok(*series),
+            Err(refusal) => Err(refusal.clone()),
+        }
+    }
+
     fn reject(&mut self, count: usize, reason: Reason, sentence: String) {
         self.rejections.push(self.index, count, reason, sentence);
         self.index += count;
-    }
-}
-
-/// Between which times points are accepted.
-struct AcceptedTimes {
-    oldest: i64,
-    latest: i64,
-    back: Duration,
-    ahead: Duration,
-}
-
-impl AcceptedTimes {
-    fn new(limits: &Limits, received_at: i64) -> Self {
-        let (back, ahead) = (limits.oldest_accepted, limits.latest_accepted);
-        Self {
-            oldest: received_at.saturating_sub(time::duration_to_micros(back)),
-            latest: received_at.saturating_add(time::duration_to_micros(ahead)),
-            back,
-            ahead,
-        }
-    }
-
-    fn check(&self, timestamp: i64) -> Result<(), Refusal> {
-        if timestamp < self.oldest {
-            let (found, back) = (time::display(timestamp), humantime::format_duration(self.back));
-            let sentence =
-                format!("timestamp {found} is before {}: the limit is {back} back", time::display(self.oldest));
-            return Err((Reason::TimestampTooOld, sentence));
-        }
-        if timestamp > self.latest {
-            let (found, ahead) = (time::display(timestamp), humantime::format_duration(self.ahead));
-            let sentence =
-                format!("timestamp {found} is after {}: the limit is {ahead} ahead", time::display(self.latest));
-            return Err((Reason::TimestampTooNew, sentence));
-        }
-        Ok(())
     }
 }
 

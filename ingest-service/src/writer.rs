@@ -4,14 +4,15 @@
 //! an unknown state; what a broken COMMIT did is found out through the ledger row that every flush of this writer moves.
 
 mod transaction;
+mod write_path;
 
 use shared::config::DatabaseConfig;
 use shared::time;
 
 use crate::ack::Stored;
-use crate::copy_encoder::Row;
+use crate::config::DirectCompress;
 use crate::error::BatchError;
-use crate::flush_loop::QueuedBatch;
+use crate::flush::QueuedBatch;
 use crate::ledger::Decision;
 use crate::retry::{Backoff, Verdict, verdict};
 use crate::validate::{Numbering, OWN_PRODUCERS};
@@ -22,14 +23,13 @@ pub(crate) struct Writer {
     session: Session,
     /// The writer's own row of the ledger: advanced by one with every flush.
     own: Numbering,
-    rows: Vec<Row>,
 }
 
 impl Writer {
-    pub(crate) fn new(database: DatabaseConfig) -> Self {
+    pub(crate) fn new(database: DatabaseConfig, direct_compress: DirectCompress) -> Self {
         let producer_id = format!("{OWN_PRODUCERS}writer/{:032x}", rand::random::<u128>());
         let own = Numbering { producer_id, epoch: 0, sequence: 0 };
-        Self { session: Session::new(database), own, rows: Vec::new() }
+        Self { session: Session::new(database, direct_compress), own }
     }
 
     /// Writes a flush and tells each batch its outcome. Tries until the database has taken or refused it.
@@ -58,7 +58,7 @@ impl Writer {
         let mut backoff = Backoff::default();
         let mut unknown = None; // what was decided in an attempt whose COMMIT has an unknown outcome
         loop {
-            let mut attempt = Attempt { own: &self.own, flush, rows: &mut self.rows, decisions: Vec::new() };
+            let mut attempt = Attempt { own: &self.own, flush, decisions: Vec::new() };
             let error = match self.session.run(&mut attempt).await {
                 Ok(transaction::Outcome::Committed) => return Ok(attempt.decisions),
                 Ok(transaction::Outcome::CommittedBefore) => return Ok(unknown.unwrap_or_default()),

@@ -1,9 +1,8 @@
 //! Who numbered a batch, and with what.
 
-use shared::proto::v1;
-
 use super::ids;
 use crate::error::BatchError;
+use crate::wire::WireBatch;
 
 /// Prefix of the ledger rows that the service's own writers use; no client may use it.
 pub(crate) const OWN_PRODUCERS: &str = "tidegauge/";
@@ -18,17 +17,18 @@ pub(crate) struct Numbering {
 
 impl Numbering {
     /// The numbering of a batch; none where it is not numbered.
-    pub(super) fn check(batch: &v1::Batch) -> Result<Option<Self>, BatchError> {
+    pub(super) fn check(batch: &WireBatch<'_>) -> Result<Option<Self>, BatchError> {
         let Some(producer) = &batch.producer else {
             return match batch.sequence {
                 0 => Ok(None),
                 sequence => invalid("batch.sequence", format!("is {sequence}, but the batch has no producer")),
             };
         };
-        if let Err((_, sentence)) = ids::check("producer_id", &producer.producer_id) {
-            return invalid("batch.producer.producer_id", sentence);
-        }
-        if producer.producer_id.starts_with(OWN_PRODUCERS) {
+        let producer_id = match ids::check("producer_id", producer.producer_id) {
+            Ok(producer_id) => producer_id.to_owned(),
+            Err((_, sentence)) => return invalid("batch.producer.producer_id", sentence),
+        };
+        if producer_id.starts_with(OWN_PRODUCERS) {
             let sentence = format!("begins with {OWN_PRODUCERS:?}, which the service keeps for itself");
             return invalid("batch.producer.producer_id", sentence);
         }
@@ -37,7 +37,7 @@ impl Numbering {
         };
         match i64::try_from(batch.sequence) {
             Ok(0) => invalid("batch.sequence", "is 0; the batches of a producer are numbered from 1".to_owned()),
-            Ok(sequence) => Ok(Some(Self { producer_id: producer.producer_id.clone(), epoch, sequence })),
+            Ok(sequence) => Ok(Some(Self { producer_id, epoch, sequence })),
             Err(_) => invalid("batch.sequence", format!("is {}; the limit is {}", batch.sequence, i64::MAX)),
         }
     }

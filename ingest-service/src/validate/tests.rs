@@ -1,7 +1,29 @@
+use std::time::Duration;
+
+use prost::Message as _;
+use shared::proto::v1;
+use shared::time;
+
 use super::rejections::MAX_LISTED;
-use super::*;
+use super::{Limits, Reason, ValidBatch};
+use crate::error::BatchError;
 
 const NOW: i64 = 1_795_413_426_000_000;
+
+/// The batch as it comes over the wire, through validation.
+fn validate(batch: &v1::Batch, limits: &Limits, received_at: i64) -> Result<ValidBatch, BatchError> {
+    let message = v1::IngestRequest { batch: Some(batch.clone()) }.encode_to_vec();
+    super::validate(&message, limits, received_at)
+}
+
+/// Device and value of each valid point.
+fn stored(batch: &ValidBatch) -> Vec<(&str, f64)> {
+    let runs = batch.points.runs();
+    runs.flat_map(|(series, _, values)| {
+        values.iter().map(move |&value| (&*batch.series[series as usize].device_id, value))
+    })
+    .collect()
+}
 
 fn limits() -> Limits {
     Limits {
@@ -45,8 +67,7 @@ fn one_bad_point_never_costs_a_good_one() {
         point("b", NOW - 30 * 86_400_000_000, 11.0),
     ]);
     let valid = validate(&batch, &limits(), NOW).unwrap();
-    assert_eq!(valid.points.iter().map(|point| point.value).collect::<Vec<_>>(), [1.0, 11.0]);
-    assert_eq!(valid.series.iter().map(|key| &*key.device_id).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(stored(&valid), [("a", 1.0), ("b", 11.0)]);
     assert_eq!(
         reasons(&valid),
         [
@@ -84,7 +105,7 @@ fn series_form_is_indexed_after_row_form_and_refused_as_a_whole_where_its_column
         ..Default::default()
     };
     let valid = validate(&batch, &limits(), NOW).unwrap();
-    assert_eq!(valid.points.iter().map(|point| (point.series, point.value)).collect::<Vec<_>>(), [(0, 1.0), (0, 3.0)]);
+    assert_eq!(stored(&valid), [("a", 1.0), ("a", 3.0)]);
     assert_eq!(reasons(&valid), [(1, 2, Reason::ColumnLengthsDiffer), (4, 1, Reason::ValueNotFinite)]);
     assert_eq!(valid.rejections.listed[0].message, "timestamps_us has 2 entries and values 1");
 }
@@ -93,7 +114,8 @@ fn series_form_is_indexed_after_row_form_and_refused_as_a_whole_where_its_column
 fn points_without_a_timestamp_get_the_receive_time_unless_they_are_numbered() {
     let bare = v1::Point { timestamp: None, ..point("a", NOW, 1.0) };
     let mut batch = rows(vec![bare]);
-    assert_eq!(validate(&batch, &limits(), NOW).unwrap().points[0].timestamp, NOW);
+    let valid = validate(&batch, &limits(), NOW).unwrap();
+    assert_eq!(valid.points.runs().next().unwrap().1, [NOW]);
     batch.producer = Some(v1::Producer { producer_id: "gateway".to_owned(), epoch: 1 });
     batch.sequence = 1;
     assert_eq!(reasons(&validate(&batch, &limits(), NOW).unwrap()), [(0, 1, Reason::TimestampMissing)]);
@@ -130,4 +152,17 @@ fn every_refusal_is_counted_but_only_the_first_hundred_are_listed() {
     assert_eq!(valid.rejections.count, 500);
     assert_eq!(valid.rejections.listed.len(), MAX_LISTED);
     assert!(valid.rejections.truncated);
+}
+
+#[test]
+fn bytes_that_are_no_message_are_refused_as_a_whole() {
+    let error = super::validate(&[0x0a, 200], &limits(), NOW).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "message: is not a message of the contract: a field goes on beyond the end of its message"
+    );
+    let mut message = v1::IngestRequest { batch: Some(rows(vec![point("aa", NOW, 1.0)])) }.encode_to_vec();
+    let at = message.windows(2).position(|bytes| bytes == b"aa").unwrap();
+    message[at] = 0xff;
+    assert_eq!(reasons(&super::validate(&message, &limits(), NOW).unwrap()), [(0, 1, Reason::DeviceIdInvalid)]);
 }

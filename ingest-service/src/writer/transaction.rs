@@ -7,10 +7,13 @@ use shared::db;
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{Connection as _, Transaction};
 
-use crate::copy_encoder::{self, ROW_BYTES, Row};
-use crate::flush_loop::QueuedBatch;
+use crate::config::DirectCompress;
+use crate::copy_encoder::{self, ROW_BYTES};
+use crate::flush::{QueuedBatch, SortedRuns};
 use crate::ledger::{self, Decision, Position, Positions};
 use crate::validate::Numbering;
+
+use super::write_path::WritePath;
 
 /// Encoded bytes are sent in pieces of this many rows: large enough to be cheap, small enough to overlap with the server's
 /// work.
@@ -20,8 +23,6 @@ const PIECE_ROWS: usize = 256 * 1024 / ROW_BYTES;
 pub(super) struct Attempt<'a> {
     pub(super) own: &'a Numbering,
     pub(super) flush: &'a [QueuedBatch],
-    /// A buffer for the rows of the flush.
-    pub(super) rows: &'a mut Vec<Row>,
     /// One for each batch, once the ledger is locked.
     pub(super) decisions: Vec<Decision>,
 }
@@ -52,26 +53,32 @@ impl From<sqlx::Error> for Failure {
 pub(super) struct Session {
     database: DatabaseConfig,
     connection: Option<PgConnection>,
+    write_path: WritePath,
     buffer: Vec<u8>,
 }
 
 impl Session {
-    pub(super) fn new(database: DatabaseConfig) -> Self {
-        Self { database, connection: None, buffer: Vec::new() }
+    pub(super) fn new(database: DatabaseConfig, direct_compress: DirectCompress) -> Self {
+        Self { database, connection: None, write_path: WritePath::new(direct_compress), buffer: Vec::new() }
     }
 
     /// Runs an attempt in a transaction of its own. Never cancelled: its caller is a task that nobody drops.
     pub(super) async fn run(&mut self, attempt: &mut Attempt<'_>) -> Result<Outcome, Failure> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => db::connect(&self.database, "tidegauge writer").await?,
+            None => {
+                let mut connection = db::connect(&self.database, "tidegauge writer").await?;
+                self.write_path.look_at(&mut connection).await?;
+                connection
+            }
         };
         let mut transaction = connection.begin().await?;
         let mut positions = lock_ledger(&mut transaction, attempt).await?;
         let outcome = if ledger::decide(&mut positions, attempt.own) == Decision::Apply {
             attempt.decide(&mut positions);
-            attempt.gather_rows();
-            copy(&mut transaction, attempt.rows, &mut self.buffer).await?;
+            let points = attempt.points();
+            self.write_path.prepare(&mut transaction, &points).await?;
+            copy(&mut transaction, &points, &mut self.buffer).await?;
             advance_ledger(&mut transaction, &positions).await?;
             transaction.commit().await.map_err(Failure::InCommit)?;
             Outcome::Committed
@@ -84,7 +91,7 @@ impl Session {
     }
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
     fn decide(&mut self, positions: &mut Positions) {
         let decisions = self.flush.iter().map(|batch| match &batch.numbering {
             Some(numbering) => ledger::decide(positions, numbering),
@@ -93,15 +100,10 @@ impl Attempt<'_> {
         self.decisions = decisions.collect();
     }
 
-    /// Sorted by series and time, as the columnstore and the index like it.
-    fn gather_rows(&mut self) {
-        self.rows.clear();
-        for (batch, decision) in self.flush.iter().zip(&self.decisions) {
-            if *decision == Decision::Apply {
-                self.rows.extend_from_slice(&batch.rows);
-            }
-        }
-        self.rows.sort_unstable_by_key(|row| (row.series_id, row.timestamp));
+    /// The points of the batches that are to be applied.
+    fn points(&self) -> SortedRuns<'a> {
+        let applied = self.flush.iter().zip(&self.decisions).filter(|(_, decision)| **decision == Decision::Apply);
+        SortedRuns::gather(applied.map(|(batch, _)| batch))
     }
 }
 
@@ -139,23 +141,31 @@ async fn advance_ledger(transaction: &mut Transaction<'_, Postgres>, positions: 
     Ok(())
 }
 
-async fn copy(transaction: &mut Transaction<'_, Postgres>, rows: &[Row], buffer: &mut Vec<u8>) -> sqlx::Result<()> {
-    if rows.is_empty() {
+async fn copy(
+    transaction: &mut Transaction<'_, Postgres>,
+    points: &SortedRuns<'_>,
+    buffer: &mut Vec<u8>,
+) -> sqlx::Result<()> {
+    if points.rows == 0 {
         return Ok(());
     }
     let mut copy = transaction.copy_in_raw(copy_encoder::STATEMENT).await?;
     buffer.clear();
     buffer.extend_from_slice(copy_encoder::HEADER);
-    for piece in rows.chunks(PIECE_ROWS) {
-        copy_encoder::encode(piece, buffer);
-        copy.send(buffer.as_slice()).await?;
-        buffer.clear();
+    for run in &points.runs {
+        for (timestamps, values) in run.timestamps.chunks(PIECE_ROWS).zip(run.values.chunks(PIECE_ROWS)) {
+            copy_encoder::encode(run.series_id, timestamps, values, buffer);
+            if buffer.len() >= PIECE_ROWS * ROW_BYTES {
+                copy.send(buffer.as_slice()).await?;
+                buffer.clear();
+            }
+        }
     }
     buffer.extend_from_slice(&copy_encoder::TRAILER);
     copy.send(buffer.as_slice()).await?;
     let written = copy.finish().await?;
-    if written == rows.len() as u64 {
+    if written == points.rows as u64 {
         return Ok(());
     }
-    Err(sqlx::Error::Protocol(format!("COPY took {written} of {} rows", rows.len())))
+    Err(sqlx::Error::Protocol(format!("COPY took {written} of {} rows", points.rows)))
 }

@@ -1,0 +1,28 @@
+//! Generates the server side of `tidegauge.v1.IngestService` with a codec of our own: its messages are not decoded into
+//! objects first (see `src/wire.rs`). Names and shapes are those of `proto/tidegauge/v1/ingest.proto`; the tests hold them
+//! against clients that are generated from it.
+
+use tonic_build::manual::{Builder, Method, MethodBuilder, Service};
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let service = Service::builder()
+        .name("IngestService")
+        .package("tidegauge.v1")
+        .comment("The server side, on undecoded messages.")
+        .method(method("ingest", "Ingest").client_streaming().build())
+        .method(method("ingest_with_acks", "IngestWithAcks").client_streaming().server_streaming().build())
+        .method(method("ingest_batch", "IngestBatch").build())
+        .build();
+    Builder::new().build_client(false).compile(&[service]);
+}
+
+fn method(name: &str, route: &str) -> MethodBuilder {
+    Method::builder()
+        .name(name)
+        .route_name(route)
+        .comment(route)
+        .input_type("crate::wire::Message")
+        .output_type(format!("shared::proto::v1::{route}Response"))
+        .codec_path("crate::wire::WireCodec")
+}

@@ -1,0 +1,55 @@
+//! The batches of a flush, and their points in the order in which they are written. Knows no SQL.
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::ack::OutcomeSender;
+use crate::points::Points;
+use crate::validate::Numbering;
+
+/// A batch that is ready to be written.
+pub(crate) struct QueuedBatch {
+    pub(crate) numbering: Option<Numbering>,
+    pub(crate) points: Points,
+    /// Ids of the batch's series, in the order of its list.
+    pub(crate) series_ids: Vec<i32>,
+    pub(crate) outcome: OutcomeSender,
+    /// Gives its room back when the batch has been settled.
+    pub(crate) room: OwnedSemaphorePermit,
+}
+
+/// Points of one series in the order of their times, borrowed from their batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct SortedRun<'f> {
+    pub(crate) series_id: i32,
+    first: i64,
+    pub(crate) timestamps: &'f [i64],
+    pub(crate) values: &'f [f64],
+}
+
+/// The points of a flush by series and time, as the columnstore and the index like them. Runs are sorted, points are not
+/// moved; runs of one series that overlap in time stay one after the other.
+pub(crate) struct SortedRuns<'f> {
+    pub(crate) runs: Vec<SortedRun<'f>>,
+    pub(crate) rows: usize,
+    /// Distinct series.
+    pub(crate) series: usize,
+}
+
+impl<'f> SortedRuns<'f> {
+    pub(crate) fn gather(batches: impl Iterator<Item = &'f QueuedBatch>) -> Self {
+        let mut runs: Vec<SortedRun<'f>> = batches
+            .flat_map(|batch| {
+                batch.points.runs().map(|(series, timestamps, values)| SortedRun {
+                    series_id: batch.series_ids[series as usize],
+                    first: timestamps[0],
+                    timestamps,
+                    values,
+                })
+            })
+            .collect();
+        runs.sort_unstable_by_key(|run| (run.series_id, run.first));
+        let rows = runs.iter().map(|run| run.timestamps.len()).sum();
+        let series = runs.chunk_by(|one, other| one.series_id == other.series_id).count();
+        Self { runs, rows, series }
+    }
+}

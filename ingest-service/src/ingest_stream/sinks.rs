@@ -1,0 +1,24 @@
+//! Where acknowledgements go: into the one summary of `Ingest`, or to the client one by one.
+
+use shared::proto::v1;
+use tokio::sync::mpsc;
+use tonic::Status;
+
+use super::call::AckSink;
+use crate::ack::{Ack, Summary};
+
+impl AckSink for Summary {
+    async fn take(&mut self, _batch_index: u64, ack: Ack) -> bool {
+        self.add(ack);
+        true
+    }
+}
+
+/// The answers of an `IngestWithAcks`. A client that does not read them is not read from either.
+pub(super) struct AckSender(pub(super) mpsc::Sender<Result<v1::IngestWithAcksResponse, Status>>);
+
+impl AckSink for AckSender {
+    async fn take(&mut self, batch_index: u64, ack: Ack) -> bool {
+        self.0.send(Ok(v1::IngestWithAcksResponse { batch_index, result: Some(ack.into()) })).await.is_ok()
+    }
+}

@@ -1,0 +1,48 @@
+//! Takes a message off the stream as it is; answers are encoded by prost.
+
+use std::marker::PhantomData;
+
+use bytes::{Buf as _, Bytes};
+use tonic::Status;
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
+use tonic_prost::ProstEncoder;
+
+/// One request message, not read yet. Its buffer is the transport's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Message(pub(crate) Bytes);
+
+/// Undecoded messages in, prost messages out.
+pub(crate) struct WireCodec<T>(PhantomData<T>);
+
+impl<T> Default for WireCodec<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: prost::Message + Send + 'static> Codec for WireCodec<T> {
+    type Encode = T;
+    type Decode = Message;
+    type Encoder = ProstEncoder<T>;
+    type Decoder = WireDecoder;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstEncoder::new(BufferSettings::default())
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        WireDecoder
+    }
+}
+
+/// Hands the buffer over.
+pub(crate) struct WireDecoder;
+
+impl Decoder for WireDecoder {
+    type Item = Message;
+    type Error = Status;
+
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Message>, Status> {
+        Ok(Some(Message(source.copy_to_bytes(source.remaining()))))
+    }
+}

@@ -1,0 +1,167 @@
+//! Fields of a message: numbers and values, in the order of the bytes.
+
+/// The bytes are not a message of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Malformed {
+    #[error("a field goes on beyond the end of its message")]
+    Truncated,
+    #[error("a number is longer than 10 bytes")]
+    Varint,
+    #[error("a field has number 0 or a wire type that is not in use")]
+    Tag,
+    #[error("field {0} has the wrong wire type")]
+    Type(u32),
+    #[error("a packed column's length is not a multiple of 8 bytes")]
+    Column,
+    #[error("the message holds its batch twice")]
+    Twice,
+}
+
+/// The value of a field, by its wire type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Value<'m> {
+    Varint(u64),
+    Fixed64([u8; 8]),
+    Bytes(&'m [u8]),
+    Fixed32,
+}
+
+/// A field: its number, and its value.
+pub(crate) type Field<'m> = (u32, Value<'m>);
+
+/// Walks over the fields of a message; ends after the first error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fields<'m>(pub(crate) &'m [u8]);
+
+impl<'m> Iterator for Fields<'m> {
+    type Item = Result<Field<'m>, Malformed>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let field = self.field();
+        if field.is_err() {
+            self.0 = &[];
+        }
+        Some(field)
+    }
+}
+
+impl<'m> Fields<'m> {
+    #[inline]
+    fn field(&mut self) -> Result<Field<'m>, Malformed> {
+        let tag = u32::try_from(self.varint()?).map_err(|_| Malformed::Tag)?;
+        let number = tag >> 3;
+        if number == 0 {
+            return Err(Malformed::Tag);
+        }
+        let value = match tag & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => Value::Fixed64(*self.take_array()?),
+            2 => {
+                let length = usize::try_from(self.varint()?).map_err(|_| Malformed::Truncated)?;
+                Value::Bytes(self.take(length)?)
+            }
+            5 => {
+                self.take_array::<4>()?;
+                Value::Fixed32
+            }
+            _ => return Err(Malformed::Tag),
+        };
+        Ok((number, value))
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, Malformed> {
+        if let [byte @ 0..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0;
+        for at in 0..10 {
+            let byte = *self.0.get(at).ok_or(Malformed::Truncated)?;
+            value |= u64::from(byte & 0x7f) << (7 * at);
+            if byte < 0x80 {
+                self.0 = &self.0[at + 1..];
+                return Ok(value);
+            }
+        }
+        Err(Malformed::Varint)
+    }
+
+    #[inline]
+    fn take(&mut self, length: usize) -> Result<&'m [u8], Malformed> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed::Truncated)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    #[inline]
+    fn take_array<const N: usize>(&mut self) -> Result<&'m [u8; N], Malformed> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(Malformed::Truncated)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+}
+
+impl<'m> Value<'m> {
+    #[inline]
+    pub(crate) fn bytes(self, number: u32) -> Result<&'m [u8], Malformed> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            _ => Err(Malformed::Type(number)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn varint(self, number: u32) -> Result<u64, Malformed> {
+        match self {
+            Self::Varint(value) => Ok(value),
+            _ => Err(Malformed::Type(number)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn double(self, number: u32) -> Result<f64, Malformed> {
+        match self {
+            Self::Fixed64(bytes) => Ok(f64::from_le_bytes(bytes)),
+            _ => Err(Malformed::Type(number)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_in_their_order() {
+        let bytes = [0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x19, 1, 0, 0, 0, 0, 0, 0, 0, 0x25, 1, 2, 3, 4];
+        let fields: Vec<_> = Fields(&bytes).map(Result::unwrap).collect();
+        let fixed = Value::Fixed64([1, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(fields, [(1, Value::Varint(150)), (2, Value::Bytes(b"hi")), (3, fixed), (4, Value::Fixed32)]);
+    }
+
+    #[test]
+    fn whatever_the_bytes_are_reading_them_ends() {
+        let endless = [0xff; 11];
+        assert_eq!(Fields(&[0x08].into_iter().chain(endless).collect::<Vec<_>>()).next(), Some(Err(Malformed::Varint)));
+        let cases: [(&[u8], Malformed); 5] = [
+            (&[0x12, 200, 1], Malformed::Truncated),
+            (&[0x09, 1, 2], Malformed::Truncated),
+            (&[0x08], Malformed::Truncated),
+            (&[0x00], Malformed::Tag),
+            (&[0x0b], Malformed::Tag),
+        ];
+        for (bytes, error) in cases {
+            let mut fields = Fields(bytes);
+            assert_eq!((fields.next(), fields.next()), (Some(Err(error)), None));
+        }
+    }
+}
