@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use e2e::{Services, Sql, batch, named, now, numbered, point, series, unique};
+use e2e::{EmbeddedDatabase, Services, Sql, batch, named, now, numbered, point, series, unique, wait_until_serving};
+use shared::config::DatabaseConfig;
+use shared::db;
 use shared::proto::v1::{Batch, IngestRequest, RejectionReason};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -122,6 +124,52 @@ async fn a_numbered_batch_is_applied_once_however_often_it_is_sent() {
     let info = fenced.get_details_error_info().unwrap();
     assert_eq!((info.reason.as_str(), info.metadata["current_epoch"].as_str()), ("EPOCH_FENCED", "2"));
     assert_eq!(sql.count(&device).await, 20);
+}
+
+#[tokio::test]
+async fn points_that_the_database_refuses_come_back_and_the_rest_is_stored() {
+    let embedded = EmbeddedDatabase::start().await;
+    let config = DatabaseConfig { url: embedded.url.parse().unwrap() };
+    db::migrate(&config).await.unwrap();
+    let mut sql = Sql(db::connect(&config, "test").await.unwrap());
+    let constraint = "ALTER TABLE points ADD CONSTRAINT no_sevens CHECK (value <> 7)";
+    sqlx::query(constraint).execute(&mut sql.0).await.unwrap();
+    let services = Services::start_on(&embedded.url).await;
+    wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
+    let batches = (0..6_u64).map(|round| {
+        let mut points = vec![point("refused", now(), 1.0); 50];
+        points[3].value = f64::NAN; // refused before: the indexes must still be those of the batch as it was sent
+        if round == 2 || round == 4 {
+            points[10].value = 7.0;
+            points[40].value = 7.0;
+        }
+        numbered("refused", 1, round + 1, points)
+    });
+    let summary = services.stream(batches.collect()).await.unwrap();
+    assert_eq!((summary.batch_count, summary.accepted_count, summary.rejected_count), (6, 290, 10));
+    let refused = summary.rejections.iter().filter(|entry| entry.reason() == RejectionReason::RefusedByDatabase);
+    let found: Vec<_> = refused.map(|entry| (entry.batch_index, entry.point_index, entry.point_count)).collect();
+    assert_eq!(found, [(2, 10, 1), (2, 40, 1), (4, 10, 1), (4, 40, 1)]);
+    assert_eq!((sql.count("refused").await, sql.sum("refused").await), (290, 290.0));
+    let again = services.send(numbered("refused", 1, 3, vec![point("refused", now(), 1.0)])).await.unwrap();
+    assert_eq!(again.duplicate_count, 1, "the batch counts as applied");
+}
+
+#[tokio::test]
+async fn a_producer_that_was_idle_for_long_is_forgotten_and_begins_a_new_epoch() {
+    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("idle"));
+    let send = |epoch, sequence| services.send(numbered(&device, epoch, sequence, vec![point(&device, now(), 1.0)]));
+    send(1, 1).await.unwrap();
+    let age = "UPDATE producers SET updated_at = now() - INTERVAL '61 days' WHERE producer_id = $1";
+    sqlx::query(age).bind(&device).execute(&mut sql.0).await.unwrap();
+    let job = "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'forget_idle_producers'";
+    let job: i32 = sqlx::query_scalar(job).fetch_one(&mut sql.0).await.unwrap();
+    sqlx::query("CALL run_job($1)").bind(job).execute(&mut sql.0).await.unwrap();
+
+    let gap = send(1, 2).await.unwrap_err();
+    assert_eq!(gap.get_details_error_info().unwrap().metadata["expected_sequence"], "1");
+    assert_eq!(send(2, 1).await.unwrap().accepted_count, 1);
+    assert_eq!(sql.count(&device).await, 2);
 }
 
 #[tokio::test]

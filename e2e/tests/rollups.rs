@@ -140,6 +140,36 @@ async fn from_raw_points(sql: &mut Sql, device: &str, width: i64, end: i64) -> (
 }
 
 #[tokio::test]
+async fn the_policies_bring_late_points_into_every_level_and_the_watermark_on() {
+    let embedded = EmbeddedDatabase::start().await;
+    let config = DatabaseConfig { url: embedded.url.parse().unwrap() };
+    db::migrate(&config).await.unwrap();
+    let services = Services::start_on(&embedded.url).await;
+    wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
+    let mut sql = Sql(db::connect(&config, "test").await.unwrap());
+    let end = midnight() - DAY;
+    let start = end - 20 * HOUR;
+    let (times, values) = walk(start, end, |at| (at as f64 / 50.0).cos() * 3.0);
+    let (half, mut before) = (times.len() / 2, 0);
+    // In time first, then what comes late: its buckets lie before the watermark by then.
+    for (from, to) in [(half, times.len()), (0, half)] {
+        send(&services, "late", &times[from..to], &values[from..to]).await;
+        let jobs = "SELECT job_id FROM timescaledb_information.jobs
+                    WHERE proc_name = 'policy_refresh_continuous_aggregate' ORDER BY job_id";
+        for job in sqlx::query_scalar::<_, i32>(jobs).fetch_all(&mut sql.0).await.unwrap() {
+            sqlx::query("CALL run_job($1)").bind(job).execute(&mut sql.0).await.unwrap();
+        }
+        for (granularity, width) in LEVELS {
+            let (header, buckets) = services.aggregated("late", granularity, (start, end)).await.unwrap();
+            let watermark = time::from_timestamp(&header.watermark.unwrap()).unwrap();
+            assert!(watermark >= end && watermark >= before, "materialised up to {watermark}");
+            check(&buckets, width, &times[from..], &values[from..], 1e-9);
+            before = before.max(end);
+        }
+    }
+}
+
+#[tokio::test]
 async fn means_and_deviations_are_right_for_large_values_with_a_small_spread() {
     let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("stable"));
     let end = midnight() - 5 * DAY;

@@ -8,12 +8,14 @@ use crate::error::BatchError;
 use crate::validate::Rejections;
 
 /// What the database did with a batch, told after COMMIT returned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Stored {
     /// This flush applied it.
     Applied {
         /// When the commit was seen, in microseconds.
         committed_at: i64,
+        /// Points that the database refused; the others are stored.
+        refused: Rejections,
     },
     /// An earlier sending had been applied.
     Duplicate {
@@ -46,18 +48,22 @@ impl PendingAck {
 
     /// Of an unnumbered batch none of whose points is valid: there is nothing to commit.
     pub(crate) fn nothing_to_store(rejections: Rejections) -> Self {
-        let stored = Stored::Applied { committed_at: time::now_micros() };
+        let stored = Stored::Applied { committed_at: time::now_micros(), refused: Rejections::default() };
         Self { sequence: 0, valid_points: 0, rejections, outcome: Outcome::Known(stored) }
     }
 
     /// Waits for the commit.
-    pub(crate) async fn settled(self) -> Result<Ack, BatchError> {
+    pub(crate) async fn settled(mut self) -> Result<Ack, BatchError> {
         let stored = match self.outcome {
             Outcome::Known(stored) => stored,
             Outcome::Awaited(outcome) => outcome.await.unwrap_or_else(|_| Err(BatchError::shutting_down()))?,
         };
         let (accepted, duplicate, committed_at) = match stored {
-            Stored::Applied { committed_at } => (self.valid_points, 0, committed_at),
+            Stored::Applied { committed_at, refused } => {
+                let accepted = self.valid_points - refused.count;
+                self.rejections.add(refused);
+                (accepted, 0, committed_at)
+            }
             Stored::Duplicate { committed_at } => (0, self.valid_points, committed_at),
         };
         Ok(Ack { sequence: self.sequence, accepted, duplicate, rejections: self.rejections, committed_at })

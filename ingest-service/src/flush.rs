@@ -37,10 +37,15 @@ pub(crate) struct SortedRuns<'f> {
 
 impl<'f> SortedRuns<'f> {
     pub(crate) fn gather(batches: impl Iterator<Item = &'f QueuedBatch>) -> Self {
-        let mut runs: Vec<SortedRun<'f>> = batches
-            .flat_map(|batch| {
-                batch.points.runs().map(|(series, timestamps, values)| SortedRun {
-                    series_id: batch.series_ids[series as usize],
+        Self::of(batches.map(|batch| (&batch.points, &*batch.series_ids)))
+    }
+
+    /// Of points whose series refer to the ids beside them.
+    pub(crate) fn of(parts: impl Iterator<Item = (&'f Points, &'f [i32])>) -> Self {
+        let mut runs: Vec<SortedRun<'f>> = parts
+            .flat_map(|(points, series_ids)| {
+                points.runs().map(|(series, timestamps, values)| SortedRun {
+                    series_id: series_ids[series as usize],
                     first: timestamps[0],
                     timestamps,
                     values,

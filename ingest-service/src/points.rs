@@ -7,6 +7,15 @@ pub(crate) struct Points {
     timestamps: Vec<i64>,
     values: Vec<f64>,
     runs: Vec<Run>,
+    /// Refused points that stood before a point of ours, for the way back to the batch as it was sent.
+    skips: Vec<Skip>,
+}
+
+/// From the point `before` on, so many refused ones stood between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Skip {
+    before: u32,
+    skipped: u32,
 }
 
 /// Consecutive points of one series in the order of their times.
@@ -20,7 +29,7 @@ struct Run {
 
 impl Points {
     pub(crate) fn with_capacity(points: usize) -> Self {
-        Self { timestamps: Vec::with_capacity(points), values: Vec::with_capacity(points), runs: Vec::new() }
+        Self { timestamps: Vec::with_capacity(points), values: Vec::with_capacity(points), ..Self::default() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -68,6 +77,28 @@ impl Points {
         }
     }
 
+    /// Notes that so many points of the batch were refused here.
+    pub(crate) fn skip(&mut self, count: usize) {
+        let skipped = self.skips.last().map_or(0, |skip| skip.skipped) + to_u32(count);
+        self.skips.push(Skip { before: to_u32(self.len()), skipped });
+    }
+
+    /// Where a point of ours stood in the batch as it was sent.
+    pub(crate) fn sent_index(&self, at: usize) -> usize {
+        let skips = self.skips.partition_point(|skip| skip.before as usize <= at);
+        at + self.skips[..skips].last().map_or(0, |skip| skip.skipped as usize)
+    }
+
+    /// A part of the points; where they stood is not kept.
+    pub(crate) fn part(&self, part: impl Iterator<Item = usize>) -> Self {
+        let mut points = Self::default();
+        for at in part {
+            let run = self.runs.partition_point(|run| run.start as usize <= at) - 1;
+            points.push(self.runs[run].series, self.timestamps[at], self.values[at]);
+        }
+        points
+    }
+
     /// The runs, each with its series (an index into the batch's list), timestamps and values.
     pub(crate) fn runs(&self) -> impl Iterator<Item = (u32, &[i64], &[f64])> {
         let ends = self.runs.iter().skip(1).map(|run| run.start).chain([to_u32(self.len())]);
@@ -95,6 +126,20 @@ mod tests {
         }
         let runs: Vec<_> = points.runs().map(|(series, timestamps, _)| (series, timestamps)).collect();
         assert_eq!(runs, [(0, &[1, 2, 2][..]), (0, &[1]), (1, &[5]), (0, &[6])]);
+    }
+
+    #[test]
+    fn points_know_where_they_were_sent() {
+        let mut points = Points::default();
+        points.skip(1);
+        points.push(0, 1, 0.5);
+        points.push(1, 2, 1.5);
+        points.skip(3);
+        points.push(0, 3, 2.5);
+        assert_eq!([0, 1, 2].map(|at| points.sent_index(at)), [1, 2, 6]);
+        let part = points.part([0, 2].into_iter());
+        let runs: Vec<_> = part.runs().map(|(series, timestamps, _)| (series, timestamps)).collect();
+        assert_eq!(runs, [(0, &[1, 3][..])]);
     }
 
     #[test]

@@ -158,6 +158,7 @@ impl<'m> Pass<'m> {
 
     fn reject(&mut self, count: usize, reason: Reason, sentence: String) {
         self.rejections.push(self.index, count, reason, sentence);
+        self.points.skip(count);
         self.index += count;
     }
 }

@@ -3,6 +3,7 @@
 //! Only this module opens transactions. Its connection is dropped after any error, for a broken COPY or COMMIT leaves it in
 //! an unknown state; what a broken COMMIT did is found out through the ledger row that every flush of this writer moves.
 
+mod refused_points;
 mod transaction;
 mod write_path;
 
@@ -15,7 +16,7 @@ use crate::error::BatchError;
 use crate::flush::QueuedBatch;
 use crate::ledger::Decision;
 use crate::retry::{Backoff, Verdict, verdict};
-use crate::validate::{Numbering, OWN_PRODUCERS};
+use crate::validate::{Numbering, OWN_PRODUCERS, Rejections};
 use transaction::{Attempt, Session};
 
 /// Writes flushes, one after the other.
@@ -27,28 +28,33 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(database: DatabaseConfig, direct_compress: DirectCompress) -> Self {
-        let producer_id = format!("{OWN_PRODUCERS}writer/{:032x}", rand::random::<u128>());
-        let own = Numbering { producer_id, epoch: 0, sequence: 0 };
-        Self { session: Session::new(database, direct_compress), own }
+        Self { session: Session::new(database, direct_compress), own: own_numbering() }
     }
 
-    /// Writes a flush and tells each batch its outcome. Tries until the database has taken or refused it.
+    /// Writes a flush and tells each batch its outcome. Tries until the database has taken or refused it. A flush that is
+    /// refused is halved until the batches at fault stand alone, and these until the points at fault do: nothing else is lost.
     pub(crate) async fn write(&mut self, flush: Vec<QueuedBatch>) {
-        match self.commit(&flush).await {
-            Ok(decisions) => settle(flush, &decisions),
-            Err(Refused) if flush.len() == 1 => {
-                flush.into_iter().for_each(|batch| tell(batch, Err(BatchError::Refused)));
-            }
-            // One batch must not cost the others: each goes alone.
-            Err(Refused) => {
-                for batch in flush {
-                    let alone = vec![batch];
-                    match self.commit(&alone).await {
-                        Ok(decisions) => settle(alone, &decisions),
-                        Err(Refused) => alone.into_iter().for_each(|batch| tell(batch, Err(BatchError::Refused))),
-                    }
+        let mut parts = vec![flush]; // the next one last
+        while let Some(mut part) = parts.pop() {
+            match self.commit(&part).await {
+                Ok(decisions) => settle(part, &decisions, Rejections::default()),
+                Err(Refused) if part.len() > 1 => {
+                    let later = part.split_off(part.len() / 2);
+                    parts.extend([later, part]);
                 }
+                Err(Refused) => self.write_without_refused_points(part).await,
             }
+        }
+    }
+
+    /// Writes the one batch of a refused flush without the points that the database refuses.
+    async fn write_without_refused_points(&mut self, mut flush: Vec<QueuedBatch>) {
+        let Some(batch) = flush.first_mut() else { return };
+        let refused = refused_points::find(&mut self.session, batch).await;
+        let rejections = refused_points::take_out(batch, &refused);
+        match self.commit(&flush).await {
+            Ok(decisions) => settle(flush, &decisions, rejections),
+            Err(Refused) => flush.into_iter().for_each(|batch| tell(batch, Err(BatchError::Refused))),
         }
     }
 
@@ -62,6 +68,10 @@ impl Writer {
             let error = match self.session.run(&mut attempt).await {
                 Ok(transaction::Outcome::Committed) => return Ok(attempt.decisions),
                 Ok(transaction::Outcome::CommittedBefore) => return Ok(unknown.unwrap_or_default()),
+                Ok(transaction::Outcome::Forgotten) => {
+                    self.own = Numbering { sequence: 1, ..own_numbering() };
+                    continue;
+                }
                 Err(transaction::Failure::BeforeCommit(error)) => error,
                 Err(transaction::Failure::InCommit(error)) => {
                     unknown = Some(attempt.decisions);
@@ -83,11 +93,18 @@ impl Writer {
 /// The database looked at the flush and will refuse it every time.
 struct Refused;
 
-fn settle(flush: Vec<QueuedBatch>, decisions: &[Decision]) {
+/// A row of the ledger that nobody else uses.
+fn own_numbering() -> Numbering {
+    let producer_id = format!("{OWN_PRODUCERS}writer/{:032x}", rand::random::<u128>());
+    Numbering { producer_id, epoch: 0, sequence: 0 }
+}
+
+/// Tells each batch; `refused` are points of the one batch of a flush that had to be taken out.
+fn settle(flush: Vec<QueuedBatch>, decisions: &[Decision], refused: Rejections) {
     let committed_at = time::now_micros();
     for (batch, decision) in flush.into_iter().zip(decisions) {
         let outcome = match *decision {
-            Decision::Apply => Ok(Stored::Applied { committed_at }),
+            Decision::Apply => Ok(Stored::Applied { committed_at, refused: refused.clone() }),
             Decision::Duplicate => Ok(Stored::Duplicate { committed_at }),
             Decision::Gap { expected } => Err(gap(&batch, expected)),
             Decision::Fenced { current } => Err(fenced(&batch, current)),

@@ -17,7 +17,7 @@ pub(crate) struct Rejections {
 }
 
 impl Rejections {
-    pub(super) fn push(&mut self, index: usize, count: usize, reason: RejectionReason, message: String) {
+    pub(crate) fn push(&mut self, index: usize, count: usize, reason: RejectionReason, message: String) {
         let (index, count) = (to_u32(index), to_u32(count));
         self.count += u64::from(count);
         if let Some(last) = self.listed.last_mut()
@@ -31,6 +31,11 @@ impl Rejections {
         } else {
             self.truncated = true;
         }
+    }
+
+    /// Adds more of the same batch.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.append(0, other);
     }
 
     /// Adds those of a later batch of the same call.

@@ -33,6 +33,8 @@ pub(super) enum Outcome {
     Committed,
     /// The ledger shows that an earlier attempt, whose COMMIT got no answer, was committed.
     CommittedBefore,
+    /// The writer's own row is gone: the ledger forgot it while nothing was written.
+    Forgotten,
 }
 
 /// How an attempt failed.
@@ -64,30 +66,46 @@ impl Session {
 
     /// Runs an attempt in a transaction of its own. Never cancelled: its caller is a task that nobody drops.
     pub(super) async fn run(&mut self, attempt: &mut Attempt<'_>) -> Result<Outcome, Failure> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let mut connection = db::connect(&self.database, "tidegauge writer").await?;
-                self.write_path.look_at(&mut connection).await?;
-                connection
-            }
-        };
+        let mut connection = self.connect().await?;
         let mut transaction = connection.begin().await?;
         let mut positions = lock_ledger(&mut transaction, attempt).await?;
-        let outcome = if ledger::decide(&mut positions, attempt.own) == Decision::Apply {
-            attempt.decide(&mut positions);
-            let points = attempt.points();
-            self.write_path.prepare(&mut transaction, &points).await?;
-            copy(&mut transaction, &points, &mut self.buffer).await?;
-            advance_ledger(&mut transaction, &positions).await?;
-            transaction.commit().await.map_err(Failure::InCommit)?;
-            Outcome::Committed
-        } else {
-            transaction.rollback().await?;
-            Outcome::CommittedBefore
+        let outcome = match ledger::decide(&mut positions, attempt.own) {
+            Decision::Apply => {
+                attempt.decide(&mut positions);
+                let points = attempt.points();
+                self.write_path.prepare(&mut transaction, &points).await?;
+                copy(&mut transaction, &points, &mut self.buffer).await?;
+                advance_ledger(&mut transaction, &positions).await?;
+                transaction.commit().await.map_err(Failure::InCommit)?;
+                Outcome::Committed
+            }
+            decision => {
+                transaction.rollback().await?;
+                if decision == Decision::Duplicate { Outcome::CommittedBefore } else { Outcome::Forgotten }
+            }
         };
         self.connection = Some(connection); // only after success
         Ok(outcome)
+    }
+
+    /// Tries points out: writes them and takes that back.
+    pub(super) async fn rehearse(&mut self, points: &SortedRuns<'_>) -> sqlx::Result<()> {
+        let mut connection = self.connect().await?;
+        let mut transaction = connection.begin().await?;
+        self.write_path.prepare(&mut transaction, points).await?;
+        copy(&mut transaction, points, &mut self.buffer).await?;
+        transaction.rollback().await?;
+        self.connection = Some(connection); // only after success
+        Ok(())
+    }
+
+    async fn connect(&mut self) -> sqlx::Result<PgConnection> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let mut connection = db::connect(&self.database, "tidegauge writer").await?;
+        self.write_path.look_at(&mut connection).await?;
+        Ok(connection)
     }
 }
 
