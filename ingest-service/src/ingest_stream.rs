@@ -47,12 +47,11 @@ impl Intake {
     /// Takes a request's batch in. When this returns it is queued, and will be stored whoever still listens.
     async fn accept(&self, message: Message) -> Result<PendingAck, BatchError> {
         let valid = validate(&message.0, &self.limits, time::now_micros())?;
-        drop(message);
         if valid.points.len() == 0 && valid.numbering.is_none() {
             return Ok(PendingAck::nothing_to_store(valid.rejections));
         }
-        let room = self.lanes.room_for(valid.points.len()).await?;
         let series_ids = self.resolver.resolve(&valid.series).await?;
+        let room = self.lanes.room_for(valid.points.len()).await?;
         let (pending, outcome) = PendingAck::new(valid.sequence, valid.points.len(), valid.rejections);
         let ValidBatch { numbering, points, .. } = valid;
         self.lanes.queue(QueuedBatch { numbering, points, series_ids, outcome, room });

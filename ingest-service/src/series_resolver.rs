@@ -2,18 +2,19 @@
 //!
 //! The task owns its connection, so that nothing a caller drops can leave a transaction open. Knows no points.
 
+mod cache;
 mod create;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use quick_cache::sync::Cache;
 use shared::config::DatabaseConfig;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::BatchError;
 use crate::retry::{Backoff, Verdict, verdict};
-use crate::validate::SeriesKey;
+use crate::validate::SeriesName;
+use cache::SeriesCache;
 use create::Creator;
 
 /// Most series that one statement looks up or creates.
@@ -21,12 +22,27 @@ const CHUNK: usize = 10_000;
 /// Most requests that are answered together.
 const MAX_REQUESTS: usize = 256;
 
-type SeriesCache = Arc<Cache<SeriesKey, i32>>;
+/// Names a series that is not in the cache.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SeriesKey {
+    device_id: Box<str>,
+    metric_name: Box<str>,
+}
+
+impl SeriesKey {
+    fn of(name: &SeriesName<'_>) -> Self {
+        Self { device_id: name.device_id.into(), metric_name: name.metric_name.into() }
+    }
+
+    fn name(&self) -> SeriesName<'_> {
+        SeriesName { device_id: &self.device_id, metric_name: &self.metric_name }
+    }
+}
 
 /// Resolves series; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct SeriesResolver {
-    cache: SeriesCache,
+    cache: Arc<SeriesCache>,
     misses: mpsc::Sender<Misses>,
 }
 
@@ -38,43 +54,40 @@ struct Misses {
 impl SeriesResolver {
     /// Starts the task that creates what is missing; it ends when the last resolver is dropped.
     pub(crate) fn start(database: DatabaseConfig, capacity: usize) -> Self {
-        let cache: SeriesCache = Arc::new(Cache::new(capacity));
+        let cache = Arc::new(SeriesCache::new(capacity));
         let (misses, requests) = mpsc::channel(MAX_REQUESTS);
         tokio::spawn(answer_misses(requests, Arc::clone(&cache), Creator::new(database)));
         Self { cache, misses }
     }
 
     /// The ids of the series, in their order. Series that do not exist are created. Waits for a database that is away.
-    pub(crate) async fn resolve(&self, series: &[SeriesKey]) -> Result<Vec<i32>, BatchError> {
-        let mut ids: Vec<Option<i32>> = series.iter().map(|key| self.cache.get(key)).collect();
-        let missing: Vec<_> = (0..series.len()).filter(|&at| ids[at].is_none()).collect();
+    pub(crate) async fn resolve(&self, series: &[SeriesName<'_>]) -> Result<Vec<i32>, BatchError> {
+        const MISSING: i32 = 0; // identities begin at 1
+        let mut ids: Vec<i32> = series.iter().map(|name| self.cache.get(name).unwrap_or(MISSING)).collect();
+        let missing: Vec<usize> = (0..ids.len()).filter(|&at| ids[at] == MISSING).collect();
         if !missing.is_empty() {
             let (sender, receiver) = oneshot::channel();
-            let keys = missing.iter().map(|&at| series[at].clone()).collect();
+            let keys = missing.iter().map(|&at| SeriesKey::of(&series[at])).collect();
             let sent = self.misses.send(Misses { keys, ids: sender }).await;
             sent.map_err(|_| BatchError::shutting_down())?;
             let found = receiver.await.map_err(|_| BatchError::shutting_down())??;
-            for (at, id) in missing.into_iter().zip(found) {
-                ids[at] = Some(id);
-            }
+            missing.into_iter().zip(found).for_each(|(at, id)| ids[at] = id);
         }
-        Ok(ids.into_iter().flatten().collect())
+        Ok(ids)
     }
 }
 
-async fn answer_misses(mut requests: mpsc::Receiver<Misses>, cache: SeriesCache, mut creator: Creator) {
+async fn answer_misses(mut requests: mpsc::Receiver<Misses>, cache: Arc<SeriesCache>, mut creator: Creator) {
     let mut waiting = Vec::new();
     while requests.recv_many(&mut waiting, MAX_REQUESTS).await > 0 {
-        let mut found: BTreeMap<SeriesKey, Option<i32>> = BTreeMap::new();
-        for key in waiting.iter().flat_map(|request| &request.keys) {
-            if !found.contains_key(key) {
-                found.insert(key.clone(), cache.get(key)); // an earlier round may have brought it in
-            }
-        }
+        // Sorted and each once; an earlier round may have brought some in.
+        let keys = waiting.iter().flat_map(|request| request.keys.iter().cloned());
+        let mut found: BTreeMap<SeriesKey, Option<i32>> =
+            keys.map(|key| (cache.get(&key.name()), key)).map(|(id, key)| (key, id)).collect();
         let outcome = find_or_create(&mut creator, &mut found).await;
         for (key, id) in &found {
             if let Some(id) = id {
-                cache.insert(key.clone(), *id);
+                cache.insert(&key.name(), *id);
             }
         }
         for request in waiting.drain(..) {
@@ -88,7 +101,7 @@ async fn answer_misses(mut requests: mpsc::Receiver<Misses>, cache: SeriesCache,
 
 /// Fills in what is not found yet, chunk by chunk, until the database has answered.
 async fn find_or_create(creator: &mut Creator, found: &mut BTreeMap<SeriesKey, Option<i32>>) -> Result<(), BatchError> {
-    let missing: Vec<_> = found.iter().filter(|(_, id)| id.is_none()).map(|(key, _)| key.clone()).collect();
+    let missing: Vec<SeriesKey> = found.iter().filter(|(_, id)| id.is_none()).map(|(key, _)| key.clone()).collect();
     for chunk in missing.chunks(CHUNK) {
         let mut backoff = Backoff::default();
         let created = loop {

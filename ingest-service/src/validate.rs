@@ -21,21 +21,21 @@ use times::AcceptedTimes;
 /// Why a point is refused, for programs and for people.
 type Refusal = (Reason, String);
 
-/// Names a series.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct SeriesKey {
-    pub(crate) device_id: Box<str>,
-    pub(crate) metric_name: Box<str>,
+/// Names a series, in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SeriesName<'m> {
+    pub(crate) device_id: &'m str,
+    pub(crate) metric_name: &'m str,
 }
 
 /// What is left of a batch after its invalid points were taken out.
 #[derive(Debug)]
-pub(crate) struct ValidBatch {
+pub(crate) struct ValidBatch<'m> {
     pub(crate) numbering: Option<Numbering>,
     /// As sent; 0 for a batch that is not numbered.
     pub(crate) sequence: u64,
     /// Each series once; the points refer to them by index.
-    pub(crate) series: Vec<SeriesKey>,
+    pub(crate) series: Vec<SeriesName<'m>>,
     pub(crate) points: Points,
     pub(crate) rejections: Rejections,
 }
@@ -44,7 +44,7 @@ pub(crate) struct ValidBatch {
 ///
 /// # Errors
 /// The batch as a whole can never be stored.
-pub(crate) fn validate(message: &[u8], limits: &Limits, received_at: i64) -> Result<ValidBatch, BatchError> {
+pub(crate) fn validate<'m>(message: &'m [u8], limits: &Limits, received_at: i64) -> Result<ValidBatch<'m>, BatchError> {
     let batch = WireBatch::parse(message)?;
     let numbering = Numbering::check(&batch)?;
     let found = count(&batch)?;
@@ -79,13 +79,13 @@ fn count(batch: &WireBatch<'_>) -> Result<usize, Malformed> {
     batch.series().try_fold(batch.row_count, |count, series| Ok(count + series?.len()))
 }
 
-/// One pass over a batch. Names are checked and copied once per series, not once per point.
+/// One pass over a batch. Names are checked once per series, not once per point.
 struct Pass<'m> {
     times: AcceptedTimes,
     /// What a point without a timestamp gets; none in a numbered batch.
     received_at: Option<i64>,
     lookup: HashMap<(&'m [u8], &'m [u8]), Result<u32, Refusal>, foldhash::fast::RandomState>,
-    series: Vec<SeriesKey>,
+    series: Vec<SeriesName<'m>>,
     points: Points,
     rejections: Rejections,
     /// Of the point that comes next, through the whole batch.
@@ -147,7 +147,7 @@ impl<'m> Pass<'m> {
         let known = self.lookup.entry((device_id, metric_name)).or_insert_with(|| {
             let device_id = ids::check_device_id(device_id)?;
             let metric_name = ids::check_metric_name(metric_name)?;
-            series.push(SeriesKey { device_id: device_id.into(), metric_name: metric_name.into() });
+            series.push(SeriesName { device_id, metric_name });
             Ok(u32::try_from(series.len() - 1).unwrap_or(u32::MAX)) // the batch limit is far below
         });
         match known {

@@ -4,7 +4,7 @@ use shared::config::DatabaseConfig;
 use shared::db;
 use sqlx::postgres::PgConnection;
 
-use crate::validate::SeriesKey;
+use super::SeriesKey;
 
 /// Looks series up and creates those that are missing.
 pub(super) struct Creator {

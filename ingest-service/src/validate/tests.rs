@@ -11,16 +11,16 @@ use crate::error::BatchError;
 const NOW: i64 = 1_795_413_426_000_000;
 
 /// The batch as it comes over the wire, through validation.
-fn validate(batch: &v1::Batch, limits: &Limits, received_at: i64) -> Result<ValidBatch, BatchError> {
+fn validate(batch: &v1::Batch, limits: &Limits, received_at: i64) -> Result<ValidBatch<'static>, BatchError> {
     let message = v1::IngestRequest { batch: Some(batch.clone()) }.encode_to_vec();
-    super::validate(&message, limits, received_at)
+    super::validate(message.leak(), limits, received_at) // a test may leak
 }
 
 /// Device and value of each valid point.
-fn stored(batch: &ValidBatch) -> Vec<(&str, f64)> {
+fn stored<'m>(batch: &'m ValidBatch<'_>) -> Vec<(&'m str, f64)> {
     let runs = batch.points.runs();
     runs.flat_map(|(series, _, values)| {
-        values.iter().map(move |&value| (&*batch.series[series as usize].device_id, value))
+        values.iter().map(move |&value| (batch.series[series as usize].device_id, value))
     })
     .collect()
 }
@@ -46,7 +46,7 @@ fn rows(points: Vec<v1::Point>) -> v1::Batch {
     v1::Batch { points, ..Default::default() }
 }
 
-fn reasons(batch: &ValidBatch) -> Vec<(u32, u32, Reason)> {
+fn reasons(batch: &ValidBatch<'_>) -> Vec<(u32, u32, Reason)> {
     let listed = batch.rejections.listed.iter();
     listed.map(|entry| (entry.point_index, entry.point_count, entry.reason())).collect()
 }
