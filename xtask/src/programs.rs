@@ -22,6 +22,13 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root()).kill_on_drop(true);
+    // What cargo told this command of itself is not for a cargo under it: build scripts that look at it would run again,
+    // and the crates above them be built again, at every change between the two.
+    for (name, _) in std::env::vars() {
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
