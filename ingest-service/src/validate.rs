@@ -79,12 +79,15 @@ fn count(batch: &WireBatch<'_>) -> Result<usize, Malformed> {
     batch.series().try_fold(batch.row_count, |count, series| Ok(count + series?.len()))
 }
 
+/// What is known of each name pair (device, metric) of a batch: its index in the list of series, or why it is refused.
+type Lookup<'m> = HashMap<(&'m [u8], &'m [u8]), Result<u32, Refusal>, foldhash::fast::RandomState>;
+
 /// One pass over a batch. Names are checked once per series, not once per point.
 struct Pass<'m> {
     times: AcceptedTimes,
     /// What a point without a timestamp gets; none in a numbered batch.
     received_at: Option<i64>,
-    lookup: HashMap<(&'m [u8], &'m [u8]), Result<u32, Refusal>, foldhash::fast::RandomState>,
+    lookup: Lookup<'m>,
     series: Vec<SeriesName<'m>>,
     points: Points,
     rejections: Rejections,
