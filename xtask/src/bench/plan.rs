@@ -20,7 +20,7 @@ pub(super) enum Way {
 pub(super) enum Kind {
     /// 1,000 devices, 100 points a series in a flush.
     Few,
-    /// The same, fewer points.
+    /// The first of the same points.
     Seed,
     /// 100,000 devices, one point a series in a flush.
     Single,
@@ -98,7 +98,7 @@ impl Plan {
         let few = Shape { devices: 1_000, run: 100, steps: self.few_steps, start, days: 1 };
         match kind {
             Kind::Few => few,
-            Kind::Seed => Shape { steps: 1, ..few },
+            Kind::Seed => Shape { run: 10, steps: 5, ..few },
             Kind::Single => Shape { devices: self.many_devices, run: 1, steps: self.other_steps, ..few },
             Kind::Late => {
                 // Between the seconds of what is there.
@@ -111,7 +111,8 @@ impl Plan {
 
     /// What late points land between.
     pub(super) fn history(&self) -> Shape {
-        Shape { start: self.days_back(10), ..self.shape(Kind::Late) }
+        let late = self.shape(Kind::Late);
+        Shape { start: self.days_back(10), steps: late.days, ..late }
     }
 
     /// The points of `Kind::Few`, for as many seconds at a rate of so many points a second.

@@ -31,7 +31,7 @@ fn series(shape: &Shape, part: &Part) -> Vec<SeriesPoints> {
     let series = |device| SeriesPoints {
         device_id: device_id(device),
         metric_name: METRIC.to_owned(),
-        values: shape.values(device, &times).collect(),
+        values: Shape::values(device, &times).collect(),
         timestamps_us: times.clone(),
     };
     part.devices.clone().map(series).collect()
@@ -41,7 +41,7 @@ fn rows(shape: &Shape, part: &Part) -> Vec<Point> {
     let times = shape.times(part.step);
     let mut rows = Vec::with_capacity(shape.points_of(part));
     for device in part.devices.clone() {
-        rows.extend(times.iter().zip(shape.values(device, &times)).map(|(&at, value)| Point {
+        rows.extend(times.iter().zip(Shape::values(device, &times)).map(|(&at, value)| Point {
             device_id: device_id(device),
             metric_name: METRIC.to_owned(),
             value,
@@ -60,7 +60,7 @@ pub(super) fn copy_binary(shape: &Shape, part: &Part, series_ids: &[i32]) -> Byt
     let mut bytes = Vec::with_capacity(21 + 34 * shape.points_of(part));
     bytes.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
     for device in devices {
-        for (&at, value) in times.iter().zip(shape.values(device, &times)) {
+        for (&at, value) in times.iter().zip(Shape::values(device, &times)) {
             bytes.extend_from_slice(&3_i16.to_be_bytes());
             bytes.extend_from_slice(&8_i32.to_be_bytes());
             bytes.extend_from_slice(&(at - POSTGRES_EPOCH).to_be_bytes());
@@ -79,7 +79,7 @@ pub(super) fn lines(shape: &Shape, part: &Part) -> Bytes {
     let times = shape.times(part.step);
     let mut lines = String::with_capacity(64 * shape.points_of(part));
     for device in part.devices.clone() {
-        for (at, value) in times.iter().zip(shape.values(device, &times)) {
+        for (at, value) in times.iter().zip(Shape::values(device, &times)) {
             // Writing into a string cannot fail.
             let _ = writeln!(lines, "{METRIC},device_id={} value={value} {}", device_id(device), at / 1000);
         }
@@ -92,7 +92,7 @@ pub(super) fn tab_separated(shape: &Shape) -> String {
     let mut lines = String::with_capacity(64 * shape.points());
     for step in 0..shape.steps {
         let times = shape.times(step);
-        let columns: Vec<Vec<f64>> = (0..shape.devices).map(|device| shape.values(device, &times).collect()).collect();
+        let columns: Vec<Vec<f64>> = (0..shape.devices).map(|device| Shape::values(device, &times).collect()).collect();
         for (at, time) in times.iter().enumerate() {
             for (device, values) in columns.iter().enumerate() {
                 let _ = writeln!(lines, "{}\t{METRIC}\t{time}\t{}", device_id(device), values[at]);

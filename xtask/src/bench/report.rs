@@ -78,7 +78,6 @@ impl Report {
     pub(super) fn json(&self) -> Value {
         json!({
             "database": {
-                "timescaledb": self.edition.timescaledb,
                 "version": self.edition.timescaledb,
                 "edition": "Community",
                 "postgres": self.edition.postgres,
@@ -95,7 +94,7 @@ impl Report {
         let Some(rate) = self.figures.rate(measurement.key) else { return Ok(()) };
         let kind = if measurement.kind == Kind::Seed { Kind::Few } else { measurement.kind };
         let ratio = self.limit(kind).map_or(0.0, |limit| rate / limit);
-        writeln!(f, "  {:<52} {:>12} {ratio:>8.3}", label(measurement), thousands(rate))
+        writeln!(f, "  {:<68} {:>12} {ratio:>8.3}", label(measurement), thousands(rate))
     }
 
     fn title(&self, kind: Kind) -> String {
@@ -116,9 +115,14 @@ impl fmt::Display for Report {
         let (Edition { timescaledb, postgres }, Machine { cores, cpu }) = (&self.edition, &self.machine);
         let embedded = if self.embedded { ", embedded" } else { "" };
         writeln!(f, "\nTimescaleDB {timescaledb} Community on PostgreSQL {postgres}{embedded}; {cores} cores, {cpu}")?;
-        writeln!(f, "Batches of {BATCH_POINTS} points; medians of {} rounds", self.plan.rounds)?;
+        let rounds = if self.plan.rounds == 1 {
+            "one round".to_owned()
+        } else {
+            format!("medians of {} rounds", self.plan.rounds)
+        };
+        writeln!(f, "Batches of {} points; {rounds}", thousands(BATCH_POINTS as f64))?;
         for kind in [Kind::Few, Kind::Single, Kind::Late, Kind::Many] {
-            writeln!(f, "\n{:<54} {:>12} {:>8}", self.title(kind), "points/s", "of COPY")?;
+            writeln!(f, "\n{:<70} {:>12} {:>8}", self.title(kind), "points/s", "of COPY")?;
             let belongs = |of: Kind| of == kind || (of == Kind::Seed && kind == Kind::Few);
             for measurement in MEASUREMENTS.iter().filter(|measurement| belongs(measurement.kind)) {
                 self.row(f, measurement)?;

@@ -70,17 +70,18 @@ impl Shape {
         (0..self.run).map(|at| first + at as i64 * SECOND).collect()
     }
 
-    /// Noisy values of a device in a step, with the three decimals that a sensor gives.
-    pub(super) fn values(&self, device: usize, times: &[i64]) -> impl Iterator<Item = f64> {
-        let first = times.first().copied().unwrap_or(0);
-        let mut random = SmallRng::seed_from_u64((device as u64) << 40 ^ first.unsigned_abs());
-        let own = 15.0 + (device % 100) as f64 / 10.0;
-        times.iter().map(move |&time| {
-            let swing = 3.0 * (TAU * time as f64 / DAY as f64).sin();
-            let noise: f64 = random.sample(StandardNormal);
-            ((own + swing + 0.25 * noise) * 1000.0).round() / 1000.0
-        })
+    /// Values of a device at some times. Each depends on device and time alone, so that it is the same in whatever part.
+    pub(super) fn values(device: usize, times: &[i64]) -> impl Iterator<Item = f64> {
+        times.iter().map(move |&time| value(device, time))
     }
+}
+
+/// Noisy, with the three decimals that a sensor gives.
+fn value(device: usize, time: i64) -> f64 {
+    let own = 15.0 + (device % 100) as f64 / 10.0;
+    let swing = 3.0 * (TAU * time as f64 / DAY as f64).sin();
+    let noise: f64 = SmallRng::seed_from_u64(((device as u64) << 44) ^ time.unsigned_abs()).sample(StandardNormal);
+    ((own + swing + 0.25 * noise) * 1000.0).round() / 1000.0
 }
 
 pub(super) fn device_id(device: usize) -> String {
@@ -112,7 +113,7 @@ mod tests {
     #[test]
     fn values_are_the_same_every_time() {
         let times = SHAPE.times(1);
-        let values = |device| SHAPE.values(device, &times).collect::<Vec<_>>();
+        let values = |device| Shape::values(device, &times).collect::<Vec<_>>();
         assert_eq!(values(3), values(3));
         assert_ne!(values(3), values(4));
     }
