@@ -1,7 +1,8 @@
-//! The project's own commands: `cargo xtask demo`, `cargo xtask test`.
+//! The project's own commands: `cargo xtask bench`, `cargo xtask demo`, `cargo xtask test`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to people
 
+mod bench;
 mod database;
 mod demo;
 mod programs;
@@ -21,6 +22,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure how fast points are taken in, beside the database's own limit and other ways of storing them
+    Bench(bench::Options),
     /// Stream simulated devices through real services into a real TimescaleDB, and ask for the points again
     Demo(demo::Options),
     /// Run all tests, on an embedded TimescaleDB unless DATABASE_URL names another
@@ -30,6 +33,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Bench(options) => bench::run(options).await,
         Command::Demo(options) => demo::run(options).await,
         Command::Test(options) => test::run(options).await,
     };

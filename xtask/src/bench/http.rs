@@ -1,0 +1,35 @@
+//! HTTP/1.1 on one connection, for the rivals.
+
+use anyhow::{Context as _, ensure};
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use prost::bytes::Bytes;
+use tokio::net::TcpStream;
+
+pub(super) struct Http {
+    sender: SendRequest<Full<Bytes>>,
+    host: String,
+}
+
+impl Http {
+    pub(super) async fn connect(address: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await.with_context(|| format!("cannot reach {address}"))?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection); // ends with the sender; its errors show on the calls
+        Ok(Self { sender, host: address.to_owned() })
+    }
+
+    /// The body of an answer that says that all went well.
+    pub(super) async fn call(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
+        let request = Request::builder().method(method).uri(path).header("host", &self.host).body(Full::new(body))?;
+        self.sender.ready().await?;
+        let answer = self.sender.send_request(request).await?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        ensure!(status.is_success(), "{path}: {status}: {}", String::from_utf8_lossy(&body));
+        Ok(body)
+    }
+}

@@ -1,0 +1,145 @@
+//! Points as the bytes that each way of storing them takes, made before the clock starts.
+
+use std::fmt::Write as _;
+
+use prost::Message as _;
+use prost::bytes::Bytes;
+use shared::db::POSTGRES_EPOCH;
+use shared::proto::v1::{Batch, Point, SeriesPoints};
+use shared::time;
+
+use super::shape::{METRIC, Part, Shape, device_id};
+
+/// Form of the points in a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Form {
+    Series,
+    Row,
+}
+
+/// The points of a batch, without its producer and sequence.
+pub(super) fn batch(shape: &Shape, part: &Part, form: Form) -> Bytes {
+    let batch = match form {
+        Form::Series => Batch { series: series(shape, part), ..Default::default() },
+        Form::Row => Batch { points: rows(shape, part), ..Default::default() },
+    };
+    batch.encode_to_vec().into()
+}
+
+fn series(shape: &Shape, part: &Part) -> Vec<SeriesPoints> {
+    let times = shape.times(part.step);
+    let series = |device| SeriesPoints {
+        device_id: device_id(device),
+        metric_name: METRIC.to_owned(),
+        values: Shape::values(device, &times).collect(),
+        timestamps_us: times.clone(),
+    };
+    part.devices.clone().map(series).collect()
+}
+
+fn rows(shape: &Shape, part: &Part) -> Vec<Point> {
+    let times = shape.times(part.step);
+    let mut rows = Vec::with_capacity(shape.points_of(part));
+    for device in part.devices.clone() {
+        rows.extend(times.iter().zip(Shape::values(device, &times)).map(|(&at, value)| Point {
+            device_id: device_id(device),
+            metric_name: METRIC.to_owned(),
+            value,
+            timestamp: Some(time::to_timestamp(at)),
+        }));
+    }
+    rows
+}
+
+/// A flush as `COPY ... (FORMAT binary)` takes it, sorted by series and time. The format is that of PostgreSQL's manual,
+/// "COPY", section "Binary Format".
+pub(super) fn copy_binary(shape: &Shape, part: &Part, series_ids: &[i32]) -> Bytes {
+    let times = shape.times(part.step);
+    let mut devices: Vec<usize> = part.devices.clone().collect();
+    devices.sort_unstable_by_key(|&device| series_ids[device]);
+    let mut bytes = Vec::with_capacity(21 + 34 * shape.points_of(part));
+    bytes.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
+    for device in devices {
+        for (&at, value) in times.iter().zip(Shape::values(device, &times)) {
+            bytes.extend_from_slice(&3_i16.to_be_bytes());
+            bytes.extend_from_slice(&8_i32.to_be_bytes());
+            bytes.extend_from_slice(&(at - POSTGRES_EPOCH).to_be_bytes());
+            bytes.extend_from_slice(&4_i32.to_be_bytes());
+            bytes.extend_from_slice(&series_ids[device].to_be_bytes());
+            bytes.extend_from_slice(&8_i32.to_be_bytes());
+            bytes.extend_from_slice(&value.to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(&(-1_i16).to_be_bytes());
+    bytes.into()
+}
+
+/// Line protocol with times in milliseconds.
+pub(super) fn lines(shape: &Shape, part: &Part) -> Bytes {
+    let times = shape.times(part.step);
+    let mut lines = String::with_capacity(64 * shape.points_of(part));
+    for device in part.devices.clone() {
+        for (at, value) in times.iter().zip(Shape::values(device, &times)) {
+            // Writing into a string cannot fail.
+            let _ = writeln!(lines, "{METRIC},device_id={} value={value} {}", device_id(device), at / 1000);
+        }
+    }
+    lines.into()
+}
+
+/// Points in the order of time, one a line, as `bench/seed.py` reads them.
+pub(super) fn tab_separated(shape: &Shape) -> String {
+    let mut lines = String::with_capacity(64 * shape.points());
+    for step in 0..shape.steps {
+        let times = shape.times(step);
+        let columns: Vec<Vec<f64>> = (0..shape.devices).map(|device| Shape::values(device, &times).collect()).collect();
+        for (at, time) in times.iter().enumerate() {
+            for (device, values) in columns.iter().enumerate() {
+                let _ = writeln!(lines, "{}\t{METRIC}\t{time}\t{}", device_id(device), values[at]);
+            }
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape { devices: 2, run: 2, steps: 1, start: POSTGRES_EPOCH, days: 1 };
+    const ALL: Part = Part { step: 0, devices: 0..2 };
+
+    #[test]
+    fn both_forms_hold_the_same_points() {
+        let series = Batch::decode(batch(&SHAPE, &ALL, Form::Series)).unwrap();
+        let rows = Batch::decode(batch(&SHAPE, &ALL, Form::Row)).unwrap();
+        let of_series: Vec<f64> = series.series.iter().flat_map(|series| series.values.clone()).collect();
+        let of_rows: Vec<f64> = rows.points.iter().map(|point| point.value).collect();
+        assert_eq!(of_series, of_rows);
+        assert_eq!(of_rows.len(), 4);
+    }
+
+    #[test]
+    fn a_flush_is_sorted_by_series() {
+        let bytes = copy_binary(&SHAPE, &ALL, &[9, 7]);
+        assert_eq!(bytes.len(), 19 + 4 * 34 + 2);
+        assert_eq!(bytes[19..37], [0, 3, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4]);
+        assert_eq!(bytes[37..41], [0, 0, 0, 7]);
+    }
+
+    #[test]
+    fn a_line_has_its_time_in_milliseconds() {
+        let lines = String::from_utf8(lines(&SHAPE, &ALL).to_vec()).unwrap();
+        let first = lines.lines().next().unwrap();
+        assert!(first.starts_with("temperature,device_id=bench-000000 value="), "{first}");
+        assert!(first.ends_with(" 946684800000"), "{first}");
+    }
+
+    #[test]
+    fn the_seed_gets_its_points_in_the_order_of_time() {
+        let lines = tab_separated(&SHAPE);
+        let times: Vec<&str> = lines.lines().map(|line| line.split('\t').nth(2).unwrap()).collect();
+        assert_eq!(times[0], times[1]);
+        assert!(times[1] < times[2]);
+    }
+}

@@ -1,0 +1,145 @@
+//! Measures everything of the plan, round after round, each time on an emptied table, and checks what is stored.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+
+use super::calls::{self, Call};
+use super::copy::{self, Storage};
+use super::latency::{self, Latencies};
+use super::own_database::OwnDatabase;
+use super::plan::{Kind, MEASUREMENTS, Measurement, Plan, Way};
+use super::render::Form;
+use super::rival;
+use super::seed;
+use super::service::Service;
+use super::shape::{SECOND, Shape};
+use super::statistics::median;
+
+/// Everything that was found out.
+#[derive(Default)]
+pub(super) struct Figures {
+    /// Points per second of each round, by the key of the measurement.
+    pub(super) rates: BTreeMap<&'static str, Vec<f64>>,
+    /// Bytes per point after compression, of each round.
+    pub(super) bytes_per_point: Vec<f64>,
+    pub(super) light: Latencies,
+    pub(super) half_load: Latencies,
+    pub(super) peak_mib: Option<f64>,
+}
+
+impl Figures {
+    /// The median of the rounds; `None` for what was not measured.
+    pub(super) fn rate(&self, key: &str) -> Option<f64> {
+        self.rates.get(key).map(|rates| median(rates))
+    }
+}
+
+/// What measurements need.
+pub(super) struct Bench<'a> {
+    pub(super) plan: Plan,
+    pub(super) database: &'a OwnDatabase,
+    pub(super) service: Service,
+    pub(super) series_ids: Vec<i32>,
+    pub(super) python: PathBuf,
+    pub(super) scratch: &'a Path,
+    /// Time between two points under light load, and how long that goes on.
+    pub(super) light: (Duration, Duration),
+}
+
+impl Bench<'_> {
+    pub(super) async fn measure(&self) -> anyhow::Result<Figures> {
+        let mut figures = Figures::default();
+        for round in 1..=self.plan.rounds {
+            for measurement in MEASUREMENTS.iter().filter(|measurement| self.can_run(measurement)) {
+                let rate = self.measure_one(measurement).await.with_context(|| measurement.key)?;
+                super::step(&format!("round {round}: {:<28} {rate:>12.0} points/s", measurement.key));
+                figures.rates.entry(measurement.key).or_default().push(rate);
+                if measurement.key == "series" {
+                    figures.bytes_per_point.push(self.bytes_per_point().await?);
+                }
+            }
+        }
+        super::step("waiting for acknowledgements, under light load and at half of the full load");
+        self.measure_latencies(&mut figures).await?;
+        figures.peak_mib = self.service.peak_mib();
+        Ok(figures)
+    }
+
+    fn can_run(&self, measurement: &Measurement) -> bool {
+        match measurement.way {
+            Way::Copy(Storage::DirectCompress) => self.database.compresses_directly(),
+            Way::Rival(rival) => rival.is_installed(),
+            _ => true,
+        }
+    }
+
+    /// Points per second.
+    async fn measure_one(&self, measurement: &Measurement) -> anyhow::Result<f64> {
+        let shape = self.plan.shape(measurement.kind);
+        let elapsed = match measurement.way {
+            Way::Rival(rival) => rival::write(rival, &shape, self.scratch).await?,
+            way => {
+                let before = self.prepare(measurement.kind).await?;
+                self.store(way, &shape.warm_up()).await?;
+                self.database.settle().await?;
+                let elapsed = self.store(way, &shape).await?;
+                let wanted = before + (shape.warm_up().points() + shape.points()) as u64;
+                let found = self.database.count_points().await?;
+                ensure!(found == wanted, "{wanted} points were acknowledged, {found} are stored");
+                elapsed
+            }
+        };
+        Ok(shape.points() as f64 / elapsed.as_secs_f64())
+    }
+
+    async fn store(&self, way: Way, shape: &Shape) -> anyhow::Result<Duration> {
+        match way {
+            Way::Copy(storage) => copy::write(self.database, shape, &self.series_ids, storage).await,
+            Way::Service(call, form) => calls::send(&self.service, call, shape, form).await,
+            Way::Seed => seed::write(&self.python, self.database.url(), shape, self.scratch).await,
+            Way::Rival(rival) => rival::write(rival, shape, self.scratch).await,
+        }
+    }
+
+    /// Empties the table; for late points, puts compressed and rolled up ones there. Says how many it holds.
+    async fn prepare(&self, kind: Kind) -> anyhow::Result<u64> {
+        self.database.empty().await?;
+        if kind != Kind::Late {
+            return Ok(0);
+        }
+        let history = self.plan.history();
+        copy::write(self.database, &history, &self.series_ids, Storage::RowStore).await?;
+        let days = i64::try_from(history.days)?;
+        let span = days * super::shape::DAY;
+        self.database.refresh(history.start - span, history.start + span).await?;
+        self.database.compress().await?;
+        self.database.settle().await?;
+        Ok(history.points() as u64)
+    }
+
+    /// Of what the last measurement stored.
+    async fn bytes_per_point(&self) -> anyhow::Result<f64> {
+        self.database.compress().await?;
+        let points = self.database.count_points().await?;
+        Ok(self.database.bytes().await? as f64 / points as f64)
+    }
+
+    async fn measure_latencies(&self, figures: &mut Figures) -> anyhow::Result<()> {
+        self.database.empty().await?;
+        let few = self.plan.shape(Kind::Few);
+        calls::send(&self.service, Call::IngestWithAcks, &few.warm_up(), Form::Series).await?;
+        let (pause, length) = self.light;
+        let steps = usize::try_from(length.as_millis() / pause.as_millis().max(1))?;
+        // Half an hour before the others: in the chunk that the warm-up made, between none of its points.
+        let light = Shape { steps, start: few.start - 1_800 * SECOND, ..few };
+        figures.light = latency::light(&self.service, &light, pause).await?;
+        if let Some(rate) = figures.rate("series") {
+            let half = self.plan.paced(rate / 2.0, if self.plan.rounds == 1 { 3 } else { 10 });
+            figures.half_load = latency::at_rate(&self.service, &half, rate / 2.0).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! Medians and percentiles.
+
+/// The value that a share (0 to 1) of all values does not exceed, by the nearest rank. 0 where there are none.
+pub(super) fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let below = sorted.iter().enumerate().take_while(|(at, _)| (*at as f64) < share * sorted.len() as f64);
+    below.last().map_or(0.0, |(_, value)| *value)
+}
+
+/// The middle value; of an even number, the lower one of the middle.
+pub(super) fn median(values: &[f64]) -> f64 {
+    percentile(values, 0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_go_by_the_nearest_rank() {
+        let values: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!(percentile(&values, 0.5), 50.0);
+        assert_eq!(percentile(&values, 0.99), 99.0);
+        assert_eq!(percentile(&values, 1.0), 100.0);
+        assert_eq!(percentile(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn the_median_of_three_is_the_one_between() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[7.0]), 7.0);
+    }
+}
