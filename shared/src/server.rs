@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tower::util::MapResponseLayer;
 
 use crate::config::ServerConfig;
@@ -56,10 +56,10 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .tcp_nodelay(true)
         .layer(MapResponseLayer::new(move |response| name_oversize(response, max_message_bytes)))
         .add_routes(routes);
-    let incoming = TcpListenerStream::new(listener);
+    // The builder's own `tcp_nodelay` has no effect on a listener that is handed in.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let grace = config.shutdown_grace;
     let deadline = async {
         shutdown.cancelled().await;

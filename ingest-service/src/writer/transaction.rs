@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use shared::config::DatabaseConfig;
-use shared::db;
+use shared::db::{self, Micros};
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{Connection as _, Transaction};
 
@@ -13,7 +13,7 @@ use crate::flush::{QueuedBatch, SortedRuns};
 use crate::ledger::{self, Decision, Position, Positions};
 use crate::validate::Numbering;
 
-use super::write_path::WritePath;
+use super::write_path::{Way, WritePath};
 
 /// Encoded bytes are sent in pieces of this many rows: large enough to be cheap, small enough to overlap with the server's
 /// work.
@@ -73,8 +73,7 @@ impl Session {
             Decision::Apply => {
                 attempt.decide(&mut positions);
                 let points = attempt.points();
-                self.write_path.prepare(&mut transaction, &points).await?;
-                copy(&mut transaction, &points, &mut self.buffer).await?;
+                self.write(&mut transaction, &points).await?;
                 advance_ledger(&mut transaction, &positions).await?;
                 transaction.commit().await.map_err(Failure::InCommit)?;
                 Outcome::Committed
@@ -92,11 +91,27 @@ impl Session {
     pub(super) async fn rehearse(&mut self, points: &SortedRuns<'_>) -> sqlx::Result<()> {
         let mut connection = self.connect().await?;
         let mut transaction = connection.begin().await?;
-        self.write_path.prepare(&mut transaction, points).await?;
-        copy(&mut transaction, points, &mut self.buffer).await?;
+        self.write(&mut transaction, points).await?;
         transaction.rollback().await?;
         self.connection = Some(connection); // only after success
         Ok(())
+    }
+
+    async fn write(
+        &mut self,
+        transaction: &mut Transaction<'_, Postgres>,
+        points: &SortedRuns<'_>,
+    ) -> sqlx::Result<()> {
+        match self.write_path.of(points) {
+            Way::Nothing => return Ok(()),
+            Way::Insert => return insert(transaction, points).await,
+            Way::Copy => {}
+            Way::CopyCompressed => {
+                let statement = "SET LOCAL timescaledb.enable_direct_compress_copy = on";
+                sqlx::raw_sql(statement).execute(&mut **transaction).await?;
+            }
+        }
+        copy(transaction, points, &mut self.buffer).await
     }
 
     async fn connect(&mut self) -> sqlx::Result<PgConnection> {
@@ -159,14 +174,26 @@ async fn advance_ledger(transaction: &mut Transaction<'_, Postgres>, positions: 
     Ok(())
 }
 
+async fn insert(transaction: &mut Transaction<'_, Postgres>, points: &SortedRuns<'_>) -> sqlx::Result<()> {
+    let runs = || points.runs.iter();
+    let timestamps: Vec<Micros> = runs().flat_map(|run| run.timestamps).map(|&micros| Micros(micros)).collect();
+    let series_ids: Vec<i32> = runs().flat_map(|run| run.timestamps.iter().map(|_| run.series_id)).collect();
+    let values: Vec<f64> = runs().flat_map(|run| run.values).copied().collect();
+    let written = sqlx::query(include_str!("../sql/points_insert.sql"))
+        .bind(timestamps)
+        .bind(series_ids)
+        .bind(values)
+        .execute(&mut **transaction)
+        .await?
+        .rows_affected();
+    check_written(written, points)
+}
+
 async fn copy(
     transaction: &mut Transaction<'_, Postgres>,
     points: &SortedRuns<'_>,
     buffer: &mut Vec<u8>,
 ) -> sqlx::Result<()> {
-    if points.rows == 0 {
-        return Ok(());
-    }
     let mut copy = transaction.copy_in_raw(copy_encoder::STATEMENT).await?;
     buffer.clear();
     buffer.extend_from_slice(copy_encoder::HEADER);
@@ -181,9 +208,12 @@ async fn copy(
     }
     buffer.extend_from_slice(&copy_encoder::TRAILER);
     copy.send(buffer.as_slice()).await?;
-    let written = copy.finish().await?;
+    check_written(copy.finish().await?, points)
+}
+
+fn check_written(written: u64, points: &SortedRuns<'_>) -> sqlx::Result<()> {
     if written == points.rows as u64 {
         return Ok(());
     }
-    Err(sqlx::Error::Protocol(format!("COPY took {written} of {} rows", points.rows)))
+    Err(sqlx::Error::Protocol(format!("the database took {written} of {} rows", points.rows)))
 }

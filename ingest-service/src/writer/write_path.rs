@@ -1,15 +1,29 @@
-//! Which way a flush goes into the hypertable: as rows, or compressed at once.
+//! Which way a flush goes into the hypertable: by INSERT or COPY, as rows or compressed at once.
 
-use sqlx::Transaction;
-use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::postgres::PgConnection;
 
 use crate::config::DirectCompress;
 use crate::flush::SortedRuns;
 
 /// From so many points a series on, compressing at once is the faster way (see `docs/PERFORMANCE.md`).
 const LEAST_ROWS_PER_SERIES: usize = 3;
-/// Smaller flushes come under light load, where rows are fast enough and small compressed pieces would only slow reading.
-const LEAST_ROWS: usize = 10_000;
+/// Smaller flushes come under light load, where what counts is how soon they are acknowledged: one statement is one round
+/// trip, while the end of a COPY waits up to 40 ms for the server's TCP to confirm its data (sqlx 0.9.0 does not set
+/// TCP_NODELAY). Small compressed pieces would also slow reading down.
+const LEAST_ROWS_TO_COPY: usize = 10_000;
+
+/// How the points of a flush are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// There are none.
+    Nothing,
+    /// As rows, by one INSERT.
+    Insert,
+    /// As rows, by COPY.
+    Copy,
+    /// Compressed at once, by COPY.
+    CopyCompressed,
+}
 
 /// Decides for each flush.
 pub(super) struct WritePath {
@@ -30,25 +44,19 @@ impl WritePath {
         Ok(())
     }
 
-    /// Sets the way for the rest of the transaction.
-    pub(super) async fn prepare(
-        &self,
-        transaction: &mut Transaction<'_, Postgres>,
-        points: &SortedRuns<'_>,
-    ) -> sqlx::Result<()> {
-        if self.served && is_worth_it(self.wanted, points.rows, points.series) {
-            let statement = "SET LOCAL timescaledb.enable_direct_compress_copy = on";
-            sqlx::raw_sql(statement).execute(&mut **transaction).await?;
-        }
-        Ok(())
+    pub(super) fn of(&self, points: &SortedRuns<'_>) -> Way {
+        let wanted = if self.served { self.wanted } else { DirectCompress::Never };
+        choose(wanted, points.rows, points.series)
     }
 }
 
-fn is_worth_it(wanted: DirectCompress, rows: usize, series: usize) -> bool {
+fn choose(wanted: DirectCompress, rows: usize, series: usize) -> Way {
     match wanted {
-        DirectCompress::Never => false,
-        DirectCompress::Always => rows > 0,
-        DirectCompress::Auto => rows >= LEAST_ROWS && rows >= LEAST_ROWS_PER_SERIES * series,
+        _ if rows == 0 => Way::Nothing,
+        DirectCompress::Always => Way::CopyCompressed,
+        _ if rows < LEAST_ROWS_TO_COPY => Way::Insert,
+        DirectCompress::Auto if rows >= LEAST_ROWS_PER_SERIES * series => Way::CopyCompressed,
+        DirectCompress::Auto | DirectCompress::Never => Way::Copy,
     }
 }
 
@@ -58,9 +66,13 @@ mod tests {
 
     #[test]
     fn large_flushes_with_several_points_a_series_are_compressed_at_once() {
-        let auto = |rows, series| is_worth_it(DirectCompress::Auto, rows, series);
-        assert!(auto(100_000, 1_000) && auto(30_000, 10_000));
-        assert!(!auto(100_000, 100_000) && !auto(29_999, 10_000) && !auto(9_999, 1));
-        assert!(!is_worth_it(DirectCompress::Never, 100_000, 1) && is_worth_it(DirectCompress::Always, 1, 1));
+        let auto = |rows, series| choose(DirectCompress::Auto, rows, series);
+        assert_eq!(auto(100_000, 1_000), Way::CopyCompressed);
+        assert_eq!(auto(30_000, 10_000), Way::CopyCompressed);
+        assert_eq!(auto(29_999, 10_000), Way::Copy);
+        assert_eq!(auto(9_999, 1), Way::Insert);
+        assert_eq!(auto(0, 0), Way::Nothing);
+        assert_eq!(choose(DirectCompress::Never, 100_000, 1), Way::Copy);
+        assert_eq!(choose(DirectCompress::Always, 1, 1), Way::CopyCompressed);
     }
 }
