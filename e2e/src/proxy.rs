@@ -137,10 +137,13 @@ async fn pass_answers(
     swallowed: &watch::Sender<usize>,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
+    let mut mute = false; // once something is missing, nothing may follow
     loop {
-        match from_server.read(&mut buffer).await? {
+        let bytes = from_server.read(&mut buffer).await?;
+        mute |= way.borrow().mute;
+        match bytes {
             0 => return Ok(()),
-            bytes if way.borrow().mute => swallowed.send_modify(|swallowed| *swallowed += bytes),
+            bytes if mute => swallowed.send_modify(|swallowed| *swallowed += bytes),
             bytes => to_client.write_all(&buffer[..bytes]).await?,
         }
     }

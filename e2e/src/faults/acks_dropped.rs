@@ -1,6 +1,8 @@
 //! Acknowledgements are lost between service and client, then the connection is; clients send again what they must think
 //! was not stored.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 
 use super::load::{Load, PATIENCE, Shape};
@@ -14,9 +16,10 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Finding> {
     let mut load = Load::start(&format!("http://{}", proxy.address()), &Shape::STEADY);
     for _ in 0..setting.rounds {
         load.progress().await?;
-        // From the first acknowledgement to about all that are under way: one takes some 50 bytes.
-        let swallowed = tokio::time::timeout(PATIENCE, proxy.swallow_answers(rand::random_range(1..2_000))).await;
+        // One acknowledgement or a few (each takes some 40 bytes), and those of another moment.
+        let swallowed = tokio::time::timeout(PATIENCE, proxy.swallow_answers(rand::random_range(1..250))).await;
         swallowed.context("the service answers nothing")?;
+        tokio::time::sleep(Duration::from_micros(rand::random_range(0..50_000))).await;
         proxy.cut();
     }
     load.progress().await?;
