@@ -4,12 +4,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
+pub mod faults;
+
 mod database;
 mod points;
+mod process;
 mod proxy;
 mod services;
 
 pub use database::{EmbeddedDatabase, Sql, database_url};
 pub use points::{at, batch, named, now, numbered, point, selector, series, unique};
-pub use proxy::Proxy;
+pub use process::{IngestProcess, built_ingest_service};
+pub use proxy::{CuttingProxy, Moment, Proxy};
 pub use services::{Services, wait_for, wait_until_serving};

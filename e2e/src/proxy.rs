@@ -1,55 +1,150 @@
-//! A way to the database that a test can cut and open again.
+//! Ways that a test can cut: to the database, or to a service.
 
+mod cutting;
+mod message;
+
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use sqlx::postgres::PgConnectOptions;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+pub use cutting::{CuttingProxy, Moment};
 
 /// Passes connections on while it is open; cutting it breaks all of them and refuses new ones.
 #[derive(Clone)]
 pub struct Proxy {
     address: SocketAddr,
-    open: Arc<watch::Sender<bool>>,
+    way: Arc<watch::Sender<Way>>,
+    swallowed: Arc<watch::Sender<usize>>,
+}
+
+#[derive(Clone, Copy)]
+struct Way {
+    open: bool,
+    /// Answers are read and thrown away.
+    mute: bool,
+    /// How often all connections were broken.
+    cuts: u64,
 }
 
 impl Proxy {
     /// In front of a postgres:// address.
     pub async fn start(url: &str, open: bool) -> Self {
-        let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-        let target = format!("{}:{}", options.get_host(), options.get_port());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (sender, receiver) = watch::channel(open);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, target.clone(), receiver.clone()));
-            }
-        });
-        Self { address, open: Arc::new(sender) }
+        Self::to(target(url), open).await
+    }
+
+    /// In front of HOST:PORT.
+    pub async fn to(target: String, open: bool) -> Self {
+        let way = Arc::new(watch::Sender::new(Way { open, mute: false, cuts: 0 }));
+        let swallowed = Arc::new(watch::Sender::new(0));
+        let (way_of_each, swallowed_of_all) = (Arc::clone(&way), Arc::clone(&swallowed));
+        let address =
+            accept(move |client| pass(client, target.clone(), way_of_each.subscribe(), Arc::clone(&swallowed_of_all)));
+        Self { address: address.await, way, swallowed }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The same database through this proxy.
     #[must_use]
     pub fn url(&self, url: &str) -> String {
-        let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-        let database = options.get_database().unwrap_or("postgres");
-        format!("postgres://{}@{}/{database}", options.get_username(), self.address)
+        through(url, self.address)
     }
 
     /// Opens the way, or cuts it.
     pub fn set_open(&self, open: bool) {
-        self.open.send_replace(open);
+        self.way.send_modify(|way| way.open = open);
+    }
+
+    /// Breaks all connections; new ones are passed on.
+    pub fn cut(&self) {
+        self.way.send_modify(|way| *way = Way { open: true, mute: false, cuts: way.cuts + 1 });
+    }
+
+    /// From now on answers are swallowed, until this many bytes of them are gone; requests still pass. Ends with `cut`.
+    pub async fn swallow_answers(&self, bytes: usize) {
+        let mut swallowed = self.swallowed.subscribe();
+        let wanted = *swallowed.borrow() + bytes;
+        self.way.send_modify(|way| way.mute = true);
+        let _ = swallowed.wait_for(|swallowed| *swallowed >= wanted).await; // its sender is in `self`
     }
 }
 
-async fn pass(mut client: TcpStream, target: String, mut open: watch::Receiver<bool>) {
-    if !*open.borrow() {
-        return;
-    }
-    let Ok(mut server) = TcpStream::connect(target).await else { return };
+/// HOST:PORT of a postgres:// address.
+fn target(url: &str) -> String {
+    let options: PgConnectOptions = url.parse().unwrap();
+    format!("{}:{}", options.get_host(), options.get_port())
+}
+
+/// A database at another address, in the clear.
+fn through(url: &str, address: SocketAddr) -> String {
+    let options: PgConnectOptions = url.parse().unwrap();
+    let database = options.get_database().unwrap_or("postgres");
+    format!("postgres://{}@{address}/{database}?sslmode=disable", options.get_username())
+}
+
+/// Takes connections on a free port for as long as the runtime lives.
+async fn accept<F: Future<Output = ()> + Send + 'static>(pass: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(pass(client));
+        }
+    });
+    address
+}
+
+/// A connection to what lies behind a proxy; small messages leave at once on both sides.
+async fn connect(client: &TcpStream, target: &str) -> std::io::Result<TcpStream> {
+    let server = TcpStream::connect(target).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    Ok(server)
+}
+
+async fn pass(
+    mut client: TcpStream,
+    target: String,
+    mut way: watch::Receiver<Way>,
+    swallowed: Arc<watch::Sender<usize>>,
+) {
+    let Way { open: true, cuts, .. } = *way.borrow() else { return };
+    let Ok(mut server) = connect(&client, &target).await else { return };
+    let (mut requests, answers) = (client.split(), server.split());
+    let (from_server, mut to_server) = answers;
+    let of_answers = way.clone();
     tokio::select! {
-        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
-        _ = open.wait_for(|open| !open) => {}
+        _ = tokio::io::copy(&mut requests.0, &mut to_server) => {}
+        _ = pass_answers(from_server, requests.1, of_answers, &swallowed) => {}
+        _ = way.wait_for(|way| !way.open || way.cuts > cuts) => {}
+    }
+}
+
+async fn pass_answers(
+    mut from_server: ReadHalf<'_>,
+    mut to_client: WriteHalf<'_>,
+    way: watch::Receiver<Way>,
+    swallowed: &watch::Sender<usize>,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut mute = false; // once something is missing, nothing may follow
+    loop {
+        let bytes = from_server.read(&mut buffer).await?;
+        mute |= way.borrow().mute;
+        match bytes {
+            0 => return Ok(()),
+            bytes if mute => swallowed.send_modify(|swallowed| *swallowed += bytes),
+            bytes => to_client.write_all(&buffer[..bytes]).await?,
+        }
     }
 }

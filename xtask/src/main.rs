@@ -1,10 +1,12 @@
-//! The project's own commands: `cargo xtask bench`, `cargo xtask demo`, `cargo xtask test`.
+//! The project's own commands: `cargo xtask bench`, `cargo xtask demo`, `cargo xtask faults`,
+//! `cargo xtask test`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to people
 
 mod bench;
 mod database;
 mod demo;
+mod faults;
 mod programs;
 mod test;
 
@@ -26,6 +28,8 @@ enum Command {
     Bench(bench::Options),
     /// Stream simulated devices through real services into a real TimescaleDB, and ask for the points again
     Demo(demo::Options),
+    /// Let faults strike under load, and compare what was acknowledged with what is stored
+    Faults(faults::Options),
     /// Run all tests, on an embedded TimescaleDB unless DATABASE_URL names another
     Test(test::Options),
 }
@@ -35,6 +39,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Bench(options) => bench::run(options).await,
         Command::Demo(options) => demo::run(options).await,
+        Command::Faults(options) => faults::run(options).await,
         Command::Test(options) => test::run(options).await,
     };
     match outcome {

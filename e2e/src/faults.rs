@@ -1,0 +1,111 @@
+//! Faults under load, and what came of them: a journal of what was sent and acknowledged against what SQL finds.
+//!
+//! Each fault strikes several times. Clients send again what was not acknowledged, as the contract asks of them.
+
+mod acks_dropped;
+mod checker;
+mod client;
+mod content;
+mod database_away;
+mod database_cut;
+mod journal;
+mod load;
+mod one_producer;
+mod service_killed;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::{IngestProcess, Moment};
+pub use checker::Finding;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// SIGKILL, at random moments.
+    ServiceKilled,
+    /// The connection to the database is cut at a moment of the protocol.
+    DatabaseCut(Moment),
+    /// Acknowledgements are lost on their way, then the connection.
+    AcksDropped,
+    /// Two streams send the same batches through two instances.
+    TwoStreamsOneProducer,
+    /// Producers go to another instance with batches in flight.
+    ProducerMoves,
+    /// 32 clients send the same batch through two instances.
+    SameBatch32Clients,
+    /// The database is away for a while under full load.
+    DatabaseAway,
+}
+
+impl Fault {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [Self; 11] = [
+        Self::ServiceKilled,
+        Self::DatabaseCut(Moment::InCopy),
+        Self::DatabaseCut(Moment::BeforeCommit),
+        Self::DatabaseCut(Moment::CommitSwallowed),
+        Self::DatabaseCut(Moment::CommitLate),
+        Self::DatabaseCut(Moment::AnswerWithheld),
+        Self::AcksDropped,
+        Self::TwoStreamsOneProducer,
+        Self::ProducerMoves,
+        Self::SameBatch32Clients,
+        Self::DatabaseAway,
+    ];
+
+    /// For reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ServiceKilled => "service_killed",
+            Self::DatabaseCut(Moment::InCopy) => "database_cut_in_copy",
+            Self::DatabaseCut(Moment::BeforeCommit) => "database_cut_before_commit",
+            Self::DatabaseCut(Moment::CommitSwallowed) => "database_cut_in_commit_before_it_arrives",
+            Self::DatabaseCut(Moment::CommitLate) => "database_cut_in_commit_it_arrives_late",
+            Self::DatabaseCut(Moment::AnswerWithheld) => "database_cut_after_commit_answer_withheld",
+            Self::AcksDropped => "acks_dropped",
+            Self::TwoStreamsOneProducer => "two_streams_one_producer",
+            Self::ProducerMoves => "producer_moves",
+            Self::SameBatch32Clients => "same_batch_32_clients",
+            Self::DatabaseAway => "database_away",
+        }
+    }
+}
+
+/// What the faults strike, and how long.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// A database with the schema in it.
+    pub database_url: String,
+    /// The program ingest-service.
+    pub ingest_service: PathBuf,
+    /// How often each fault strikes; a database that is away goes away once.
+    pub rounds: u32,
+    /// For how long the database is away.
+    pub away: Duration,
+    /// Clients that make full load, each on a connection of its own.
+    pub full_load: usize,
+}
+
+impl Setting {
+    /// Lets the fault strike, and compares.
+    ///
+    /// # Errors
+    /// The fault could not be brought about, or the service broke the contract in a way that is neither loss nor double.
+    pub async fn run(&self, fault: Fault) -> anyhow::Result<Finding> {
+        match fault {
+            Fault::ServiceKilled => service_killed::run(self).await,
+            Fault::DatabaseCut(moment) => database_cut::run(self, moment).await,
+            Fault::AcksDropped => acks_dropped::run(self).await,
+            Fault::TwoStreamsOneProducer => one_producer::two_streams(self).await,
+            Fault::ProducerMoves => one_producer::moves(self).await,
+            Fault::SameBatch32Clients => one_producer::same_batch(self).await,
+            Fault::DatabaseAway => database_away::run(self).await,
+        }
+    }
+
+    async fn start_service(&self) -> anyhow::Result<IngestProcess> {
+        IngestProcess::start(&self.ingest_service, &self.database_url).await
+    }
+}

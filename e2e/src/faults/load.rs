@@ -1,0 +1,122 @@
+//! Clients that send at once, numbered and unnumbered ones side by side.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::client::{Client, Progress};
+use super::content::Content;
+use super::journal::Journal;
+use crate::{now, unique};
+
+/// Within which time something must go on.
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+/// How long before now the points lie, in microseconds.
+const AGE: i64 = 3_600_000_000;
+
+/// How much is sent.
+pub(super) struct Shape {
+    pub(super) numbered: usize,
+    pub(super) unnumbered: usize,
+    /// Batches that a client has in flight at most.
+    pub(super) window: u64,
+    pub(super) batch_points: u64,
+}
+
+impl Shape {
+    /// Flushes large enough for direct compress, and not more than many rounds can bear.
+    pub(super) const STEADY: Self = Self { numbered: 6, unnumbered: 2, window: 8, batch_points: 1_000 };
+}
+
+/// Clients at work.
+pub(super) struct Load {
+    pub(super) journal: Arc<Journal>,
+    route: watch::Sender<String>,
+    stop: CancellationToken,
+    clients: JoinSet<anyhow::Result<()>>,
+}
+
+impl Load {
+    /// Sends to one instance.
+    pub(super) fn start(url: &str, shape: &Shape) -> Self {
+        let mut load = Self::idle(url);
+        for index in 0..shape.numbered + shape.unnumbered {
+            load.add(content(index < shape.numbered, shape.batch_points), shape.window, load.route.subscribe());
+        }
+        load
+    }
+
+    /// Each producer twice, once at either instance.
+    pub(super) fn start_twice(urls: [&str; 2], shape: &Shape) -> Self {
+        let mut load = Self::idle(urls[0]);
+        for _ in 0..shape.numbered {
+            let content = content(true, shape.batch_points);
+            for url in urls {
+                load.add(content.clone(), shape.window, watch::Sender::new(url.to_owned()).subscribe());
+            }
+        }
+        load
+    }
+
+    fn idle(url: &str) -> Self {
+        let route = watch::Sender::new(url.to_owned());
+        Self { journal: Arc::new(Journal::new()), route, stop: CancellationToken::new(), clients: JoinSet::new() }
+    }
+
+    fn add(&mut self, content: Content, window: u64, route: watch::Receiver<String>) {
+        let (journal, stop) = (Arc::clone(&self.journal), self.stop.clone());
+        let client = Client { content, window, journal, route, stop, progress: Progress::default() };
+        self.clients.spawn(client.run());
+    }
+
+    /// Makes all clients move to another instance.
+    pub(super) fn go_to(&self, url: &str) {
+        self.route.send_replace(url.to_owned());
+    }
+
+    /// Waits until a number of batches, drawn from a range so that a fault strikes at no particular one, is acknowledged.
+    ///
+    /// # Errors
+    /// Nothing goes on, or a client found the contract broken.
+    pub(super) async fn progress(&mut self) -> anyhow::Result<()> {
+        let mut acknowledged = self.journal.watch_acknowledged();
+        let wanted = *acknowledged.borrow() + rand::random_range(20..100);
+        tokio::select! {
+            reached = tokio::time::timeout(PATIENCE, acknowledged.wait_for(|now| *now >= wanted)) => {
+                reached.with_context(|| format!("nothing goes on after {PATIENCE:?}"))??;
+                Ok(())
+            }
+            Some(ended) = self.clients.join_next() => match ended? {
+                Ok(()) => bail!("a client ended before it was stopped"),
+                Err(error) => Err(error),
+            }
+        }
+    }
+
+    /// Lets the clients end: nothing new is sent, and what was sent is waited for.
+    ///
+    /// # Errors
+    /// As in `progress`.
+    pub(super) async fn finish(mut self) -> anyhow::Result<Journal> {
+        self.stop.cancel();
+        let ended = async {
+            while let Some(ended) = self.clients.join_next().await {
+                ended??;
+            }
+            anyhow::Ok(())
+        };
+        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        ended.with_context(|| format!("batches are not acknowledged after {PATIENCE:?}"))??;
+        Arc::into_inner(self.journal).context("somebody still holds the journal")
+    }
+}
+
+/// What a new device sends.
+pub(super) fn content(numbered: bool, batch_points: u64) -> Content {
+    let name = if numbered { "fault-numbered" } else { "fault-unnumbered" };
+    Content { device_id: unique(name), numbered, began: now() - AGE, batch_points }
+}

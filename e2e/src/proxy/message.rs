@@ -1,0 +1,64 @@
+//! Messages of the PostgreSQL protocol (<https://www.postgresql.org/docs/current/protocol-message-formats.html>), as far
+//! as a proxy must know them: a kind, a length that counts itself, a body.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+/// Kinds that a proxy looks at.
+pub(super) mod kind {
+    pub(in super::super) const COPY_DATA: u8 = b'd';
+    pub(in super::super) const COMMAND_COMPLETE: u8 = b'C';
+    pub(in super::super) const PARSE: u8 = b'P';
+    pub(in super::super) const QUERY: u8 = b'Q';
+}
+
+/// One message, whole.
+pub(super) struct Message {
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Message {
+    /// The first message of a client has no kind.
+    pub(super) async fn read_startup(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
+        Self::read_rest(from, Vec::new()).await
+    }
+
+    pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
+        let kind = from.read_u8().await?;
+        Self::read_rest(from, vec![kind]).await
+    }
+
+    async fn read_rest(from: &mut (impl AsyncRead + Unpin), mut bytes: Vec<u8>) -> io::Result<Self> {
+        let length = from.read_u32().await?;
+        bytes.extend(length.to_be_bytes());
+        let body = bytes.len();
+        bytes.resize(body + (length as usize).saturating_sub(4), 0);
+        from.read_exact(&mut bytes[body..]).await?;
+        Ok(Self { bytes })
+    }
+
+    pub(super) fn is_copy_data(&self) -> bool {
+        self.bytes[0] == kind::COPY_DATA
+    }
+
+    /// Sent as a simple query (what sqlx 0.9 does) or parsed under any name.
+    pub(super) fn is_commit(&self) -> bool {
+        let statement = match self.bytes[0] {
+            kind::QUERY => self.text(0),
+            kind::PARSE => self.text(1),
+            _ => return false,
+        };
+        statement.trim_ascii().eq_ignore_ascii_case(b"COMMIT")
+    }
+
+    /// Whether the server says that this command is done; its name may be followed by counts.
+    pub(super) fn completes(&self, command: &str) -> bool {
+        self.bytes[0] == kind::COMMAND_COMPLETE && self.text(0).starts_with(command.as_bytes())
+    }
+
+    /// One of the strings that the body begins with, each ended by a zero byte.
+    fn text(&self, index: usize) -> &[u8] {
+        self.bytes[5..].split(|byte| *byte == 0).nth(index).unwrap_or_default()
+    }
+}

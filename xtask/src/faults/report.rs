@@ -1,0 +1,33 @@
+//! What came of each fault: a table for people, an object for machines. Counts are points.
+
+use std::fmt::Write as _;
+
+use e2e::faults::{Fault, Finding};
+use serde_json::{Map, Value, json};
+
+/// One entry per fault, under its name.
+pub(super) fn json(findings: &[(Fault, Finding)]) -> Value {
+    let entry = |(fault, finding): &(Fault, Finding)| {
+        let Finding { rounds, acknowledged, lost, doubled, .. } = finding;
+        let mut entry = json!({ "rounds": rounds, "acknowledged": acknowledged, "lost": lost, "doubled": doubled });
+        if *fault == Fault::DatabaseAway {
+            entry["peak_mib"] = json!(finding.peak_mib);
+        }
+        (fault.name().to_owned(), entry)
+    };
+    Value::Object(findings.iter().map(entry).collect::<Map<_, _>>())
+}
+
+pub(super) fn table(findings: &[(Fault, Finding)]) -> String {
+    let mut table = format!(
+        "{:42} {:>6} {:>19} {:>6} {:>8} {:>9}",
+        "fault", "rounds", "points acknowledged", "lost", "doubled", "peak"
+    );
+    for (fault, finding) in findings {
+        let Finding { rounds, acknowledged, lost, doubled, .. } = finding;
+        let peak = finding.peak_mib.map(|peak| format!("{peak:.0} MiB")).unwrap_or_default();
+        let name = fault.name();
+        let _ = write!(table, "\n{name:42} {rounds:>6} {acknowledged:>19} {lost:>6} {doubled:>8} {peak:>9}");
+    }
+    table
+}
