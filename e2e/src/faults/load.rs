@@ -28,8 +28,8 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Flushes large enough for direct compress, and not more than many rounds can bear.
-    pub(super) const STEADY: Self = Self { numbered: 6, unnumbered: 2, window: 8, batch_points: 1_000 };
+    /// Flushes on both sides of the size from which they are copied, and not more than many rounds can bear.
+    pub(super) const STEADY: Self = Self { numbered: 6, unnumbered: 2, window: 8, batch_points: 2_000 };
 }
 
 /// Clients at work.
