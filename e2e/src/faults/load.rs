@@ -28,8 +28,8 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Flushes large enough for direct compress, and not more than many rounds can bear.
-    pub(super) const STEADY: Self = Self { numbered: 6, unnumbered: 2, window: 8, batch_points: 1_000 };
+    /// Flushes on both sides of the size from which they are copied, and not more than many rounds can bear.
+    pub(super) const STEADY: Self = Self { numbered: 6, unnumbered: 2, window: 8, batch_points: 2_000 };
 }
 
 /// Clients at work.
@@ -103,14 +103,18 @@ impl Load {
     /// As in `progress`.
     pub(super) async fn finish(mut self) -> anyhow::Result<Journal> {
         self.stop.cancel();
-        let ended = async {
-            while let Some(ended) = self.clients.join_next().await {
-                ended??;
+        let mut acknowledged = self.journal.watch_acknowledged();
+        loop {
+            tokio::select! {
+                ended = self.clients.join_next() => match ended {
+                    Some(ended) => ended??,
+                    None => break,
+                },
+                moved = tokio::time::timeout(PATIENCE, acknowledged.changed()) => {
+                    moved.with_context(|| format!("batches are not acknowledged after {PATIENCE:?}"))??;
+                }
             }
-            anyhow::Ok(())
-        };
-        let ended = tokio::time::timeout(PATIENCE, ended).await;
-        ended.with_context(|| format!("batches are not acknowledged after {PATIENCE:?}"))??;
+        }
         Arc::into_inner(self.journal).context("somebody still holds the journal")
     }
 }
