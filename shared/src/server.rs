@@ -20,9 +20,10 @@ const MAX_CONCURRENT_STREAMS: u32 = 128;
 const MAX_LOCAL_ERROR_RESET_STREAMS: usize = 1024;
 /// Bytes of request headers.
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
-/// HTTP/2 windows: room for a few messages under way, so that a round trip does not bound throughput.
-const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// HTTP/2 windows: what a sender may have under way, and what a call that waits for room holds. At a round trip of 50 ms this
+/// is 10 MiB/s a stream.
+const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// How soon a peer that vanished is noticed.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);

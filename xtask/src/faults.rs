@@ -14,7 +14,7 @@ use crate::programs::{self, command};
 use own_database::OwnDatabase;
 
 /// Clients that make full load.
-const FULL_LOAD: usize = 32;
+const FULL_LOAD: usize = 128;
 
 /// Which faults, and how often.
 #[derive(Args)]
