@@ -5,7 +5,8 @@ use sqlx::postgres::PgConnection;
 use crate::config::DirectCompress;
 use crate::flush::SortedRuns;
 
-/// From so many points a series on, compressing at once is the faster way (see `docs/PERFORMANCE.md`).
+/// From so many points a series on, compressing at once is the faster way: with one it is much slower than the row store,
+/// with a hundred much faster (`cargo xtask bench` prints both), and the two cross between one and five.
 const LEAST_ROWS_PER_SERIES: usize = 3;
 /// Smaller flushes come under light load, where what counts is how soon they are acknowledged: one statement is one round
 /// trip, while the end of a COPY waits up to 40 ms for the server's TCP to confirm its data (sqlx 0.9.0 does not set
