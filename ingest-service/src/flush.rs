@@ -17,6 +17,13 @@ pub(crate) struct QueuedBatch {
     pub(crate) room: OwnedSemaphorePermit,
 }
 
+impl QueuedBatch {
+    /// Who numbers it.
+    pub(crate) fn producer_id(&self) -> Option<&str> {
+        self.numbering.as_ref().map(|numbering| numbering.producer_id.as_str())
+    }
+}
+
 /// Points of one series in the order of their times, borrowed from their batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct SortedRun<'f> {

@@ -2,7 +2,8 @@
 //!
 //! Group commit: while a writer is busy, batches pile up; when it is free, all that wait make the next flush. Knows no SQL.
 
-use std::hash::{BuildHasher as _, RandomState};
+mod seats;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -16,13 +17,14 @@ use crate::config::FlushConfig;
 use crate::error::BatchError;
 use crate::flush::QueuedBatch;
 use crate::writer::Writer;
+use seats::Seats;
 
 /// The way into the lanes; cheap to clone. The lanes end when the last clone is dropped and their queues are empty.
 #[derive(Clone)]
 pub(crate) struct Lanes {
     admission: Arc<Semaphore>,
     lanes: Arc<[Lane]>,
-    hasher: RandomState,
+    seats: Arc<Seats>,
 }
 
 struct Lane {
@@ -35,12 +37,14 @@ impl Lanes {
     /// Starts a task per writer; the set is to be joined after the last `Lanes` is dropped.
     pub(crate) fn start(database: &DatabaseConfig, config: &FlushConfig) -> (Self, JoinSet<()>) {
         let mut tasks = JoinSet::new();
+        let seats = Arc::new(Seats::default());
         let lanes = (0..config.writers.get()).map(|_| {
             let (queue, batches) = mpsc::unbounded_channel();
             let waiting_points = Arc::new(AtomicUsize::new(0));
             let task = LaneTask {
                 batches,
                 waiting_points: Arc::clone(&waiting_points),
+                seats: Arc::clone(&seats),
                 batcher: Batcher::new(config.flush_max_points.get(), config.flush_max_delay),
                 writer: Writer::new(database.clone(), config.direct_compress),
             };
@@ -49,7 +53,7 @@ impl Lanes {
         });
         let lanes = lanes.collect();
         let admission = Arc::new(Semaphore::new(config.queue_max_points.get()));
-        (Self { admission, lanes, hasher: RandomState::new() }, tasks)
+        (Self { admission, lanes, seats }, tasks)
     }
 
     /// Waits for room for so many points, first come, first served: this is where backpressure begins.
@@ -58,31 +62,29 @@ impl Lanes {
         Arc::clone(&self.admission).acquire_many_owned(permits).await.map_err(|_| BatchError::shutting_down())
     }
 
-    /// Queues a batch. All batches of a producer go through one lane, in order; others go to the idlest.
+    /// Queues a batch. While a producer has batches under way, all go through one lane, in order; whatever else comes goes to
+    /// the idlest.
     pub(crate) fn queue(&self, batch: QueuedBatch) {
         let lane = match &batch.numbering {
-            Some(numbering) => self.lane_of(&numbering.producer_id),
+            Some(numbering) => self.seats.take(&numbering.producer_id, || self.idlest()),
             None => self.idlest(),
         };
-        let Some(lane) = lane else { return };
+        let lane = &self.lanes[lane];
         lane.waiting_points.fetch_add(batch.points.len(), Ordering::Relaxed);
         // A lane outlives its senders; if its task died, the dropped outcome tells the stream.
         let _ = lane.queue.send(batch);
     }
 
-    fn lane_of(&self, producer_id: &str) -> Option<&Lane> {
-        let hash = usize::try_from(self.hasher.hash_one(producer_id) >> 32).unwrap_or(0);
-        self.lanes.get(hash % self.lanes.len())
-    }
-
-    fn idlest(&self) -> Option<&Lane> {
-        self.lanes.iter().min_by_key(|lane| lane.waiting_points.load(Ordering::Relaxed))
+    fn idlest(&self) -> usize {
+        let waiting_points = |&lane: &usize| self.lanes[lane].waiting_points.load(Ordering::Relaxed);
+        (0..self.lanes.len()).min_by_key(waiting_points).unwrap_or(0)
     }
 }
 
 struct LaneTask {
     batches: mpsc::UnboundedReceiver<QueuedBatch>,
     waiting_points: Arc<AtomicUsize>,
+    seats: Arc<Seats>,
     batcher: Batcher<QueuedBatch>,
     writer: Writer,
 }
@@ -92,7 +94,9 @@ impl LaneTask {
         while self.wait_for_batches().await {
             let flush = self.batcher.take();
             let points = flush.iter().map(|batch| batch.points.len()).sum();
+            let producers: Vec<String> = flush.iter().filter_map(QueuedBatch::producer_id).map(str::to_owned).collect();
             self.writer.write(flush).await;
+            self.seats.leave(&producers);
             self.waiting_points.fetch_sub(points, Ordering::Relaxed);
         }
     }

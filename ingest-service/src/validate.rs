@@ -56,11 +56,12 @@ pub(crate) fn validate<'m>(message: &'m [u8], limits: &Limits, received_at: i64)
     if found > limit {
         return Err(BatchError::TooManyPoints { found, limit });
     }
+    let named = batch.series().count().min(found); // in row form, names are few and not known before
     let mut pass = Pass {
         times: AcceptedTimes::new(limits, received_at),
         received_at: numbering.is_none().then_some(received_at),
-        lookup: HashMap::default(),
-        series: Vec::new(),
+        lookup: HashMap::with_capacity_and_hasher(named, foldhash::fast::RandomState::default()),
+        series: Vec::with_capacity(named),
         points: Points::with_capacity(found),
         rejections: Rejections::default(),
         index: 0,
