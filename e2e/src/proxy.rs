@@ -70,11 +70,21 @@ impl Proxy {
         self.way.send_modify(|way| *way = Way { open: true, mute: false, cuts: way.cuts + 1 });
     }
 
+    /// From now on answers are swallowed; requests still pass. Ends with `cut`.
+    pub fn swallow(&self) {
+        self.way.send_modify(|way| way.mute = true);
+    }
+
+    /// New connections get their answers again; those that lost some stay silent.
+    pub fn swallow_no_more(&self) {
+        self.way.send_modify(|way| way.mute = false);
+    }
+
     /// From now on answers are swallowed, until this many bytes of them are gone; requests still pass. Ends with `cut`.
     pub async fn swallow_answers(&self, bytes: usize) {
         let mut swallowed = self.swallowed.subscribe();
         let wanted = *swallowed.borrow() + bytes;
-        self.way.send_modify(|way| way.mute = true);
+        self.swallow();
         let _ = swallowed.wait_for(|swallowed| *swallowed >= wanted).await; // its sender is in `self`
     }
 }

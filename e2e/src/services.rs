@@ -60,6 +60,7 @@ fn ingest_config(url: &str) -> IngestConfig {
             flush_max_points: 100_000.try_into().unwrap(),
             flush_max_delay: Duration::from_secs(1),
             direct_compress: DirectCompress::Auto,
+            write_timeout: Duration::from_secs(120),
             writers: 2.try_into().unwrap(),
             queue_max_points: 500_000.try_into().unwrap(),
             series_cache: 1_000_000.try_into().unwrap(),

@@ -10,7 +10,7 @@ use e2e::{
 };
 use shared::config::DatabaseConfig;
 use shared::db;
-use shared::proto::v1::IngestRequest;
+use shared::proto::v1::{IngestBatchRequest, IngestRequest};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
@@ -64,6 +64,32 @@ async fn a_stream_survives_an_outage_without_loss_or_doubles() {
     let summary = call.await.unwrap().unwrap().into_inner();
     assert_eq!((summary.batch_count, summary.accepted_count, summary.duplicate_count), (100, 5_000, 0));
     assert_eq!(sql.count(&device).await, 5_000);
+}
+
+#[tokio::test]
+async fn a_connection_to_the_database_that_falls_silent_is_given_up() {
+    let proxy = Proxy::start(&database_url(), true).await;
+    let url = proxy.url(&database_url());
+    let services = Services::start_with(|config| {
+        config.database.url = url.parse().unwrap();
+        config.flush.write_timeout = Duration::from_secs(1);
+    });
+    let (services, mut sql, device) = (services.await, Sql::connect().await, unique("silent"));
+    // One whose series is known, so that the writer is the one that gets no answer, and one whose series is not.
+    let stored = services.send(numbered(&device, 1, 1, vec![point(&device, now(), 1.0)])).await.unwrap();
+    assert_eq!(stored.accepted_count, 1);
+    for (sequence, other) in [(2, device.clone()), (3, format!("{device}-new"))] {
+        proxy.swallow();
+        let mut client = services.ingest.clone();
+        let batch = Some(numbered(&device, 1, sequence, vec![point(&other, now(), 1.0)]));
+        let sending = tokio::spawn(async move { client.ingest_batch(IngestBatchRequest { batch }).await });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!sending.is_finished(), "nothing is acknowledged without the database's word");
+        proxy.swallow_no_more();
+        let stored = sending.await.unwrap().unwrap().into_inner().result.unwrap();
+        assert_eq!(stored.accepted_count, 1, "what may have been committed is found out, not written again");
+    }
+    assert_eq!(sql.count(&device).await, 3);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Configuration of ingest-service, one small struct per concern.
 //!
 //! Variables: `TIDEGAUGE_BATCH_MAX_POINTS`, `TIDEGAUGE_OLDEST_ACCEPTED`, `TIDEGAUGE_LATEST_ACCEPTED`,
-//! `TIDEGAUGE_FLUSH_MAX_POINTS`, `TIDEGAUGE_FLUSH_MAX_DELAY`, `TIDEGAUGE_DIRECT_COMPRESS`, `TIDEGAUGE_WRITERS`, `TIDEGAUGE_QUEUE_MAX_POINTS`,
-//! `TIDEGAUGE_SERIES_CACHE`, `TIDEGAUGE_STREAM_MAX_AGE`, `TIDEGAUGE_MIGRATE`, and those of `shared::config`.
+//! `TIDEGAUGE_FLUSH_MAX_POINTS`, `TIDEGAUGE_FLUSH_MAX_DELAY`, `TIDEGAUGE_DIRECT_COMPRESS`, `TIDEGAUGE_WRITE_TIMEOUT`,
+//! `TIDEGAUGE_WRITERS`, `TIDEGAUGE_QUEUE_MAX_POINTS`, `TIDEGAUGE_SERIES_CACHE`, `TIDEGAUGE_STREAM_MAX_AGE`, `TIDEGAUGE_MIGRATE`, and those of `shared::config`.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -59,6 +59,9 @@ pub struct FlushConfig {
     /// Whether large flushes are compressed as they are written, where the server can (TimescaleDB 2.24 or later)
     #[arg(long, env = "TIDEGAUGE_DIRECT_COMPRESS", value_enum, default_value_t = DirectCompress::Auto)]
     pub direct_compress: DirectCompress,
+    /// How long the database may take to write before the same is tried again on a new connection
+    #[arg(long, env = "TIDEGAUGE_WRITE_TIMEOUT", default_value = "2m", value_parser = humantime::parse_duration)]
+    pub write_timeout: Duration,
     /// Connections that write at the same time
     #[arg(long, env = "TIDEGAUGE_WRITERS", default_value = "2")]
     pub writers: NonZeroUsize,

@@ -46,7 +46,7 @@ impl Lanes {
                 waiting_points: Arc::clone(&waiting_points),
                 seats: Arc::clone(&seats),
                 batcher: Batcher::new(config.flush_max_points.get(), config.flush_max_delay),
-                writer: Writer::new(database.clone(), config.direct_compress),
+                writer: Writer::new(database.clone(), config),
             };
             tasks.spawn(task.run());
             Lane { queue, waiting_points }

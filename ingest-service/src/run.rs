@@ -39,7 +39,11 @@ pub async fn run(listener: TcpListener, config: IngestConfig, shutdown: Cancella
     let service = IngestServer {
         intake: Intake {
             limits: Arc::new(config.limits.clone()),
-            resolver: SeriesResolver::start(config.database.clone(), config.flush.series_cache.get()),
+            resolver: SeriesResolver::start(
+                config.database.clone(),
+                config.flush.write_timeout,
+                config.flush.series_cache.get(),
+            ),
             lanes,
         },
         readiness,

@@ -7,6 +7,7 @@ mod create;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::config::DatabaseConfig;
 use tokio::sync::{mpsc, oneshot};
@@ -53,10 +54,10 @@ struct Misses {
 
 impl SeriesResolver {
     /// Starts the task that creates what is missing; it ends when the last resolver is dropped.
-    pub(crate) fn start(database: DatabaseConfig, capacity: usize) -> Self {
+    pub(crate) fn start(database: DatabaseConfig, timeout: Duration, capacity: usize) -> Self {
         let cache = Arc::new(SeriesCache::new(capacity));
         let (misses, requests) = mpsc::channel(MAX_REQUESTS);
-        tokio::spawn(answer_misses(requests, Arc::clone(&cache), Creator::new(database)));
+        tokio::spawn(answer_misses(requests, Arc::clone(&cache), Creator::new(database, timeout)));
         Self { cache, misses }
     }
 

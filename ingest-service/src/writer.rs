@@ -11,7 +11,7 @@ use shared::config::DatabaseConfig;
 use shared::time;
 
 use crate::ack::Stored;
-use crate::config::DirectCompress;
+use crate::config::FlushConfig;
 use crate::error::BatchError;
 use crate::flush::QueuedBatch;
 use crate::ledger::Decision;
@@ -27,8 +27,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(database: DatabaseConfig, direct_compress: DirectCompress) -> Self {
-        Self { session: Session::new(database, direct_compress), own: own_numbering() }
+    pub(crate) fn new(database: DatabaseConfig, config: &FlushConfig) -> Self {
+        Self { session: Session::new(database, config), own: own_numbering() }
     }
 
     /// Writes a flush and tells each batch its outcome. Tries until the database has taken or refused it. A flush that is
@@ -67,14 +67,16 @@ impl Writer {
             let mut attempt = Attempt { own: &self.own, flush, decisions: Vec::new() };
             let error = match self.session.run(&mut attempt).await {
                 Ok(transaction::Outcome::Committed) => return Ok(attempt.decisions),
-                Ok(transaction::Outcome::CommittedBefore) => return Ok(unknown.unwrap_or_default()),
+                Ok(transaction::Outcome::CommittedBefore) => return Ok(decided_before(unknown)),
                 Ok(transaction::Outcome::Forgotten) => {
                     self.own = Numbering { sequence: 1, ..own_numbering() };
                     continue;
                 }
                 Err(transaction::Failure::BeforeCommit(error)) => error,
                 Err(transaction::Failure::InCommit(error)) => {
-                    unknown = Some(attempt.decisions);
+                    if !attempt.decisions.is_empty() {
+                        unknown = Some(attempt.decisions);
+                    }
                     error
                 }
             };
@@ -88,6 +90,15 @@ impl Writer {
             tokio::time::sleep(wait).await;
         }
     }
+}
+
+/// What was decided in the attempt that turned out to be committed. There is one, for nobody else moves a writer's own row;
+/// without it nothing is acknowledged, and clients send again.
+fn decided_before(unknown: Option<Vec<Decision>>) -> Vec<Decision> {
+    unknown.unwrap_or_else(|| {
+        tracing::error!("the ledger says that a flush is applied of which no attempt is known");
+        Vec::new()
+    })
 }
 
 /// The database looked at the flush and will refuse it every time.

@@ -1,5 +1,7 @@
 //! The statements of the resolver, on one connection that is dropped after any error.
 
+use std::time::Duration;
+
 use shared::config::DatabaseConfig;
 use shared::db;
 use sqlx::postgres::PgConnection;
@@ -9,12 +11,13 @@ use super::SeriesKey;
 /// Looks series up and creates those that are missing.
 pub(super) struct Creator {
     database: DatabaseConfig,
+    timeout: Duration,
     connection: Option<PgConnection>,
 }
 
 impl Creator {
-    pub(super) fn new(database: DatabaseConfig) -> Self {
-        Self { database, connection: None }
+    pub(super) fn new(database: DatabaseConfig, timeout: Duration) -> Self {
+        Self { database, timeout, connection: None }
     }
 
     /// Each key's position and id. Keys come sorted, so that two services that create the same series at once take their
@@ -24,12 +27,16 @@ impl Creator {
             Some(connection) => connection,
             None => db::connect(&self.database, "tidegauge series").await?,
         };
-        let mut found = find(&mut connection, keys).await?;
-        if found.len() < keys.len() {
-            create(&mut connection, &missing(keys, &found)).await?;
-            // Looked up again as a whole: another service may have created some of them meanwhile.
-            found = find(&mut connection, keys).await?;
-        }
+        let work = async {
+            let mut found = find(&mut connection, keys).await?;
+            if found.len() < keys.len() {
+                create(&mut connection, &missing(keys, &found)).await?;
+                // Looked up again as a whole: another service may have created some of them meanwhile.
+                found = find(&mut connection, keys).await?;
+            }
+            Ok(found)
+        };
+        let found = db::within(self.timeout, work).await?;
         self.connection = Some(connection); // only after success
         Ok(found)
     }

@@ -1,13 +1,14 @@
 //! The statements of one attempt to write a flush.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use shared::config::DatabaseConfig;
 use shared::db::{self, Micros};
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{Connection as _, Transaction};
 
-use crate::config::DirectCompress;
+use crate::config::FlushConfig;
 use crate::copy_encoder::{self, ROW_BYTES};
 use crate::flush::{QueuedBatch, SortedRuns};
 use crate::ledger::{self, Decision, Position, Positions};
@@ -41,7 +42,7 @@ pub(super) enum Outcome {
 pub(super) enum Failure {
     /// Nothing was written.
     BeforeCommit(sqlx::Error),
-    /// COMMIT was sent: whether it took effect is unknown.
+    /// COMMIT was sent, or may have been: whether it took effect is unknown.
     InCommit(sqlx::Error),
 }
 
@@ -54,18 +55,30 @@ impl From<sqlx::Error> for Failure {
 /// A connection to write through, made when needed.
 pub(super) struct Session {
     database: DatabaseConfig,
+    /// How long an attempt may take.
+    timeout: Duration,
     connection: Option<PgConnection>,
     write_path: WritePath,
     buffer: Vec<u8>,
 }
 
 impl Session {
-    pub(super) fn new(database: DatabaseConfig, direct_compress: DirectCompress) -> Self {
-        Self { database, connection: None, write_path: WritePath::new(direct_compress), buffer: Vec::new() }
+    pub(super) fn new(database: DatabaseConfig, config: &FlushConfig) -> Self {
+        let write_path = WritePath::new(config.direct_compress);
+        Self { database, timeout: config.write_timeout, connection: None, write_path, buffer: Vec::new() }
     }
 
-    /// Runs an attempt in a transaction of its own. Never cancelled: its caller is a task that nobody drops.
+    /// Runs an attempt in a transaction of its own, for a bounded time: a connection that was lost without a word would never
+    /// answer. It goes with the attempt; nobody else drops either.
     pub(super) async fn run(&mut self, attempt: &mut Attempt<'_>) -> Result<Outcome, Failure> {
+        let timeout = self.timeout;
+        match tokio::time::timeout(timeout, self.try_once(attempt)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::InCommit(db::timed_out(timeout))), // COMMIT may have been sent
+        }
+    }
+
+    async fn try_once(&mut self, attempt: &mut Attempt<'_>) -> Result<Outcome, Failure> {
         let mut connection = self.connect().await?;
         let mut transaction = connection.begin().await?;
         let mut positions = lock_ledger(&mut transaction, attempt).await?;
@@ -89,6 +102,10 @@ impl Session {
 
     /// Tries points out: writes them and takes that back.
     pub(super) async fn rehearse(&mut self, points: &SortedRuns<'_>) -> sqlx::Result<()> {
+        db::within(self.timeout, self.write_and_take_back(points)).await
+    }
+
+    async fn write_and_take_back(&mut self, points: &SortedRuns<'_>) -> sqlx::Result<()> {
         let mut connection = self.connect().await?;
         let mut transaction = connection.begin().await?;
         self.write(&mut transaction, points).await?;

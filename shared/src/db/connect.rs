@@ -11,23 +11,41 @@ use crate::config::DatabaseConfig;
 /// How long a connection may take to come up before it counts as failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How soon the server ends a session whose client is gone without a word, and with it its locks: one that waits for a
+/// client in a transaction after a minute, one that is being sent to or read from as soon as TCP finds out.
+const GONE_CLIENTS: [(&str, &str); 4] = [
+    ("idle_in_transaction_session_timeout", "60s"),
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
+];
+
 /// Connects under a name that `pg_stat_activity` shows.
 ///
 /// # Errors
 /// The database is away, slow or refuses.
 pub async fn connect(database: &DatabaseConfig, name: &str) -> sqlx::Result<PgConnection> {
-    let options = options(database, name);
-    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
-        Ok(connected) => connected,
-        Err(_) => {
-            let sentence = format!("no connection within {CONNECT_TIMEOUT:?}");
-            Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, sentence)))
-        }
-    }
+    within(CONNECT_TIMEOUT, options(database, name).connect()).await
+}
+
+/// Work with a database that must end in time. The work is dropped otherwise, so it has to own its connection: a connection
+/// that was left in the middle of something is of no further use.
+///
+/// # Errors
+/// Those of the work, or that time is up.
+pub async fn within<T>(limit: Duration, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(timed_out(limit)))
+}
+
+/// The error of a database that did not answer in time.
+#[must_use]
+pub fn timed_out(limit: Duration) -> sqlx::Error {
+    let sentence = format!("the database did not answer within {limit:?}");
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, sentence))
 }
 
 /// Options to connect with, under a name that `pg_stat_activity` shows.
 #[must_use]
 pub fn options(database: &DatabaseConfig, name: &str) -> PgConnectOptions {
-    database.url.clone().application_name(name)
+    database.url.clone().application_name(name).options(GONE_CLIENTS)
 }
