@@ -98,8 +98,12 @@ impl Services {
         let run = ingest_service::run(listener, ingest_config, shutdown.clone());
         let ingest_task = tokio::spawn(async move { run.await.expect("ingest-service") });
         let (listener, query_url) = listen().await;
-        let config =
-            QueryConfig { database, server: ServerConfig::default(), database_connections: 8.try_into().unwrap() };
+        let config = QueryConfig {
+            database,
+            server: ServerConfig::default(),
+            database_connections: 8.try_into().unwrap(),
+            query_timeout: Duration::from_secs(30),
+        };
         let run = query_service::run(listener, config, shutdown.clone());
         let query_task = tokio::spawn(async move { run.await.expect("query-service") });
         let ingest_channel = Endpoint::from_shared(ingest_url.clone()).unwrap().connect().await.unwrap();

@@ -1,8 +1,9 @@
 //! Configuration of query-service.
 //!
-//! Variables: `TIDEGAUGE_DATABASE_CONNECTIONS`, and those of `shared::config`.
+//! Variables: `TIDEGAUGE_DATABASE_CONNECTIONS`, `TIDEGAUGE_QUERY_TIMEOUT`, and those of `shared::config`.
 
-use std::num::NonZeroU32;
+use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use clap::Args;
 use shared::config::{DatabaseConfig, ServerConfig};
@@ -18,5 +19,8 @@ pub struct QueryConfig {
     pub server: ServerConfig,
     /// Most connections to the database
     #[arg(long, env = "TIDEGAUGE_DATABASE_CONNECTIONS", default_value = "8")]
-    pub database_connections: NonZeroU32,
+    pub database_connections: NonZeroUsize,
+    /// Longest time for a unary answer, for a statement, and for a client to take a frame of a stream
+    #[arg(long, env = "TIDEGAUGE_QUERY_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub query_timeout: Duration,
 }

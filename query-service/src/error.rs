@@ -1,5 +1,6 @@
 //! Why a query has no answer, and the status that says so.
 
+use std::io;
 use std::time::Duration;
 
 use shared::{db, status};
@@ -20,9 +21,48 @@ pub(crate) enum QueryError {
     /// This version does not serve it.
     #[error("{0} is not served by this version")]
     Unimplemented(&'static str),
+    /// The time that the client gave the call is over.
+    #[error("the deadline of the call has passed")]
+    DeadlinePassed,
+    /// It took longer than this service allows.
+    #[error("{}", TooLong(*.0))]
+    TooLong(Duration),
+    /// The client leaves frames lying about.
+    #[error("the client took no frame for {}", humantime::format_duration(*.0))]
+    ClientStalled(Duration),
+    /// Every connection to the database is in use.
+    #[error("too many queries at once")]
+    Busy,
     /// The database failed.
     #[error(transparent)]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
+}
+
+/// A statement was given up: travels inside an error of sqlx.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the query took longer than {} (TIDEGAUGE_QUERY_TIMEOUT); ask for a shorter interval or for fewer series",
+    humantime::format_duration(*.0)
+)]
+struct TooLong(Duration);
+
+/// A statement was given up after this long.
+pub(crate) fn too_long(longest: Duration) -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, TooLong(longest)))
+}
+
+impl From<sqlx::Error> for QueryError {
+    fn from(error: sqlx::Error) -> Self {
+        let given_up = match &error {
+            sqlx::Error::PoolTimedOut => return Self::Busy,
+            sqlx::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+            _ => None,
+        };
+        match given_up {
+            Some(&TooLong(longest)) => Self::TooLong(longest),
+            None => Self::Database(error),
+        }
+    }
 }
 
 impl QueryError {
@@ -38,6 +78,10 @@ impl From<QueryError> for Status {
             QueryError::Invalid { field, sentence } => status::invalid_argument(&field, sentence),
             QueryError::NotFound { kind, name } => status::not_found(kind, &name),
             QueryError::Unimplemented(what) => status::unimplemented(what),
+            QueryError::DeadlinePassed | QueryError::TooLong(_) | QueryError::ClientStalled(_) => {
+                Self::deadline_exceeded(error.to_string())
+            }
+            QueryError::Busy => status::unavailable(error.to_string(), RETRY_AFTER),
             QueryError::Database(error) if db::is_unavailable(&error) => {
                 tracing::warn!(%error, "the database is away");
                 status::unavailable("the database is away", RETRY_AFTER)

@@ -5,12 +5,14 @@
 pub mod config;
 mod error;
 
+mod deadline;
 mod query_rpc;
 mod validate;
 
 mod page_token;
 mod plan;
 
+mod read_pool;
 mod series;
 mod store;
 

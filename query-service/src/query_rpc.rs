@@ -5,38 +5,39 @@ mod listings;
 mod streams;
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use shared::proto::v1;
 use shared::proto::v1::query_service_server::QueryService;
 use shared::{status, time};
-use sqlx::postgres::PgPool;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
+use crate::deadline::Deadline;
 use crate::error::QueryError;
+use crate::read_pool::ReadPool;
 
 /// The service behind the contract.
 pub(crate) struct QueryServer {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: ReadPool,
+    /// See [`Deadline`].
+    pub(crate) longest: Duration,
 }
 
 type Frames<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl QueryServer {
-    /// Runs a unary call's work in a task of its own: a client that goes away must not drop a statement half way, which
-    /// would leave its connection in an unknown state.
-    async fn detached<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
-    ) -> Result<Response<T>, Status> {
-        match tokio::spawn(work).await {
-            Ok(answer) => Ok(Response::new(answer?)),
-            Err(error) => {
-                tracing::error!(%error, "a call's task failed");
-                Err(status::internal())
-            }
-        }
+    fn deadline<T>(&self, request: &Request<T>) -> Deadline {
+        Deadline::of(request, self.longest)
     }
+}
+
+/// Works until the deadline. A client that goes away drops this, and with it the statement that runs.
+async fn answer<T>(
+    deadline: Deadline,
+    work: impl Future<Output = Result<T, QueryError>>,
+) -> Result<Response<T>, Status> {
+    Ok(Response::new(deadline.bound(work).await?))
 }
 
 #[tonic::async_trait]
@@ -49,7 +50,8 @@ impl QueryService for QueryServer {
         &self,
         request: Request<v1::QueryRangeRequest>,
     ) -> Result<Response<Self::QueryRangeStream>, Status> {
-        let frames = self.detached(streams::range(self.pool.clone(), request.into_inner())).await?;
+        let deadline = self.deadline(&request);
+        let frames = answer(deadline, streams::range(self.pool.clone(), deadline, request.into_inner())).await?;
         Ok(frames.map(|frames| Box::pin(frames) as Self::QueryRangeStream))
     }
 
@@ -57,7 +59,8 @@ impl QueryService for QueryServer {
         &self,
         request: Request<v1::QueryAggregatedRequest>,
     ) -> Result<Response<Self::QueryAggregatedStream>, Status> {
-        let frames = self.detached(streams::aggregated(self.pool.clone(), request.into_inner())).await?;
+        let deadline = self.deadline(&request);
+        let frames = answer(deadline, streams::aggregated(self.pool.clone(), deadline, request.into_inner())).await?;
         Ok(frames.map(|frames| Box::pin(frames) as Self::QueryAggregatedStream))
     }
 
@@ -65,7 +68,8 @@ impl QueryService for QueryServer {
         &self,
         request: Request<v1::DetectAnomaliesRequest>,
     ) -> Result<Response<v1::DetectAnomaliesResponse>, Status> {
-        self.detached(anomalies::detect(self.pool.clone(), request.into_inner(), time::now_micros())).await
+        answer(self.deadline(&request), anomalies::detect(self.pool.clone(), request.into_inner(), time::now_micros()))
+            .await
     }
 
     async fn watch_anomalies(
@@ -86,14 +90,14 @@ impl QueryService for QueryServer {
         &self,
         request: Request<v1::ListDevicesRequest>,
     ) -> Result<Response<v1::ListDevicesResponse>, Status> {
-        self.detached(listings::devices(self.pool.clone(), request.into_inner())).await
+        answer(self.deadline(&request), listings::devices(self.pool.clone(), request.into_inner())).await
     }
 
     async fn list_metrics(
         &self,
         request: Request<v1::ListMetricsRequest>,
     ) -> Result<Response<v1::ListMetricsResponse>, Status> {
-        self.detached(listings::metrics(self.pool.clone(), request.into_inner())).await
+        answer(self.deadline(&request), listings::metrics(self.pool.clone(), request.into_inner())).await
     }
 
     async fn get_storage_stats(

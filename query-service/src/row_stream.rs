@@ -4,10 +4,14 @@
 mod buckets;
 mod points;
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
+use crate::deadline::Deadline;
 use crate::error::QueryError;
 
 pub(crate) use buckets::BucketStream;
@@ -21,7 +25,11 @@ const FRAME_ROWS: usize = 4_096;
 const WAITING_FRAMES: usize = 2;
 
 /// Takes frames until the client has gone.
-pub(crate) struct FrameSender<T>(mpsc::Sender<Result<T, Status>>);
+pub(crate) struct FrameSender<T> {
+    frames: mpsc::Sender<Result<T, Status>>,
+    /// How long a client may take for a frame.
+    patience: Duration,
+}
 
 /// The client has gone: there is nobody to answer.
 pub(crate) enum StreamEnd {
@@ -37,22 +45,34 @@ impl<E: Into<QueryError>> From<E> for StreamEnd {
 
 impl<T> FrameSender<T> {
     async fn send(&self, frame: T) -> Result<(), StreamEnd> {
-        self.0.send(Ok(frame)).await.map_err(|_| StreamEnd::Gone)
+        match self.frames.send_timeout(Ok(frame), self.patience).await {
+            Ok(()) => Ok(()),
+            Err(SendTimeoutError::Closed(_)) => Err(StreamEnd::Gone),
+            Err(SendTimeoutError::Timeout(_)) => Err(QueryError::ClientStalled(self.patience).into()),
+        }
     }
 }
 
-/// Runs the work in a task of its own, so that no statement lives in a future that a client can drop, and gives out what it
-/// sends. Where it fails, the status is the stream's last item.
-pub(crate) fn spawn<T, F>(work: impl FnOnce(FrameSender<T>) -> F) -> ReceiverStream<Result<T, Status>>
+/// Runs the work in a task of its own, ahead of what the client takes, and gives out what it sends. Once the client has gone
+/// or its deadline has passed, the work is dropped, and with it its statement. Where it fails, the status is the stream's
+/// last item.
+pub(crate) fn spawn<T, F>(
+    deadline: Deadline,
+    work: impl FnOnce(FrameSender<T>) -> F,
+) -> ReceiverStream<Result<T, Status>>
 where
     T: Send + 'static,
     F: Future<Output = Result<(), StreamEnd>> + Send + 'static,
 {
     let (sender, receiver) = mpsc::channel(WAITING_FRAMES);
-    let work = work(FrameSender(sender.clone()));
+    let work = work(FrameSender { frames: sender.clone(), patience: deadline.longest });
     tokio::spawn(async move {
-        if let Err(StreamEnd::Failed(error)) = work.await {
-            let _ = sender.send(Err(error.into())).await; // the client may have gone meanwhile
+        let outcome = tokio::select! {
+            () = sender.closed() => Err(StreamEnd::Gone),
+            outcome = deadline.bound_by_client(work) => outcome,
+        };
+        if let Err(StreamEnd::Failed(error)) = outcome {
+            let _ = sender.send_timeout(Err(error.into()), deadline.longest).await; // the client may have gone meanwhile
         }
     });
     ReceiverStream::new(receiver)

@@ -1,20 +1,15 @@
 //! Puts the modules together and runs the service.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use shared::proto::v1::query_service_server::{QueryServiceServer, SERVICE_NAME};
-use shared::{db, readiness, server};
-use sqlx::postgres::PgPoolOptions;
+use shared::{readiness, server};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::config::QueryConfig;
 use crate::query_rpc::QueryServer;
-
-/// How long a query waits for a free connection; the pool's own default would be 30 s.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::read_pool::ReadPool;
 
 /// Serves on the listener until the token is cancelled and the calls under way have ended. The database may come later:
 /// until then calls are answered UNAVAILABLE.
@@ -25,11 +20,9 @@ pub async fn run(listener: TcpListener, config: QueryConfig, shutdown: Cancellat
     tracing::info!(address = %listener.local_addr()?, ?config, "query-service starts");
     let (reporter, health) = tonic_health::server::health_reporter();
     readiness::watch(config.database.clone(), reporter, &[SERVICE_NAME], shutdown.clone()).await;
-    let pool = PgPoolOptions::new()
-        .max_connections(config.database_connections.get())
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(db::options(&config.database, "tidegauge query"));
-    let service = QueryServiceServer::new(QueryServer { pool: pool.clone() })
+    let longest = config.query_timeout;
+    let pool = ReadPool::new(&config.database, config.database_connections.get(), longest);
+    let service = QueryServiceServer::new(QueryServer { pool: pool.clone(), longest })
         .max_decoding_message_size(config.server.max_message_bytes);
     let routes = server::with_reflection(Routes::new(health).add_service(service))?;
     server::serve(listener, &config.server, routes, shutdown).await.context("cannot serve")?;

@@ -1,8 +1,7 @@
 //! Selectors to series.
 
-use sqlx::postgres::PgPool;
-
 use crate::error::QueryError;
+use crate::read_pool::ReadPool;
 use crate::validate::{DeviceSelector, Selector};
 
 /// Most series that one request may match.
@@ -20,7 +19,7 @@ pub(crate) struct Series {
 
 /// The series that the selectors match, in their order and then by device id. An exact id must exist; a prefix may match
 /// nothing.
-pub(crate) async fn find(pool: &PgPool, selectors: &[Selector]) -> Result<Vec<Series>, QueryError> {
+pub(crate) async fn find(pool: &ReadPool, selectors: &[Selector]) -> Result<Vec<Series>, QueryError> {
     let mut series = Vec::new();
     for (selector_index, selector) in selectors.iter().enumerate() {
         let metric_name = &selector.metric_name;
@@ -52,7 +51,7 @@ pub(crate) async fn find(pool: &PgPool, selectors: &[Selector]) -> Result<Vec<Se
 ///
 /// # Errors
 /// Not found: names the device, or the series where the device has other metrics.
-pub(crate) async fn find_one(pool: &PgPool, device_id: &str, metric_name: &str) -> Result<i32, QueryError> {
+pub(crate) async fn find_one(pool: &ReadPool, device_id: &str, metric_name: &str) -> Result<i32, QueryError> {
     let series_id: Option<i32> = sqlx::query_scalar(include_str!("sql/series_one.sql"))
         .bind(device_id)
         .bind(metric_name)
@@ -66,13 +65,13 @@ pub(crate) async fn find_one(pool: &PgPool, device_id: &str, metric_name: &str) 
 }
 
 /// Checks that a device has any series.
-pub(crate) async fn check_device(pool: &PgPool, device_id: &str) -> Result<(), QueryError> {
+pub(crate) async fn check_device(pool: &ReadPool, device_id: &str) -> Result<(), QueryError> {
     let exists: bool =
         sqlx::query_scalar(include_str!("sql/device_exists.sql")).bind(device_id).fetch_one(pool).await?;
     if exists { Ok(()) } else { Err(QueryError::NotFound { kind: "device", name: device_id.to_owned() }) }
 }
 
-async fn find_by_prefix(pool: &PgPool, prefix: &str, metric_name: &str) -> sqlx::Result<Vec<(i32, String)>> {
+async fn find_by_prefix(pool: &ReadPool, prefix: &str, metric_name: &str) -> sqlx::Result<Vec<(i32, String)>> {
     let limit = i64::try_from(MAX_SERIES + 1).unwrap_or(i64::MAX);
     sqlx::query_as(include_str!("sql/series_by_prefix.sql"))
         .bind(metric_name)

@@ -2,9 +2,9 @@
 
 use shared::db::Micros;
 use shared::granularity::Granularity;
-use sqlx::postgres::PgPool;
 
 use crate::anomaly::BaselineStats;
+use crate::read_pool::ReadPool;
 
 /// One raw point.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,7 +46,7 @@ impl Bucket {
 
 /// Points of a series in [start, end), the earliest first, at most `limit`.
 pub(crate) async fn points(
-    pool: &PgPool,
+    pool: &ReadPool,
     series_id: i32,
     start: i64,
     end: i64,
@@ -66,7 +66,7 @@ type BucketRow = (Micros, i64, f64, f64, f64, f64, f64, f64);
 
 /// Buckets of a series that begin in [start, end), the earliest first, at most `limit`.
 pub(crate) async fn buckets(
-    pool: &PgPool,
+    pool: &ReadPool,
     granularity: Granularity,
     series_id: i32,
     start: i64,
@@ -103,7 +103,7 @@ pub(crate) async fn buckets(
 }
 
 /// Up to where a rollup is materialised; none for raw points and for a rollup that never was.
-pub(crate) async fn watermark(pool: &PgPool, granularity: Granularity) -> sqlx::Result<Option<i64>> {
+pub(crate) async fn watermark(pool: &ReadPool, granularity: Granularity) -> sqlx::Result<Option<i64>> {
     if granularity == Granularity::Raw {
         return Ok(None);
     }
@@ -113,7 +113,7 @@ pub(crate) async fn watermark(pool: &PgPool, granularity: Granularity) -> sqlx::
 }
 
 /// What the minute rollup says of a series in [start, end), both whole minutes.
-pub(crate) async fn baseline(pool: &PgPool, series_id: i32, start: i64, end: i64) -> sqlx::Result<BaselineStats> {
+pub(crate) async fn baseline(pool: &ReadPool, series_id: i32, start: i64, end: i64) -> sqlx::Result<BaselineStats> {
     let row: Option<(i64, f64, f64, f64, f64)> = sqlx::query_as(include_str!("sql/baseline.sql"))
         .bind(series_id)
         .bind(Micros(start))
@@ -126,7 +126,7 @@ pub(crate) async fn baseline(pool: &PgPool, series_id: i32, start: i64, end: i64
 }
 
 /// Number of points of a series in [start, end).
-pub(crate) async fn count(pool: &PgPool, series_id: i32, start: i64, end: i64) -> sqlx::Result<u64> {
+pub(crate) async fn count(pool: &ReadPool, series_id: i32, start: i64, end: i64) -> sqlx::Result<u64> {
     let count: i64 = sqlx::query_scalar(include_str!("sql/count.sql"))
         .bind(series_id)
         .bind(Micros(start))
@@ -138,7 +138,7 @@ pub(crate) async fn count(pool: &PgPool, series_id: i32, start: i64, end: i64) -
 
 /// Points of a series in [start, end) whose value lies outside [lower, upper], the earliest first, at most `limit`.
 pub(crate) async fn outside(
-    pool: &PgPool,
+    pool: &ReadPool,
     series_id: i32,
     (start, end): (i64, i64),
     (lower, upper): (f64, f64),
@@ -158,7 +158,7 @@ pub(crate) async fn outside(
 
 /// Devices whose id lies in [prefix, prefix_end) and after `after`, each with its number of metrics.
 pub(crate) async fn devices(
-    pool: &PgPool,
+    pool: &ReadPool,
     prefix: &str,
     prefix_end: Option<String>,
     after: &str,
@@ -175,7 +175,7 @@ pub(crate) async fn devices(
 
 /// Metric names in [prefix, prefix_end) and after `after`, of one device or of all.
 pub(crate) async fn metrics(
-    pool: &PgPool,
+    pool: &ReadPool,
     device_id: &str,
     prefix: &str,
     prefix_end: Option<String>,

@@ -2,16 +2,16 @@
 
 use shared::proto::v1::{self, BaselineState};
 use shared::time;
-use sqlx::postgres::PgPool;
 
 use crate::anomaly::{BaselineStats, Judge};
 use crate::error::QueryError;
+use crate::read_pool::ReadPool;
 use crate::series;
 use crate::store::{self, Point};
 use crate::validate::AnomalyQuery;
 
 pub(super) async fn detect(
-    pool: PgPool,
+    pool: ReadPool,
     request: v1::DetectAnomaliesRequest,
     now: i64,
 ) -> Result<v1::DetectAnomaliesResponse, QueryError> {

@@ -1,15 +1,15 @@
 //! `ListDevices` and `ListMetrics`, page by page as AIP-158 has it.
 
 use shared::proto::v1;
-use sqlx::postgres::PgPool;
 
 use crate::error::QueryError;
+use crate::read_pool::ReadPool;
 use crate::series::{check_device, prefix_end};
 use crate::validate::{DeviceListing, MetricListing};
 use crate::{page_token, store};
 
 pub(super) async fn devices(
-    pool: PgPool,
+    pool: ReadPool,
     request: v1::ListDevicesRequest,
 ) -> Result<v1::ListDevicesResponse, QueryError> {
     let listing = DeviceListing::check(request)?;
@@ -24,7 +24,7 @@ pub(super) async fn devices(
 }
 
 pub(super) async fn metrics(
-    pool: PgPool,
+    pool: ReadPool,
     request: v1::ListMetricsRequest,
 ) -> Result<v1::ListMetricsResponse, QueryError> {
     let listing = MetricListing::check(request)?;

@@ -5,16 +5,16 @@ use std::time::Instant;
 use shared::granularity::Granularity;
 use shared::proto::v1::{self, Statistic, query_aggregated_response::Frame};
 use shared::time;
-use sqlx::postgres::PgPool;
 
 use super::{FRAME_ROWS, FrameSender, PAGE_ROWS, StreamEnd};
 use crate::plan::Plan;
+use crate::read_pool::ReadPool;
 use crate::series::Series;
 use crate::store::{self, Bucket};
 
 /// One `QueryAggregated` on its way.
 pub(crate) struct BucketStream {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: ReadPool,
     pub(crate) plan: Plan,
     pub(crate) series: Vec<Series>,
     pub(crate) statistics: Vec<Statistic>,

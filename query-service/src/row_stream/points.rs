@@ -4,16 +4,16 @@ use std::time::Instant;
 
 use shared::proto::v1::{self, query_range_response::Frame};
 use shared::time;
-use sqlx::postgres::PgPool;
 
 use super::{FRAME_ROWS, FrameSender, PAGE_ROWS, StreamEnd};
 use crate::plan::Plan;
+use crate::read_pool::ReadPool;
 use crate::series::Series;
 use crate::store::{self, Point};
 
 /// One `QueryRange` on its way.
 pub(crate) struct PointStream {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: ReadPool,
     pub(crate) plan: Plan,
     pub(crate) series: Vec<Series>,
     pub(crate) began: Instant,

@@ -1,0 +1,82 @@
+//! Lets sqlx's statements run on the pool as they do on its own.
+
+use std::pin::pin;
+
+use async_stream::try_stream;
+use futures_util::TryStreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::{Describe, Either, Execute, Executor, SqlStr};
+
+use super::ReadPool;
+use crate::error::too_long;
+
+impl<'p> Executor<'p> for &ReadPool {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let pool = self.clone();
+        Box::pin(try_stream! {
+            let mut lease = pool.lease().await?;
+            {
+                let mut rows = lease.connection()?.fetch_many(query);
+                let mut too_late = pin!(tokio::time::sleep(pool.0.longest));
+                loop {
+                    let next = tokio::select! {
+                        biased; // rows that are there do not look at the clock
+                        next = rows.try_next() => next,
+                        () = &mut too_late => Err(too_long(pool.0.longest)),
+                    };
+                    let Some(row) = next? else { break };
+                    yield row;
+                }
+            }
+            lease.give_back();
+        })
+    }
+
+    /// Reads to the end, beyond the first row: what is given back must not run on.
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let mut rows = self.fetch(query);
+        Box::pin(async move {
+            let first = rows.try_next().await?;
+            while rows.try_next().await?.is_some() {}
+            Ok(first)
+        })
+    }
+
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
+    where
+        'p: 'e,
+    {
+        let pool = self.clone();
+        Box::pin(async move {
+            let mut lease = pool.lease().await?;
+            let statement = lease.connection()?.prepare_with(sql, parameters).await?;
+            lease.give_back();
+            Ok(statement)
+        })
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<Describe<Postgres>>>
+    where
+        'p: 'e,
+    {
+        let pool = self.clone();
+        Box::pin(async move {
+            let mut lease = pool.lease().await?;
+            let description = lease.connection()?.describe(sql).await?;
+            lease.give_back();
+            Ok(description)
+        })
+    }
+}
