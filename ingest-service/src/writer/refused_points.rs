@@ -16,23 +16,45 @@ pub(super) type Refused = Vec<(usize, usize)>;
 
 /// Finds what is refused, in rising order. Waits for a database that is away.
 pub(super) async fn find(session: &mut Session, batch: &QueuedBatch) -> Refused {
-    let mut refused = Refused::new();
-    let mut parts = vec![(0, batch.points.len())]; // the next one last; refused unless shown otherwise
-    let mut tries = 0;
-    while let Some((start, end)) = parts.pop() {
-        tries += 1;
-        if tries > MAX_TRIES {
-            refused.push((start, end));
-        } else if is_refused(session, batch, start, end).await {
-            let middle = start.midpoint(end);
-            if end - start == 1 {
-                refused.push((start, end));
-            } else {
-                parts.extend([(middle, end), (start, middle)]);
-            }
+    let mut search = Search::among(batch.points.len());
+    while let Some((start, end)) = search.next() {
+        if is_refused(session, batch, start, end).await {
+            search.narrow(start, end);
         }
     }
-    refused
+    search.refused
+}
+
+/// Halves what is refused until single points are left. Pure.
+struct Search {
+    /// Still to be tried, the next one last.
+    parts: Vec<(usize, usize)>,
+    tries: usize,
+    refused: Refused,
+}
+
+impl Search {
+    fn among(points: usize) -> Self {
+        Self { parts: vec![(0, points)], tries: 0, refused: Refused::new() }
+    }
+
+    /// What to try next.
+    fn next(&mut self) -> Option<(usize, usize)> {
+        if self.tries == MAX_TRIES {
+            self.refused.extend(self.parts.drain(..).rev());
+        }
+        self.tries += 1;
+        self.parts.pop()
+    }
+
+    /// What was tried is refused.
+    fn narrow(&mut self, start: usize, end: usize) {
+        if end - start == 1 {
+            return self.refused.push((start, end));
+        }
+        let middle = start.midpoint(end);
+        self.parts.extend([(middle, end), (start, middle)]);
+    }
 }
 
 async fn is_refused(session: &mut Session, batch: &QueuedBatch, start: usize, end: usize) -> bool {
@@ -63,4 +85,37 @@ pub(super) fn take_out(batch: &mut QueuedBatch, refused: &Refused) -> Rejections
     refused.iter().for_each(|&(start, end)| is_kept[start..end].fill(false));
     batch.points = batch.points.part((0..is_kept.len()).filter(|&at| is_kept[at]));
     rejections
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Searches where these are refused.
+    fn search(points: usize, is_bad: impl Fn(usize) -> bool) -> (Refused, usize) {
+        let mut search = Search::among(points);
+        let mut tries = 0;
+        while let Some((start, end)) = search.next() {
+            tries += 1;
+            if (start..end).any(&is_bad) {
+                search.narrow(start, end);
+            }
+        }
+        (search.refused, tries)
+    }
+
+    #[test]
+    fn each_refused_point_is_found_and_no_other() {
+        let bad = [0, 7, 8, 4_999];
+        let (refused, _) = search(5_000, |at| bad.contains(&at));
+        assert_eq!(refused, bad.map(|at| (at, at + 1)));
+    }
+
+    #[test]
+    fn tries_are_bounded_and_what_is_undecided_is_refused_as_it_is() {
+        let (refused, tries) = search(100_000, |_| true);
+        assert_eq!(tries, MAX_TRIES);
+        let told: Vec<usize> = refused.into_iter().flat_map(|(start, end)| start..end).collect();
+        assert!(told.into_iter().eq(0..100_000), "every point once, in order");
+    }
 }
