@@ -1,10 +1,13 @@
 //! The statements over points and rollups: one function each, the text in `sql/`, every value bound.
 
+mod anomalies;
+
 use shared::db::Micros;
 use shared::granularity::Granularity;
 
-use crate::anomaly::BaselineStats;
 use crate::read_pool::ReadPool;
+
+pub(crate) use anomalies::{baseline, baseline_hourly, baseline_values, count, count_hourly, outside, outside_hourly};
 
 /// One raw point.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -110,50 +113,6 @@ pub(crate) async fn watermark(pool: &ReadPool, granularity: Granularity) -> sqlx
     let watermark: Option<i64> =
         sqlx::query_scalar(include_str!("sql/watermark.sql")).bind(granularity.relation()).fetch_optional(pool).await?;
     Ok(watermark.filter(|&micros| micros > 0)) // a rollup that never was has the smallest time there is
-}
-
-/// What the minute rollup says of a series in [start, end), both whole minutes.
-pub(crate) async fn baseline(pool: &ReadPool, series_id: i32, start: i64, end: i64) -> sqlx::Result<BaselineStats> {
-    let row: Option<(i64, f64, f64, f64, f64)> = sqlx::query_as(include_str!("sql/baseline.sql"))
-        .bind(series_id)
-        .bind(Micros(start))
-        .bind(Micros(end))
-        .fetch_optional(pool)
-        .await?;
-    Ok(row.map_or(BaselineStats::EMPTY, |(count, sum, min, max, variance)| {
-        BaselineStats::new(count.unsigned_abs(), sum, min, max, variance)
-    }))
-}
-
-/// Number of points of a series in [start, end).
-pub(crate) async fn count(pool: &ReadPool, series_id: i32, start: i64, end: i64) -> sqlx::Result<u64> {
-    let count: i64 = sqlx::query_scalar(include_str!("sql/count.sql"))
-        .bind(series_id)
-        .bind(Micros(start))
-        .bind(Micros(end))
-        .fetch_one(pool)
-        .await?;
-    Ok(count.unsigned_abs())
-}
-
-/// Points of a series in [start, end) whose value lies outside [lower, upper], the earliest first, at most `limit`.
-pub(crate) async fn outside(
-    pool: &ReadPool,
-    series_id: i32,
-    (start, end): (i64, i64),
-    (lower, upper): (f64, f64),
-    limit: i64,
-) -> sqlx::Result<Vec<Point>> {
-    let rows: Vec<(Micros, f64)> = sqlx::query_as(include_str!("sql/outside.sql"))
-        .bind(series_id)
-        .bind(Micros(start))
-        .bind(Micros(end))
-        .bind(lower)
-        .bind(upper)
-        .bind(limit)
-        .fetch_all(pool)
-        .await?;
-    Ok(rows.into_iter().map(|(timestamp, value)| Point { timestamp: timestamp.0, value }).collect())
 }
 
 /// Devices whose id lies in [prefix, prefix_end) and after `after`, each with its number of metrics.

@@ -1,14 +1,25 @@
 //! `DetectAnomalies`.
 
-use shared::proto::v1::{self, BaselineState};
+use shared::proto::v1::{self, AnomalyMethod, BaselineState};
 use shared::time;
 
-use crate::anomaly::{BaselineStats, Judge};
+use crate::anomaly::{HourlyJudges, Judge, Moments, RobustStats, hour_of_week};
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
 use crate::series;
 use crate::store::{self, Point};
 use crate::validate::AnomalyQuery;
+
+/// Most points of a baseline that the robust rule takes: it needs every value in memory, 8 bytes each.
+pub(crate) const MAX_ROBUST_POINTS: usize = 1_000_000;
+
+/// What a window is judged by.
+enum Judges {
+    /// The same for every point.
+    One(Judge),
+    /// One for each hour of the week.
+    Hourly(HourlyJudges),
+}
 
 pub(super) async fn detect(
     pool: ReadPool,
@@ -17,34 +28,116 @@ pub(super) async fn detect(
 ) -> Result<v1::DetectAnomaliesResponse, QueryError> {
     let query = AnomalyQuery::check(request, now)?;
     let series_id = series::find_one(&pool, &query.device_id, &query.metric_name).await?;
-    let stats = store::baseline(&pool, series_id, query.baseline.0, query.baseline.1).await?;
-    let judge = Judge::z_score(&stats, query.threshold, query.min_baseline_count);
-    let tested_count = match judge.state {
-        BaselineState::Insufficient => 0,
-        _ => store::count(&pool, series_id, query.window.0, query.window.1).await?,
-    };
+    let (judges, baseline) = judges(&pool, series_id, &query).await?;
+    let (tested_count, not_judged_count) = judges.count(&pool, series_id, query.window).await?;
     let most = query.max_anomalies as usize;
     let mut outside = match tested_count {
         0 => Vec::new(),
-        _ => {
-            let bounds = (judge.lower, judge.upper);
-            store::outside(&pool, series_id, query.window, bounds, i64::from(query.max_anomalies) + 1).await?
-        }
+        _ => judges.outside(&pool, series_id, query.window, i64::from(query.max_anomalies) + 1).await?,
     };
     let anomalies_truncated = outside.len() > most;
     outside.truncate(most);
     Ok(v1::DetectAnomaliesResponse {
-        anomalies: outside.into_iter().filter_map(|point| anomaly(&judge, point)).collect(),
+        anomalies: outside.into_iter().filter_map(|point| anomaly(judges.of(point.timestamp)?, point)).collect(),
         anomalies_truncated,
-        method: v1::AnomalyMethod::ZScore as i32,
-        baseline: Some(baseline(&query, &stats, judge.state)),
+        method: query.method as i32,
+        baseline: Some(baseline),
         tested_count,
         start: Some(time::to_timestamp(query.window.0)),
         end: Some(time::to_timestamp(query.window.1)),
+        not_judged_count,
     })
 }
 
-fn anomaly(judge: &Judge, point: Point) -> Option<v1::Anomaly> {
+/// Reads the baseline and makes the judges of it.
+async fn judges(pool: &ReadPool, series_id: i32, query: &AnomalyQuery) -> Result<(Judges, v1::Baseline), QueryError> {
+    let AnomalyQuery { baseline: interval, threshold, min_baseline_count, .. } = *query;
+    Ok(match query.method {
+        AnomalyMethod::Robust => {
+            let stats = robust_stats(pool, series_id, interval).await?;
+            let judge = Judge::robust(&stats, threshold, min_baseline_count);
+            let (median, median_absolute_deviation) = (Some(stats.median), Some(stats.mad));
+            let baseline = baseline(interval, &stats.moments, judge.state);
+            (Judges::One(judge), v1::Baseline { median, median_absolute_deviation, ..baseline })
+        }
+        AnomalyMethod::Seasonal => {
+            let hours = store::baseline_hourly(pool, series_id, interval).await?;
+            let judges = HourlyJudges::new(&hours, query.window, threshold, min_baseline_count);
+            let baseline = baseline(interval, &judges.moments, judges.state());
+            (Judges::Hourly(judges), baseline)
+        }
+        AnomalyMethod::ZScore | AnomalyMethod::Unspecified => {
+            let moments = store::baseline(pool, series_id, interval).await?;
+            let judge = Judge::z_score(&moments, threshold, min_baseline_count);
+            (Judges::One(judge), baseline(interval, &moments, judge.state))
+        }
+    })
+}
+
+/// What the robust rule needs of a series in [start, end).
+pub(crate) async fn robust_stats(
+    pool: &ReadPool,
+    series_id: i32,
+    interval: (i64, i64),
+) -> Result<RobustStats, QueryError> {
+    let limit = i64::try_from(MAX_ROBUST_POINTS + 1).unwrap_or(i64::MAX);
+    let values = store::baseline_values(pool, series_id, interval, limit).await?;
+    if values.len() > MAX_ROBUST_POINTS {
+        let sentence = format!("holds more than {MAX_ROBUST_POINTS} points, the limit of ROBUST; shorten it");
+        return Err(QueryError::invalid("baseline", sentence));
+    }
+    Ok(RobustStats::of(values))
+}
+
+impl Judges {
+    fn of(&self, timestamp: i64) -> Option<&Judge> {
+        match self {
+            Self::One(judge) => Some(judge),
+            Self::Hourly(judges) => judges.of(hour_of_week(timestamp)),
+        }
+    }
+
+    /// Points of the window that are judged, and that are not.
+    async fn count(&self, pool: &ReadPool, series_id: i32, window: (i64, i64)) -> sqlx::Result<(u64, u64)> {
+        Ok(match self {
+            Self::One(judge) => match store::count(pool, series_id, window).await? {
+                count if judge.judges() => (count, 0),
+                count => (0, count),
+            },
+            Self::Hourly(judges) => {
+                let mut counts = (0, 0);
+                for (hour, count) in store::count_hourly(pool, series_id, window).await? {
+                    match judges.of(hour) {
+                        Some(judge) if judge.judges() => counts.0 += count,
+                        _ => counts.1 += count,
+                    }
+                }
+                counts
+            }
+        })
+    }
+
+    /// Points of the window that lie outside their bounds.
+    async fn outside(
+        &self,
+        pool: &ReadPool,
+        series_id: i32,
+        window: (i64, i64),
+        limit: i64,
+    ) -> sqlx::Result<Vec<Point>> {
+        match self {
+            Self::One(judge) => store::outside(pool, series_id, window, (judge.lower, judge.upper), limit).await,
+            Self::Hourly(judges) => {
+                let bounds =
+                    |(hour, judge): (usize, &Judge)| Some((i32::try_from(hour).ok()?, judge.lower, judge.upper));
+                let bounds: Vec<_> = judges.judging().filter_map(bounds).collect();
+                store::outside_hourly(pool, series_id, window, &bounds, limit).await
+            }
+        }
+    }
+}
+
+pub(crate) fn anomaly(judge: &Judge, point: Point) -> Option<v1::Anomaly> {
     let (score, direction) = judge.judge(point.value)?;
     Some(v1::Anomaly {
         timestamp: Some(time::to_timestamp(point.timestamp)),
@@ -57,13 +150,15 @@ fn anomaly(judge: &Judge, point: Point) -> Option<v1::Anomaly> {
     })
 }
 
-fn baseline(query: &AnomalyQuery, stats: &BaselineStats, state: BaselineState) -> v1::Baseline {
+pub(crate) fn baseline((start, end): (i64, i64), moments: &Moments, state: BaselineState) -> v1::Baseline {
     v1::Baseline {
-        start: Some(time::to_timestamp(query.baseline.0)),
-        end: Some(time::to_timestamp(query.baseline.1)),
-        count: stats.count,
-        mean: stats.mean,
-        stddev: stats.stddev,
+        start: Some(time::to_timestamp(start)),
+        end: Some(time::to_timestamp(end)),
+        count: moments.count,
+        mean: moments.mean,
+        stddev: moments.stddev(),
         state: state as i32,
+        median: None,
+        median_absolute_deviation: None,
     }
 }

@@ -1,7 +1,7 @@
 //! Checks `DetectAnomalies`.
 
 use shared::granularity::Granularity;
-use shared::proto::v1;
+use shared::proto::v1::{self, AnomalyMethod};
 use shared::time;
 
 use super::{check_id, instant};
@@ -9,12 +9,15 @@ use crate::error::QueryError;
 
 const MINUTE: i64 = 60_000_000;
 const DAY: i64 = 86_400_000_000;
+const WEEK: i64 = 7 * DAY;
 const DEFAULT_WINDOW: i64 = 60 * MINUTE;
 const MAX_WINDOW: i64 = 31 * DAY;
 const DEFAULT_BASELINE: i64 = DAY;
 const MAX_BASELINE: i64 = 366 * DAY;
+const DEFAULT_SEASONAL_BASELINE: i64 = 4 * WEEK;
+const MAX_SEASONAL_BASELINE: i64 = 52 * WEEK;
 const DEFAULT_THRESHOLD: f64 = 3.0;
-const DEFAULT_MIN_BASELINE_COUNT: u32 = 30;
+pub(super) const DEFAULT_MIN_BASELINE_COUNT: u32 = 30;
 const DEFAULT_MAX_ANOMALIES: u32 = 1_000;
 const MAX_MAX_ANOMALIES: u32 = 10_000;
 
@@ -23,9 +26,11 @@ const MAX_MAX_ANOMALIES: u32 = 10_000;
 pub(crate) struct AnomalyQuery {
     pub(crate) device_id: String,
     pub(crate) metric_name: String,
+    /// Never `Unspecified`.
+    pub(crate) method: AnomalyMethod,
     /// Window to judge, [start, end) in microseconds.
     pub(crate) window: (i64, i64),
-    /// Whole minutes before the window, [start, end) in microseconds.
+    /// Before the window, [start, end) in microseconds: whole minutes, for `Seasonal` whole weeks that end with an hour.
     pub(crate) baseline: (i64, i64),
     pub(crate) threshold: f64,
     pub(crate) min_baseline_count: u64,
@@ -34,23 +39,31 @@ pub(crate) struct AnomalyQuery {
 
 impl AnomalyQuery {
     pub(crate) fn check(request: v1::DetectAnomaliesRequest, now: i64) -> Result<Self, QueryError> {
-        match v1::AnomalyMethod::try_from(request.method) {
-            Ok(v1::AnomalyMethod::Unspecified | v1::AnomalyMethod::ZScore) => {}
-            Ok(_) => return Err(QueryError::Unimplemented("a method other than Z_SCORE")),
-            Err(_) => {
-                let sentence = format!("is {}, which is none of Z_SCORE, ROBUST, SEASONAL", request.method);
-                return Err(QueryError::invalid("method", sentence));
-            }
-        }
+        let method = method(request.method)?;
         let window = window(&request, now)?;
-        let baseline_end = Granularity::Minute.floor(window.0);
-        let baseline = (baseline_end - baseline_length(&request)?, baseline_end);
-        let (threshold, min_baseline_count, max_anomalies) = thresholds(&request)?;
+        let baseline_end = match method {
+            AnomalyMethod::Seasonal => Granularity::Hour.floor(window.0),
+            _ => Granularity::Minute.floor(window.0),
+        };
+        let baseline = (baseline_end - baseline_length(method, request.baseline.as_ref())?, baseline_end);
+        let threshold = threshold(request.threshold)?;
+        let (min_baseline_count, max_anomalies) = counts(&request)?;
         let Some(series) = request.series else { return Err(QueryError::invalid("series", "is missing")) };
         check_id("series.device_id", &series.device_id)?;
         check_id("series.metric_name", &series.metric_name)?;
         let v1::SeriesKey { device_id, metric_name } = series;
-        Ok(Self { device_id, metric_name, window, baseline, threshold, min_baseline_count, max_anomalies })
+        Ok(Self { device_id, metric_name, method, window, baseline, threshold, min_baseline_count, max_anomalies })
+    }
+}
+
+pub(super) fn method(method: i32) -> Result<AnomalyMethod, QueryError> {
+    match AnomalyMethod::try_from(method) {
+        Ok(AnomalyMethod::Unspecified) => Ok(AnomalyMethod::ZScore),
+        Ok(method) => Ok(method),
+        Err(_) => {
+            let sentence = format!("is {method}, which is none of Z_SCORE, ROBUST, SEASONAL");
+            Err(QueryError::invalid("method", sentence))
+        }
     }
 }
 
@@ -72,8 +85,18 @@ fn window(request: &v1::DetectAnomaliesRequest, now: i64) -> Result<(i64, i64), 
     Ok((start, end))
 }
 
-fn baseline_length(request: &v1::DetectAnomaliesRequest) -> Result<i64, QueryError> {
-    let Some(baseline) = &request.baseline else { return Ok(DEFAULT_BASELINE) };
+pub(super) fn baseline_length(
+    method: AnomalyMethod,
+    baseline: Option<&prost_types::Duration>,
+) -> Result<i64, QueryError> {
+    if method == AnomalyMethod::Seasonal {
+        let Some(baseline) = baseline else { return Ok(DEFAULT_SEASONAL_BASELINE) };
+        let weeks = time::from_duration(baseline)
+            .filter(|micros| (WEEK..=MAX_SEASONAL_BASELINE).contains(micros) && micros % WEEK == 0);
+        let sentence = format!("is not 1 to {} whole weeks, which SEASONAL needs", MAX_SEASONAL_BASELINE / WEEK);
+        return weeks.ok_or_else(|| QueryError::invalid("baseline", sentence));
+    }
+    let Some(baseline) = baseline else { return Ok(DEFAULT_BASELINE) };
     let micros = duration("baseline", baseline, MINUTE, MAX_BASELINE)?;
     if micros % MINUTE != 0 {
         return Err(QueryError::invalid("baseline", "is not a whole number of minutes"));
@@ -88,11 +111,15 @@ fn duration(field: &str, duration: &prost_types::Duration, least: i64, most: i64
     })
 }
 
-fn thresholds(request: &v1::DetectAnomaliesRequest) -> Result<(f64, u64, u32), QueryError> {
-    let threshold = if request.threshold == 0.0 { DEFAULT_THRESHOLD } else { request.threshold };
+pub(super) fn threshold(threshold: f64) -> Result<f64, QueryError> {
+    let threshold = if threshold == 0.0 { DEFAULT_THRESHOLD } else { threshold };
     if !(0.1..=1_000.0).contains(&threshold) {
         return Err(QueryError::invalid("threshold", format!("is {threshold}; 0.1 to 1000 is accepted")));
     }
+    Ok(threshold)
+}
+
+fn counts(request: &v1::DetectAnomaliesRequest) -> Result<(u64, u32), QueryError> {
     let min_count =
         if request.min_baseline_count == 0 { DEFAULT_MIN_BASELINE_COUNT } else { request.min_baseline_count };
     if min_count < 2 {
@@ -103,5 +130,5 @@ fn thresholds(request: &v1::DetectAnomaliesRequest) -> Result<(f64, u64, u32), Q
         let sentence = format!("is {max_anomalies}; the limit is {MAX_MAX_ANOMALIES}");
         return Err(QueryError::invalid("max_anomalies", sentence));
     }
-    Ok((threshold, u64::from(min_count), max_anomalies))
+    Ok((u64::from(min_count), max_anomalies))
 }

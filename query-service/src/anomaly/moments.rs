@@ -1,0 +1,72 @@
+//! Count, mean and spread of points; those of parts combine to those of the whole.
+
+/// What is known of a baseline.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Moments {
+    pub(crate) count: u64,
+    /// NaN where there is no point.
+    pub(crate) mean: f64,
+    /// Sum of squared deviations from the mean.
+    squares: f64,
+    /// Infinite where there is no point, so that any other is smaller.
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Moments {
+    pub(crate) const EMPTY: Self =
+        Self { count: 0, mean: f64::NAN, squares: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY };
+
+    /// From what a rollup keeps: count, sum, smallest, largest, population variance.
+    pub(crate) fn new(count: u64, sum: f64, min: f64, max: f64, variance: f64) -> Self {
+        if count == 0 {
+            return Self::EMPTY;
+        }
+        let n = count as f64;
+        let (mean, squares) = if min == max { (min, 0.0) } else { (sum / n, (variance * n).max(0.0)) };
+        Self { count, mean, squares, min, max }
+    }
+
+    /// From the values themselves, in two passes.
+    pub(crate) fn of(values: &[f64]) -> Self {
+        let n = values.len() as f64;
+        let mean = values.iter().map(|value| value / n).sum::<f64>(); // divided first: the sum need not fit
+        let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+        let min = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        match values {
+            [] => Self::EMPTY,
+            _ if min == max => Self { count: values.len() as u64, mean: min, squares: 0.0, min, max },
+            _ => Self { count: values.len() as u64, mean, squares, min, max },
+        }
+    }
+
+    /// The whole of two parts, by the pairwise formula of Chan, Golub and LeVeque (1983), as `combine_variance` has it in
+    /// the database.
+    pub(crate) fn combine(self, other: Self) -> Self {
+        if self.count == 0 {
+            return other;
+        }
+        if other.count == 0 {
+            return self;
+        }
+        let count = self.count + other.count;
+        let (min, max) = (self.min.min(other.min), self.max.max(other.max));
+        if min == max {
+            return Self { count, mean: min, squares: 0.0, min, max };
+        }
+        let share = other.count as f64 / count as f64;
+        let distance = other.mean - self.mean;
+        let squares = self.squares + other.squares + distance * distance * share * self.count as f64;
+        let mean = match self.mean + distance * share {
+            mean if mean.is_finite() => mean,
+            _ => self.mean * (1.0 - share) + other.mean * share, // the distance of two finite means need not be one
+        };
+        Self { count, mean, squares, min, max }
+    }
+
+    /// Sample standard deviation; NaN below two points.
+    pub(crate) fn stddev(&self) -> f64 {
+        if self.count < 2 { f64::NAN } else { (self.squares / (self.count - 1) as f64).sqrt() }
+    }
+}
