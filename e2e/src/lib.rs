@@ -7,13 +7,17 @@
 pub mod faults;
 
 mod database;
+mod memory;
 mod points;
 mod process;
 mod proxy;
+#[cfg(feature = "services")]
 mod services;
 
 pub use database::{EmbeddedDatabase, Sql, database_url};
+pub use memory::Memory;
 pub use points::{at, batch, named, now, numbered, point, selector, series, unique};
 pub use process::{IngestProcess, built_ingest_service};
 pub use proxy::{CuttingProxy, Moment, Proxy};
+#[cfg(feature = "services")]
 pub use services::{Services, wait_for, wait_until_serving};

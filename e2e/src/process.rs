@@ -7,6 +7,8 @@ use anyhow::{Context as _, bail};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::Memory;
+
 /// A running ingest-service; it ends with its owner.
 pub struct IngestProcess {
     child: Child,
@@ -55,9 +57,7 @@ impl IngestProcess {
     /// Most memory that it has had in RAM so far, in MiB; `None` where the system does not say (all but Linux).
     #[must_use]
     pub fn peak_mib(&self) -> Option<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? / 1024.0)
+        Memory::of(self.child.id()?).peak_mib()
     }
 }
 

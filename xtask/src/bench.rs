@@ -1,100 +1,100 @@
 //! `cargo xtask bench`: how fast points are taken in, beside the database's own limit and other ways of storing them.
 
-mod calls;
-mod copy;
-mod http;
-mod latency;
-mod machine;
-mod own_database;
-mod plan;
-mod process;
-mod release;
-mod render;
-mod report;
-mod rival;
-mod rounds;
-mod seed;
-mod service;
-mod shape;
-mod statistics;
-mod wire;
+mod ingest;
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod table;
+
+mod http;
+mod machine;
+mod numbers;
+mod process;
+mod rival;
 
 use clap::{Args, ValueEnum};
-use shared::{shutdown, time};
+use serde_json::Value;
+use shared::shutdown;
+use tokio_util::sync::CancellationToken;
 
-use machine::Machine;
-use own_database::OwnDatabase;
-use plan::Plan;
-use report::Report;
-use rounds::Bench;
-use service::Service;
+use crate::own_database::{OwnDatabase, Policies};
+use crate::release;
+use crate::service::Kind;
 
 /// What to measure, and on what.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Server to measure on: a database is created there and dropped at the end; without it an embedded one is started
+    /// Server to measure on: databases are created there and dropped at the end; without it an embedded one is started
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
-    /// One round of fewer points, in under two minutes
+    /// Fewer points and fewer repetitions: each part in a few minutes
     #[arg(long)]
     quick: bool,
     /// Measure this part only
     #[arg(long, value_enum)]
     only: Option<Part>,
-    /// Print one JSON object instead of a table
+    /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
 }
 
 /// A part of the bench.
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// How fast points are taken in.
     Ingest,
 }
 
+/// What a part gave: an object for programs, text for people.
+struct Outcome {
+    json: Value,
+    text: String,
+}
+
 /// Runs the bench; Ctrl-C ends it and everything that it started.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    step("building the services and the bench in release");
+    release::build_and_become(&[Kind::Ingest]).await?;
+    let setting = Setting { server: options.database_url, quick: options.quick, stop: shutdown::on_signal()? };
+    let mut outcomes = Vec::new();
     let Part::Ingest = options.only.unwrap_or(Part::Ingest);
-    step("building the service and the bench in release");
-    release::build().await?;
-    let python = seed::install().await?;
-    let scratch = tempfile::tempdir_in(release::target())?;
-    let stop = shutdown::on_signal()?;
-    step("starting TimescaleDB");
-    let database = OwnDatabase::open(options.database_url.clone()).await?;
-    step(&format!("{} is ready", database.describe()));
-    let outcome = tokio::select! {
-        outcome = measure(&options, &database, python, scratch.path()) => outcome,
-        () = stop.cancelled() => Err(anyhow::anyhow!("ended before everything was measured")),
-    };
-    database.close().await;
-    match options.json {
-        true => println!("{}", outcome?.json()),
-        false => println!("{}", outcome?),
+    outcomes.push(ingest::run(&setting).await?);
+    if options.json {
+        println!("{}", merged(outcomes));
+    } else {
+        outcomes.iter().for_each(|outcome| println!("{}", outcome.text));
     }
     Ok(())
 }
 
-async fn measure(options: &Options, database: &OwnDatabase, python: PathBuf, scratch: &Path) -> anyhow::Result<Report> {
-    let plan = Plan::new(options.quick, database.is_embedded(), time::now_micros());
-    let (pause, length) = if options.quick { (50, 8) } else { (100, 30) };
-    let bench = Bench {
-        plan,
-        database,
-        service: Service::start(database.url(), scratch).await?,
-        series_ids: database.create_series(plan.many_devices).await?,
-        python,
-        scratch,
-        light: (Duration::from_millis(pause), Duration::from_secs(length)),
-    };
-    let figures = bench.measure().await?;
-    bench.service.stop().await;
-    let edition = database.edition().clone();
-    Ok(Report { plan, edition, embedded: database.is_embedded(), machine: Machine::this(), figures })
+/// One object with the keys of all.
+fn merged(outcomes: Vec<Outcome>) -> Value {
+    let objects = outcomes.into_iter().filter_map(|outcome| match outcome.json {
+        Value::Object(object) => Some(object),
+        _ => None,
+    });
+    Value::Object(objects.flatten().collect())
+}
+
+/// What both parts are told.
+struct Setting {
+    /// Where databases can be created; without it each is an embedded one.
+    server: Option<String>,
+    quick: bool,
+    stop: CancellationToken,
+}
+
+impl Setting {
+    /// Does work on a database of its own, which is dropped whatever comes of it.
+    async fn on_database<T>(&self, work: impl AsyncFnOnce(&OwnDatabase) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        step("starting TimescaleDB");
+        let database = OwnDatabase::open(self.server.as_deref(), "bench", Policies::Paused).await?;
+        step(&format!("{} is ready", database.describe()));
+        let outcome = tokio::select! {
+            outcome = work(&database) => outcome,
+            () = self.stop.cancelled() => Err(anyhow::anyhow!("ended before everything was measured")),
+        };
+        database.close().await;
+        outcome
+    }
 }
 
 fn step(what: &str) {

@@ -14,6 +14,8 @@ use anyhow::Context as _;
 use clap::Args;
 
 use crate::database::Database;
+use crate::release;
+use crate::service::Kind;
 use ask::Answers;
 use report::Report;
 use services::Services;
@@ -52,11 +54,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 
 async fn show(options: &Options) -> anyhow::Result<()> {
     step("building the services");
-    let binaries = services::build().await?;
+    release::build(&[Kind::Ingest, Kind::Query]).await?;
     step("starting TimescaleDB");
     let database = Database::open(options.database_url.clone()).await?;
     step(&format!("{} is ready; starting the services", database.describe()));
-    let services = Services::start(&binaries, &database.url).await?;
+    let services = Services::start(&database.url).await?;
     let outcome = walk(options, &database, &services).await;
     if let Ok(report) = &outcome {
         match options.json {

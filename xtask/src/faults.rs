@@ -1,6 +1,5 @@
 //! `cargo xtask faults`: every fault of `e2e::faults`, many rounds each, and what came of it.
 
-mod own_database;
 mod report;
 
 use std::path::PathBuf;
@@ -10,8 +9,9 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use e2e::faults::{Fault, Finding, Setting};
 
-use crate::programs::{self, command};
-use own_database::OwnDatabase;
+use crate::own_database::{OwnDatabase, Policies};
+use crate::release;
+use crate::service::Kind;
 
 /// Clients that make full load.
 const FULL_LOAD: usize = 128;
@@ -46,8 +46,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             Fault::ALL.map(Fault::name).join(", ")
         );
     }
-    let ingest_service = build().await?;
-    let database = OwnDatabase::open(options.database_url.as_deref()).await?;
+    release::build(&[Kind::Ingest]).await?;
+    let ingest_service = release::folder().join(Kind::Ingest.program());
+    let database = OwnDatabase::open(options.database_url.as_deref(), "faults", Policies::Run).await?;
     eprintln!("faults on {}", database.describe());
     let setting = options.setting(database.url().to_owned(), ingest_service);
     let outcome = tokio::select! {
@@ -87,12 +88,4 @@ async fn strike(setting: &Setting, faults: &[Fault]) -> anyhow::Result<Vec<(Faul
         findings.push((fault, finding));
     }
     Ok(findings)
-}
-
-/// Builds ingest-service in release, and says where it is.
-async fn build() -> anyhow::Result<PathBuf> {
-    programs::run(command("cargo").args(["build", "--quiet", "--release", "--locked", "--bin", "ingest-service"]))
-        .await?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| programs::root().join("target"), PathBuf::from);
-    Ok(target.join("release/ingest-service"))
 }

@@ -7,7 +7,10 @@ mod bench;
 mod database;
 mod demo;
 mod faults;
+mod own_database;
 mod programs;
+mod release;
+mod service;
 mod test;
 
 use std::process::ExitCode;

@@ -82,6 +82,11 @@ impl Server {
         Ok(Self { name, address: address.to_owned(), child })
     }
 
+    /// `None` once it has ended.
+    pub(crate) fn process_id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Ends the program: asks first, kills after a while.
     pub(crate) async fn stop(mut self) {
         if let Some(id) = self.child.id() {

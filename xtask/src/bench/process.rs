@@ -49,13 +49,6 @@ impl Process {
         Ok(process)
     }
 
-    /// Most memory that it has had in RAM so far, in bytes; `None` where the system does not say.
-    pub(super) fn peak_memory(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
-    }
-
     /// Ends it: asks first, kills after a while.
     pub(super) async fn stop(mut self) {
         if let Some(id) = self.child.id() {

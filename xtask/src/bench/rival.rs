@@ -1,21 +1,19 @@
-//! Other time-series databases, where they are installed: each as it comes, fresh for every measurement, over line protocol.
+//! Other time-series databases, where they are installed: each as it comes, with its data in a folder of the bench.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use http::Method;
 use prost::bytes::Bytes;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use super::http::Http;
 use super::process::{self, Process};
-use super::render;
-use super::shape::{BATCH_POINTS, Shape};
 use crate::programs::command;
 
 /// Connections that write at the same time: one request each under way.
@@ -82,81 +80,97 @@ impl Rival {
             Self::VictoriaMetrics => {
                 program.arg(format!("-httpListenAddr={address}"));
                 program.arg(format!("-storageDataPath={}", data.display()));
+                program.arg("-retentionPeriod=2y"); // of itself it forgets after 31 days
             }
         }
         Ok(program)
     }
 }
 
-/// Writes all points of a shape into a fresh rival, and says how long its answers took. Checks that it has them all.
-pub(super) async fn write(rival: Rival, shape: &Shape, scratch: &Path) -> anyhow::Result<Duration> {
-    let data = tempfile::tempdir_in(scratch)?;
-    let address = process::free_address()?;
-    let mut program = rival.command(&address, data.path())?;
-    let log = scratch.join(format!("{}.log", rival.program()));
-    let server = Process::start(rival.name(), &mut program, address, &log).await?;
-    let mut http = Http::connect(&server.address).await?;
-    if rival == Rival::InfluxDb {
-        http.call(Method::POST, "/query?q=CREATE%20DATABASE%20bench", Bytes::new()).await?;
-    }
-    post(rival, &server.address, &shape.warm_up()).await?;
-    let elapsed = post(rival, &server.address, shape).await?;
-    check_count(rival, &mut http, shape).await.with_context(|| rival.name())?;
-    server.stop().await;
-    Ok(elapsed)
+/// A running rival, fresh; its data goes with it.
+pub(super) struct RivalServer {
+    pub(super) rival: Rival,
+    process: Process,
+    data: TempDir,
 }
 
-async fn post(rival: Rival, address: &str, shape: &Shape) -> anyhow::Result<Duration> {
-    let bodies: Vec<Bytes> = shape.parts(BATCH_POINTS).map(|part| render::lines(shape, &part)).collect();
-    let (next, bodies) = (Arc::new(AtomicUsize::new(0)), Arc::new(bodies));
-    let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
-        connections.push(Http::connect(address).await?);
+impl RivalServer {
+    pub(super) async fn start(rival: Rival, scratch: &Path) -> anyhow::Result<Self> {
+        let data = tempfile::tempdir_in(scratch)?;
+        let address = process::free_address()?;
+        let mut program = rival.command(&address, data.path())?;
+        let log = scratch.join(format!("{}.log", rival.program()));
+        let process = Process::start(rival.name(), &mut program, address, &log).await?;
+        let server = Self { rival, process, data };
+        if rival == Rival::InfluxDb {
+            let create = "/query?q=CREATE%20DATABASE%20bench";
+            server.connect().await?.call(Method::POST, create, Bytes::new()).await?;
+        }
+        Ok(server)
     }
-    let mut senders = JoinSet::new();
-    let began = Instant::now();
-    for mut http in connections {
-        let (next, bodies) = (Arc::clone(&next), Arc::clone(&bodies));
-        senders.spawn(async move {
-            while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
-                http.call(Method::POST, rival.write_path(), body.clone()).await?;
+
+    pub(super) async fn connect(&self) -> anyhow::Result<Http> {
+        Http::connect(&self.process.address).await
+    }
+
+    /// Writes bodies of line protocol over several connections, and says how long the answers took.
+    pub(super) async fn post(&self, bodies: impl Iterator<Item = Bytes> + Send + 'static) -> anyhow::Result<Duration> {
+        let bodies = Arc::new(Mutex::new(bodies));
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            connections.push(self.connect().await?);
+        }
+        let (path, mut senders) = (self.rival.write_path(), JoinSet::new());
+        let began = Instant::now();
+        for mut http in connections {
+            let bodies = Arc::clone(&bodies);
+            let next = move || bodies.lock().unwrap_or_else(PoisonError::into_inner).next();
+            senders.spawn(async move {
+                while let Some(body) = next() {
+                    http.call(Method::POST, path, body).await?;
+                }
+                anyhow::Ok(())
+            });
+        }
+        while let Some(sent) = senders.join_next().await {
+            sent??;
+        }
+        Ok(began.elapsed())
+    }
+
+    /// Waits until so many points show in an answer.
+    pub(super) async fn wait_until_visible(&self, wanted: u64) -> anyhow::Result<()> {
+        let mut http = self.connect().await?;
+        let deadline = Instant::now() + VISIBLE_TIMEOUT;
+        loop {
+            let found = self.count(&mut http).await?;
+            if found == wanted {
+                return Ok(());
             }
-            anyhow::Ok(())
-        });
+            ensure!(Instant::now() < deadline, "{}: {found} of {wanted} points are stored", self.rival.name());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
-    while let Some(sent) = senders.join_next().await {
-        sent??;
-    }
-    Ok(began.elapsed())
-}
 
-/// Waits until all points, those of the warm-up too, show in an answer.
-async fn check_count(rival: Rival, http: &mut Http, shape: &Shape) -> anyhow::Result<()> {
-    let wanted = (shape.points() + shape.warm_up().points()) as u64;
-    let deadline = Instant::now() + VISIBLE_TIMEOUT;
-    loop {
-        let found = count(rival, http).await?;
-        if found == wanted {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "{found} of {wanted} points are stored");
-        tokio::time::sleep(Duration::from_millis(200)).await;
+    async fn count(&self, http: &mut Http) -> anyhow::Result<u64> {
+        let (path, place) = match self.rival {
+            Rival::InfluxDb => {
+                let path = "/query?db=bench&q=SELECT%20count(value)%20FROM%20temperature";
+                (path, "/results/0/series/0/values/0/1")
+            }
+            Rival::VictoriaMetrics => {
+                http.call(Method::GET, "/internal/force_flush", Bytes::new()).await?;
+                let path = "/api/v1/query?nocache=1&query=sum(count_over_time(temperature_value%5B1y%5D))";
+                (path, "/data/result/0/value/1")
+            }
+        };
+        let answer: Value = serde_json::from_slice(&http.call(Method::GET, path, Bytes::new()).await?)?;
+        let count = answer.pointer(place).unwrap_or(&Value::Null);
+        Ok(count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0))
     }
-}
 
-async fn count(rival: Rival, http: &mut Http) -> anyhow::Result<u64> {
-    let (path, place) = match rival {
-        Rival::InfluxDb => {
-            let path = "/query?db=bench&q=SELECT%20count(value)%20FROM%20temperature";
-            (path, "/results/0/series/0/values/0/1")
-        }
-        Rival::VictoriaMetrics => {
-            http.call(Method::GET, "/internal/force_flush", Bytes::new()).await?;
-            let path = "/api/v1/query?nocache=1&query=sum(count_over_time(temperature_value%5B20d%5D))";
-            (path, "/data/result/0/value/1")
-        }
-    };
-    let answer: Value = serde_json::from_slice(&http.call(Method::GET, path, Bytes::new()).await?)?;
-    let count = answer.pointer(place).unwrap_or(&Value::Null);
-    Ok(count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0))
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        self.process.stop().await;
+        Ok(self.data.close()?)
+    }
 }

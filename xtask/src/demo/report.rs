@@ -126,7 +126,7 @@ fn chart(f: &mut fmt::Formatter<'_>, timestamps: &[i64], values: &[f64]) -> fmt:
 
 /// Where everything runs, and what to try.
 pub(super) fn print_addresses(database_url: &str, services: &Services) {
-    let (ingest, query) = (&services.ingest_address, &services.query_address);
+    let (ingest, query) = services.addresses();
     eprintln!(
         r#"
 ingest-service  {ingest}

@@ -4,12 +4,12 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::machine::Machine;
 use super::plan::{Kind, MEASUREMENTS, Measurement, Plan, Way};
-use super::rival::Rival;
 use super::rounds::Figures;
 use super::shape::BATCH_POINTS;
-use super::statistics::median;
+use crate::bench::machine::Machine;
+use crate::bench::numbers::{median, rounded, thousands};
+use crate::bench::rival::Rival;
 use shared::db::Edition;
 
 /// Everything that the bench found out, and on what.
@@ -168,33 +168,5 @@ fn label(measurement: &Measurement) -> String {
         Way::Service(call, Form::Row) => format!("ingest-service, {call:?}, row form"),
         Way::Seed => "execute_batch from Python, as the seed did it".to_owned(),
         Way::Rival(rival) => format!("{}, line protocol", rival.name()),
-    }
-}
-
-fn rounded(value: Option<f64>) -> Option<f64> {
-    value.map(|value| (value * 1000.0).round() / 1000.0)
-}
-
-/// 1234567.8 as 1,234,568.
-fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut grouped = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        let shown = [0.0, 999.6, 12_345.0, 1_234_567.8].map(thousands);
-        assert_eq!(shown, ["0", "1,000", "12,345", "1,234,568"]);
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use super::release;
 use super::render;
 use super::shape::Shape;
 use crate::programs::{self, command, root};
+use crate::release;
 
 /// Makes the environment, unless it is there as the requirements have it; says where its Python is.
 pub(super) async fn install() -> anyhow::Result<PathBuf> {

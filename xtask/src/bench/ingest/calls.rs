@@ -16,9 +16,9 @@ use tonic::transport::Channel;
 use tonic::{Request, Streaming};
 
 use super::render::{self, Form};
-use super::service::Service;
 use super::shape::{BATCH_POINTS, Shape};
 use super::wire::{Numbered, Rendered, RenderedCodec};
+use crate::service::Service;
 
 /// Streams, or callers of the unary call.
 pub(super) const STREAMS: usize = 4;

@@ -3,8 +3,8 @@
 use super::calls::Call;
 use super::copy::Storage;
 use super::render::Form;
-use super::rival::Rival;
 use super::shape::{DAY, SECOND, Shape};
+use crate::bench::rival::Rival;
 
 /// A way of storing points.
 #[derive(Clone, Copy, Debug, PartialEq)]

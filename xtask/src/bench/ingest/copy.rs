@@ -10,9 +10,9 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use tokio::task::JoinSet;
 
-use super::own_database::OwnDatabase;
 use super::render;
 use super::shape::{FLUSH_POINTS, Shape};
+use crate::own_database::OwnDatabase;
 
 /// Connections, as many as the service has writers.
 const CONNECTIONS: usize = 2;

@@ -11,10 +11,10 @@ use tonic::transport::Channel;
 
 use super::calls::{STREAMS, accepted, open_acks};
 use super::render::{self, Form};
-use super::service::Service;
 use super::shape::{BATCH_POINTS, Shape};
-use super::statistics::percentile;
 use super::wire::Numbered;
+use crate::bench::numbers::percentile;
+use crate::service::Service;
 
 /// Milliseconds from when a batch was due to be sent until it was acknowledged.
 #[derive(Clone, Debug, Default)]

@@ -5,18 +5,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use e2e::Memory;
 
 use super::calls::{self, Call};
 use super::copy::{self, Storage};
 use super::latency::{self, Latencies};
-use super::own_database::OwnDatabase;
 use super::plan::{Kind, MEASUREMENTS, Measurement, Plan, Way};
 use super::render::Form;
 use super::rival;
 use super::seed;
-use super::service::Service;
-use super::shape::{SECOND, Shape};
-use super::statistics::median;
+use super::shape::{DAY, SECOND, Shape};
+use crate::bench::numbers::median;
+use crate::bench::step;
+use crate::bench::table::Table;
+use crate::own_database::OwnDatabase;
+use crate::service::Service;
 
 /// Everything that was found out.
 #[derive(Default)]
@@ -41,6 +44,7 @@ impl Figures {
 pub(super) struct Bench<'a> {
     pub(super) plan: Plan,
     pub(super) database: &'a OwnDatabase,
+    pub(super) table: Table<'a>,
     pub(super) service: Service,
     pub(super) series_ids: Vec<i32>,
     pub(super) python: PathBuf,
@@ -55,22 +59,22 @@ impl Bench<'_> {
         for round in 1..=self.plan.rounds {
             for measurement in MEASUREMENTS.iter().filter(|measurement| self.can_run(measurement)) {
                 let rate = self.measure_one(measurement).await.with_context(|| measurement.key)?;
-                super::step(&format!("round {round}: {:<28} {rate:>12.0} points/s", measurement.key));
+                step(&format!("round {round}: {:<28} {rate:>12.0} points/s", measurement.key));
                 figures.rates.entry(measurement.key).or_default().push(rate);
                 if measurement.key == "series" {
                     figures.bytes_per_point.push(self.bytes_per_point().await?);
                 }
             }
         }
-        super::step("waiting for acknowledgements, under light load and at half of the full load");
+        step("waiting for acknowledgements, under light load and at half of the full load");
         self.measure_latencies(&mut figures).await?;
-        figures.peak_mib = self.service.peak_mib();
+        figures.peak_mib = self.service.memory().and_then(Memory::peak_mib);
         Ok(figures)
     }
 
     fn can_run(&self, measurement: &Measurement) -> bool {
         match measurement.way {
-            Way::Copy(Storage::DirectCompress) => self.database.compresses_directly(),
+            Way::Copy(Storage::DirectCompress) => self.table.compresses_directly(),
             Way::Rival(rival) => rival.is_installed(),
             _ => true,
         }
@@ -84,10 +88,10 @@ impl Bench<'_> {
             way => {
                 let before = self.prepare(measurement.kind).await?;
                 self.store(way, &shape.warm_up()).await?;
-                self.database.settle().await?;
+                self.table.settle().await?;
                 let elapsed = self.store(way, &shape).await?;
                 let wanted = before + (shape.warm_up().points() + shape.points()) as u64;
-                let found = self.database.count_points().await?;
+                let found = self.table.count_points().await?;
                 ensure!(found == wanted, "{wanted} points were acknowledged, {found} are stored");
                 elapsed
             }
@@ -106,29 +110,29 @@ impl Bench<'_> {
 
     /// Empties the table; for late points, puts compressed and rolled up ones there. Says how many it holds.
     async fn prepare(&self, kind: Kind) -> anyhow::Result<u64> {
-        self.database.empty().await?;
+        self.table.empty().await?;
         if kind != Kind::Late {
             return Ok(0);
         }
         let history = self.plan.history();
         copy::write(self.database, &history, &self.series_ids, Storage::RowStore).await?;
         let days = i64::try_from(history.days)?;
-        let span = days * super::shape::DAY;
-        self.database.refresh(history.start - span, history.start + span).await?;
-        self.database.compress().await?;
-        self.database.settle().await?;
+        let span = days * DAY;
+        self.table.refresh(history.start - span, history.start + span).await?;
+        self.table.compress().await?;
+        self.table.settle().await?;
         Ok(history.points() as u64)
     }
 
     /// Of what the last measurement stored.
     async fn bytes_per_point(&self) -> anyhow::Result<f64> {
-        self.database.compress().await?;
-        let points = self.database.count_points().await?;
-        Ok(self.database.bytes().await? as f64 / points as f64)
+        self.table.compress().await?;
+        let points = self.table.count_points().await?;
+        Ok(self.table.bytes().await? as f64 / points as f64)
     }
 
     async fn measure_latencies(&self, figures: &mut Figures) -> anyhow::Result<()> {
-        self.database.empty().await?;
+        self.table.empty().await?;
         let few = self.plan.shape(Kind::Few);
         calls::send(&self.service, Call::IngestWithAcks, &few.warm_up(), Form::Series).await?;
         let (pause, length) = self.light;

@@ -1,4 +1,4 @@
-//! Medians and percentiles.
+//! Medians and percentiles, and numbers for people.
 
 /// The value that a share (0 to 1) of all values does not exceed, by the nearest rank. 0 where there are none.
 pub(super) fn percentile(values: &[f64], share: f64) -> f64 {
@@ -11,6 +11,24 @@ pub(super) fn percentile(values: &[f64], share: f64) -> f64 {
 /// The middle value; of an even number, the lower one of the middle.
 pub(super) fn median(values: &[f64]) -> f64 {
     percentile(values, 0.5)
+}
+
+/// To three decimals.
+pub(super) fn rounded(value: Option<f64>) -> Option<f64> {
+    value.map(|value| (value * 1000.0).round() / 1000.0)
+}
+
+/// 1234567.8 as 1,234,568.
+pub(super) fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }
 
 #[cfg(test)]
@@ -30,5 +48,11 @@ mod tests {
     fn the_median_of_three_is_the_one_between() {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[7.0]), 7.0);
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let shown = [0.0, 999.6, 12_345.0, 1_234_567.8].map(thousands);
+        assert_eq!(shown, ["0", "1,000", "12,345", "1,234,568"]);
     }
 }

@@ -1,0 +1,83 @@
+//! The bench's own table of points: filled and emptied between measurements.
+
+use anyhow::Context as _;
+use shared::db;
+use shared::granularity::Granularity;
+
+use crate::own_database::OwnDatabase;
+
+/// First TimescaleDB that compresses directly on a hypertable with rollups.
+const DIRECT_COMPRESS: (u32, u32) = (2, 24);
+
+/// The points of a database.
+#[derive(Clone, Copy)]
+pub(super) struct Table<'a>(pub(super) &'a OwnDatabase);
+
+impl Table<'_> {
+    pub(super) fn compresses_directly(self) -> bool {
+        let mut numbers = self.0.edition().timescaledb.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= DIRECT_COMPRESS
+    }
+
+    /// Adds the series of these devices, and says their numbers.
+    pub(super) async fn create_series(self, devices: &[String], metric: &str) -> anyhow::Result<Vec<i32>> {
+        let mut connection = self.0.connect().await?;
+        let mut numbers = Vec::with_capacity(devices.len());
+        for devices in devices.chunks(10_000) {
+            let insert = "INSERT INTO series (device_id, metric_name) SELECT unnest($1::text[]), $2";
+            sqlx::query(insert).bind(devices).bind(metric).execute(&mut connection).await?;
+            let select = "SELECT series_id FROM unnest($1::text[]) WITH ORDINALITY AS wanted (device_id, place)
+                          JOIN series USING (device_id) WHERE metric_name = $2 ORDER BY place";
+            let found: Vec<i32> =
+                sqlx::query_scalar(select).bind(devices).bind(metric).fetch_all(&mut connection).await?;
+            numbers.extend(found);
+        }
+        Ok(numbers)
+    }
+
+    /// Removes all points.
+    pub(super) async fn empty(self) -> anyhow::Result<()> {
+        self.execute("TRUNCATE points").await?;
+        self.settle().await
+    }
+
+    /// Has the server write what it holds back, so that no measurement pays for an earlier one. Not every user may.
+    pub(super) async fn settle(self) -> anyhow::Result<()> {
+        let mut connection = self.0.connect().await?;
+        let _ = sqlx::raw_sql("CHECKPOINT").execute(&mut connection).await;
+        Ok(())
+    }
+
+    pub(super) async fn count_points(self) -> anyhow::Result<u64> {
+        let mut connection = self.0.connect().await?;
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM points").fetch_one(&mut connection).await?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Compresses all chunks, those that are compressed in part too.
+    pub(super) async fn compress(self) -> anyhow::Result<()> {
+        self.execute("SELECT compress_chunk(chunk, recompress => true) FROM show_chunks('points') AS chunk").await
+    }
+
+    /// Bytes of all points with their indexes.
+    pub(super) async fn bytes(self) -> anyhow::Result<u64> {
+        let mut connection = self.0.connect().await?;
+        let bytes: i64 = sqlx::query_scalar("SELECT hypertable_size('points')").fetch_one(&mut connection).await?;
+        Ok(bytes.unsigned_abs())
+    }
+
+    /// Materialises the rollups over [start, end).
+    pub(super) async fn refresh(self, start: i64, end: i64) -> anyhow::Result<()> {
+        let mut connection = self.0.connect().await?;
+        for rollup in Granularity::ROLLUPS {
+            db::refresh(&mut connection, rollup, start, end).await?;
+        }
+        Ok(())
+    }
+
+    async fn execute(self, statement: &'static str) -> anyhow::Result<()> {
+        let mut connection = self.0.connect().await?;
+        sqlx::raw_sql(statement).execute(&mut connection).await.with_context(|| statement)?;
+        Ok(())
+    }
+}
