@@ -9,6 +9,7 @@ mod report;
 mod rival;
 mod rounds;
 mod seed;
+mod series;
 mod shape;
 mod wire;
 

@@ -41,6 +41,12 @@ impl Table<'_> {
         self.settle().await
     }
 
+    /// Removes all points and all series.
+    pub(super) async fn forget_series(self) -> anyhow::Result<()> {
+        self.execute("TRUNCATE series").await?;
+        self.empty().await
+    }
+
     /// Has the server write what it holds back, so that no measurement pays for an earlier one. Not every user may.
     pub(super) async fn settle(self) -> anyhow::Result<()> {
         let mut connection = self.0.connect().await?;

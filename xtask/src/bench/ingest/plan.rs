@@ -75,6 +75,8 @@ pub(super) struct Plan {
     pub(super) rounds: usize,
     /// Devices of `Kind::Single` and `Kind::Many`.
     pub(super) many_devices: usize,
+    /// Series that are all new to a service at once.
+    pub(super) most_devices: usize,
     few_steps: usize,
     other_steps: usize,
     /// Microseconds since the Unix epoch.
@@ -90,7 +92,8 @@ impl Plan {
             (false, false) => (60, 20),
         };
         let many_devices = if embedded { 10_000 } else { 100_000 };
-        Self { rounds: if quick { 1 } else { 3 }, many_devices, few_steps, other_steps, now }
+        let most_devices = if quick || embedded { 2 * many_devices } else { 1_000_000 };
+        Self { rounds: if quick { 1 } else { 3 }, many_devices, most_devices, few_steps, other_steps, now }
     }
 
     pub(super) fn shape(&self, kind: Kind) -> Shape {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::plan::{Kind, MEASUREMENTS, Measurement, Plan, Way};
 use super::rounds::Figures;
+use super::series::ManySeries;
 use super::shape::BATCH_POINTS;
 use crate::bench::machine::Machine;
 use crate::bench::numbers::{median, rounded, thousands};
@@ -59,7 +60,7 @@ impl Report {
             let rate = self.figures.rate(measurement.key).map(f64::round);
             figures.insert(format!("{}_pps", measurement.key), json!(rate));
         }
-        let half_load = &self.figures.half_load;
+        let (half_load, many) = (&self.figures.half_load, self.figures.many_series);
         let more = [
             ("copy_limit_pps", self.limit(Kind::Few).map(f64::round)),
             ("single_copy_limit_pps", self.limit(Kind::Single).map(f64::round)),
@@ -69,6 +70,9 @@ impl Report {
             ("ack_half_load_p99_ms", rounded(Some(half_load.percentile(0.99)))),
             ("service_peak_mib", rounded(self.figures.peak_mib)),
             ("bytes_per_point", rounded(Some(median(&self.figures.bytes_per_point)))),
+            ("new_series_pps", many.map(|many| many.new_rate.round())),
+            ("known_series_pps", many.map(|many| many.known_rate.round())),
+            ("bytes_per_cached_series", rounded(many.and_then(|many| many.bytes_per_series))),
         ];
         figures.extend(more.map(|(key, value)| (key.to_owned(), json!(value))));
         figures.into()
@@ -144,6 +148,14 @@ impl Report {
         }
         let bytes = median(&self.figures.bytes_per_point);
         writeln!(f, "bytes per point, compressed    {bytes:.1}")?;
+        if let Some(ManySeries { series, new_rate, known_rate, bytes_per_series }) = self.figures.many_series {
+            let [series, new, known] = [series as f64, new_rate, known_rate].map(thousands);
+            writeln!(f, "{series} series, all new           {new} points/s")?;
+            writeln!(f, "the same, to a fresh service   {known} points/s")?;
+            if let Some(bytes) = bytes_per_series {
+                writeln!(f, "memory per cached series       {bytes:.0} bytes")?;
+            }
+        }
         writeln!(f, "\nratios")?;
         if let Value::Object(ratios) = self.ratios() {
             for (name, ratio) in &ratios {

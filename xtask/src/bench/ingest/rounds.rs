@@ -14,6 +14,7 @@ use super::plan::{Kind, MEASUREMENTS, Measurement, Plan, Way};
 use super::render::Form;
 use super::rival;
 use super::seed;
+use super::series::ManySeries;
 use super::shape::{DAY, SECOND, Shape};
 use crate::bench::numbers::median;
 use crate::bench::step;
@@ -31,6 +32,7 @@ pub(super) struct Figures {
     pub(super) light: Latencies,
     pub(super) half_load: Latencies,
     pub(super) peak_mib: Option<f64>,
+    pub(super) many_series: Option<ManySeries>,
 }
 
 impl Figures {
@@ -69,6 +71,8 @@ impl Bench<'_> {
         step("waiting for acknowledgements, under light load and at half of the full load");
         self.measure_latencies(&mut figures).await?;
         figures.peak_mib = self.service.memory().and_then(Memory::peak_mib);
+        step("a great many series: new ones, and a service that has just started");
+        figures.many_series = Some(self.measure_many_series().await?);
         Ok(figures)
     }
 
