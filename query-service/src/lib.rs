@@ -12,10 +12,14 @@ mod validate;
 mod page_token;
 mod plan;
 
+mod columns;
+mod copy_decoder;
+mod raw_points;
 mod read_pool;
 mod series;
 mod store;
 
+mod lttb;
 mod row_stream;
 
 mod anomaly;

@@ -2,6 +2,7 @@
 
 mod anomalies;
 mod listings;
+mod range;
 mod streams;
 
 use std::pin::Pin;
@@ -51,7 +52,7 @@ impl QueryService for QueryServer {
         request: Request<v1::QueryRangeRequest>,
     ) -> Result<Response<Self::QueryRangeStream>, Status> {
         let deadline = self.deadline(&request);
-        let frames = answer(deadline, streams::range(self.pool.clone(), deadline, request.into_inner())).await?;
+        let frames = answer(deadline, range::range(self.pool.clone(), deadline, request.into_inner())).await?;
         Ok(frames.map(|frames| Box::pin(frames) as Self::QueryRangeStream))
     }
 

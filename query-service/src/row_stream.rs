@@ -2,6 +2,7 @@
 //! slow client holds memory for one page and no connection.
 
 mod buckets;
+mod cursor;
 mod points;
 
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::error::QueryError;
 pub(crate) use buckets::BucketStream;
 pub(crate) use points::PointStream;
 
-/// Rows that one statement reads.
+/// Buckets that one statement reads.
 const PAGE_ROWS: usize = 32_768;
 /// Rows in one message: about 64 KiB of points.
 const FRAME_ROWS: usize = 4_096;

@@ -9,12 +9,15 @@ use shared::proto::v1::{self, Statistic, series_selector};
 use shared::time;
 
 use crate::error::QueryError;
+use crate::lttb;
 
 pub(crate) use anomalies::AnomalyQuery;
 pub(crate) use listing::{DeviceListing, MetricListing};
 
 /// Most selectors in one request.
 const MAX_SELECTORS: usize = 100;
+/// Most points of a series that is downsampled.
+const MAX_POINTS: usize = 1_000_000;
 /// Longest id, as the ingest side accepts it.
 const ID_MAX_BYTES: usize = 256;
 
@@ -38,6 +41,8 @@ pub(crate) struct RangeQuery {
     pub(crate) selectors: Vec<Selector>,
     pub(crate) start: i64,
     pub(crate) end: i64,
+    /// Most points a series; none: all.
+    pub(crate) max_points: Option<usize>,
 }
 
 /// Buckets of an interval.
@@ -53,10 +58,8 @@ pub(crate) struct AggregatedQuery {
 impl RangeQuery {
     pub(crate) fn check(request: v1::QueryRangeRequest) -> Result<Self, QueryError> {
         let (start, end) = interval(request.start.as_ref(), request.end.as_ref())?;
-        if request.max_points > 0 {
-            return Err(QueryError::Unimplemented("max_points"));
-        }
-        Ok(Self { selectors: selectors(request.selectors)?, start, end })
+        let max_points = max_points(request.max_points)?;
+        Ok(Self { selectors: selectors(request.selectors)?, start, end, max_points })
     }
 }
 
@@ -84,6 +87,17 @@ impl AggregatedQuery {
             end,
             granularity,
         })
+    }
+}
+
+fn max_points(max_points: u32) -> Result<Option<usize>, QueryError> {
+    match usize::try_from(max_points).unwrap_or(usize::MAX) {
+        0 => Ok(None),
+        most if (lttb::FEWEST..=MAX_POINTS).contains(&most) => Ok(Some(most)),
+        most => {
+            let sentence = format!("is {most}; 0 (all points) or {} to {MAX_POINTS} are accepted", lttb::FEWEST);
+            Err(QueryError::invalid("max_points", sentence))
+        }
     }
 }
 

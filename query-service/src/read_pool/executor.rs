@@ -1,4 +1,4 @@
-//! Lets sqlx's statements run on the pool as they do on its own.
+//! Runs statements on the pool: sqlx's, as they run on its own pool, and COPY.
 
 use std::pin::pin;
 
@@ -11,6 +11,30 @@ use sqlx::{Describe, Either, Execute, Executor, SqlStr};
 
 use super::ReadPool;
 use crate::error::too_long;
+
+impl ReadPool {
+    /// Runs `COPY ... TO STDOUT` and hands over its bytes as they come, a row or so at a time.
+    ///
+    /// # Errors
+    /// The database did not answer in time, or `take` refuses the bytes.
+    pub(crate) async fn copy_out(
+        &self,
+        statement: &str,
+        mut take: impl FnMut(&[u8]) -> sqlx::Result<()>,
+    ) -> sqlx::Result<()> {
+        let mut lease = self.lease().await?;
+        let copied = tokio::time::timeout(self.0.longest, async {
+            let mut pieces = lease.connection()?.copy_out_raw(statement).await?;
+            while let Some(bytes) = pieces.try_next().await? {
+                take(&bytes)?;
+            }
+            Ok(())
+        });
+        copied.await.unwrap_or_else(|_| Err(too_long(self.0.longest)))?;
+        lease.give_back();
+        Ok(())
+    }
+}
 
 impl<'p> Executor<'p> for &ReadPool {
     type Database = Postgres;

@@ -1,93 +1,175 @@
-//! Raw points as frames.
+//! Raw points as frames: the next page is read while the one before it is sent.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use shared::proto::v1::{self, query_range_response::Frame};
 use shared::time;
 
-use super::{FRAME_ROWS, FrameSender, PAGE_ROWS, StreamEnd};
+use super::cursor::{Cursor, MAX_OF_ONE_TIMESTAMP};
+use super::{FRAME_ROWS, FrameSender, StreamEnd};
+use crate::columns::Columns;
+use crate::error::QueryError;
+use crate::lttb::Downsampler;
 use crate::plan::Plan;
 use crate::read_pool::ReadPool;
 use crate::series::Series;
-use crate::store::{self, Point};
+use crate::{raw_points, store};
+
+/// Most points that one bucket of a downsampled series may have: two buckets are in memory.
+const MAX_OF_ONE_BUCKET: usize = 1_000_000;
 
 /// One `QueryRange` on its way.
 pub(crate) struct PointStream {
     pub(crate) pool: ReadPool,
     pub(crate) plan: Plan,
     pub(crate) series: Vec<Series>,
+    pub(crate) max_points: Option<usize>,
     pub(crate) began: Instant,
+}
+
+/// Points that were read, and which series goes on in the next page.
+struct PageOfPoints {
+    /// Position in the list of what the columns call 0.
+    first: usize,
+    points: Columns,
+    unfinished: Option<usize>,
+}
+
+/// Where frames go, and what is being made of them.
+struct Output<'a> {
+    stream: &'a PointStream,
+    frames: &'a FrameSender<v1::QueryRangeResponse>,
+    row_count: u64,
+    /// The series at hand, by its position, where fewer points are asked for than it may have.
+    downsampler: Option<(usize, Downsampler)>,
 }
 
 impl PointStream {
     pub(crate) async fn run(self, frames: FrameSender<v1::QueryRangeResponse>) -> Result<(), StreamEnd> {
         send(&frames, Frame::Header(self.plan.header(None, self.series.len()))).await?;
-        let mut row_count = 0;
-        for series in &self.series {
-            row_count += self.send_series(series, &frames).await?;
+        let mut output = Output { stream: &self, frames: &frames, row_count: 0, downsampler: None };
+        let mut cursor = Cursor::new(self.series.len());
+        let mut page = self.read(&mut cursor).await?;
+        while let Some(read) = page {
+            let next = async { self.read(&mut cursor).await.map_err(StreamEnd::from) };
+            ((), page) = tokio::try_join!(output.send(&read), next)?;
         }
         let duration = Some(time::to_duration(time::duration_to_micros(self.began.elapsed())));
-        send(&frames, Frame::Footer(v1::QueryFooter { row_count, duration })).await
+        send(&frames, Frame::Footer(v1::QueryFooter { row_count: output.row_count, duration })).await
     }
 
-    async fn send_series(
-        &self,
-        series: &Series,
-        frames: &FrameSender<v1::QueryRangeResponse>,
-    ) -> Result<u64, StreamEnd> {
-        let mut row_count = 0;
-        let mut next = Some((self.plan.start, PAGE_ROWS));
-        while let Some((start, limit)) = next {
-            let sql_limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut page = store::points(&self.pool, series.series_id, start, self.plan.end, sql_limit).await?;
-            next = cut_page(&mut page, limit);
-            row_count += page.len() as u64;
-            for rows in page.chunks(FRAME_ROWS) {
-                send(frames, Frame::Points(frame(series, rows))).await?;
+    async fn read(&self, cursor: &mut Cursor) -> Result<Option<PageOfPoints>, QueryError> {
+        let Some(page) = cursor.page() else { return Ok(None) };
+        if page.limit > MAX_OF_ONE_TIMESTAMP {
+            let sentence = format!("cover more than {MAX_OF_ONE_TIMESTAMP} points of one timestamp and series");
+            return Err(QueryError::invalid("selectors", sentence));
+        }
+        let interval = (page.resume.unwrap_or(self.plan.start), self.plan.end);
+        let ids: Vec<i32> = self.series[page.series.clone()].iter().map(|series| series.series_id).collect();
+        let mut points = match ids[..] {
+            [series_id] => raw_points::of_one(&self.pool, series_id, interval, page.limit).await?,
+            _ => raw_points::of_many(&self.pool, &ids, interval, page.limit).await?,
+        };
+        let unfinished = cursor.advance(&page, &mut points);
+        Ok(Some(PageOfPoints { first: page.series.start, points, unfinished }))
+    }
+}
+
+impl Output<'_> {
+    async fn send(&mut self, page: &PageOfPoints) -> Result<(), StreamEnd> {
+        for (position, rows) in page.points.runs() {
+            let position = page.first + position;
+            match self.stream.max_points {
+                None => self.send_rows(position, &page.points, rows).await?,
+                Some(most) => {
+                    let count = rows.len();
+                    self.begin_downsampling(position, count, most, page.unfinished == Some(position)).await?;
+                    self.downsample(position, &page.points, rows).await?;
+                }
+            }
+            if page.unfinished != Some(position) {
+                self.end_downsampling().await?;
             }
         }
-        Ok(row_count)
+        // A series that went on may have ended without another point: retention may have dropped them.
+        if page.unfinished.is_none() { self.end_downsampling().await } else { Ok(()) }
+    }
+
+    /// Knows how many points a series has that ends in this page; counts one that goes on.
+    async fn begin_downsampling(
+        &mut self,
+        position: usize,
+        rows: usize,
+        max_points: usize,
+        goes_on: bool,
+    ) -> Result<(), QueryError> {
+        if self.downsampler.is_some() {
+            return Ok(());
+        }
+        let plan = &self.stream.plan;
+        let count = if goes_on {
+            let series_id = self.stream.series[position].series_id;
+            let count = store::count(&self.stream.pool, series_id, plan.start, plan.end).await?;
+            usize::try_from(count).unwrap_or(usize::MAX)
+        } else {
+            rows
+        };
+        if count / (max_points - 2) > MAX_OF_ONE_BUCKET {
+            let sentence = format!(
+                "is {max_points}, for {count} points of one series; at most {MAX_OF_ONE_BUCKET} points can stand behind each: \
+                 use a larger max_points, a shorter interval, or QueryAggregated"
+            );
+            return Err(QueryError::invalid("max_points", sentence));
+        }
+        self.downsampler = Some((position, Downsampler::new(count, max_points)));
+        Ok(())
+    }
+
+    async fn downsample(&mut self, position: usize, points: &Columns, rows: Range<usize>) -> Result<(), StreamEnd> {
+        for rows in pieces(rows) {
+            let Some((_, downsampler)) = &mut self.downsampler else { return Ok(()) };
+            for (&timestamp, &value) in points.timestamps[rows.clone()].iter().zip(&points.values[rows]) {
+                downsampler.take(timestamp, value);
+            }
+            if downsampler.chosen_len() >= FRAME_ROWS {
+                let chosen = downsampler.take_chosen();
+                self.send_rows(position, &chosen, 0..chosen.len()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end_downsampling(&mut self) -> Result<(), StreamEnd> {
+        let Some((position, downsampler)) = self.downsampler.take() else { return Ok(()) };
+        let chosen = downsampler.finish();
+        self.send_rows(position, &chosen, 0..chosen.len()).await
+    }
+
+    async fn send_rows(&mut self, position: usize, points: &Columns, rows: Range<usize>) -> Result<(), StreamEnd> {
+        self.row_count += rows.len() as u64;
+        let series = &self.stream.series[position];
+        for rows in pieces(rows) {
+            let frame = v1::PointsFrame {
+                series: Some(v1::SeriesKey {
+                    device_id: series.device_id.clone(),
+                    metric_name: series.metric_name.clone(),
+                }),
+                timestamps_us: points.timestamps[rows.clone()].to_vec(),
+                values: points.values[rows].to_vec(),
+            };
+            send(self.frames, Frame::Points(frame)).await?;
+        }
+        Ok(())
     }
 }
 
-/// Cuts a full page at its last timestamp, for the points of one timestamp may go on beyond it, and says where the next
-/// page begins and how many rows it needs. A page of one timestamp alone is dropped and asked for again, larger.
-fn cut_page(page: &mut Vec<Point>, limit: usize) -> Option<(i64, usize)> {
-    let last = page.last().filter(|_| page.len() == limit)?.timestamp;
-    page.truncate(page.partition_point(|point| point.timestamp < last));
-    Some((last, if page.is_empty() { limit * 2 } else { PAGE_ROWS }))
-}
-
-fn frame(series: &Series, rows: &[Point]) -> v1::PointsFrame {
-    v1::PointsFrame {
-        series: Some(v1::SeriesKey { device_id: series.device_id.clone(), metric_name: series.metric_name.clone() }),
-        timestamps_us: rows.iter().map(|point| point.timestamp).collect(),
-        values: rows.iter().map(|point| point.value).collect(),
-    }
+/// Cuts rows into what fits into a frame.
+fn pieces(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let end = rows.end;
+    rows.step_by(FRAME_ROWS).map(move |start| start..end.min(start + FRAME_ROWS))
 }
 
 async fn send(frames: &FrameSender<v1::QueryRangeResponse>, frame: Frame) -> Result<(), StreamEnd> {
     frames.send(v1::QueryRangeResponse { frame: Some(frame) }).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn page(timestamps: &[i64]) -> Vec<Point> {
-        timestamps.iter().map(|&timestamp| Point { timestamp, value: 0.0 }).collect()
-    }
-
-    #[test]
-    fn points_of_one_timestamp_are_never_torn_apart_by_a_page() {
-        let mut full = page(&[1, 2, 3, 3]);
-        assert_eq!(cut_page(&mut full, 4), Some((3, PAGE_ROWS)));
-        assert_eq!(full, page(&[1, 2]));
-        let mut one = page(&[3, 3, 3]);
-        assert_eq!(cut_page(&mut one, 3), Some((3, 6)));
-        assert!(one.is_empty());
-        let mut last = page(&[3, 3, 3]);
-        assert_eq!(cut_page(&mut last, 6), None);
-        assert_eq!(last.len(), 3);
-    }
 }

@@ -1,0 +1,58 @@
+//! Points of neighbouring series in columns: no object a point.
+
+use std::ops::Range;
+
+/// Points in the order of their series in a list, and then of time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Columns {
+    /// Microseconds since the Unix epoch.
+    pub(crate) timestamps: Vec<i64>,
+    pub(crate) values: Vec<f64>,
+    /// Position of each series that has points, and where they begin.
+    starts: Vec<(usize, usize)>,
+}
+
+impl Columns {
+    pub(crate) fn len(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.timestamps.is_empty()
+    }
+
+    /// Adds a point; false where it does not come after the one before it.
+    #[must_use]
+    pub(crate) fn push(&mut self, position: usize, timestamp: i64, value: f64) -> bool {
+        match self.starts.last() {
+            Some(&(last, _)) if last == position => {
+                if self.timestamps.last().is_some_and(|&before| timestamp < before) {
+                    return false;
+                }
+            }
+            Some(&(last, _)) if last > position => return false,
+            _ => self.starts.push((position, self.len())),
+        }
+        self.timestamps.push(timestamp);
+        self.values.push(value);
+        true
+    }
+
+    /// The series that have points: position, and where they are.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let ends = self.starts.iter().skip(1).map(|&(_, start)| start).chain([self.len()]);
+        self.starts.iter().zip(ends).map(|(&(position, start), end)| (position, start..end))
+    }
+
+    /// Takes away the points of the last timestamp of the last series; says which timestamp of which series that was.
+    pub(crate) fn cut_last_timestamp(&mut self) -> Option<(usize, i64)> {
+        let (&(position, start), &last) = (self.starts.last()?, self.timestamps.last()?);
+        let keep = start + self.timestamps[start..].partition_point(|&timestamp| timestamp < last);
+        self.timestamps.truncate(keep);
+        self.values.truncate(keep);
+        if keep == start {
+            self.starts.pop();
+        }
+        Some((position, last))
+    }
+}

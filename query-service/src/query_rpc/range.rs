@@ -1,0 +1,40 @@
+//! `QueryRange`.
+
+use std::time::Instant;
+
+use shared::granularity::Granularity;
+use shared::proto::v1;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use crate::deadline::Deadline;
+use crate::error::QueryError;
+use crate::read_pool::ReadPool;
+use crate::row_stream::{self, PointStream};
+use crate::validate::RangeQuery;
+use crate::{plan, series};
+
+/// Most points of all series together, where they are downsampled.
+const MAX_POINTS_OF_ALL: usize = 10_000_000;
+
+pub(super) async fn range(
+    pool: ReadPool,
+    deadline: Deadline,
+    request: v1::QueryRangeRequest,
+) -> Result<ReceiverStream<Result<v1::QueryRangeResponse, Status>>, QueryError> {
+    let began = Instant::now();
+    let query = RangeQuery::check(request)?;
+    let series = series::find(&pool, &query.selectors).await?;
+    let plan = plan::at(Granularity::Raw, query.start, query.end);
+    check_total(query.max_points, series.len())?;
+    let max_points = query.max_points;
+    Ok(row_stream::spawn(deadline, |frames| PointStream { pool, plan, series, max_points, began }.run(frames)))
+}
+
+fn check_total(max_points: Option<usize>, series: usize) -> Result<(), QueryError> {
+    let Some(max_points) = max_points.filter(|most| most.saturating_mul(series) > MAX_POINTS_OF_ALL) else {
+        return Ok(());
+    };
+    let sentence = format!("is {max_points} for {series} series, and the product may be {MAX_POINTS_OF_ALL}");
+    Err(QueryError::invalid("max_points", sentence))
+}
