@@ -100,8 +100,6 @@ async fn what_is_not_served_yet_says_so() {
     };
     let status = services.query.clone().query_aggregated(request).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
-    let status = services.query.clone().get_latest(shared::proto::v1::GetLatestRequest::default()).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unimplemented);
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! The gRPC service: thin handlers that check, plan, ask and answer. The rules live in the modules that they call.
 
 mod anomalies;
+mod latest;
 mod listings;
 mod range;
+mod storage;
 mod streams;
 
 use std::pin::Pin;
@@ -82,9 +84,10 @@ impl QueryService for QueryServer {
 
     async fn get_latest(
         &self,
-        _request: Request<v1::GetLatestRequest>,
+        request: Request<v1::GetLatestRequest>,
     ) -> Result<Response<v1::GetLatestResponse>, Status> {
-        Err(status::unimplemented("GetLatest"))
+        let deadline = self.deadline(&request);
+        answer(deadline, latest::latest(self.pool.clone(), request.into_inner(), time::now_micros())).await
     }
 
     async fn list_devices(
@@ -103,8 +106,8 @@ impl QueryService for QueryServer {
 
     async fn get_storage_stats(
         &self,
-        _request: Request<v1::GetStorageStatsRequest>,
+        request: Request<v1::GetStorageStatsRequest>,
     ) -> Result<Response<v1::GetStorageStatsResponse>, Status> {
-        Err(status::unimplemented("GetStorageStats"))
+        answer(self.deadline(&request), storage::stats(self.pool.clone(), request.into_inner())).await
     }
 }

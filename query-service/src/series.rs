@@ -71,6 +71,40 @@ pub(crate) async fn check_device(pool: &ReadPool, device_id: &str) -> Result<(),
     if exists { Ok(()) } else { Err(QueryError::NotFound { kind: "device", name: device_id.to_owned() }) }
 }
 
+/// The ids of series by name, in the order of the names.
+///
+/// # Errors
+/// Not found: names the first device, or series, that does not exist.
+pub(crate) async fn find_named(
+    pool: &ReadPool,
+    devices: &[String],
+    metrics: &[String],
+) -> Result<Vec<i32>, QueryError> {
+    let found: Vec<Option<i32>> =
+        sqlx::query_scalar(include_str!("sql/series_named.sql")).bind(devices).bind(metrics).fetch_all(pool).await?;
+    if let Some(missing) = found.iter().position(Option::is_none) {
+        check_device(pool, &devices[missing]).await?;
+        let name = format!("{}/{}", devices[missing], metrics[missing]);
+        return Err(QueryError::NotFound { kind: "series", name });
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// Every series of a device and its metric, in order of the metric's name.
+pub(crate) async fn find_of_device(pool: &ReadPool, device_id: &str) -> Result<Vec<(i32, String)>, QueryError> {
+    let limit = i64::try_from(MAX_SERIES + 1).unwrap_or(i64::MAX);
+    let found: Vec<(i32, String)> =
+        sqlx::query_as(include_str!("sql/series_of_device.sql")).bind(device_id).bind(limit).fetch_all(pool).await?;
+    if found.is_empty() {
+        return Err(QueryError::NotFound { kind: "device", name: device_id.to_owned() });
+    }
+    if found.len() > MAX_SERIES {
+        let sentence = format!("has more than {MAX_SERIES} series; name the series instead");
+        return Err(QueryError::invalid("device_id", sentence));
+    }
+    Ok(found)
+}
+
 async fn find_by_prefix(pool: &ReadPool, prefix: &str, metric_name: &str) -> sqlx::Result<Vec<(i32, String)>> {
     let limit = i64::try_from(MAX_SERIES + 1).unwrap_or(i64::MAX);
     sqlx::query_as(include_str!("sql/series_by_prefix.sql"))

@@ -1,6 +1,8 @@
 //! The statements over points and rollups: one function each, the text in `sql/`, every value bound.
 
 mod anomalies;
+mod chunks;
+mod latest;
 
 use shared::db::Micros;
 use shared::granularity::Granularity;
@@ -8,6 +10,8 @@ use shared::granularity::Granularity;
 use crate::read_pool::ReadPool;
 
 pub(crate) use anomalies::{baseline, baseline_hourly, baseline_values, count, count_hourly, outside, outside_hourly};
+pub(crate) use chunks::chunks;
+pub(crate) use latest::latest;
 
 /// One raw point.
 #[derive(Clone, Copy, Debug, PartialEq)]

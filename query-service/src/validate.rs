@@ -1,6 +1,7 @@
 //! Requests to checked queries. Pure: knows neither SQL nor what exists.
 
 mod anomalies;
+mod latest;
 mod listing;
 
 use prost_types::Timestamp;
@@ -12,6 +13,7 @@ use crate::error::QueryError;
 use crate::lttb;
 
 pub(crate) use anomalies::AnomalyQuery;
+pub(crate) use latest::LatestQuery;
 pub(crate) use listing::{DeviceListing, MetricListing};
 
 /// Most selectors in one request.

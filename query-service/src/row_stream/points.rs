@@ -110,7 +110,7 @@ impl Output<'_> {
         let plan = &self.stream.plan;
         let count = if goes_on {
             let series_id = self.stream.series[position].series_id;
-            let count = store::count(&self.stream.pool, series_id, plan.start, plan.end).await?;
+            let count = store::count(&self.stream.pool, series_id, (plan.start, plan.end)).await?;
             usize::try_from(count).unwrap_or(usize::MAX)
         } else {
             rows
