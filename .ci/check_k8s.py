@@ -35,7 +35,13 @@ INGEST = BOTH | {
     "TIDEGAUGE_LATEST_ACCEPTED",
     "TIDEGAUGE_SERIES_CACHE",
 }
-QUERY = BOTH | {"TIDEGAUGE_QUERY_LISTEN", "TIDEGAUGE_DATABASE_CONNECTIONS", "TIDEGAUGE_QUERY_TIMEOUT"}
+QUERY = BOTH | {
+    "TIDEGAUGE_QUERY_LISTEN",
+    "TIDEGAUGE_DATABASE_CONNECTIONS",
+    "TIDEGAUGE_QUERY_TIMEOUT",
+    "TIDEGAUGE_WATCH_INTERVAL",
+    "TIDEGAUGE_WATCH_SUBSCRIPTIONS",
+}
 # By container in k8s/ and by service in compose.yaml.
 VARIABLES = {"migrate": INGEST, "ingest-service": INGEST, "query-service": QUERY}
 # What compose.yaml and the images decide, so that .env.sample does not offer it.

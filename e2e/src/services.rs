@@ -80,7 +80,7 @@ impl Services {
     pub async fn start_with(change: impl FnOnce(&mut IngestConfig)) -> Self {
         let mut config = ingest_config(&database_url());
         change(&mut config);
-        let services = Self::start_configured(config).await;
+        let services = Self::start_configured(config, |_| {}).await;
         wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
         wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
         services
@@ -88,22 +88,30 @@ impl Services {
 
     /// Starts both on an address, which need not answer.
     pub async fn start_on(url: &str) -> Self {
-        Self::start_configured(ingest_config(url)).await
+        Self::start_query_with(url, |_| {}).await
     }
 
-    async fn start_configured(ingest_config: IngestConfig) -> Self {
+    /// The same, with another configuration of the query-service.
+    pub async fn start_query_with(url: &str, change: impl FnOnce(&mut QueryConfig)) -> Self {
+        Self::start_configured(ingest_config(url), change).await
+    }
+
+    async fn start_configured(ingest_config: IngestConfig, change: impl FnOnce(&mut QueryConfig)) -> Self {
         let shutdown = CancellationToken::new();
         let database = ingest_config.database.clone();
         let (listener, ingest_url) = listen().await;
         let run = ingest_service::run(listener, ingest_config, shutdown.clone());
         let ingest_task = tokio::spawn(async move { run.await.expect("ingest-service") });
         let (listener, query_url) = listen().await;
-        let config = QueryConfig {
+        let mut config = QueryConfig {
             database,
             server: ServerConfig::default(),
             database_connections: 8.try_into().unwrap(),
             query_timeout: Duration::from_secs(30),
+            watch_interval: Duration::from_secs(1),
+            watch_subscriptions: 100.try_into().unwrap(),
         };
+        change(&mut config);
         let run = query_service::run(listener, config, shutdown.clone());
         let query_task = tokio::spawn(async move { run.await.expect("query-service") });
         let ingest_channel = Endpoint::from_shared(ingest_url.clone()).unwrap().connect().await.unwrap();

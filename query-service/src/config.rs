@@ -1,6 +1,7 @@
 //! Configuration of query-service.
 //!
-//! Variables: `TIDEGAUGE_DATABASE_CONNECTIONS`, `TIDEGAUGE_QUERY_TIMEOUT`, and those of `shared::config`.
+//! Variables: `TIDEGAUGE_DATABASE_CONNECTIONS`, `TIDEGAUGE_QUERY_TIMEOUT`, `TIDEGAUGE_WATCH_INTERVAL`,
+//! `TIDEGAUGE_WATCH_SUBSCRIPTIONS`, and those of `shared::config`.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -23,4 +24,10 @@ pub struct QueryConfig {
     /// Longest time for a unary answer, for a statement, and for a client to take a frame of a stream
     #[arg(long, env = "TIDEGAUGE_QUERY_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
     pub query_timeout: Duration,
+    /// How often a subscription looks for new points
+    #[arg(long, env = "TIDEGAUGE_WATCH_INTERVAL", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub watch_interval: Duration,
+    /// Most subscriptions at once
+    #[arg(long, env = "TIDEGAUGE_WATCH_SUBSCRIPTIONS", default_value = "100")]
+    pub watch_subscriptions: NonZeroUsize,
 }

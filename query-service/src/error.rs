@@ -8,6 +8,8 @@ use tonic::Status;
 
 /// How long a client is asked to wait where the database is away.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long where all subscriptions are taken.
+const SUBSCRIBE_AFTER: Duration = Duration::from_secs(30);
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,12 @@ pub(crate) enum QueryError {
     /// Every connection to the database is in use.
     #[error("too many queries at once")]
     Busy,
+    /// As many subscriptions as this service takes.
+    #[error("{0} subscriptions are open, the limit of this service (TIDEGAUGE_WATCH_SUBSCRIPTIONS)")]
+    TooManySubscriptions(usize),
+    /// A subscription's end, not its failure.
+    #[error("the service is shutting down; resume with the last resume_token")]
+    ShuttingDown,
     /// The database failed.
     #[error(transparent)]
     Database(sqlx::Error),
@@ -81,7 +89,8 @@ impl From<QueryError> for Status {
             QueryError::DeadlinePassed | QueryError::TooLong(_) | QueryError::ClientStalled(_) => {
                 Self::deadline_exceeded(error.to_string())
             }
-            QueryError::Busy => status::unavailable(error.to_string(), RETRY_AFTER),
+            QueryError::TooManySubscriptions(_) => status::too_many(error.to_string(), SUBSCRIBE_AFTER),
+            QueryError::Busy | QueryError::ShuttingDown => status::unavailable(error.to_string(), RETRY_AFTER),
             QueryError::Database(error) if db::is_unavailable(&error) => {
                 tracing::warn!(%error, "the database is away");
                 status::unavailable("the database is away", RETRY_AFTER)

@@ -23,6 +23,7 @@ mod lttb;
 mod row_stream;
 
 mod anomaly;
+mod watch;
 
 mod run;
 

@@ -1,11 +1,12 @@
 //! The gRPC service: thin handlers that check, plan, ask and answer. The rules live in the modules that they call.
 
-mod anomalies;
+pub(crate) mod anomalies;
 mod latest;
 mod listings;
 mod range;
 mod storage;
 mod streams;
+mod watch;
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -19,12 +20,14 @@ use tonic::{Request, Response, Status};
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
+use crate::watch::Watchers;
 
 /// The service behind the contract.
 pub(crate) struct QueryServer {
     pub(crate) pool: ReadPool,
     /// See [`Deadline`].
     pub(crate) longest: Duration,
+    pub(crate) watchers: Watchers,
 }
 
 type Frames<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -77,9 +80,12 @@ impl QueryService for QueryServer {
 
     async fn watch_anomalies(
         &self,
-        _request: Request<v1::WatchAnomaliesRequest>,
+        request: Request<v1::WatchAnomaliesRequest>,
     ) -> Result<Response<Self::WatchAnomaliesStream>, Status> {
-        Err(status::unimplemented("WatchAnomalies"))
+        let deadline = self.deadline(&request);
+        let (pool, watchers) = (self.pool.clone(), self.watchers.clone());
+        let frames = answer(deadline, watch::watch(pool, watchers, deadline, request.into_inner())).await?;
+        Ok(frames.map(|frames| Box::pin(frames) as Self::WatchAnomaliesStream))
     }
 
     async fn get_latest(

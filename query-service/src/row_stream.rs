@@ -45,7 +45,7 @@ impl<E: Into<QueryError>> From<E> for StreamEnd {
 }
 
 impl<T> FrameSender<T> {
-    async fn send(&self, frame: T) -> Result<(), StreamEnd> {
+    pub(crate) async fn send(&self, frame: T) -> Result<(), StreamEnd> {
         match self.frames.send_timeout(Ok(frame), self.patience).await {
             Ok(()) => Ok(()),
             Err(SendTimeoutError::Closed(_)) => Err(StreamEnd::Gone),

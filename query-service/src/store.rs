@@ -3,6 +3,7 @@
 mod anomalies;
 mod chunks;
 mod latest;
+mod watched;
 
 use shared::db::Micros;
 use shared::granularity::Granularity;
@@ -12,6 +13,7 @@ use crate::read_pool::ReadPool;
 pub(crate) use anomalies::{baseline, baseline_hourly, baseline_values, count, count_hourly, outside, outside_hourly};
 pub(crate) use chunks::chunks;
 pub(crate) use latest::latest;
+pub(crate) use watched::{WatchedBounds, WatchedPoint, watched, watched_baselines, watched_hours, watched_minutes};
 
 /// One raw point.
 #[derive(Clone, Copy, Debug, PartialEq)]

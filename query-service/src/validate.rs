@@ -3,6 +3,7 @@
 mod anomalies;
 mod latest;
 mod listing;
+mod watch;
 
 use prost_types::Timestamp;
 use shared::granularity::Granularity;
@@ -15,6 +16,7 @@ use crate::lttb;
 pub(crate) use anomalies::AnomalyQuery;
 pub(crate) use latest::LatestQuery;
 pub(crate) use listing::{DeviceListing, MetricListing};
+pub(crate) use watch::WatchQuery;
 
 /// Most selectors in one request.
 const MAX_SELECTORS: usize = 100;

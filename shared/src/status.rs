@@ -33,6 +33,11 @@ pub fn too_large(sentence: impl Into<String>) -> Status {
     Status::resource_exhausted(sentence)
 }
 
+/// Over a limit of what is served at once: the same request may succeed after the delay.
+pub fn too_many(sentence: impl Into<String>, retry_after: Duration) -> Status {
+    Status::with_error_details(Code::ResourceExhausted, sentence, ErrorDetails::with_retry_info(Some(retry_after)))
+}
+
 /// The state of the system forbids it: a reason in capitals and what a program needs to go on.
 pub fn failed_precondition(reason: &str, metadata: HashMap<String, String>, sentence: impl Into<String>) -> Status {
     let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata);

@@ -17,7 +17,7 @@ const MAX_BASELINE: i64 = 366 * DAY;
 const DEFAULT_SEASONAL_BASELINE: i64 = 4 * WEEK;
 const MAX_SEASONAL_BASELINE: i64 = 52 * WEEK;
 const DEFAULT_THRESHOLD: f64 = 3.0;
-pub(super) const DEFAULT_MIN_BASELINE_COUNT: u32 = 30;
+const DEFAULT_MIN_BASELINE_COUNT: u32 = 30;
 const DEFAULT_MAX_ANOMALIES: u32 = 1_000;
 const MAX_MAX_ANOMALIES: u32 = 10_000;
 
@@ -47,7 +47,8 @@ impl AnomalyQuery {
         };
         let baseline = (baseline_end - baseline_length(method, request.baseline.as_ref())?, baseline_end);
         let threshold = threshold(request.threshold)?;
-        let (min_baseline_count, max_anomalies) = counts(&request)?;
+        let min_baseline_count = min_baseline_count(request.min_baseline_count)?;
+        let max_anomalies = max_anomalies(request.max_anomalies)?;
         let Some(series) = request.series else { return Err(QueryError::invalid("series", "is missing")) };
         check_id("series.device_id", &series.device_id)?;
         check_id("series.metric_name", &series.metric_name)?;
@@ -119,16 +120,18 @@ pub(super) fn threshold(threshold: f64) -> Result<f64, QueryError> {
     Ok(threshold)
 }
 
-fn counts(request: &v1::DetectAnomaliesRequest) -> Result<(u64, u32), QueryError> {
-    let min_count =
-        if request.min_baseline_count == 0 { DEFAULT_MIN_BASELINE_COUNT } else { request.min_baseline_count };
-    if min_count < 2 {
-        return Err(QueryError::invalid("min_baseline_count", format!("is {min_count}; 2 or more is accepted")));
+pub(super) fn min_baseline_count(count: u32) -> Result<u64, QueryError> {
+    match if count == 0 { DEFAULT_MIN_BASELINE_COUNT } else { count } {
+        1 => Err(QueryError::invalid("min_baseline_count", "is 1; 2 or more is accepted")),
+        count => Ok(u64::from(count)),
     }
-    let max_anomalies = if request.max_anomalies == 0 { DEFAULT_MAX_ANOMALIES } else { request.max_anomalies };
-    if max_anomalies > MAX_MAX_ANOMALIES {
-        let sentence = format!("is {max_anomalies}; the limit is {MAX_MAX_ANOMALIES}");
+}
+
+fn max_anomalies(most: u32) -> Result<u32, QueryError> {
+    let most = if most == 0 { DEFAULT_MAX_ANOMALIES } else { most };
+    if most > MAX_MAX_ANOMALIES {
+        let sentence = format!("is {most}; the limit is {MAX_MAX_ANOMALIES}");
         return Err(QueryError::invalid("max_anomalies", sentence));
     }
-    Ok((u64::from(min_count), max_anomalies))
+    Ok(most)
 }

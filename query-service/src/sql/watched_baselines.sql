@@ -1,0 +1,9 @@
+SELECT series_id,
+       sum(count)::int8,
+       sum(sum_value),
+       min(min_value),
+       max(max_value),
+       combine_variance(ARRAY[count::float8, sum_value, variance * count])
+FROM points_1min
+WHERE series_id = ANY($1) AND bucket >= $2 AND bucket < $3
+GROUP BY series_id

@@ -1,0 +1,210 @@
+//! The baseline of every watched series for every step of time, read once each.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use shared::proto::v1::{self, AnomalyMethod};
+
+use crate::anomaly::{Judge, Moments};
+use crate::error::QueryError;
+use crate::query_rpc::anomalies::{baseline, robust_stats};
+use crate::read_pool::ReadPool;
+use crate::store::{self, WatchedBounds};
+use crate::validate::WatchQuery;
+
+const MINUTE: i64 = 60_000_000;
+const WEEK: i64 = 7 * 24 * 60 * MINUTE;
+
+/// What the points of one series and one step are judged by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Judged {
+    pub(super) judge: Judge,
+    moments: Moments,
+    /// Median and median absolute deviation, by ROBUST.
+    median: Option<(f64, f64)>,
+}
+
+/// Judges by step and series. The baseline of a step ends where the step begins.
+pub(super) struct Baselines {
+    query: WatchQuery,
+    steps: BTreeMap<i64, HashMap<i32, Judged>>,
+    /// Series whose judges are there for all these steps.
+    known: HashSet<i32>,
+}
+
+impl Baselines {
+    pub(super) fn new(query: WatchQuery) -> Self {
+        Self { query, steps: BTreeMap::new(), known: HashSet::new() }
+    }
+
+    /// How long a baseline holds: as long as is cheap. By ROBUST every value is read again.
+    fn width(&self) -> i64 {
+        match self.query.method {
+            AnomalyMethod::Robust => 10 * MINUTE,
+            AnomalyMethod::Seasonal => 60 * MINUTE,
+            AnomalyMethod::ZScore | AnomalyMethod::Unspecified => MINUTE,
+        }
+    }
+
+    /// The step that holds the time.
+    pub(super) fn step(&self, time: i64) -> i64 {
+        time - time.rem_euclid(self.width())
+    }
+
+    /// Forgets the steps before the one that holds the time.
+    pub(super) fn forget_before(&mut self, time: i64) {
+        self.steps = self.steps.split_off(&self.step(time));
+    }
+
+    /// Reads what is missing for these series from the step that holds `first` to the one that holds `last`.
+    pub(super) async fn read(
+        &mut self,
+        pool: &ReadPool,
+        series_ids: &[i32],
+        first: i64,
+        last: i64,
+    ) -> Result<(), QueryError> {
+        let mut wanted = Vec::new();
+        let mut step = self.step(first);
+        while step <= last {
+            wanted.push(step);
+            step += self.width();
+        }
+        let (known, new): (Vec<i32>, Vec<i32>) = series_ids.iter().partition(|id| self.known.contains(id));
+        wanted.retain(|step| !self.steps.contains_key(step));
+        let there: Vec<i64> = self.steps.keys().copied().collect();
+        self.read_steps(pool, &known, &wanted).await?;
+        self.read_steps(pool, &new, &wanted).await?;
+        self.read_steps(pool, &new, &there).await?;
+        self.known.extend(new);
+        Ok(())
+    }
+
+    async fn read_steps(&mut self, pool: &ReadPool, series_ids: &[i32], steps: &[i64]) -> Result<(), QueryError> {
+        let (Some(&first), Some(&last), false) = (steps.first(), steps.last(), series_ids.is_empty()) else {
+            return Ok(());
+        };
+        match self.query.method {
+            AnomalyMethod::Robust => {
+                for &step in steps {
+                    for &series_id in series_ids {
+                        let stats = robust_stats(pool, series_id, self.interval(step)).await?;
+                        let judge = Judge::robust(&stats, self.query.threshold, self.query.min_baseline_count);
+                        let judged = Judged { judge, moments: stats.moments, median: Some((stats.median, stats.mad)) };
+                        self.steps.entry(step).or_default().insert(series_id, judged);
+                    }
+                }
+            }
+            AnomalyMethod::Seasonal => {
+                for &step in steps {
+                    let (start, end) = self.interval(step);
+                    let hours: Vec<i64> = (1..=(end - start) / WEEK).map(|weeks| step - weeks * WEEK).collect();
+                    let found = store::watched_hours(pool, series_ids, (start, end), &hours).await?;
+                    self.keep(step, series_ids, &found.into_iter().collect());
+                }
+            }
+            AnomalyMethod::ZScore | AnomalyMethod::Unspecified => {
+                let sliding = Sliding::read(pool, series_ids, self.query.baseline, first, last).await?;
+                for &step in steps {
+                    self.keep(step, series_ids, &sliding.before(step));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn interval(&self, step: i64) -> (i64, i64) {
+        (step - self.query.baseline, step)
+    }
+
+    fn keep(&mut self, step: i64, series_ids: &[i32], found: &HashMap<i32, Moments>) {
+        let (threshold, min_count) = (self.query.threshold, self.query.min_baseline_count);
+        let judged = |&series_id: &i32| {
+            let moments = found.get(&series_id).copied().unwrap_or(Moments::EMPTY);
+            (series_id, Judged { judge: Judge::z_score(&moments, threshold, min_count), moments, median: None })
+        };
+        self.steps.entry(step).or_default().extend(series_ids.iter().map(judged));
+    }
+
+    /// For each series that is judged at all from one step to another, the narrowest bounds of these steps: what lies within
+    /// them is no anomaly in any.
+    pub(super) fn narrowest(&self, series_ids: &[i32], first: i64, last: i64) -> Vec<WatchedBounds> {
+        let (first, last) = (self.step(first), self.step(last));
+        let mut bounds = Vec::new();
+        for &series_id in series_ids {
+            let steps = self.steps.range(first..=last).filter_map(|(_, judged)| judged.get(&series_id));
+            let judging = steps.map(|judged| judged.judge).filter(Judge::judges);
+            let narrowest = judging.map(|judge| (judge.lower, judge.upper)).reduce(|a, b| (a.0.max(b.0), a.1.min(b.1)));
+            bounds.extend(narrowest.map(|(lower, upper)| WatchedBounds { series_id, lower, upper }));
+        }
+        bounds
+    }
+
+    /// The step and the judge of a time; times after the last step that was read belong to that one.
+    pub(super) fn of(&self, series_id: i32, time: i64) -> Option<(i64, &Judged)> {
+        let (&step, judged) = self.steps.range(..=time).next_back()?;
+        Some((step, judged.get(&series_id)?))
+    }
+
+    /// The baseline of a step as the contract has it.
+    pub(super) fn describe(&self, step: i64, judged: &Judged) -> v1::Baseline {
+        let baseline = baseline(self.interval(step), &judged.moments, judged.judge.state);
+        let (median, median_absolute_deviation) = judged.median.unzip();
+        v1::Baseline { median, median_absolute_deviation, ..baseline }
+    }
+}
+
+/// The baselines of neighbouring minutes differ at their ends only, so the middle is read once, as a whole.
+struct Sliding {
+    length: i64,
+    middle: HashMap<i32, Moments>,
+    ends: Vec<(i32, i64, Moments)>,
+}
+
+impl Sliding {
+    /// Reads what the baselines of this length take that end at minutes from `first` to `last`.
+    async fn read(pool: &ReadPool, series_ids: &[i32], length: i64, first: i64, last: i64) -> sqlx::Result<Self> {
+        let parts = Parts::new(length, first, last);
+        let mut sliding = Self { length, middle: HashMap::new(), ends: Vec::new() };
+        for end in parts.ends {
+            sliding.ends.extend(store::watched_minutes(pool, series_ids, end).await?);
+        }
+        if let Some(middle) = parts.middle {
+            sliding.middle = store::watched_baselines(pool, series_ids, middle).await?.into_iter().collect();
+        }
+        Ok(sliding)
+    }
+
+    /// The baselines that end at this minute.
+    fn before(&self, minute: i64) -> HashMap<i32, Moments> {
+        let mut baselines = self.middle.clone();
+        for &(series_id, start, moments) in &self.ends {
+            if (minute - self.length..minute).contains(&start) {
+                let baseline = baselines.entry(series_id).or_insert(Moments::EMPTY);
+                *baseline = baseline.combine(moments);
+            }
+        }
+        baselines
+    }
+}
+
+/// What is read once as a whole, and what minute by minute; [start, end) each, without overlap.
+#[derive(Debug)]
+struct Parts {
+    middle: Option<(i64, i64)>,
+    ends: Vec<(i64, i64)>,
+}
+
+impl Parts {
+    fn new(length: i64, first: i64, last: i64) -> Self {
+        let (start, middle) = (first - length, (last - length, first));
+        let (middle, mut ends) = match middle.0 < middle.1 {
+            true => (Some(middle), vec![(start, middle.0), (middle.1, last)]),
+            false => (None, vec![(start, last)]),
+        };
+        ends.retain(|(start, end)| start < end);
+        Self { middle, ends }
+    }
+}
+
+#[cfg(test)]
+mod tests;
