@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
 pub mod faults;
+#[cfg(feature = "services")]
 pub mod watch;
 
 mod database;

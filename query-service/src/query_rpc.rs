@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use shared::proto::v1;
 use shared::proto::v1::query_service_server::QueryService;
-use shared::{status, time};
+use shared::time;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
