@@ -184,6 +184,20 @@ async fn means_and_deviations_are_right_for_large_values_with_a_small_spread() {
 }
 
 #[tokio::test]
+async fn the_largest_values_that_are_accepted_break_no_rollup() {
+    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("largest"));
+    let end = midnight() - 5 * DAY;
+    let start = end - 26 * HOUR;
+    let (times, values) = walk(start, end, |at| if at % 3 == 0 { 1e100 } else { -1e99 });
+    send(&services, &device, &times, &values).await;
+    sql.refresh(start - DAY, end).await;
+    for (granularity, width) in LEVELS {
+        let (_, buckets) = services.aggregated(&device, granularity, (start, end)).await.unwrap();
+        check(&buckets, width, &times, &values, 1e-6);
+    }
+}
+
+#[tokio::test]
 async fn sql_users_find_the_rollups_under_the_names_they_know() {
     let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("views"));
     let time = midnight() - 2 * DAY + HOUR;

@@ -18,6 +18,10 @@ pub(crate) use producer::{Numbering, OWN_PRODUCERS};
 pub(crate) use rejections::Rejections;
 use times::AcceptedTimes;
 
+/// Largest value to either side of 0. Squares of it, and sums of squares over any number of points, still fit into a double:
+/// one that did not would make the rollups of its minute fail, for every series.
+const MAX_VALUE: f64 = 1e100;
+
 /// Why a point is refused, for programs and for people.
 type Refusal = (Reason, String);
 
@@ -124,7 +128,7 @@ impl<'m> Pass<'m> {
             Err((reason, sentence)) => return self.reject(times.len(), reason, sentence),
         };
         let all_times = times.iter().fold(true, |all, bytes| all & self.times.accept(i64::from_le_bytes(*bytes)));
-        let all_values = values.iter().fold(true, |all, bytes| all & f64::from_le_bytes(*bytes).is_finite());
+        let all_values = values.iter().fold(true, |all, bytes| all & accepts_value(f64::from_le_bytes(*bytes)));
         if all_times && all_values {
             self.points.extend(series, &columns.timestamps, &columns.values);
             self.index += times.len();
@@ -167,9 +171,20 @@ impl<'m> Pass<'m> {
     }
 }
 
+/// NaN is not accepted either.
+fn accepts_value(value: f64) -> bool {
+    value.abs() <= MAX_VALUE
+}
+
 fn check_value(value: f64) -> Result<(), Refusal> {
-    if value.is_finite() {
+    if accepts_value(value) {
         return Ok(());
+    }
+    if value.is_finite() {
+        return Err((
+            Reason::ValueTooLarge,
+            format!("value is {value:e}; the limit is {MAX_VALUE:e} to either side of 0"),
+        ));
     }
     Err((Reason::ValueNotFinite, format!("value is {value}; it must be finite")))
 }

@@ -65,9 +65,11 @@ fn one_bad_point_never_costs_a_good_one() {
         v1::Point { metric_name: String::new(), ..point("a", NOW, 9.0) },
         v1::Point { timestamp: Some(prost_types::Timestamp { seconds: 0, nanos: -1 }), ..point("a", NOW, 10.0) },
         point("b", NOW - 30 * 86_400_000_000, 11.0),
+        point("a", NOW, 1.1e100),
+        point("b", NOW, -1e100),
     ]);
     let valid = validate(&batch, &limits(), NOW).unwrap();
-    assert_eq!(stored(&valid), [("a", 1.0), ("b", 11.0)]);
+    assert_eq!(stored(&valid), [("a", 1.0), ("b", 11.0), ("b", -1e100)]);
     assert_eq!(
         reasons(&valid),
         [
@@ -79,6 +81,7 @@ fn one_bad_point_never_costs_a_good_one() {
             (7, 1, Reason::TimestampTooNew),
             (8, 1, Reason::MetricNameEmpty),
             (9, 1, Reason::TimestampInvalid),
+            (11, 1, Reason::ValueTooLarge),
         ]
     );
     let messages: Vec<_> = valid.rejections.listed.iter().map(|entry| entry.message.as_str()).collect();
@@ -89,6 +92,7 @@ fn one_bad_point_never_costs_a_good_one() {
     assert!(messages[4].ends_with("the limit is 30days back"), "{}", messages[4]);
     assert!(messages[5].ends_with("the limit is 10m ahead"), "{}", messages[5]);
     assert_eq!(messages[7], "timestamp (seconds 0, nanos -1) is not a valid one");
+    assert_eq!(messages[8], "value is 1.1e100; the limit is 1e100 to either side of 0");
 }
 
 #[test]
@@ -101,12 +105,19 @@ fn series_form_is_indexed_after_row_form_and_refused_as_a_whole_where_its_column
     };
     let batch = v1::Batch {
         points: vec![point("a", NOW, 1.0)],
-        series: vec![columns(vec![NOW, NOW], vec![2.0]), columns(vec![NOW, NOW - 1], vec![3.0, f64::NEG_INFINITY])],
+        series: vec![
+            columns(vec![NOW, NOW], vec![2.0]),
+            columns(vec![NOW, NOW - 1], vec![3.0, f64::NEG_INFINITY]),
+            columns(vec![NOW], vec![1e101]),
+        ],
         ..Default::default()
     };
     let valid = validate(&batch, &limits(), NOW).unwrap();
     assert_eq!(stored(&valid), [("a", 1.0), ("a", 3.0)]);
-    assert_eq!(reasons(&valid), [(1, 2, Reason::ColumnLengthsDiffer), (4, 1, Reason::ValueNotFinite)]);
+    assert_eq!(
+        reasons(&valid),
+        [(1, 2, Reason::ColumnLengthsDiffer), (4, 1, Reason::ValueNotFinite), (5, 1, Reason::ValueTooLarge)]
+    );
     assert_eq!(valid.rejections.listed[0].message, "timestamps_us has 2 entries and values 1");
 }
 
