@@ -1,0 +1,251 @@
+//! Calls that nobody waits for any more leave no statement and no connection behind.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
+
+use std::time::Duration;
+
+use e2e::{Services, Sql, at, database_url, now, selector, unique};
+use rand::RngExt as _;
+use shared::config::DatabaseConfig;
+use shared::db::Micros;
+use shared::proto::v1::query_service_client::QueryServiceClient;
+use shared::proto::v1::{
+    DetectAnomaliesRequest, GetLatestRequest, GetStorageStatsRequest, Granularity, ListDevicesRequest,
+    QueryAggregatedRequest, QueryRangeRequest, SeriesKey,
+};
+use sqlx::AssertSqlSafe;
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+
+type Client = QueryServiceClient<Channel>;
+
+const CONNECTIONS: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Long before now, where no other test looks.
+const AGO: i64 = 300 * 86_400_000_000;
+
+/// A query-service that logs in as nobody else does, so that its connections can be told from those of other tests.
+struct Watched {
+    client: Client,
+    login: String,
+    sql: Sql,
+    _services: Services,
+}
+
+impl Watched {
+    async fn start(query_timeout: Duration) -> Self {
+        let (mut sql, login) = (Sql::connect().await, unique("reader").replace('-', "_"));
+        let create = format!("CREATE ROLE {login} LOGIN; GRANT tidegauge_query TO {login}");
+        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut sql.0).await.unwrap();
+        let url = database_url().parse::<sqlx::postgres::PgConnectOptions>().unwrap().username(&login);
+        let everyone = database_url();
+        let services = Services::start_query_with(&everyone, |config| {
+            config.database = DatabaseConfig { url };
+            config.database_connections = CONNECTIONS.try_into().unwrap();
+            config.query_timeout = query_timeout;
+        });
+        let services = services.await;
+        Self { client: services.query.clone(), login, sql, _services: services }
+    }
+
+    /// Connections of the service that run a statement or are stuck within one, and all of them.
+    async fn connections(&mut self) -> (i64, i64) {
+        let statement = "SELECT count(*) FILTER (WHERE state <> 'idle'), count(*)
+                         FROM pg_stat_activity WHERE usename = $1 AND pid <> pg_backend_pid()";
+        sqlx::query_as(statement).bind(&self.login).fetch_one(&mut self.sql.0).await.unwrap()
+    }
+
+    async fn wait_until_at_rest(&mut self) {
+        let at_rest = async {
+            while self.connections().await.0 > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, at_rest).await.expect("statements still run");
+    }
+
+    async fn write(&mut self, device: &str, points: i32) {
+        let statement = "WITH added AS (INSERT INTO series (device_id, metric_name) VALUES ($1, 'temperature')
+                                        RETURNING series_id)
+                         INSERT INTO points SELECT $2 + at * interval '50 ms', series_id, at
+                         FROM added, generate_series(0, $3 - 1) at";
+        let start = Micros(now() - AGO);
+        sqlx::query(statement).bind(device).bind(start).bind(points).execute(&mut self.sql.0).await.unwrap();
+    }
+}
+
+fn range(device: &str, max_points: u32) -> QueryRangeRequest {
+    QueryRangeRequest { selectors: vec![selector(device)], start: at(now() - 2 * AGO), end: at(now()), max_points }
+}
+
+fn aggregated(device: &str, granularity: Granularity) -> QueryAggregatedRequest {
+    QueryAggregatedRequest {
+        selectors: vec![selector(device)],
+        start: at(now() - AGO - 3_600_000_000),
+        end: at(now() - AGO + 86_400_000_000),
+        granularity: granularity as i32,
+        ..Default::default()
+    }
+}
+
+fn anomalies(device: &str) -> DetectAnomaliesRequest {
+    let series = SeriesKey { device_id: device.to_owned(), metric_name: "temperature".to_owned() };
+    let (start, end) = (now() - AGO + 3_600_000_000, now() - AGO + 20_000_000_000);
+    DetectAnomaliesRequest { series: Some(series), start: at(start), end: at(end), ..Default::default() }
+}
+
+/// Reads a stream at some pace, up to as many frames as are wanted; says whether it came to an end.
+macro_rules! read {
+    ($answer:expr, $frames:expr, $pause:expr) => {{
+        let mut stream = $answer?.into_inner();
+        for _ in 0..$frames {
+            if stream.message().await?.is_none() {
+                return Ok(());
+            }
+            tokio::time::sleep($pause).await;
+        }
+        Ok(())
+    }};
+}
+
+fn timed<T>(message: T, timeout: Option<Duration>) -> Request<T> {
+    let mut request = Request::new(message);
+    if let Some(timeout) = timeout {
+        request.set_timeout(timeout);
+    }
+    request
+}
+
+/// One call of any kind, under any deadline, read to anywhere.
+async fn some_call(mut client: Client, device: &str) -> Result<(), Status> {
+    let (kind, frames, millis, deadline) = {
+        let mut random = rand::rng();
+        let deadline = random.random_bool(0.5).then(|| Duration::from_micros(random.random_range(0..60_000)));
+        (random.random_range(0..9), random.random_range(0..60), random.random_range(0..5), deadline)
+    };
+    let pause = Duration::from_millis(millis);
+    match kind {
+        0 | 1 => read!(client.query_range(timed(range(device, 0), deadline)).await, frames, pause),
+        2 => read!(client.query_range(timed(range(device, 500), deadline)).await, frames, pause),
+        3 => {
+            let request = timed(aggregated(device, Granularity::Minute), deadline);
+            read!(client.query_aggregated(request).await, frames, pause)
+        }
+        4 => {
+            let request = timed(aggregated(device, Granularity::Raw), deadline);
+            read!(client.query_aggregated(request).await, frames, pause)
+        }
+        5 => client.detect_anomalies(timed(anomalies(device), deadline)).await.map(drop),
+        6 => {
+            let request = GetLatestRequest { device_id: device.to_owned(), ..Default::default() };
+            client.get_latest(timed(request, deadline)).await.map(drop)
+        }
+        7 => client.list_devices(timed(ListDevicesRequest::default(), deadline)).await.map(drop),
+        _ => {
+            let request = GetStorageStatsRequest { include_chunks: true };
+            client.get_storage_stats(timed(request, deadline)).await.map(drop)
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_calls_given_up_leave_no_statement_and_no_connection_behind() {
+    let (mut watched, device) = (Watched::start(PATIENCE).await, unique("given-up"));
+    watched.write(&device, 200_000).await;
+    let (mut calls, mut answered, mut begun) = (JoinSet::new(), 0, 0);
+    while begun < 1_000 || !calls.is_empty() {
+        if begun < 1_000 && calls.len() < 40 {
+            let (client, device) = (watched.client.clone(), device.clone());
+            let patience = Duration::from_micros(rand::rng().random_range(0..80_000));
+            calls.spawn(async move { tokio::time::timeout(patience, some_call(client, &device)).await });
+            begun += 1;
+            continue;
+        }
+        match calls.join_next().await.unwrap().unwrap() {
+            Ok(Ok(())) => answered += 1,
+            Err(_given_up) => {}
+            // A client's own clock makes CANCELLED of its deadline.
+            Ok(Err(status)) => assert!(
+                matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled | Code::Unavailable),
+                "{status:?}"
+            ),
+        }
+    }
+    assert!(answered < 1_000, "none was given up");
+    watched.wait_until_at_rest().await;
+    let most = i64::try_from(CONNECTIONS + 2).unwrap(); // and those for readiness and for cancelling
+    assert!(watched.connections().await.1 <= most, "{:?}", watched.connections().await);
+    for _ in 0..5 {
+        let mut calls = JoinSet::new();
+        for _ in 0..CONNECTIONS {
+            let (mut client, request) = (watched.client.clone(), range(&device, 100));
+            calls.spawn(async move {
+                let mut frames = client.query_range(request).await?.into_inner();
+                let mut count = 0;
+                while frames.message().await?.is_some() {
+                    count += 1;
+                }
+                Ok::<_, Status>(count)
+            });
+        }
+        while let Some(answer) = calls.join_next().await {
+            assert_eq!(answer.unwrap().expect("an answer"), 3, "header, points, footer");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_waits_is_cancelled_when_its_call_ends() {
+    let (mut watched, device) = (Watched::start(Duration::from_secs(1)).await, unique("waits"));
+    watched.write(&device, 10).await;
+    let request = || GetLatestRequest { device_id: device.clone(), ..Default::default() };
+    watched.client.get_latest(request()).await.expect("an answer before");
+
+    sqlx::raw_sql("BEGIN; LOCK TABLE series IN ACCESS EXCLUSIVE MODE").execute(&mut watched.sql.0).await.unwrap();
+    for _ in 0..2 * CONNECTIONS {
+        let mut client = watched.client.clone();
+        let given_up = tokio::time::timeout(Duration::from_millis(50), client.get_latest(request()));
+        assert!(given_up.await.is_err(), "the lock does not hold");
+    }
+    let status = watched.client.get_latest(timed(request(), Some(Duration::from_millis(200)))).await.unwrap_err();
+    assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}"); // by either clock
+    let status = watched.client.query_range(range(&device, 0)).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+    assert!(status.message().contains("longer than 1s (TIDEGAUGE_QUERY_TIMEOUT)"), "{status:?}");
+    watched.wait_until_at_rest().await; // while what they waited for is still locked
+    sqlx::raw_sql("ROLLBACK").execute(&mut watched.sql.0).await.unwrap();
+
+    assert_eq!(watched.client.get_latest(request()).await.expect("an answer after").into_inner().points.len(), 1);
+}
+
+#[tokio::test]
+async fn a_slow_client_holds_no_connection_and_little_memory() {
+    const POINTS: i32 = 1_000_000;
+    let (mut watched, device) = (Watched::start(PATIENCE).await, unique("slow"));
+    watched.write(&device, POINTS).await;
+    let before = resident_bytes();
+    let mut frames = watched.client.query_range(range(&device, 0)).await.unwrap().into_inner();
+    let (mut rows, mut most, mut seen) = (0, 0, 0);
+    loop {
+        if seen % 50 == 0 {
+            watched.wait_until_at_rest().await; // long before the end is read
+        }
+        let Some(frame) = frames.message().await.unwrap() else { break };
+        seen += 1;
+        most = most.max(resident_bytes());
+        if let Some(shared::proto::v1::query_range_response::Frame::Points(points)) = frame.frame {
+            rows += points.values.len();
+        }
+    }
+    assert_eq!(rows, usize::try_from(POINTS).unwrap());
+    let growth = most.saturating_sub(before);
+    assert!(growth < 64 * 1024 * 1024, "grew by {} MiB, service and client together", growth >> 20);
+}
+
+/// Memory of this process; 0 where the system does not say.
+fn resident_bytes() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|numbers| numbers.split(' ').nth(1)?.parse::<usize>().ok());
+    pages.map_or(0, |pages| pages * 4_096)
+}
