@@ -1,8 +1,12 @@
-//! `cargo xtask bench`: how fast points are taken in, beside the database's own limit and other ways of storing them.
+//! `cargo xtask bench`: how fast points are taken in and questions answered, beside the database itself and other ways of
+//! storing and asking.
 
 mod ingest;
+mod query;
 
+mod copy_rows;
 mod table;
+mod values;
 
 mod http;
 mod machine;
@@ -41,6 +45,8 @@ pub(crate) struct Options {
 enum Part {
     /// How fast points are taken in.
     Ingest,
+    /// How fast questions are answered.
+    Query,
 }
 
 /// What a part gave: an object for programs, text for people.
@@ -52,11 +58,15 @@ struct Outcome {
 /// Runs the bench; Ctrl-C ends it and everything that it started.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     step("building the services and the bench in release");
-    release::build_and_become(&[Kind::Ingest]).await?;
+    release::build_and_become(&[Kind::Ingest, Kind::Query]).await?;
     let setting = Setting { server: options.database_url, quick: options.quick, stop: shutdown::on_signal()? };
     let mut outcomes = Vec::new();
-    let Part::Ingest = options.only.unwrap_or(Part::Ingest);
-    outcomes.push(ingest::run(&setting).await?);
+    if options.only != Some(Part::Query) {
+        outcomes.push(ingest::run(&setting).await?);
+    }
+    if options.only != Some(Part::Ingest) {
+        outcomes.push(query::run(&setting).await?);
+    }
     if options.json {
         println!("{}", merged(outcomes));
     } else {

@@ -15,21 +15,27 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) async fn connect(address: &str) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await.with_context(|| format!("cannot reach {address}"))?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection); // ends with the sender; its errors show on the calls
-        Ok(Self { sender, host: address.to_owned() })
+        Ok(Self { sender: open(address).await?, host: address.to_owned() })
     }
 
     /// The body of an answer that says that all went well.
     pub(super) async fn call(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
         let request = Request::builder().method(method).uri(path).header("host", &self.host).body(Full::new(body))?;
-        self.sender.ready().await?;
+        if self.sender.ready().await.is_err() {
+            self.sender = open(&self.host).await?; // servers close a connection that has served for a while
+        }
         let answer = self.sender.send_request(request).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
         ensure!(status.is_success(), "{path}: {status}: {}", String::from_utf8_lossy(&body));
         Ok(body)
     }
+}
+
+async fn open(address: &str) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(address).await.with_context(|| format!("cannot reach {address}"))?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection); // ends with the sender; its errors show on the calls
+    Ok(sender)
 }

@@ -27,6 +27,7 @@ use crate::service::{Kind, Service};
 use plan::Plan;
 use report::Report;
 use rounds::Bench;
+use shape::Shape;
 
 /// Measures, and says what came of it.
 pub(super) async fn run(setting: &Setting) -> anyhow::Result<Outcome> {
@@ -36,6 +37,16 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Outcome> {
         .on_database(async |database: &OwnDatabase| measure(setting.quick, database, python, scratch.path()).await);
     let report = measured.await?;
     Ok(Outcome { json: report.json(), text: report.to_string() })
+}
+
+/// Takes in points of 1,000 devices through acknowledged streams, at a steady rate of so many points a second, from a time on
+/// (microseconds since the Unix epoch). Returns once all are acknowledged.
+pub(super) async fn pour(service: &Service, start: i64, rate: f64, length: Duration) -> anyhow::Result<()> {
+    let one_step = Shape { devices: 1_000, run: 100, steps: 1, start, days: 1 };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a few hundred at most
+    let steps = (rate * length.as_secs_f64() / one_step.points() as f64).ceil() as usize;
+    latency::at_rate(service, &Shape { steps, ..one_step }, rate).await?;
+    Ok(())
 }
 
 async fn measure(quick: bool, database: &OwnDatabase, python: PathBuf, scratch: &Path) -> anyhow::Result<Report> {

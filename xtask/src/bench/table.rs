@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use shared::db;
 use shared::granularity::Granularity;
+use sqlx::AssertSqlSafe;
 
 use crate::own_database::OwnDatabase;
 
@@ -79,6 +80,29 @@ impl Table<'_> {
             db::refresh(&mut connection, rollup, start, end).await?;
         }
         Ok(())
+    }
+
+    /// Runs the policies that keep the rollups up to date, once each, the finest rollup first.
+    pub(super) async fn run_refresh_policies(self) -> anyhow::Result<()> {
+        let mut connection = self.0.connect().await?;
+        let jobs: Vec<i32> = sqlx::query_scalar(
+            "SELECT job_id FROM timescaledb_information.jobs
+             WHERE proc_name = 'policy_refresh_continuous_aggregate' ORDER BY job_id",
+        )
+        .fetch_all(&mut connection)
+        .await?;
+        for job in jobs {
+            sqlx::query("CALL run_job($1)").bind(job).execute(&mut connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Points that a rollup counts.
+    pub(super) async fn count_in_rollup(self, rollup: Granularity) -> anyhow::Result<u64> {
+        let mut connection = self.0.connect().await?;
+        let statement = format!("SELECT coalesce(sum(count), 0)::int8 FROM {}", rollup.relation());
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut connection).await?;
+        Ok(count.unsigned_abs())
     }
 
     async fn execute(self, statement: &'static str) -> anyhow::Result<()> {

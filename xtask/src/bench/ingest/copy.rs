@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::render;
 use super::shape::{FLUSH_POINTS, Shape};
+use crate::bench::copy_rows;
 use crate::own_database::OwnDatabase;
 
 /// Connections, as many as the service has writers.
@@ -64,8 +65,7 @@ async fn flush(connection: &mut PgConnection, rows: usize, bytes: &Bytes, storag
     if storage == Storage::DirectCompress {
         sqlx::query("SET LOCAL timescaledb.enable_direct_compress_copy = on").execute(&mut *transaction).await?;
     }
-    let statement = "COPY points (\"timestamp\", series_id, value) FROM STDIN (FORMAT binary)";
-    let mut copy = transaction.copy_in_raw(statement).await?;
+    let mut copy = transaction.copy_in_raw(copy_rows::STATEMENT).await?;
     for piece in bytes.chunks(PIECE_BYTES) {
         copy.send(piece).await?;
     }

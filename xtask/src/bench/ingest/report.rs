@@ -69,6 +69,7 @@ impl Report {
             ("ack_half_load_p50_ms", rounded(Some(half_load.percentile(0.5)))),
             ("ack_half_load_p99_ms", rounded(Some(half_load.percentile(0.99)))),
             ("service_peak_mib", rounded(self.figures.peak_mib)),
+            ("late_in_rollups_s", rounded(Some(self.figures.late_in_rollups))),
             ("bytes_per_point", rounded(Some(median(&self.figures.bytes_per_point)))),
             ("new_series_pps", many.map(|many| many.new_rate.round())),
             ("known_series_pps", many.map(|many| many.known_rate.round())),
@@ -148,6 +149,8 @@ impl Report {
         }
         let bytes = median(&self.figures.bytes_per_point);
         writeln!(f, "bytes per point, compressed    {bytes:.1}")?;
+        let late = self.figures.late_in_rollups;
+        writeln!(f, "late points in all rollups     {late:.1} s after their policies begin")?;
         if let Some(ManySeries { series, new_rate, known_rate, bytes_per_series }) = self.figures.many_series {
             let [series, new, known] = [series as f64, new_rate, known_rate].map(thousands);
             writeln!(f, "{series} series, all new           {new} points/s")?;

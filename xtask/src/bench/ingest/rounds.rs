@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use e2e::Memory;
+use shared::granularity::Granularity;
 
 use super::calls::{self, Call};
 use super::copy::{self, Storage};
@@ -29,6 +30,8 @@ pub(super) struct Figures {
     pub(super) rates: BTreeMap<&'static str, Vec<f64>>,
     /// Bytes per point after compression, of each round.
     pub(super) bytes_per_point: Vec<f64>,
+    /// Seconds until late points are in all rollups.
+    pub(super) late_in_rollups: f64,
     pub(super) light: Latencies,
     pub(super) half_load: Latencies,
     pub(super) peak_mib: Option<f64>,
@@ -70,6 +73,8 @@ impl Bench<'_> {
         }
         step("waiting for acknowledgements, under light load and at half of the full load");
         self.measure_latencies(&mut figures).await?;
+        step("bringing late points into the rollups");
+        figures.late_in_rollups = self.bring_late_into_rollups().await?;
         figures.peak_mib = self.service.memory().and_then(Memory::peak_mib);
         step("a great many series: new ones, and a service that has just started");
         figures.many_series = Some(self.measure_many_series().await?);
@@ -126,6 +131,27 @@ impl Bench<'_> {
         self.table.compress().await?;
         self.table.settle().await?;
         Ok(history.points() as u64)
+    }
+
+    /// Seconds that the policies take until all rollups count late points. Before, they do not: the points lie where the rollups
+    /// had been materialised. This comes last, for it materialises all else as well.
+    async fn bring_late_into_rollups(&self) -> anyhow::Result<f64> {
+        self.prepare(Kind::Late).await?;
+        let shape = self.plan.shape(Kind::Late);
+        self.store(Way::Service(Call::IngestWithAcks, Form::Series), &shape).await?;
+        let stored = self.table.count_points().await?;
+        for rollup in Granularity::ROLLUPS {
+            let counted = self.table.count_in_rollup(rollup).await?;
+            ensure!(counted < stored, "{} counts late points before it is refreshed", rollup.relation());
+        }
+        let began = Instant::now();
+        self.table.run_refresh_policies().await?;
+        let elapsed = began.elapsed();
+        for rollup in Granularity::ROLLUPS {
+            let counted = self.table.count_in_rollup(rollup).await?;
+            ensure!(counted == stored, "{} counts {counted} of {stored} points after its refresh", rollup.relation());
+        }
+        Ok(elapsed.as_secs_f64())
     }
 
     /// Of what the last measurement stored.

@@ -1,12 +1,9 @@
 //! The points that are measured with: the same for every way of storing them, made anew from their place whenever they are
 //! rendered, so that none of them has to be kept.
 
-use std::f64::consts::TAU;
 use std::ops::Range;
 
-use rand::rngs::SmallRng;
-use rand::{RngExt as _, SeedableRng as _};
-use rand_distr::StandardNormal;
+use crate::bench::values::value;
 
 /// Points of one batch, of one body of line protocol likewise.
 pub(super) const BATCH_POINTS: usize = 12_500;
@@ -70,18 +67,10 @@ impl Shape {
         (0..self.run).map(|at| first + at as i64 * SECOND).collect()
     }
 
-    /// Values of a device at some times. Each depends on device and time alone, so that it is the same in whatever part.
+    /// Values of a device at some times: the same in whatever part.
     pub(super) fn values(device: usize, times: &[i64]) -> impl Iterator<Item = f64> {
         times.iter().map(move |&time| value(device, time))
     }
-}
-
-/// Noisy, with the three decimals that a sensor gives.
-fn value(device: usize, time: i64) -> f64 {
-    let own = 15.0 + (device % 100) as f64 / 10.0;
-    let swing = 3.0 * (TAU * time as f64 / DAY as f64).sin();
-    let noise: f64 = SmallRng::seed_from_u64(((device as u64) << 44) ^ time.unsigned_abs()).sample(StandardNormal);
-    ((own + swing + 0.25 * noise) * 1000.0).round() / 1000.0
 }
 
 pub(super) fn device_id(device: usize) -> String {
@@ -108,13 +97,5 @@ mod tests {
         assert_eq!(SHAPE.times(0)[0], 20 * DAY);
         assert_eq!(SHAPE.times(1)[0], 19 * DAY);
         assert_eq!(SHAPE.times(2)[0], 20 * DAY + 4 * SECOND);
-    }
-
-    #[test]
-    fn values_are_the_same_every_time() {
-        let times = SHAPE.times(1);
-        let values = |device| Shape::values(device, &times).collect::<Vec<_>>();
-        assert_eq!(values(3), values(3));
-        assert_ne!(values(3), values(4));
     }
 }

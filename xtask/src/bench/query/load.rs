@@ -1,0 +1,137 @@
+//! Points into the database: older than a week compressed, the last week in the row store, as the columnstore policy keeps
+//! them; then the rollups, up to where their policies keep them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context as _, ensure};
+use shared::db::Micros;
+use shared::granularity::Granularity;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
+use tokio::task::JoinSet;
+
+use super::data::{DAY, Data, METRIC, MINUTE};
+use crate::bench::copy_rows::{self, CopyRows};
+use crate::bench::table::Table;
+use crate::own_database::OwnDatabase;
+
+/// Days at the same time, each on a connection of its own.
+const CONNECTIONS: usize = 2;
+/// Bytes of one message of COPY.
+const PIECE_BYTES: usize = 256 * 1024;
+/// Chunks that end so long ago are compressed.
+const ROW_STORE: i64 = 7 * DAY;
+
+/// Fills an empty database.
+pub(super) async fn fill(database: &OwnDatabase, data: Data) -> anyhow::Result<()> {
+    let table = Table(database);
+    let devices: Vec<String> = (0..data.series()).map(|series| data.device_id(series)).collect();
+    let series_ids = table.create_series(&devices, METRIC).await?;
+    ensure!(series_ids.is_sorted(), "series are not numbered in the order in which they were added");
+    let (direct, series_ids) = (table.compresses_directly(), Arc::new(series_ids));
+    day_by_day(database, data, move |mut connection, (start, end)| {
+        let series_ids = Arc::clone(&series_ids);
+        async move {
+            let compressed = end <= data.end - ROW_STORE;
+            copy_day(&mut connection, data, &series_ids, (start, end), compressed && direct).await?;
+            if compressed && !direct {
+                compress_day(&mut connection, start).await?;
+            }
+            Ok(connection)
+        }
+    })
+    .await?;
+    let (stored, wanted) = (table.count_points().await?, data.points());
+    ensure!(stored == wanted, "{stored} of {wanted} points are stored");
+    materialise(database, data).await?;
+    let mut connection = database.connect().await?;
+    sqlx::raw_sql("VACUUM (ANALYZE)").execute(&mut connection).await?;
+    table.settle().await
+}
+
+/// Does work for each day of the data, on a few connections.
+async fn day_by_day<F, W>(database: &OwnDatabase, data: Data, work: F) -> anyhow::Result<()>
+where
+    F: Fn(PgConnection, (i64, i64)) -> W + Clone + Send + 'static,
+    W: Future<Output = anyhow::Result<PgConnection>> + Send,
+{
+    let days: Arc<Vec<(i64, i64)>> = Arc::new(data.days().collect());
+    let (next, mut workers) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
+    for _ in 0..CONNECTIONS {
+        let mut connection = database.connect().await?;
+        let (days, next, work) = (Arc::clone(&days), Arc::clone(&next), work.clone());
+        workers.spawn(async move {
+            while let Some(day) = days.get(next.fetch_add(1, Ordering::Relaxed)) {
+                connection = work(connection, *day).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(done) = workers.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+/// Sorted as the columnstore has it: by series, the newest first.
+async fn copy_day(
+    connection: &mut PgConnection,
+    data: Data,
+    series_ids: &[i32],
+    (start, end): (i64, i64),
+    direct_compress: bool,
+) -> anyhow::Result<()> {
+    let mut transaction = connection.begin().await?;
+    if direct_compress {
+        let set = "SET LOCAL timescaledb.enable_direct_compress_copy = on;
+                   SET LOCAL timescaledb.enable_direct_compress_copy_client_sorted = on";
+        sqlx::raw_sql(set).execute(&mut *transaction).await?;
+    }
+    let mut copy = transaction.copy_in_raw(copy_rows::STATEMENT).await?;
+    let mut rows = CopyRows::new(0);
+    for (series, &series_id) in series_ids.iter().enumerate() {
+        for time in data.times(series, start, end).rev() {
+            rows.push(time, series_id, data.value(series, time));
+            if let Some(piece) = rows.take_piece(PIECE_BYTES) {
+                copy.send(piece).await?;
+            }
+        }
+    }
+    copy.send(rows.finish()).await?;
+    copy.finish().await?;
+    Ok(transaction.commit().await?)
+}
+
+async fn compress_day(connection: &mut PgConnection, start: i64) -> anyhow::Result<()> {
+    let statement =
+        "SELECT compress_chunk(chunk) FROM show_chunks('points', older_than => $2, newer_than => $1) AS chunk";
+    sqlx::query(statement).bind(Micros(start)).bind(Micros(start + DAY)).execute(connection).await?;
+    Ok(())
+}
+
+/// Up to where the policies of `migrations/` would have them.
+async fn materialise(database: &OwnDatabase, data: Data) -> anyhow::Result<()> {
+    for rollup in Granularity::ROLLUPS {
+        let width = rollup.bucket_micros().context("raw points are no rollup")?;
+        let end = rollup.floor(data.end - width.max(MINUTE));
+        day_by_day(database, data, move |mut connection, (start, day_end)| async move {
+            refresh(&mut connection, rollup, start, end.min(day_end)).await?;
+            Ok(connection)
+        })
+        .await
+        .with_context(|| format!("cannot refresh {}", rollup.relation()))?;
+    }
+    Ok(())
+}
+
+/// In one batch: by itself a refresh takes ten buckets at a time, for each of which it looks at the whole log of changes.
+async fn refresh(connection: &mut PgConnection, rollup: Granularity, start: i64, end: i64) -> anyhow::Result<()> {
+    if start >= end {
+        return Ok(());
+    }
+    let options = "options => '{\"buckets_per_batch\": 1440}'";
+    let statement = format!("CALL refresh_continuous_aggregate('{}', $1, $2, {options})", rollup.relation());
+    sqlx::query(AssertSqlSafe(statement)).bind(Micros(start)).bind(Micros(end)).execute(connection).await?;
+    Ok(())
+}
