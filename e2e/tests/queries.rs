@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use e2e::{Services, Sql, at, batch, named, now, selector, series, unique};
 use shared::proto::v1::{
-    Batch, Granularity, ListDevicesRequest, ListMetricsRequest, QueryAggregatedRequest, QueryRangeRequest,
-    SeriesSelector, query_range_response, series_selector,
+    Batch, Granularity, ListDevicesRequest, ListMetricsRequest, QueryRangeRequest, SeriesSelector,
+    query_range_response, series_selector,
 };
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -86,20 +86,6 @@ async fn bad_questions_are_refused_with_the_field_and_the_limit() {
     let status = services.query.clone().list_devices(request).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().starts_with("page_size: is -1"), "{}", status.message());
-}
-
-#[tokio::test]
-async fn what_is_not_served_yet_says_so() {
-    let services = Services::start().await;
-    let request = QueryAggregatedRequest {
-        selectors: vec![selector("any")],
-        start: at(1),
-        end: at(2),
-        granularity: Granularity::Auto as i32,
-        ..Default::default()
-    };
-    let status = services.query.clone().query_aggregated(request).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unimplemented);
 }
 
 #[tokio::test]

@@ -20,9 +20,6 @@ pub(crate) enum QueryError {
     /// What it names does not exist.
     #[error("{kind} {name:?} does not exist")]
     NotFound { kind: &'static str, name: String },
-    /// This version does not serve it.
-    #[error("{0} is not served by this version")]
-    Unimplemented(&'static str),
     /// The time that the client gave the call is over.
     #[error("the deadline of the call has passed")]
     DeadlinePassed,
@@ -85,7 +82,6 @@ impl From<QueryError> for Status {
         match error {
             QueryError::Invalid { field, sentence } => status::invalid_argument(&field, sentence),
             QueryError::NotFound { kind, name } => status::not_found(kind, &name),
-            QueryError::Unimplemented(what) => status::unimplemented(what),
             QueryError::DeadlinePassed | QueryError::TooLong(_) | QueryError::ClientStalled(_) => {
                 Self::deadline_exceeded(error.to_string())
             }

@@ -11,6 +11,7 @@ mod validate;
 
 mod page_token;
 mod plan;
+mod retention;
 
 mod columns;
 mod copy_decoder;

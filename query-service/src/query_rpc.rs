@@ -1,11 +1,11 @@
 //! The gRPC service: thin handlers that check, plan, ask and answer. The rules live in the modules that they call.
 
+mod aggregated;
 pub(crate) mod anomalies;
 mod latest;
 mod listings;
 mod range;
 mod storage;
-mod streams;
 mod watch;
 
 use std::pin::Pin;
@@ -20,11 +20,13 @@ use tonic::{Request, Response, Status};
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
+use crate::retention::Retention;
 use crate::watch::Watchers;
 
 /// The service behind the contract.
 pub(crate) struct QueryServer {
     pub(crate) pool: ReadPool,
+    pub(crate) retention: Retention,
     /// See [`Deadline`].
     pub(crate) longest: Duration,
     pub(crate) watchers: Watchers,
@@ -66,7 +68,8 @@ impl QueryService for QueryServer {
         request: Request<v1::QueryAggregatedRequest>,
     ) -> Result<Response<Self::QueryAggregatedStream>, Status> {
         let deadline = self.deadline(&request);
-        let frames = answer(deadline, streams::aggregated(self.pool.clone(), deadline, request.into_inner())).await?;
+        let (pool, retention) = (self.pool.clone(), self.retention.clone());
+        let frames = answer(deadline, aggregated::answer(pool, retention, deadline, request.into_inner())).await?;
         Ok(frames.map(|frames| Box::pin(frames) as Self::QueryAggregatedStream))
     }
 

@@ -1,8 +1,11 @@
 //! Rows to frames, page by page: a page is read whole and its connection given back before its first frame is sent, so a
 //! slow client holds memory for one page and no connection.
 
+mod bucket_frame;
 mod buckets;
 mod cursor;
+mod gaps;
+mod pages;
 mod points;
 
 use std::time::Duration;

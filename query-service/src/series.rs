@@ -1,5 +1,7 @@
 //! Selectors to series.
 
+use shared::proto::v1::SeriesKey;
+
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
 use crate::validate::{DeviceSelector, Selector};
@@ -15,6 +17,36 @@ pub(crate) struct Series {
     pub(crate) metric_name: String,
     /// Which selector of the request matched it.
     pub(crate) selector_index: usize,
+}
+
+/// One answer of `QueryAggregated`: a series, or all that a selector matched.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Answer {
+    /// Its name; without a device where several may be together.
+    pub(crate) key: SeriesKey,
+    pub(crate) selector_index: usize,
+    pub(crate) series: Vec<i32>,
+}
+
+/// An answer for each series.
+pub(crate) fn each(series: Vec<Series>) -> Vec<Answer> {
+    let answer = |series: Series| Answer {
+        key: SeriesKey { device_id: series.device_id, metric_name: series.metric_name },
+        selector_index: series.selector_index,
+        series: vec![series.series_id],
+    };
+    series.into_iter().map(answer).collect()
+}
+
+/// An answer for each selector, all its devices together.
+pub(crate) fn together(selectors: &[Selector], series: &[Series]) -> Vec<Answer> {
+    let of_selector = |index: usize| series.iter().filter(move |series| series.selector_index == index);
+    let answer = |(selector_index, selector): (usize, &Selector)| Answer {
+        key: SeriesKey { device_id: String::new(), metric_name: selector.metric_name.clone() },
+        selector_index,
+        series: of_selector(selector_index).map(|series| series.series_id).collect(),
+    };
+    selectors.iter().enumerate().map(answer).collect()
 }
 
 /// The series that the selectors match, in their order and then by device id. An exact id must exist; a prefix may match

@@ -1,18 +1,19 @@
 //! Requests to checked queries. Pure: knows neither SQL nor what exists.
 
+mod aggregated;
 mod anomalies;
 mod latest;
 mod listing;
 mod watch;
 
 use prost_types::Timestamp;
-use shared::granularity::Granularity;
-use shared::proto::v1::{self, Statistic, series_selector};
+use shared::proto::v1::{self, series_selector};
 use shared::time;
 
 use crate::error::QueryError;
 use crate::lttb;
 
+pub(crate) use aggregated::{AggregatedQuery, GapFill, MAX_WIDTH_DAYS};
 pub(crate) use anomalies::AnomalyQuery;
 pub(crate) use latest::LatestQuery;
 pub(crate) use listing::{DeviceListing, MetricListing};
@@ -49,48 +50,11 @@ pub(crate) struct RangeQuery {
     pub(crate) max_points: Option<usize>,
 }
 
-/// Buckets of an interval.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AggregatedQuery {
-    pub(crate) selectors: Vec<Selector>,
-    pub(crate) start: i64,
-    pub(crate) end: i64,
-    pub(crate) granularity: Granularity,
-    pub(crate) statistics: Vec<Statistic>,
-}
-
 impl RangeQuery {
     pub(crate) fn check(request: v1::QueryRangeRequest) -> Result<Self, QueryError> {
         let (start, end) = interval(request.start.as_ref(), request.end.as_ref())?;
         let max_points = max_points(request.max_points)?;
         Ok(Self { selectors: selectors(request.selectors)?, start, end, max_points })
-    }
-}
-
-impl AggregatedQuery {
-    pub(crate) fn check(request: v1::QueryAggregatedRequest) -> Result<Self, QueryError> {
-        let (start, end) = interval(request.start.as_ref(), request.end.as_ref())?;
-        let granularity = match request.granularity() {
-            v1::Granularity::Raw => Granularity::Raw,
-            v1::Granularity::Minute => Granularity::Minute,
-            v1::Granularity::Hour => Granularity::Hour,
-            v1::Granularity::Day => Granularity::Day,
-            _ if v1::Granularity::try_from(request.granularity).is_err() => {
-                let sentence = format!("is {}, which is none of AUTO, RAW, MINUTE, HOUR, DAY", request.granularity);
-                return Err(QueryError::invalid("granularity", sentence));
-            }
-            v1::Granularity::Unspecified | v1::Granularity::Auto => {
-                return Err(QueryError::Unimplemented("granularity AUTO"));
-            }
-        };
-        check_served(&request)?;
-        Ok(Self {
-            statistics: statistics(&request)?,
-            selectors: selectors(request.selectors)?,
-            start,
-            end,
-            granularity,
-        })
     }
 }
 
@@ -103,41 +67,6 @@ fn max_points(max_points: u32) -> Result<Option<usize>, QueryError> {
             Err(QueryError::invalid("max_points", sentence))
         }
     }
-}
-
-fn check_served(request: &v1::QueryAggregatedRequest) -> Result<(), QueryError> {
-    let fills = matches!(request.gap_fill(), v1::GapFill::Unspecified | v1::GapFill::None);
-    let combines = matches!(request.combine(), v1::Combine::Unspecified | v1::Combine::Series);
-    let parts = [
-        (request.max_points == 0, "max_points"),
-        (request.bucket_width.is_none(), "bucket_width"),
-        (request.time_zone.is_empty(), "time_zone"),
-        (fills, "gap_fill"),
-        (combines, "combine"),
-    ];
-    match parts.into_iter().find(|(served, _)| !served) {
-        Some((_, what)) => Err(QueryError::Unimplemented(what)),
-        None => Ok(()),
-    }
-}
-
-fn statistics(request: &v1::QueryAggregatedRequest) -> Result<Vec<Statistic>, QueryError> {
-    use Statistic::{Avg, Count, First, Last, Max, Min, Rate, Stddev, Sum, Unspecified};
-    let mut statistics = Vec::new();
-    for &number in &request.statistics {
-        match Statistic::try_from(number) {
-            Err(_) | Ok(Unspecified) => {
-                let sentence = format!("has {number}, which is none of the contract's Statistic");
-                return Err(QueryError::invalid("statistics", sentence));
-            }
-            Ok(Rate) => return Err(QueryError::Unimplemented("STATISTIC_RATE")),
-            Ok(statistic) => statistics.push(statistic),
-        }
-    }
-    if statistics.is_empty() {
-        statistics = vec![Avg, Max, Min, Sum, Count, First, Last, Stddev];
-    }
-    Ok(statistics)
 }
 
 fn selectors(selectors: Vec<v1::SeriesSelector>) -> Result<Vec<Selector>, QueryError> {

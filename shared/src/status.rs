@@ -44,11 +44,6 @@ pub fn failed_precondition(reason: &str, metadata: HashMap<String, String>, sent
     Status::with_error_details(Code::FailedPrecondition, sentence, details)
 }
 
-/// A part of the contract that this version does not serve yet.
-pub fn unimplemented(what: &str) -> Status {
-    Status::unimplemented(format!("{what} is not served by this version"))
-}
-
 /// A defect of the service; the log has the rest.
 pub fn internal() -> Status {
     Status::internal("internal error; the service's log has the details")

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use shared::granularity::Granularity;
 use shared::proto::v1;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -25,7 +24,7 @@ pub(super) async fn range(
     let began = Instant::now();
     let query = RangeQuery::check(request)?;
     let series = series::find(&pool, &query.selectors).await?;
-    let plan = plan::at(Granularity::Raw, query.start, query.end);
+    let plan = plan::points(query.start, query.end);
     check_total(query.max_points, series.len())?;
     let max_points = query.max_points;
     Ok(row_stream::spawn(deadline, |frames| PointStream { pool, plan, series, max_points, began }.run(frames)))

@@ -1,93 +1,251 @@
 //! Buckets as frames.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
-use shared::granularity::Granularity;
 use shared::proto::v1::{self, Statistic, query_aggregated_response::Frame};
 use shared::time;
 
+use super::bucket_frame::FrameBuilder;
+use super::gaps::{Gaps, Piece, Row};
+use super::pages::{self, Part};
 use super::{FRAME_ROWS, FrameSender, PAGE_ROWS, StreamEnd};
-use crate::plan::Plan;
+use crate::plan::{Grid, Plan};
 use crate::read_pool::ReadPool;
-use crate::series::Series;
-use crate::store::{self, Bucket};
+use crate::series::Answer;
+use crate::store::{self, Bucket, BucketRead};
+use crate::validate::GapFill;
+
+/// Most series that one statement reads.
+const SERIES_AT_ONCE: usize = 1_000;
+
+type Sender = FrameSender<v1::QueryAggregatedResponse>;
 
 /// One `QueryAggregated` on its way.
 pub(crate) struct BucketStream {
     pub(crate) pool: ReadPool,
     pub(crate) plan: Plan,
-    pub(crate) series: Vec<Series>,
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) series_count: usize,
     pub(crate) statistics: Vec<Statistic>,
+    pub(crate) gap_fill: GapFill,
+    pub(crate) combine_devices: bool,
     pub(crate) watermark: Option<i64>,
     pub(crate) began: Instant,
 }
 
+/// An answer on its way: its gaps, and the frame that is being filled.
+struct Sending<'a> {
+    gaps: Gaps<'a>,
+    frame: FrameBuilder<'a>,
+    row_count: u64,
+}
+
 impl BucketStream {
-    pub(crate) async fn run(self, frames: FrameSender<v1::QueryAggregatedResponse>) -> Result<(), StreamEnd> {
-        send(&frames, Frame::Header(self.plan.header(self.watermark, self.series.len()))).await?;
-        let mut row_count = 0;
-        for series in &self.series {
-            row_count += self.send_series(series, &frames).await?;
-        }
+    pub(crate) async fn run(self, frames: Sender) -> Result<(), StreamEnd> {
+        send(&frames, Frame::Header(self.plan.header(self.watermark, self.series_count))).await?;
+        let points = self.plan.segments.iter().any(|segment| segment.grid == Grid::Points);
+        let row_count = if points { self.send_points(&frames).await? } else { self.send_buckets(&frames).await? };
         let duration = Some(time::to_duration(time::duration_to_micros(self.began.elapsed())));
         send(&frames, Frame::Footer(v1::QueryFooter { row_count, duration })).await
     }
 
-    async fn send_series(
-        &self,
-        series: &Series,
-        frames: &FrameSender<v1::QueryAggregatedResponse>,
-    ) -> Result<u64, StreamEnd> {
+    async fn send_buckets(&self, frames: &Sender) -> Result<u64, StreamEnd> {
+        let at_once = if self.combine_devices { 1 } else { pages::answers_at_once(&self.plan, PAGE_ROWS) };
+        let extent = self.extent().await?;
         let mut row_count = 0;
-        let mut next = Some((self.plan.start, PAGE_ROWS));
-        while let Some((start, limit)) = next {
-            let (granularity, end) = (self.plan.granularity, self.plan.end);
-            let sql_limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut page = store::buckets(&self.pool, granularity, series.series_id, start, end, sql_limit).await?;
-            next = cut_page(&mut page, limit, granularity);
-            row_count += page.len() as u64;
-            for rows in page.chunks(FRAME_ROWS) {
-                send(frames, Frame::Buckets(frame(series, rows, &self.statistics))).await?;
+        for answers in self.answers.chunks(at_once.min(SERIES_AT_ONCE)) {
+            let mut sendings = self.begin(answers).await?;
+            for parts in pages::groups(&self.plan, extent, PAGE_ROWS) {
+                self.send_parts(answers, &mut sendings, &parts, frames).await?;
+            }
+            for mut sending in sendings {
+                row_count += sending.finish(frames).await?;
             }
         }
         Ok(row_count)
     }
-}
 
-/// As for points, see `points::cut_page`; a rollup has each bucket once, so its pages need no cut.
-fn cut_page(page: &mut Vec<Bucket>, limit: usize, granularity: Granularity) -> Option<(i64, usize)> {
-    let last = page.last().filter(|_| page.len() == limit)?.start;
-    if granularity != Granularity::Raw {
-        return Some((last + 1, PAGE_ROWS));
-    }
-    page.truncate(page.partition_point(|bucket| bucket.start < last));
-    Some((last, if page.is_empty() { limit * 2 } else { PAGE_ROWS }))
-}
-
-fn frame(series: &Series, rows: &[Bucket], statistics: &[Statistic]) -> v1::BucketsFrame {
-    let mut frame = v1::BucketsFrame {
-        series: Some(v1::SeriesKey { device_id: series.device_id.clone(), metric_name: series.metric_name.clone() }),
-        selector_index: u32::try_from(series.selector_index).unwrap_or(u32::MAX),
-        bucket_starts_us: rows.iter().map(|bucket| bucket.start).collect(),
-        ..Default::default()
-    };
-    let column = |value: fn(&Bucket) -> f64| rows.iter().map(value).collect();
-    for statistic in statistics {
-        match statistic {
-            Statistic::Avg => frame.avg = column(|bucket| bucket.sum / bucket.count as f64),
-            Statistic::Max => frame.max = column(|bucket| bucket.max),
-            Statistic::Min => frame.min = column(|bucket| bucket.min),
-            Statistic::Sum => frame.sum = column(|bucket| bucket.sum),
-            Statistic::Count => frame.count = rows.iter().map(|bucket| bucket.count).collect(),
-            Statistic::First => frame.first = column(|bucket| bucket.first),
-            Statistic::Last => frame.last = column(|bucket| bucket.last),
-            Statistic::Stddev => frame.stddev = column(Bucket::stddev),
-            Statistic::Rate | Statistic::Unspecified => {} // `validate` lets neither through
+    /// Outside of this nothing needs to be read. It is asked for only where an interval is long; a gap that is filled has
+    /// buckets everywhere.
+    async fn extent(&self) -> Result<(i64, i64), StreamEnd> {
+        let everywhere = (self.plan.start, self.plan.end);
+        if self.gap_fill != GapFill::None || self.plan.bucket_count() <= PAGE_ROWS as u64 {
+            return Ok(everywhere);
         }
+        let (start, end) = store::extent(&self.pool).await?.unwrap_or((self.plan.start, self.plan.start));
+        Ok((start.clamp(everywhere.0, everywhere.1), end.clamp(everywhere.0, everywhere.1)))
     }
-    frame
+
+    /// Begins some answers, each with what lies before the interval where a gap may be filled with it.
+    async fn begin<'a>(&'a self, answers: &'a [Answer]) -> Result<Vec<Sending<'a>>, StreamEnd> {
+        let sending = |answer| Sending {
+            gaps: Gaps::new(self.gap_fill),
+            frame: FrameBuilder::new(answer, &self.statistics),
+            row_count: 0,
+        };
+        let mut sendings: Vec<Sending<'a>> = answers.iter().map(sending).collect();
+        let before = self.plan.read_from(self.gap_fill);
+        if let Some(segment) = self.plan.segments.first().filter(|segment| before < segment.start) {
+            let part = Part { segment, start: before, end: segment.start };
+            let rows = self.read(answers, &[part]).await?;
+            for (answer, sending) in answers.iter().zip(&mut sendings) {
+                if let Some(row) = rows.get(&self.key(answer)).and_then(|rows| rows.last()) {
+                    sending.gaps.look_back(*row);
+                }
+            }
+        }
+        Ok(sendings)
+    }
+
+    async fn send_parts<'a>(
+        &'a self,
+        answers: &'a [Answer],
+        sendings: &mut [Sending<'a>],
+        parts: &[Part<'a>],
+        frames: &Sender,
+    ) -> Result<(), StreamEnd> {
+        let rows = self.read(answers, parts).await?;
+        for (answer, sending) in answers.iter().zip(sendings) {
+            let mut rows = rows.get(&self.key(answer)).map_or(&[][..], Vec::as_slice);
+            for part in parts {
+                let (of_part, later) = rows.split_at(rows.partition_point(|row| row.start < part.end));
+                let pieces = sending.gaps.pieces(part.segment, (part.start, part.end), of_part.to_vec());
+                sending.send(pieces, frames).await?;
+                rows = later;
+            }
+            if answers.len() > 1 {
+                sending.finish(frames).await?; // its frames come before those of the next
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of some parts by answer, in time order.
+    async fn read(&self, answers: &[Answer], parts: &[Part<'_>]) -> Result<HashMap<i32, Vec<Row>>, StreamEnd> {
+        let series: Vec<i32> = answers.iter().flat_map(|answer| &answer.series).copied().collect();
+        let mut rows: HashMap<i32, Vec<Row>> = HashMap::new();
+        for &Part { segment, start, end } in parts.iter().filter(|_| !series.is_empty()) {
+            let (series, statistics, combined) = (&series[..], &self.statistics[..], self.combine_devices);
+            let read = BucketRead { series, combined, segment, start, end, statistics };
+            let mut buckets = store::buckets(&self.pool, &read).await?;
+            buckets.sort_unstable_by_key(|bucket| bucket.start);
+            for bucket in &buckets {
+                let lasts = segment.grid.step(bucket.start, 1) - bucket.start;
+                rows.entry(bucket.series_id).or_default().push(Row::of(bucket, lasts));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// By what the rows of an answer are known.
+    fn key(&self, answer: &Answer) -> i32 {
+        if self.combine_devices { 0 } else { answer.series.first().copied().unwrap_or_default() }
+    }
+
+    /// Points as buckets of their own: several series at once where their points fit a page.
+    async fn send_points(&self, frames: &Sender) -> Result<u64, StreamEnd> {
+        let mut row_count = 0;
+        for answers in self.answers.chunks(SERIES_AT_ONCE) {
+            let (buckets, more) = self.page_of_points(answers, self.plan.start, PAGE_ROWS).await?;
+            let mut by_series: HashMap<i32, Vec<Bucket>> = HashMap::new();
+            if more.is_none() {
+                buckets.into_iter().for_each(|bucket| by_series.entry(bucket.series_id).or_default().push(bucket));
+            }
+            for answer in answers {
+                let mut sending = Sending {
+                    gaps: Gaps::new(GapFill::None),
+                    frame: FrameBuilder::new(answer, &self.statistics),
+                    row_count: 0,
+                };
+                match more {
+                    None => {
+                        let buckets = by_series.get(&self.key(answer)).map_or(&[][..], Vec::as_slice);
+                        sending.send(as_pieces(buckets), frames).await?;
+                    }
+                    Some(_) => self.send_points_of(answer, &mut sending, frames).await?,
+                }
+                row_count += sending.finish(frames).await?;
+            }
+        }
+        Ok(row_count)
+    }
+
+    async fn send_points_of(
+        &self,
+        answer: &Answer,
+        sending: &mut Sending<'_>,
+        frames: &Sender,
+    ) -> Result<(), StreamEnd> {
+        let mut next = Some((self.plan.start, PAGE_ROWS));
+        while let Some((start, limit)) = next {
+            let (buckets, more) = self.page_of_points(std::slice::from_ref(answer), start, limit).await?;
+            sending.send(as_pieces(&buckets), frames).await?;
+            next = more;
+        }
+        Ok(())
+    }
+
+    /// Points from a time on. Where there are more, the page ends between two timestamps, never within one, and what is said
+    /// is where the next page begins and how many rows it needs.
+    async fn page_of_points(
+        &self,
+        answers: &[Answer],
+        start: i64,
+        limit: usize,
+    ) -> Result<(Vec<Bucket>, Option<(i64, usize)>), StreamEnd> {
+        let series: Vec<i32> = answers.iter().flat_map(|answer| &answer.series).copied().collect();
+        let sql_limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut page = store::points_as_buckets(&self.pool, &series, (start, self.plan.end), sql_limit).await?;
+        let Some(last) = page.last().filter(|_| page.len() == limit).map(|bucket| bucket.start) else {
+            return Ok((page, None));
+        };
+        page.truncate(page.partition_point(|bucket| bucket.start < last));
+        let rows = if page.is_empty() { limit * 2 } else { PAGE_ROWS };
+        Ok((page, Some((last, rows))))
+    }
 }
 
-async fn send(frames: &FrameSender<v1::QueryAggregatedResponse>, frame: Frame) -> Result<(), StreamEnd> {
+fn as_pieces(buckets: &[Bucket]) -> Vec<Piece<'static>> {
+    buckets.iter().map(|bucket| Piece::Row(Row::of(bucket, 0))).collect()
+}
+
+impl<'a> Sending<'a> {
+    async fn send(&mut self, pieces: Vec<Piece<'a>>, frames: &Sender) -> Result<(), StreamEnd> {
+        for piece in pieces {
+            match piece {
+                Piece::Row(row) => self.push(&row, frames).await?,
+                Piece::Gap(gap) => {
+                    for row in gap.rows() {
+                        self.push(&row, frames).await?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn push(&mut self, row: &Row, frames: &Sender) -> Result<(), StreamEnd> {
+        self.frame.push(row);
+        if self.frame.rows() == FRAME_ROWS { self.flush(frames).await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self, frames: &Sender) -> Result<(), StreamEnd> {
+        self.row_count += self.frame.rows() as u64;
+        send(frames, Frame::Buckets(self.frame.take())).await
+    }
+
+    /// Sends what is left and says how many rows there were.
+    async fn finish(&mut self, frames: &Sender) -> Result<u64, StreamEnd> {
+        let pieces = self.gaps.end();
+        self.send(pieces, frames).await?;
+        if self.frame.rows() > 0 {
+            self.flush(frames).await?;
+        }
+        Ok(self.row_count)
+    }
+}
+
+async fn send(frames: &Sender, frame: Frame) -> Result<(), StreamEnd> {
     frames.send(v1::QueryAggregatedResponse { frame: Some(frame) }).await
 }

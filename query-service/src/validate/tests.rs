@@ -40,22 +40,6 @@ fn selectors_are_bounded_and_complete() {
 }
 
 #[test]
-fn unknown_enum_numbers_say_what_is_accepted() {
-    let request = |granularity, statistics| v1::QueryAggregatedRequest {
-        selectors: vec![by_id("d", "m")],
-        start: at(1),
-        end: at(2),
-        granularity,
-        statistics,
-        ..Default::default()
-    };
-    let refused = |request| AggregatedQuery::check(request).unwrap_err().to_string();
-    assert!(refused(request(99, vec![])).contains("none of AUTO, RAW, MINUTE, HOUR, DAY"));
-    assert!(refused(request(3, vec![99])).starts_with("statistics: has 99"));
-    assert_eq!(AggregatedQuery::check(request(3, vec![])).unwrap().statistics.len(), 8);
-}
-
-#[test]
 fn anomaly_windows_have_defaults_and_bounds() {
     const NOW: i64 = 1_000_000_030_000_000;
     let request = || v1::DetectAnomaliesRequest {

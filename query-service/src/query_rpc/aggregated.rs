@@ -1,0 +1,78 @@
+//! `QueryAggregated`.
+
+use std::time::Instant;
+
+use shared::proto::v1;
+use shared::time;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use crate::deadline::Deadline;
+use crate::error::QueryError;
+use crate::plan::{self, Plan};
+use crate::read_pool::ReadPool;
+use crate::retention::Retention;
+use crate::row_stream::{self, BucketStream};
+use crate::series::Answer;
+use crate::validate::{AggregatedQuery, GapFill};
+use crate::{series, store};
+
+/// Most buckets of an answer whose gaps are filled, all series together.
+const MAX_FILLED_BUCKETS: u64 = 10_000_000;
+/// Most points that statistics which no rollup can tell are computed from, all series together.
+const MAX_RAW_POINTS: u64 = 5_000_000;
+
+pub(super) async fn answer(
+    pool: ReadPool,
+    retention: Retention,
+    deadline: Deadline,
+    request: v1::QueryAggregatedRequest,
+) -> Result<ReceiverStream<Result<v1::QueryAggregatedResponse, Status>>, QueryError> {
+    let began = Instant::now();
+    let query = AggregatedQuery::check(request)?;
+    let plan = plan::choose(&query, &retention.kept(&pool, time::now_micros()).await?)?;
+    let (series, watermark) = tokio::try_join!(series::find(&pool, &query.selectors), async {
+        Ok(store::watermark(&pool, plan.granularity()).await?)
+    })?;
+    let series_count = series.len();
+    let answers =
+        if query.combine_devices { series::together(&query.selectors, &series) } else { series::each(series) };
+    check_filled_buckets(&query, &plan, answers.len())?;
+    check_raw_points(&pool, &query, &plan, &answers).await?;
+    let AggregatedQuery { statistics, gap_fill, combine_devices, .. } = query;
+    let stream =
+        BucketStream { pool, plan, answers, series_count, statistics, gap_fill, combine_devices, watermark, began };
+    Ok(row_stream::spawn(deadline, |frames| stream.run(frames)))
+}
+
+fn check_filled_buckets(query: &AggregatedQuery, plan: &Plan, answers: usize) -> Result<(), QueryError> {
+    let buckets = plan.bucket_count().saturating_mul(answers as u64);
+    if query.gap_fill == GapFill::None || buckets <= MAX_FILLED_BUCKETS {
+        return Ok(());
+    }
+    let sentence = format!(
+        "would give {buckets} buckets, {} for each of {answers}; at most {MAX_FILLED_BUCKETS} are filled: \
+         choose wider buckets, a shorter interval or fewer series",
+        plan.bucket_count()
+    );
+    Err(QueryError::invalid("gap_fill", sentence))
+}
+
+async fn check_raw_points(
+    pool: &ReadPool,
+    query: &AggregatedQuery,
+    plan: &Plan,
+    answers: &[Answer],
+) -> Result<(), QueryError> {
+    let Some(what) = query.raw_only else { return Ok(()) };
+    let series: Vec<i32> = answers.iter().flat_map(|answer| &answer.series).copied().collect();
+    let found = store::count_up_to(pool, &series, (plan.start, plan.end), MAX_RAW_POINTS + 1).await?;
+    if found <= MAX_RAW_POINTS {
+        return Ok(());
+    }
+    let sentence = format!(
+        "{what} is computed from points, of which the interval has more than {MAX_RAW_POINTS}: \
+         choose a shorter interval or fewer series"
+    );
+    Err(QueryError::invalid("statistics", sentence))
+}

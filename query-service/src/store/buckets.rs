@@ -1,0 +1,248 @@
+//! Reading buckets: from a rollup as they are, grouped from a rollup, or computed from points.
+//!
+//! The statements differ in what they read and in the columns that were asked for; they are put together from `sql/` and
+//! from the closed lists below, and every value is bound.
+
+use shared::db::Micros;
+use shared::granularity::Granularity;
+use shared::proto::v1::Statistic;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgRow;
+use sqlx::postgres::types::PgInterval;
+use sqlx::{FromRow, Row as _};
+
+use super::Point;
+use crate::plan::{DAY, Grid, Segment};
+use crate::read_pool::ReadPool;
+
+/// One bucket. What was not asked for is NaN.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Bucket {
+    /// The series; 0 where several were combined.
+    pub(crate) series_id: i32,
+    /// Microseconds since the Unix epoch.
+    pub(crate) start: i64,
+    pub(crate) count: u64,
+    pub(crate) sum: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+    pub(crate) first: f64,
+    pub(crate) last: f64,
+    /// Population variance.
+    pub(crate) variance: f64,
+    /// What a counter counted; NaN where no point of the bucket has a predecessor.
+    pub(crate) increase: f64,
+}
+
+impl Bucket {
+    /// A raw point as a bucket.
+    fn of((series_id, point): (i32, Point)) -> Self {
+        let Point { timestamp: start, value } = point;
+        let (sum, min, max, first, last) = (value, value, value, value, value);
+        Self { series_id, start, count: 1, sum, min, max, first, last, variance: 0.0, increase: f64::NAN }
+    }
+
+    /// Sample standard deviation; NaN for a single point.
+    pub(crate) fn stddev(&self) -> f64 {
+        let n = self.count as f64;
+        if self.count < 2 { f64::NAN } else { (self.variance * n / (n - 1.0)).max(0.0).sqrt() }
+    }
+}
+
+impl FromRow<'_, PgRow> for Bucket {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let number = |index: usize| Ok::<_, sqlx::Error>(row.try_get::<Option<f64>, _>(index)?.unwrap_or(f64::NAN));
+        Ok(Self {
+            series_id: row.try_get(0)?,
+            start: row.try_get::<Micros, _>(1)?.0,
+            count: row.try_get::<i64, _>(2)?.unsigned_abs(),
+            sum: number(3)?,
+            min: number(4)?,
+            max: number(5)?,
+            first: number(6)?,
+            last: number(7)?,
+            variance: number(8)?,
+            increase: number(9)?,
+        })
+    }
+}
+
+/// What a statement reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BucketRead<'a> {
+    pub(crate) series: &'a [i32],
+    /// Whether all series give one answer.
+    pub(crate) combined: bool,
+    pub(crate) segment: &'a Segment,
+    /// [start, end), on edges of the segment's grid.
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) statistics: &'a [Statistic],
+}
+
+/// A column after the count: the statistics that need it, and how it comes from a rollup's row, from several, from points.
+struct Column {
+    needed_by: &'static [Statistic],
+    of_rollup: &'static str,
+    grouped: &'static str,
+    of_points: &'static str,
+}
+
+/// In the order of `Bucket`'s fields. The variance of points is that of leading bits plus rest, as in `migrations/0005`.
+const COLUMNS: [Column; 7] = [
+    Column {
+        needed_by: &[Statistic::Avg, Statistic::Sum],
+        of_rollup: "sum_value",
+        grouped: "sum(sum_value)",
+        of_points: "sum(value)",
+    },
+    Column { needed_by: &[Statistic::Min], of_rollup: "min_value", grouped: "min(min_value)", of_points: "min(value)" },
+    Column { needed_by: &[Statistic::Max], of_rollup: "max_value", grouped: "max(max_value)", of_points: "max(value)" },
+    Column {
+        needed_by: &[Statistic::First],
+        of_rollup: "first_value",
+        grouped: "first(first_value, bucket)",
+        of_points: r#"first(value, "timestamp")"#,
+    },
+    Column {
+        needed_by: &[Statistic::Last],
+        of_rollup: "last_value",
+        grouped: "last(last_value, bucket)",
+        of_points: r#"last(value, "timestamp")"#,
+    },
+    Column {
+        needed_by: &[Statistic::Stddev],
+        of_rollup: "variance",
+        grouped: "combine_variance(ARRAY[count::float8, sum_value, variance * count])",
+        of_points: "(regr_sxx(value - leading_bits(value), leading_bits(value))
+                     + regr_syy(value - leading_bits(value), leading_bits(value))
+                     + 2 * regr_sxy(value - leading_bits(value), leading_bits(value))) / count(*)",
+    },
+    Column { needed_by: &[Statistic::Rate], of_rollup: NOTHING, grouped: NOTHING, of_points: "sum(increase)" },
+];
+/// Stands for a column that nobody asked for.
+const NOTHING: &str = "NULL::float8";
+
+impl BucketRead<'_> {
+    fn columns(&self, text: fn(&Column) -> &'static str) -> String {
+        let asked = |column: &Column| column.needed_by.iter().any(|statistic| self.statistics.contains(statistic));
+        let texts = COLUMNS.iter().map(|column| if asked(column) { text(column) } else { NOTHING });
+        texts.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether the buckets stand in the rollup as they are.
+    fn is_native(&self) -> bool {
+        self.segment.grid.width() == self.segment.source.bucket_micros() && !self.is_local()
+    }
+
+    fn is_local(&self) -> bool {
+        matches!(self.segment.grid, Grid::Days { .. })
+    }
+
+    fn counts_increases(&self) -> bool {
+        self.statistics.contains(&Statistic::Rate)
+    }
+
+    /// Start of the bucket that the time in a column belongs to.
+    fn bucket(&self, column: &str) -> String {
+        match self.segment.grid {
+            _ if self.is_native() => column.to_owned(),
+            Grid::Days { .. } => format!("($4::timestamptz[])[width_bucket({column}, $4::timestamptz[])]"),
+            _ => format!("time_bucket($4::interval, {column})"),
+        }
+    }
+
+    fn statement(&self) -> String {
+        let key = if self.combined { "0" } else { "series_id" };
+        // One series has a statement of its own: for it the database finds a plan that serves every series.
+        let series = if self.series.len() == 1 { "series_id = $1" } else { "series_id = ANY($1)" };
+        let text = match self.segment.source {
+            Granularity::Raw => include_str!("../sql/buckets_of_points.sql")
+                .replace("{columns}", &self.columns(|column| column.of_points))
+                .replace("{bucket}", &self.bucket(r#""timestamp""#))
+                .replace(
+                    "{points}",
+                    if self.counts_increases() {
+                        include_str!("../sql/points_with_increase.sql")
+                    } else {
+                        include_str!("../sql/points_of_buckets.sql")
+                    },
+                ),
+            _ if self.is_native() && !self.combined => include_str!("../sql/buckets_of_rollup.sql")
+                .replace("{columns}", &self.columns(|column| column.of_rollup)),
+            _ => include_str!("../sql/buckets_grouped.sql")
+                .replace("{columns}", &self.columns(|column| column.grouped))
+                .replace("{bucket}", &self.bucket("bucket")),
+        };
+        text.replace("{key}", key).replace("{series}", series).replace("{relation}", self.segment.source.relation())
+    }
+}
+
+/// Buckets that have points, in no order.
+pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Result<Vec<Bucket>> {
+    let from_points = read.segment.source == Granularity::Raw;
+    let mut query = sqlx::query_as::<_, Bucket>(AssertSqlSafe(read.statement()));
+    query = match read.series {
+        [one] if !from_points => query.bind(*one),
+        // Planned anew for these series: a plan for any list of series reads too much.
+        several => query.persistent(false).bind(several),
+    };
+    query = query.bind(Micros(read.start)).bind(Micros(read.end));
+    query = match &read.segment.grid {
+        Grid::Equal(width) if !read.is_native() => query.bind(PgInterval { months: 0, days: 0, microseconds: *width }),
+        grid @ Grid::Days { .. } => {
+            query.bind(grid.edges(read.start, read.end).iter().map(|&edge| Micros(edge)).collect::<Vec<_>>())
+        }
+        _ => query,
+    };
+    if from_points && read.counts_increases() {
+        let back = read.segment.grid.width().unwrap_or(DAY).max(DAY);
+        query = query.bind(Micros(read.start.saturating_sub(back)));
+        query = query.bind(PgInterval { months: 0, days: 0, microseconds: back });
+    }
+    query.fetch_all(pool).await
+}
+
+/// Points of some series in [start, end) as buckets of their own, the earliest first, at most `limit`.
+pub(crate) async fn points_as_buckets(
+    pool: &ReadPool,
+    series: &[i32],
+    (start, end): (i64, i64),
+    limit: i64,
+) -> sqlx::Result<Vec<Bucket>> {
+    let rows: Vec<(i32, Micros, f64)> = sqlx::query_as(include_str!("../sql/points_as_buckets.sql"))
+        .persistent(false)
+        .bind(series)
+        .bind(Micros(start))
+        .bind(Micros(end))
+        .bind(limit)
+        .fetch_all(pool)
+        .await?;
+    let point = |(series_id, time, value): (i32, Micros, f64)| (series_id, Point { timestamp: time.0, value });
+    Ok(rows.into_iter().map(point).map(Bucket::of).collect())
+}
+
+/// Number of points of some series in [start, end); counting ends at `limit`.
+pub(crate) async fn count_up_to(
+    pool: &ReadPool,
+    series: &[i32],
+    (start, end): (i64, i64),
+    limit: u64,
+) -> sqlx::Result<u64> {
+    let count: i64 = sqlx::query_scalar(include_str!("../sql/count_up_to.sql"))
+        .persistent(false)
+        .bind(series)
+        .bind(Micros(start))
+        .bind(Micros(end))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_one(pool)
+        .await?;
+    Ok(count.unsigned_abs())
+}
+
+/// [start, end) outside of which no point and no rollup is; none where there are no chunks.
+pub(crate) async fn extent(pool: &ReadPool) -> sqlx::Result<Option<(i64, i64)>> {
+    let (start, end): (Option<i64>, Option<i64>) =
+        sqlx::query_as(include_str!("../sql/extent.sql")).fetch_one(pool).await?;
+    Ok(start.zip(end))
+}

@@ -1,0 +1,79 @@
+use prost_types::{Duration, Timestamp};
+
+use super::*;
+use crate::validate::DeviceSelector;
+
+fn request() -> v1::QueryAggregatedRequest {
+    let device = Some(v1::series_selector::Device::DeviceId("d".to_owned()));
+    v1::QueryAggregatedRequest {
+        selectors: vec![v1::SeriesSelector { device, metric_name: "m".to_owned() }],
+        start: Some(Timestamp { seconds: 1, nanos: 0 }),
+        end: Some(Timestamp { seconds: 2, nanos: 0 }),
+        ..Default::default()
+    }
+}
+
+fn refused(change: impl FnOnce(&mut v1::QueryAggregatedRequest)) -> String {
+    let mut request = request();
+    change(&mut request);
+    AggregatedQuery::check(request).unwrap_err().to_string()
+}
+
+#[test]
+fn unknown_enum_numbers_say_what_is_accepted() {
+    let sentence = refused(|request| request.granularity = 99);
+    assert_eq!(sentence, "granularity: has the number 99, which is none of AUTO, RAW, MINUTE, HOUR, DAY");
+    let sentence = refused(|request| request.statistics = vec![1, 99]);
+    assert!(sentence.starts_with("statistics: has the number 99") && sentence.ends_with("STDDEV, RATE"), "{sentence}");
+    assert!(refused(|request| request.gap_fill = 99).ends_with("NONE, NULL, LAST, LINEAR"));
+    assert!(refused(|request| request.combine = 99).ends_with("SERIES, DEVICES"));
+}
+
+#[test]
+fn widths_are_whole_minutes_within_limits() {
+    let width = |seconds, nanos| refused(|request| request.bucket_width = Some(Duration { seconds, nanos }));
+    let sentence = "bucket_width: must be a whole number of minutes, from 1 minute to 36500 days";
+    for (seconds, nanos) in [(0, 0), (30, 0), (90, 0), (-60, 0), (60, 1), (60, 1_000), (36_501 * 86_400, 0)] {
+        assert_eq!(width(seconds, nanos), sentence, "{seconds} s {nanos} ns");
+    }
+}
+
+#[test]
+fn max_points_and_time_zones_say_what_is_accepted() {
+    assert_eq!(
+        refused(|request| request.max_points = 1_000_001),
+        "max_points: is 1000001; 2 to 1000000, or 0 for 1000, is accepted"
+    );
+    assert!(refused(|request| request.max_points = 1).contains("2 to 1000000"));
+    let sentence = refused(|request| request.time_zone = "Mars/Olympus".to_owned());
+    assert!(sentence.contains("\"Mars/Olympus\"") && sentence.contains("\"Europe/Berlin\""), "{sentence}");
+}
+
+#[test]
+fn points_alone_have_no_gaps_rates_or_devices_together() {
+    let points = |change: fn(&mut v1::QueryAggregatedRequest)| {
+        refused(|request| {
+            request.granularity = v1::Granularity::Raw as i32;
+            change(request);
+        })
+    };
+    assert!(points(|request| request.gap_fill = v1::GapFill::Null as i32).starts_with("gap_fill: needs buckets"));
+    assert!(points(|request| request.combine = v1::Combine::Devices as i32).starts_with("combine: needs buckets"));
+    assert!(points(|request| request.statistics = vec![Statistic::Rate as i32]).contains("other statistics than RATE"));
+}
+
+#[test]
+fn statistics_have_a_default_and_are_told_once() {
+    let with = |statistics: &[Statistic], combine: v1::Combine| {
+        let statistics = statistics.iter().map(|&statistic| statistic as i32).collect();
+        AggregatedQuery::check(v1::QueryAggregatedRequest { statistics, combine: combine as i32, ..request() }).unwrap()
+    };
+    assert_eq!(with(&[], v1::Combine::Series).statistics.len(), 8);
+    let together = with(&[], v1::Combine::Devices);
+    assert_eq!((together.statistics.len(), together.raw_only), (6, None));
+    let twice = with(&[Statistic::Avg, Statistic::Avg], v1::Combine::Series);
+    assert_eq!(twice.statistics, [Statistic::Avg]);
+    assert_eq!(with(&[Statistic::Last], v1::Combine::Series).raw_only, None);
+    assert_eq!(with(&[Statistic::Last], v1::Combine::Devices).raw_only, Some("LAST of several devices"));
+    assert_eq!(twice.selectors[0].device, DeviceSelector::Id("d".to_owned()));
+}
