@@ -22,7 +22,7 @@ impl IngestProcess {
     /// The program cannot be started, or does not say where it listens.
     pub async fn start(program: &Path, database_url: &str) -> anyhow::Result<Self> {
         let mut child = Command::new(program)
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
             .env("DATABASE_URL", database_url)
             .env("TIDEGAUGE_LOG", "error") // it is told to fail all the time
             .stdout(Stdio::piped())

@@ -36,6 +36,10 @@ pub struct Services {
     pub ingest_url: String,
     /// Likewise.
     pub query_url: String,
+    /// Probes and metrics of the ingest-service, as an http:// URL.
+    pub ingest_http: String,
+    /// Likewise.
+    pub query_http: String,
     /// To ask the ingest-service for its health.
     pub ingest_channel: Channel,
     /// To ask the query-service for its health.
@@ -100,7 +104,8 @@ impl Services {
         let shutdown = CancellationToken::new();
         let database = ingest_config.database.clone();
         let (listener, ingest_url) = listen().await;
-        let run = ingest_service::run(listener, ingest_config, shutdown.clone());
+        let (http, ingest_http) = listen().await;
+        let run = ingest_service::run(listener, http, ingest_config, shutdown.clone());
         let ingest_task = tokio::spawn(async move { run.await.expect("ingest-service") });
         let (listener, query_url) = listen().await;
         let mut config = QueryConfig {
@@ -112,7 +117,8 @@ impl Services {
             watch_subscriptions: 100.try_into().unwrap(),
         };
         change(&mut config);
-        let run = query_service::run(listener, config, shutdown.clone());
+        let (http, query_http) = listen().await;
+        let run = query_service::run(listener, http, config, shutdown.clone());
         let query_task = tokio::spawn(async move { run.await.expect("query-service") });
         let ingest_channel = Endpoint::from_shared(ingest_url.clone()).unwrap().connect().await.unwrap();
         let query_channel = Endpoint::from_shared(query_url.clone()).unwrap().connect().await.unwrap();
@@ -121,6 +127,8 @@ impl Services {
             query: QueryServiceClient::new(query_channel.clone()).max_decoding_message_size(64 * 1024 * 1024),
             ingest_url,
             query_url,
+            ingest_http,
+            query_http,
             ingest_channel,
             query_channel,
             shutdown,

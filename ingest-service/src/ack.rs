@@ -3,8 +3,11 @@
 use shared::proto::v1;
 use shared::time;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::Span;
 
 use crate::error::BatchError;
+use crate::metrics::{self, Metrics};
 use crate::validate::Rejections;
 
 /// What the database did with a batch, told after COMMIT returned.
@@ -33,6 +36,10 @@ pub(crate) struct PendingAck {
     valid_points: u64,
     rejections: Rejections,
     outcome: Outcome,
+    /// The batch's own: it ends with the acknowledgement.
+    span: Span,
+    /// When the batch arrived.
+    arrived: Instant,
 }
 
 enum Outcome {
@@ -41,23 +48,33 @@ enum Outcome {
 }
 
 impl PendingAck {
-    pub(crate) fn new(sequence: u64, valid_points: usize, rejections: Rejections) -> (Self, OutcomeSender) {
+    /// Of the batch that the current span is about.
+    pub(crate) fn new(
+        sequence: u64,
+        valid_points: usize,
+        rejections: Rejections,
+        arrived: Instant,
+    ) -> (Self, OutcomeSender) {
         let (sender, receiver) = oneshot::channel();
-        (Self { sequence, valid_points: valid_points as u64, rejections, outcome: Outcome::Awaited(receiver) }, sender)
+        let (valid_points, outcome) = (valid_points as u64, Outcome::Awaited(receiver));
+        (Self { sequence, valid_points, rejections, outcome, span: Span::current(), arrived }, sender)
     }
 
     /// Of an unnumbered batch none of whose points is valid: there is nothing to commit.
     pub(crate) fn nothing_to_store(rejections: Rejections) -> Self {
         let stored = Stored::Applied { committed_at: time::now_micros(), refused: Rejections::default() };
-        Self { sequence: 0, valid_points: 0, rejections, outcome: Outcome::Known(stored) }
+        let (outcome, span, arrived) = (Outcome::Known(stored), Span::current(), Instant::now());
+        Self { sequence: 0, valid_points: 0, rejections, outcome, span, arrived }
     }
 
     /// Waits for the commit.
-    pub(crate) async fn settled(mut self) -> Result<Ack, BatchError> {
+    pub(crate) async fn settled(mut self, metrics: &Metrics) -> Result<Ack, BatchError> {
         let stored = match self.outcome {
             Outcome::Known(stored) => stored,
             Outcome::Awaited(outcome) => outcome.await.unwrap_or_else(|_| Err(BatchError::shutting_down()))?,
         };
+        let acknowledging = metrics::acknowledge(&self.span);
+        metrics.acknowledged(self.arrived.elapsed());
         let (accepted, duplicate, committed_at) = match stored {
             Stored::Applied { committed_at, refused } => {
                 let accepted = self.valid_points - refused.count;
@@ -66,7 +83,8 @@ impl PendingAck {
             }
             Stored::Duplicate { committed_at } => (0, self.valid_points, committed_at),
         };
-        Ok(Ack { sequence: self.sequence, accepted, duplicate, rejections: self.rejections, committed_at })
+        let (sequence, rejections) = (self.sequence, self.rejections);
+        Ok(Ack { sequence, accepted, duplicate, rejections, committed_at, _spans: [acknowledging, self.span] })
     }
 }
 
@@ -78,6 +96,8 @@ pub(crate) struct Ack {
     duplicate: u64,
     rejections: Rejections,
     committed_at: i64,
+    /// They end when this is handed on.
+    _spans: [Span; 2],
 }
 
 impl From<Ack> for v1::BatchResult {

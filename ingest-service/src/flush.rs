@@ -1,6 +1,7 @@
 //! The batches of a flush, and their points in the order in which they are written. Knows no SQL.
 
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Span;
 
 use crate::ack::OutcomeSender;
 use crate::points::Points;
@@ -15,6 +16,9 @@ pub(crate) struct QueuedBatch {
     pub(crate) outcome: OutcomeSender,
     /// Gives its room back when the batch has been settled.
     pub(crate) room: OwnedSemaphorePermit,
+    /// The batch's own, and that of its waiting for a writer.
+    pub(crate) span: Span,
+    pub(crate) waiting: Span,
 }
 
 impl QueuedBatch {
@@ -63,5 +67,11 @@ impl<'f> SortedRuns<'f> {
         let rows = runs.iter().map(|run| run.timestamps.len()).sum();
         let series = runs.chunk_by(|one, other| one.series_id == other.series_id).count();
         Self { runs, rows, series }
+    }
+
+    /// How many points lie before a time.
+    pub(crate) fn before(&self, micros: i64) -> usize {
+        let some = self.runs.iter().filter(|run| run.first < micros);
+        some.map(|run| run.timestamps.partition_point(|&timestamp| timestamp < micros)).sum()
     }
 }

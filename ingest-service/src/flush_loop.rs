@@ -11,11 +11,13 @@ use std::time::Instant;
 use shared::config::DatabaseConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tracing::{Instrument as _, Span};
 
 use crate::batcher::Batcher;
 use crate::config::FlushConfig;
 use crate::error::BatchError;
 use crate::flush::QueuedBatch;
+use crate::metrics::{self, Metrics};
 use crate::writer::Writer;
 use seats::Seats;
 
@@ -35,7 +37,7 @@ struct Lane {
 
 impl Lanes {
     /// Starts a task per writer; the set is to be joined after the last `Lanes` is dropped.
-    pub(crate) fn start(database: &DatabaseConfig, config: &FlushConfig) -> (Self, JoinSet<()>) {
+    pub(crate) fn start(database: &DatabaseConfig, config: &FlushConfig, metrics: &Metrics) -> (Self, JoinSet<()>) {
         let mut tasks = JoinSet::new();
         let seats = Arc::new(Seats::default());
         let lanes = (0..config.writers.get()).map(|_| {
@@ -46,13 +48,17 @@ impl Lanes {
                 waiting_points: Arc::clone(&waiting_points),
                 seats: Arc::clone(&seats),
                 batcher: Batcher::new(config.flush_max_points.get(), config.flush_max_delay),
-                writer: Writer::new(database.clone(), config),
+                writer: Writer::new(database.clone(), config, metrics.clone()),
+                metrics: metrics.clone(),
             };
             tasks.spawn(task.run());
             Lane { queue, waiting_points }
         });
         let lanes = lanes.collect();
         let admission = Arc::new(Semaphore::new(config.queue_max_points.get()));
+        let free = Arc::clone(&admission);
+        metrics.observe_queue(config.queue_max_points.get(), move || free.available_permits());
+        metrics.observe_writers(config.writers.get());
         (Self { admission, lanes, seats }, tasks)
     }
 
@@ -87,15 +93,20 @@ struct LaneTask {
     seats: Arc<Seats>,
     batcher: Batcher<QueuedBatch>,
     writer: Writer,
+    metrics: Metrics,
 }
 
 impl LaneTask {
     async fn run(mut self) {
         while self.wait_for_batches().await {
-            let flush = self.batcher.take();
+            let mut flush = self.batcher.take();
+            flush.iter_mut().for_each(|batch| batch.waiting = Span::none());
+            let span = metrics::flush(flush.iter().map(|batch| &batch.span));
             let points = flush.iter().map(|batch| batch.points.len()).sum();
             let producers: Vec<String> = flush.iter().filter_map(QueuedBatch::producer_id).map(str::to_owned).collect();
-            self.writer.write(flush).await;
+            self.metrics.writer_busy(1);
+            self.writer.write(flush).instrument(span).await;
+            self.metrics.writer_busy(-1);
             self.seats.leave(&producers);
             self.waiting_points.fetch_sub(points, Ordering::Relaxed);
         }

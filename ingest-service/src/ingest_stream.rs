@@ -14,17 +14,21 @@ use shared::proto::v1;
 use shared::readiness::{Readiness, ReadinessHandle};
 use shared::{status, time};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::{Instrument as _, Span};
 
 use crate::ack::{PendingAck, Summary};
 use crate::config::Limits;
 use crate::error::BatchError;
 use crate::flush::QueuedBatch;
 use crate::flush_loop::Lanes;
+use crate::metrics::{self, BatchOutcome, Metrics};
+use crate::refusals::Refusals;
 use crate::series_resolver::SeriesResolver;
 use crate::service::ingest_service_server::IngestService;
 use crate::validate::{ValidBatch, validate};
@@ -41,20 +45,34 @@ pub(crate) struct Intake {
     pub(crate) limits: Arc<Limits>,
     pub(crate) resolver: SeriesResolver,
     pub(crate) lanes: Lanes,
+    pub(crate) metrics: Metrics,
+    pub(crate) refusals: Refusals,
 }
 
 impl Intake {
     /// Takes a request's batch in. When this returns it is queued, and will be stored whoever still listens.
     async fn accept(&self, message: Message) -> Result<PendingAck, BatchError> {
-        let valid = validate(&message.0, &self.limits, time::now_micros())?;
-        if valid.points.len() == 0 && valid.numbering.is_none() {
+        let accepted = self.queue(message, Instant::now()).instrument(metrics::batch()).await;
+        accepted.inspect_err(|error| self.refusals.batch(error))
+    }
+
+    async fn queue(&self, message: Message, arrived: Instant) -> Result<PendingAck, BatchError> {
+        let valid = metrics::validate().in_scope(|| validate(&message.0, &self.limits, time::now_micros()))?;
+        let (span, points) = (Span::current(), valid.points.len());
+        span.record("tidegauge.points", points).record("tidegauge.sequence", valid.sequence);
+        self.refusals.points(&valid.rejections);
+        if points == 0 && valid.numbering.is_none() {
+            self.metrics.batch(BatchOutcome::NothingValid);
             return Ok(PendingAck::nothing_to_store(valid.rejections));
         }
-        let series_ids = self.resolver.resolve(&valid.series).await?;
-        let room = self.lanes.room_for(valid.points.len()).await?;
-        let (pending, outcome) = PendingAck::new(valid.sequence, valid.points.len(), valid.rejections);
+        let series_ids = self.resolver.resolve(&valid.series).instrument(metrics::resolve()).await?;
+        let wait = Instant::now();
+        let room = self.lanes.room_for(points).instrument(metrics::room()).await?;
+        self.metrics.waited_for_room(wait.elapsed());
+        let (pending, outcome) = PendingAck::new(valid.sequence, points, valid.rejections, arrived);
         let ValidBatch { numbering, points, .. } = valid;
-        self.lanes.queue(QueuedBatch { numbering, points, series_ids, outcome, room });
+        let waiting = metrics::queue();
+        self.lanes.queue(QueuedBatch { numbering, points, series_ids, outcome, room, span, waiting });
         Ok(pending)
     }
 }
@@ -74,7 +92,7 @@ impl IngestServer {
     fn check_ready(&self) -> Result<(), Status> {
         match self.readiness.now() {
             Readiness::Ready => Ok(()),
-            Readiness::Waiting(_) => {
+            Readiness::Waiting { .. } => {
                 let sentence = "the service cannot store points now: its database is not ready".to_owned();
                 Err(BatchError::Unavailable(sentence).into_status(""))
             }
@@ -95,7 +113,7 @@ impl IngestServer {
         &self,
         work: impl Future<Output = Result<T, Status>> + Send + 'static,
     ) -> Result<T, Status> {
-        self.tasks.spawn(work).await.unwrap_or_else(|error| {
+        self.tasks.spawn(work.in_current_span()).await.unwrap_or_else(|error| {
             tracing::error!(%error, "a call's task failed");
             Err(status::internal())
         })
@@ -123,11 +141,12 @@ impl IngestService for IngestServer {
         self.check_ready()?;
         let (call, stream) = (self.call(Some(self.stream_max_age)), request.into_inner());
         let (answers, receiver) = mpsc::channel(WAITING_ACKS);
-        self.tasks.spawn(async move {
+        let work = async move {
             if let Err(status) = call.run(stream, &mut AckSender(answers.clone())).await {
                 let _ = answers.send(Err(status)).await; // the client may have gone
             }
-        });
+        };
+        self.tasks.spawn(work.in_current_span());
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -136,7 +155,7 @@ impl IngestService for IngestServer {
         let intake = self.intake.clone();
         let message = request.into_inner();
         let work = async move {
-            let settled = async { intake.accept(message).await?.settled().await };
+            let settled = async { intake.accept(message).await?.settled(&intake.metrics).await };
             settled.await.map_err(|error| error.into_status(""))
         };
         let ack = self.detached(work).await?;

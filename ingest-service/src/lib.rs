@@ -4,6 +4,7 @@
 
 pub mod config;
 mod error;
+mod metrics;
 
 mod ingest_stream;
 mod service;
@@ -26,6 +27,9 @@ mod copy_encoder;
 mod ack;
 
 mod retry;
+
+mod database_sample;
+mod refusals;
 
 mod run;
 

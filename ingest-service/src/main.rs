@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use ingest_service::config::IngestConfig;
 use shared::config::{DatabaseConfig, LogConfig};
-use shared::{db, server, shutdown, telemetry};
+use shared::{db, http, process, server, shutdown};
 use tokio::net::TcpListener;
 
 /// Takes points over gRPC and writes them to TimescaleDB exactly once.
@@ -20,6 +20,9 @@ struct Cli {
     /// Address to listen on; port 0 picks a free one
     #[arg(long, env = "TIDEGAUGE_INGEST_LISTEN", default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
     listen: SocketAddr,
+    /// Address of /livez, /readyz and /metrics (plain HTTP, no TLS, no authentication); port 0 picks a free one
+    #[arg(long, env = "TIDEGAUGE_HTTP_LISTEN", default_value = "127.0.0.1:9464", value_name = "HOST:PORT")]
+    http_listen: SocketAddr,
     #[command(flatten)]
     config: IngestConfig,
     #[command(flatten)]
@@ -38,29 +41,23 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = telemetry::init(&cli.log).context("TIDEGAUGE_LOG").and_then(|()| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async {
-            match cli.command {
-                Some(Command::Migrate { wait }) => migrate(&cli.config.database, wait).await,
-                None => serve(cli.listen, cli.config).await,
-            }
-        })
-    });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
+    process::run("ingest-service", &cli.log, async {
+        match cli.command {
+            Some(Command::Migrate { wait }) => migrate(&cli.config.database, wait).await,
+            None => serve(cli.listen, cli.http_listen, cli.config).await,
         }
-    }
+    })
 }
 
-async fn serve(listen: SocketAddr, config: IngestConfig) -> anyhow::Result<()> {
+async fn serve(listen: SocketAddr, http_listen: SocketAddr, config: IngestConfig) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let http_listener = TcpListener::bind(http_listen).await;
+    let http_listener =
+        http_listener.with_context(|| format!("cannot listen on {http_listen} (TIDEGAUGE_HTTP_LISTEN)"))?;
     server::announce(&listener)?;
-    ingest_service::run(listener, config, shutdown).await
+    http::announce(&http_listener)?;
+    ingest_service::run(listener, http_listener, config, shutdown).await
 }
 
 async fn migrate(database: &DatabaseConfig, wait: Duration) -> anyhow::Result<()> {

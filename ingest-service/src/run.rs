@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use shared::config::DatabaseConfig;
+use shared::http::Port;
+use shared::telemetry::{CallsLayer, Meters};
 use shared::{db, readiness, server};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -13,28 +15,42 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use crate::config::IngestConfig;
+use crate::database_sample;
 use crate::flush_loop::Lanes;
 use crate::ingest_stream::{IngestServer, Intake};
+use crate::metrics::Metrics;
+use crate::refusals::Refusals;
 use crate::series_resolver::SeriesResolver;
 use crate::service::ingest_service_server::{IngestServiceServer, SERVICE_NAME};
 
 /// How long the queues may take to empty after the last call has ended.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Serves on the listener until the token is cancelled; then finishes the calls under way, writes what was taken in, and
+/// Serves on the listener, and probes and metrics on the other one, until the token is cancelled; then finishes the calls under way, writes what was taken in, and
 /// returns. The database may come later: until then calls are answered UNAVAILABLE.
 ///
 /// # Errors
 /// The configuration contradicts itself, or the transport failed.
-pub async fn run(listener: TcpListener, config: IngestConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    listener: TcpListener,
+    http: TcpListener,
+    config: IngestConfig,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     config.check().map_err(anyhow::Error::msg)?;
-    tracing::info!(address = %listener.local_addr()?, ?config, "ingest-service starts");
+    tracing::info!(address = %listener.local_addr()?, http = %http.local_addr()?, ?config, "ingest-service starts");
+    let meters = Meters::new("ingest-service")?;
+    let metrics = Metrics::new(meters.meter());
     if config.migrate {
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(migrate(config.database.clone())));
     }
     let (reporter, health) = tonic_health::server::health_reporter();
     let readiness = readiness::watch(config.database.clone(), reporter, &[SERVICE_NAME], shutdown.clone()).await;
-    let (lanes, writers) = Lanes::start(&config.database, &config.flush);
+    shared::metrics::observe_readiness(metrics.meter(), &readiness);
+    let stop = CancellationToken::new();
+    Port { readiness: readiness.clone(), meters: meters.clone() }.serve(http, stop.clone());
+    database_sample::start(config.database.clone(), readiness.clone(), &metrics, shutdown.clone());
+    let (lanes, writers) = Lanes::start(&config.database, &config.flush, &metrics);
     let tasks = TaskTracker::new();
     let service = IngestServer {
         intake: Intake {
@@ -43,8 +59,11 @@ pub async fn run(listener: TcpListener, config: IngestConfig, shutdown: Cancella
                 config.database.clone(),
                 config.flush.write_timeout,
                 config.flush.series_cache.get(),
+                metrics.clone(),
             ),
             lanes,
+            refusals: Refusals::new(metrics.clone()),
+            metrics: metrics.clone(),
         },
         readiness,
         max_message_bytes: config.server.max_message_bytes,
@@ -54,8 +73,12 @@ pub async fn run(listener: TcpListener, config: IngestConfig, shutdown: Cancella
     };
     let service = IngestServiceServer::new(service).max_decoding_message_size(config.server.max_message_bytes);
     let routes = server::with_reflection(Routes::new(health).add_service(service))?;
-    server::serve(listener, &config.server, routes, shutdown).await.context("cannot serve")?;
+    server::serve(listener, &config.server, routes, CallsLayer::new(metrics.meter()), shutdown)
+        .await
+        .context("cannot serve")?;
     drain(tasks, writers).await;
+    stop.cancel();
+    meters.shutdown().await;
     tracing::info!("ingest-service ends");
     Ok(())
 }

@@ -13,6 +13,7 @@ use shared::config::DatabaseConfig;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::BatchError;
+use crate::metrics::{Metrics, Operation};
 use crate::retry::{Backoff, Verdict, verdict};
 use crate::validate::SeriesName;
 use cache::SeriesCache;
@@ -45,6 +46,7 @@ impl SeriesKey {
 pub(crate) struct SeriesResolver {
     cache: Arc<SeriesCache>,
     misses: mpsc::Sender<Misses>,
+    metrics: Metrics,
 }
 
 struct Misses {
@@ -54,11 +56,14 @@ struct Misses {
 
 impl SeriesResolver {
     /// Starts the task that creates what is missing; it ends when the last resolver is dropped.
-    pub(crate) fn start(database: DatabaseConfig, timeout: Duration, capacity: usize) -> Self {
+    pub(crate) fn start(database: DatabaseConfig, timeout: Duration, capacity: usize, metrics: Metrics) -> Self {
         let cache = Arc::new(SeriesCache::new(capacity));
         let (misses, requests) = mpsc::channel(MAX_REQUESTS);
-        tokio::spawn(answer_misses(requests, Arc::clone(&cache), Creator::new(database, timeout)));
-        Self { cache, misses }
+        let observed = Arc::clone(&cache);
+        metrics.observe_cache(capacity, move || observed.len());
+        let creator = Creator::new(database, timeout, metrics.clone());
+        tokio::spawn(answer_misses(requests, Arc::clone(&cache), creator));
+        Self { cache, misses, metrics }
     }
 
     /// The ids of the series, in their order. Series that do not exist are created. Waits for a database that is away.
@@ -66,6 +71,7 @@ impl SeriesResolver {
         const MISSING: i32 = 0; // identities begin at 1
         let mut ids: Vec<i32> = series.iter().map(|name| self.cache.get(name).unwrap_or(MISSING)).collect();
         let missing: Vec<usize> = (0..ids.len()).filter(|&at| ids[at] == MISSING).collect();
+        self.metrics.looked_up(ids.len() - missing.len(), missing.len());
         if !missing.is_empty() {
             let (sender, receiver) = oneshot::channel();
             let keys = missing.iter().map(|&at| SeriesKey::of(&series[at])).collect();
@@ -113,6 +119,7 @@ async fn find_or_create(creator: &mut Creator, found: &mut BTreeMap<SeriesKey, O
                     return Err(BatchError::Refused);
                 }
                 Err(error) => {
+                    creator.metrics.retry(Operation::Series, &error);
                     let wait = backoff.next();
                     tracing::warn!(%error, ?wait, attempt = backoff.attempts(), "cannot resolve series; trying again");
                     tokio::time::sleep(wait).await;

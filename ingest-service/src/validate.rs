@@ -15,7 +15,7 @@ use crate::points::Points;
 use crate::wire::{Malformed, WireBatch, WirePoint, WireSeries};
 
 pub(crate) use producer::{Numbering, OWN_PRODUCERS};
-pub(crate) use rejections::Rejections;
+pub(crate) use rejections::{REASONS, Rejections};
 use times::AcceptedTimes;
 
 /// Largest value to either side of 0. Squares of it, and sums of squares over any number of points, still fit into a double:

@@ -9,12 +9,16 @@ mod write_path;
 
 use shared::config::DatabaseConfig;
 use shared::time;
+use tokio::time::Instant;
+use tracing::Span;
 
 use crate::ack::Stored;
 use crate::config::FlushConfig;
 use crate::error::BatchError;
 use crate::flush::QueuedBatch;
 use crate::ledger::Decision;
+use crate::metrics::{FlushShape, Metrics, Operation};
+use crate::refusals::Refusals;
 use crate::retry::{Backoff, Verdict, verdict};
 use crate::validate::{Numbering, OWN_PRODUCERS, Rejections};
 use transaction::{Attempt, Session};
@@ -24,11 +28,14 @@ pub(crate) struct Writer {
     session: Session,
     /// The writer's own row of the ledger: advanced by one with every flush.
     own: Numbering,
+    metrics: Metrics,
+    refusals: Refusals,
 }
 
 impl Writer {
-    pub(crate) fn new(database: DatabaseConfig, config: &FlushConfig) -> Self {
-        Self { session: Session::new(database, config), own: own_numbering() }
+    pub(crate) fn new(database: DatabaseConfig, config: &FlushConfig, metrics: Metrics) -> Self {
+        let session = Session::new(database, config, metrics.clone());
+        Self { session, own: own_numbering(), refusals: Refusals::new(metrics.clone()), metrics }
     }
 
     /// Writes a flush and tells each batch its outcome. Tries until the database has taken or refused it. A flush that is
@@ -37,7 +44,7 @@ impl Writer {
         let mut parts = vec![flush]; // the next one last
         while let Some(mut part) = parts.pop() {
             match self.commit(&part).await {
-                Ok(decisions) => settle(part, &decisions, Rejections::default()),
+                Ok(decisions) => self.settle(part, &decisions, Rejections::default()),
                 Err(Refused) if part.len() > 1 => {
                     let later = part.split_off(part.len() / 2);
                     parts.extend([later, part]);
@@ -53,8 +60,8 @@ impl Writer {
         let refused = refused_points::find(&mut self.session, batch).await;
         let rejections = refused_points::take_out(batch, &refused);
         match self.commit(&flush).await {
-            Ok(decisions) => settle(flush, &decisions, rejections),
-            Err(Refused) => flush.into_iter().for_each(|batch| tell(batch, Err(BatchError::Refused))),
+            Ok(decisions) => self.settle(flush, &decisions, rejections),
+            Err(Refused) => flush.into_iter().for_each(|batch| self.tell(batch, Err(BatchError::Refused))),
         }
     }
 
@@ -63,11 +70,16 @@ impl Writer {
         self.own.sequence += 1;
         let mut backoff = Backoff::default();
         let mut unknown = None; // what was decided in an attempt whose COMMIT has an unknown outcome
+        let began = Instant::now();
         loop {
-            let mut attempt = Attempt { own: &self.own, flush, decisions: Vec::new() };
+            let mut attempt = Attempt { own: &self.own, flush, decisions: Vec::new(), shape: FlushShape::default() };
             let error = match self.session.run(&mut attempt).await {
-                Ok(transaction::Outcome::Committed) => return Ok(attempt.decisions),
-                Ok(transaction::Outcome::CommittedBefore) => return Ok(decided_before(unknown)),
+                Ok(transaction::Outcome::Committed) => {
+                    return Ok(self.committed(began, flush, (attempt.decisions, attempt.shape)));
+                }
+                Ok(transaction::Outcome::CommittedBefore) => {
+                    return Ok(self.committed(began, flush, decided_before(unknown)));
+                }
                 Ok(transaction::Outcome::Forgotten) => {
                     self.own = Numbering { sequence: 1, ..own_numbering() };
                     continue;
@@ -75,7 +87,7 @@ impl Writer {
                 Err(transaction::Failure::BeforeCommit(error)) => error,
                 Err(transaction::Failure::InCommit(error)) => {
                     if !attempt.decisions.is_empty() {
-                        unknown = Some(attempt.decisions);
+                        unknown = Some((attempt.decisions, attempt.shape));
                     }
                     error
                 }
@@ -85,21 +97,56 @@ impl Writer {
                 self.own.sequence -= 1; // it was not committed, so the number is free
                 return Err(Refused);
             }
+            self.metrics.retry(Operation::Flush, &error);
             let wait = backoff.next();
             tracing::warn!(%error, ?wait, attempt = backoff.attempts(), "cannot write; trying again");
             tokio::time::sleep(wait).await;
         }
     }
+
+    fn committed(&self, began: Instant, flush: &[QueuedBatch], (decisions, shape): Decided) -> Vec<Decision> {
+        self.metrics.flushed(began.elapsed(), flush.len(), shape);
+        Span::current().record("tidegauge.write_path", shape.write_path).record("tidegauge.rows", shape.rows);
+        decisions
+    }
+
+    /// Tells each batch; `refused` are points of the one batch of a flush that had to be taken out.
+    fn settle(&self, flush: Vec<QueuedBatch>, decisions: &[Decision], refused: Rejections) {
+        let committed_at = time::now_micros();
+        self.refusals.points(&refused);
+        for (batch, decision) in flush.into_iter().zip(decisions) {
+            let outcome = match *decision {
+                Decision::Apply => Ok(Stored::Applied { committed_at, refused: refused.clone() }),
+                Decision::Duplicate => Ok(Stored::Duplicate { committed_at }),
+                Decision::Gap { expected } => Err(gap(&batch, expected)),
+                Decision::Fenced { current } => Err(fenced(&batch, current)),
+            };
+            self.tell(batch, outcome);
+        }
+    }
+
+    fn tell(&self, batch: QueuedBatch, outcome: Result<Stored, BatchError>) {
+        match &outcome {
+            Ok(Stored::Applied { .. }) => self.metrics.accepted(batch.points.len()), // without those that were taken out
+            Ok(Stored::Duplicate { .. }) => self.metrics.duplicate(batch.points.len()),
+            Err(error) => self.refusals.batch(error),
+        }
+        let _ = batch.outcome.send(outcome); // a stream that has gone needs no answer; its points are stored all the same
+        drop(batch.room);
+    }
 }
 
 /// What was decided in the attempt that turned out to be committed. There is one, for nobody else moves a writer's own row;
 /// without it nothing is acknowledged, and clients send again.
-fn decided_before(unknown: Option<Vec<Decision>>) -> Vec<Decision> {
+fn decided_before(unknown: Option<Decided>) -> Decided {
     unknown.unwrap_or_else(|| {
         tracing::error!("the ledger says that a flush is applied of which no attempt is known");
-        Vec::new()
+        Decided::default()
     })
 }
+
+/// What an attempt decided about each batch, and what it wrote.
+type Decided = (Vec<Decision>, FlushShape);
 
 /// The database looked at the flush and will refuse it every time.
 struct Refused;
@@ -108,25 +155,6 @@ struct Refused;
 fn own_numbering() -> Numbering {
     let producer_id = format!("{OWN_PRODUCERS}writer/{:032x}", rand::random::<u128>());
     Numbering { producer_id, epoch: 0, sequence: 0 }
-}
-
-/// Tells each batch; `refused` are points of the one batch of a flush that had to be taken out.
-fn settle(flush: Vec<QueuedBatch>, decisions: &[Decision], refused: Rejections) {
-    let committed_at = time::now_micros();
-    for (batch, decision) in flush.into_iter().zip(decisions) {
-        let outcome = match *decision {
-            Decision::Apply => Ok(Stored::Applied { committed_at, refused: refused.clone() }),
-            Decision::Duplicate => Ok(Stored::Duplicate { committed_at }),
-            Decision::Gap { expected } => Err(gap(&batch, expected)),
-            Decision::Fenced { current } => Err(fenced(&batch, current)),
-        };
-        tell(batch, outcome);
-    }
-}
-
-fn tell(batch: QueuedBatch, outcome: Result<Stored, BatchError>) {
-    let _ = batch.outcome.send(outcome); // a stream that has gone needs no answer; its points are stored all the same
-    drop(batch.room);
 }
 
 fn gap(batch: &QueuedBatch, expected: i64) -> BatchError {

@@ -18,7 +18,7 @@ async fn acked_batches_survive_a_killed_service() {
     let mut acked = 0_u64;
     for round in 0..3_u64 {
         let mut service = Command::new(env!("CARGO_BIN_EXE_ingest-service"))
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
             .env("DATABASE_URL", database_url())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

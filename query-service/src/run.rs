@@ -1,8 +1,10 @@
 //! Puts the modules together and runs the service.
 
 use anyhow::Context as _;
+use shared::http::Port;
 use shared::proto::v1::query_service_server::{QueryServiceServer, SERVICE_NAME};
-use shared::{readiness, server};
+use shared::telemetry::{CallsLayer, Meters};
+use shared::{metrics, readiness, server};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -13,15 +15,24 @@ use crate::read_pool::ReadPool;
 use crate::retention::Retention;
 use crate::watch::Watchers;
 
-/// Serves on the listener until the token is cancelled and the calls under way have ended. The database may come later:
+/// Serves on the listener, and probes and metrics on the other one, until the token is cancelled and the calls under way have ended. The database may come later:
 /// until then calls are answered UNAVAILABLE.
 ///
 /// # Errors
 /// The transport failed.
-pub async fn run(listener: TcpListener, config: QueryConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
-    tracing::info!(address = %listener.local_addr()?, ?config, "query-service starts");
+pub async fn run(
+    listener: TcpListener,
+    http: TcpListener,
+    config: QueryConfig,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    tracing::info!(address = %listener.local_addr()?, http = %http.local_addr()?, ?config, "query-service starts");
+    let meters = Meters::new("query-service")?;
     let (reporter, health) = tonic_health::server::health_reporter();
-    readiness::watch(config.database.clone(), reporter, &[SERVICE_NAME], shutdown.clone()).await;
+    let readiness = readiness::watch(config.database.clone(), reporter, &[SERVICE_NAME], shutdown.clone()).await;
+    metrics::observe_readiness(&meters.meter(), &readiness);
+    let stop = CancellationToken::new();
+    Port { readiness, meters: meters.clone() }.serve(http, stop.clone());
     let longest = config.query_timeout;
     let pool = ReadPool::new(&config.database, config.database_connections.get(), longest);
     let (interval, most) = (config.watch_interval, config.watch_subscriptions.get());
@@ -30,8 +41,12 @@ pub async fn run(listener: TcpListener, config: QueryConfig, shutdown: Cancellat
     let service = QueryServiceServer::new(QueryServer { pool: pool.clone(), retention, longest, watchers })
         .max_decoding_message_size(config.server.max_message_bytes);
     let routes = server::with_reflection(Routes::new(health).add_service(service))?;
-    server::serve(listener, &config.server, routes, shutdown).await.context("cannot serve")?;
+    server::serve(listener, &config.server, routes, CallsLayer::new(&meters.meter()), shutdown)
+        .await
+        .context("cannot serve")?;
     pool.close().await;
+    stop.cancel();
+    meters.shutdown().await;
     tracing::info!("query-service ends");
     Ok(())
 }

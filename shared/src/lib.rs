@@ -11,7 +11,11 @@ pub mod time;
 
 pub mod db;
 
+pub mod metrics;
+pub mod telemetry;
+
+pub mod http;
+pub mod process;
 pub mod readiness;
 pub mod server;
 pub mod shutdown;
-pub mod telemetry;

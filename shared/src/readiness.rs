@@ -18,10 +18,41 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a service can do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Nothing; the sentence says what is waited for.
-    Waiting(String),
+    /// Nothing.
+    Waiting {
+        /// In one word.
+        cause: Cause,
+        /// Says what is waited for.
+        sentence: String,
+    },
     /// Its work.
     Ready,
+}
+
+/// Why no work can be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The database has not been asked yet, or does not answer.
+    DatabaseAway,
+    /// The database answers, but is not one to work with: a migration is missing, or it is of the wrong edition.
+    Schema,
+    /// The service ends.
+    ShuttingDown,
+}
+
+impl Cause {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::DatabaseAway, Self::Schema, Self::ShuttingDown];
+
+    /// As logs and metrics have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DatabaseAway => "database_away",
+            Self::Schema => "schema",
+            Self::ShuttingDown => "shutting_down",
+        }
+    }
 }
 
 /// Whether work can be done now, for any number of readers.
@@ -44,16 +75,20 @@ pub async fn watch(
     services: &'static [&'static str],
     shutdown: CancellationToken,
 ) -> ReadinessHandle {
-    let waiting = Readiness::Waiting(format!("waiting for the database at {}", database.address()));
+    let sentence = format!("waiting for the database at {}", database.address());
+    let waiting = Readiness::Waiting { cause: Cause::DatabaseAway, sentence };
     let (sender, receiver) = watch::channel(waiting);
     report(&health, services, ServingStatus::NotServing).await;
+    let ending = Readiness::Waiting { cause: Cause::ShuttingDown, sentence: "shutting down".to_owned() };
     tokio::spawn(async move {
         let mut probe = Probe { database, connection: None };
         while let Some(found) = shutdown.run_until_cancelled(probe.run()).await {
             if *sender.borrow() != found {
                 match &found {
                     Readiness::Ready => tracing::info!("ready"),
-                    Readiness::Waiting(reason) => tracing::warn!(reason, "not ready"),
+                    Readiness::Waiting { cause, sentence } => {
+                        tracing::warn!(reason = cause.name(), "not ready: {sentence}");
+                    }
                 }
                 let status = if found == Readiness::Ready { ServingStatus::Serving } else { ServingStatus::NotServing };
                 report(&health, services, status).await;
@@ -64,7 +99,7 @@ pub async fn watch(
             }
         }
         report(&health, services, ServingStatus::NotServing).await;
-        sender.send_replace(Readiness::Waiting("shutting down".to_owned()));
+        sender.send_replace(ending);
     });
     ReadinessHandle(receiver)
 }
@@ -86,7 +121,7 @@ impl Probe {
     async fn run(&mut self) -> Readiness {
         match tokio::time::timeout(PROBE_TIMEOUT, self.check()).await {
             Ok(Ok(())) => Readiness::Ready,
-            Ok(Err(db::ProbeError::Schema(sentence))) => Readiness::Waiting(sentence),
+            Ok(Err(db::ProbeError::Schema(sentence))) => Readiness::Waiting { cause: Cause::Schema, sentence },
             Ok(Err(db::ProbeError::Database(error))) => self.away(&error.to_string()),
             Err(_) => self.away(&format!("no answer within {PROBE_TIMEOUT:?}")),
         }
@@ -103,6 +138,7 @@ impl Probe {
     }
 
     fn away(&self, why: &str) -> Readiness {
-        Readiness::Waiting(format!("waiting for the database at {}: {why}", self.database.address()))
+        let sentence = format!("waiting for the database at {}: {why}", self.database.address());
+        Readiness::Waiting { cause: Cause::DatabaseAway, sentence }
     }
 }

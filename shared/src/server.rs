@@ -12,6 +12,7 @@ use tonic::transport::server::TcpIncoming;
 use tower::util::MapResponseLayer;
 
 use crate::config::ServerConfig;
+use crate::telemetry::CallsLayer;
 use crate::{proto, status};
 
 /// Concurrent calls on one connection; tonic sets no limit.
@@ -46,6 +47,7 @@ pub async fn serve(
     listener: TcpListener,
     config: &ServerConfig,
     routes: Routes,
+    calls: CallsLayer,
     shutdown: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let max_message_bytes = config.max_message_bytes;
@@ -57,6 +59,7 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .layer(calls)
         .layer(MapResponseLayer::new(move |response| name_oversize(response, max_message_bytes)))
         .add_routes(routes);
     // The builder's own `tcp_nodelay` has no effect on a listener that is handed in.

@@ -42,7 +42,8 @@ impl Service {
     /// Starts it on a free port and waits until it can do its work.
     pub(crate) async fn start(kind: Kind, database_url: &str) -> anyhow::Result<Self> {
         let mut program = command(&release::folder().join(kind.program()).to_string_lossy());
-        program.args(["--listen", "127.0.0.1:0"]).env("DATABASE_URL", database_url).env("TIDEGAUGE_LOG", "warn");
+        program.args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
+        program.env("DATABASE_URL", database_url).env("TIDEGAUGE_LOG", "warn");
         let service = Self(Server::start(kind.program(), &mut program).await?);
         wait_until_ready(service.connect().await?, kind).await?;
         Ok(service)

@@ -11,6 +11,7 @@ use tonic::{Status, Streaming};
 use super::Intake;
 use crate::ack::{Ack, PendingAck};
 use crate::error::BatchError;
+use crate::metrics::Metrics;
 use crate::wire::Message;
 
 /// Batches of one call that may be under way; reading pauses beyond it.
@@ -51,8 +52,9 @@ impl Call {
     pub(super) async fn run(self, stream: Streaming<Message>, sink: &mut impl AckSink) -> Result<(), Status> {
         let (queue, read) = mpsc::channel(MAX_IN_FLIGHT);
         let stop = CancellationToken::new();
-        let max_message_bytes = self.max_message_bytes;
-        let (committed, ended) = tokio::join!(self.read(stream, queue, stop.clone()), settle(read, sink, stop)).1;
+        let (max_message_bytes, metrics) = (self.max_message_bytes, self.intake.metrics.clone());
+        let (committed, ended) =
+            tokio::join!(self.read(stream, queue, stop.clone()), settle(read, sink, stop, &metrics)).1;
         ended.map_err(|failure| failure.into_status(committed, max_message_bytes))
     }
 
@@ -94,11 +96,12 @@ async fn settle(
     mut read: mpsc::Receiver<Read>,
     sink: &mut impl AckSink,
     stop: CancellationToken,
+    metrics: &Metrics,
 ) -> (u64, Result<(), Failure>) {
     let (mut acknowledged, mut ended, mut listening) = (0, Ok(()), true);
     while let Some(next) = read.recv().await {
         let settled = match next {
-            Ok((index, pending)) => match pending.settled().await {
+            Ok((index, pending)) => match pending.settled(metrics).await {
                 Ok(ack) => Ok((index, ack)),
                 Err(error) => Err(Failure::Batch { index, error }),
             },

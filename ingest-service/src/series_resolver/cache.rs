@@ -30,6 +30,10 @@ impl SeriesCache {
         self.ids.insert(self.hash(name), id);
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
     fn hash(&self, name: &SeriesName<'_>) -> u128 {
         const SEPARATOR: u8 = 0xff; // no byte of UTF-8
         let mut hasher = self.hasher;

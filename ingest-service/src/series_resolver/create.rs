@@ -7,17 +7,19 @@ use shared::db;
 use sqlx::postgres::PgConnection;
 
 use super::SeriesKey;
+use crate::metrics::Metrics;
 
 /// Looks series up and creates those that are missing.
 pub(super) struct Creator {
     database: DatabaseConfig,
     timeout: Duration,
     connection: Option<PgConnection>,
+    pub(super) metrics: Metrics,
 }
 
 impl Creator {
-    pub(super) fn new(database: DatabaseConfig, timeout: Duration) -> Self {
-        Self { database, timeout, connection: None }
+    pub(super) fn new(database: DatabaseConfig, timeout: Duration, metrics: Metrics) -> Self {
+        Self { database, timeout, connection: None, metrics }
     }
 
     /// Each key's position and id. Keys come sorted, so that two services that create the same series at once take their
@@ -27,12 +29,14 @@ impl Creator {
             Some(connection) => connection,
             None => db::connect(&self.database, "tidegauge series").await?,
         };
+        let statements = self.metrics.statements();
         let work = async {
-            let mut found = find(&mut connection, keys).await?;
+            let mut found = statements.run("SELECT series", find(&mut connection, keys)).await?;
             if found.len() < keys.len() {
-                create(&mut connection, &missing(keys, &found)).await?;
+                let missing = missing(keys, &found);
+                statements.run("INSERT series", create(&mut connection, &missing)).await?;
                 // Looked up again as a whole: another service may have created some of them meanwhile.
-                found = find(&mut connection, keys).await?;
+                found = statements.run("SELECT series", find(&mut connection, keys)).await?;
             }
             Ok(found)
         };

@@ -2,6 +2,9 @@
 
 use shared::proto::v1::{Rejection, RejectionReason};
 
+/// How many reasons the contract has, the unset one included.
+pub(crate) const REASONS: usize = RejectionReason::RefusedByDatabase as usize + 1;
+
 /// Most entries that an answer lists.
 pub(crate) const MAX_LISTED: usize = 100;
 
@@ -10,6 +13,8 @@ pub(crate) const MAX_LISTED: usize = 100;
 pub(crate) struct Rejections {
     /// All refused points, listed or not.
     pub(crate) count: u64,
+    /// The same by the number of the reason.
+    pub(crate) by_reason: [u64; REASONS],
     /// The first of them.
     pub(crate) listed: Vec<Rejection>,
     /// Whether some are not listed.
@@ -20,6 +25,7 @@ impl Rejections {
     pub(crate) fn push(&mut self, index: usize, count: usize, reason: RejectionReason, message: String) {
         let (index, count) = (to_u32(index), to_u32(count));
         self.count += u64::from(count);
+        self.by_reason[reason as usize] += u64::from(count);
         if let Some(last) = self.listed.last_mut()
             && last.reason == reason as i32
             && last.point_index + last.point_count == index
@@ -41,6 +47,7 @@ impl Rejections {
     /// Adds those of a later batch of the same call.
     pub(crate) fn append(&mut self, batch_index: u64, other: Self) {
         self.count += other.count;
+        self.by_reason.iter_mut().zip(other.by_reason).for_each(|(count, more)| *count += more);
         let room = MAX_LISTED - self.listed.len();
         self.truncated |= other.truncated || other.listed.len() > room;
         self.listed.extend(other.listed.into_iter().take(room).map(|entry| Rejection { batch_index, ..entry }));

@@ -4,6 +4,7 @@ use shared::proto::v1::RejectionReason;
 
 use super::transaction::Session;
 use crate::flush::{QueuedBatch, SortedRuns};
+use crate::metrics::Operation;
 use crate::retry::{Backoff, Verdict, verdict};
 use crate::validate::Rejections;
 
@@ -66,6 +67,7 @@ async fn is_refused(session: &mut Session, batch: &QueuedBatch, start: usize, en
             Ok(()) => return false,
             Err(error) if verdict(&error) == Verdict::Refused => return true,
             Err(error) => {
+                session.metrics().retry(Operation::RefusedPoints, &error);
                 let wait = backoff.next();
                 tracing::warn!(%error, ?wait, "cannot look for refused points; trying again");
                 tokio::time::sleep(wait).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shared::config::DatabaseConfig;
 use shared::db::{self, Micros};
+use shared::telemetry::Statements;
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{Connection as _, Transaction};
 
@@ -12,6 +13,7 @@ use crate::config::FlushConfig;
 use crate::copy_encoder::{self, ROW_BYTES};
 use crate::flush::{QueuedBatch, SortedRuns};
 use crate::ledger::{self, Decision, Position, Positions};
+use crate::metrics::{FlushShape, Metrics};
 use crate::validate::Numbering;
 
 use super::write_path::{Way, WritePath};
@@ -26,6 +28,8 @@ pub(super) struct Attempt<'a> {
     pub(super) flush: &'a [QueuedBatch],
     /// One for each batch, once the ledger is locked.
     pub(super) decisions: Vec<Decision>,
+    /// What was written, once it was.
+    pub(super) shape: FlushShape,
 }
 
 /// How an attempt ended well.
@@ -60,12 +64,17 @@ pub(super) struct Session {
     connection: Option<PgConnection>,
     write_path: WritePath,
     buffer: Vec<u8>,
+    metrics: Metrics,
 }
 
 impl Session {
-    pub(super) fn new(database: DatabaseConfig, config: &FlushConfig) -> Self {
+    pub(super) fn new(database: DatabaseConfig, config: &FlushConfig, metrics: Metrics) -> Self {
         let write_path = WritePath::new(config.direct_compress);
-        Self { database, timeout: config.write_timeout, connection: None, write_path, buffer: Vec::new() }
+        Self { database, timeout: config.write_timeout, connection: None, write_path, buffer: Vec::new(), metrics }
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Runs an attempt in a transaction of its own, for a bounded time: a connection that was lost without a word would never
@@ -80,15 +89,18 @@ impl Session {
 
     async fn try_once(&mut self, attempt: &mut Attempt<'_>) -> Result<Outcome, Failure> {
         let mut connection = self.connect().await?;
-        let mut transaction = connection.begin().await?;
-        let mut positions = lock_ledger(&mut transaction, attempt).await?;
+        let metrics = self.metrics.clone();
+        let statements = metrics.statements();
+        let mut transaction = statements.run("BEGIN", connection.begin()).await?;
+        let mut positions = lock_ledger(statements, &mut transaction, attempt).await?;
         let outcome = match ledger::decide(&mut positions, attempt.own) {
             Decision::Apply => {
                 attempt.decide(&mut positions);
                 let points = attempt.points();
-                self.write(&mut transaction, &points).await?;
-                advance_ledger(&mut transaction, &positions).await?;
-                transaction.commit().await.map_err(Failure::InCommit)?;
+                let way = self.write(&mut transaction, &points).await?;
+                statements.run("UPDATE producers", advance_ledger(&mut transaction, &positions)).await?;
+                attempt.shape = points.shape(way, metrics.watermark());
+                statements.run("COMMIT", transaction.commit()).await.map_err(Failure::InCommit)?;
                 Outcome::Committed
             }
             decision => {
@@ -118,17 +130,20 @@ impl Session {
         &mut self,
         transaction: &mut Transaction<'_, Postgres>,
         points: &SortedRuns<'_>,
-    ) -> sqlx::Result<()> {
-        match self.write_path.of(points) {
-            Way::Nothing => return Ok(()),
-            Way::Insert => return insert(transaction, points).await,
-            Way::Copy => {}
-            Way::CopyCompressed => {
-                let statement = "SET LOCAL timescaledb.enable_direct_compress_copy = on";
-                sqlx::raw_sql(statement).execute(&mut **transaction).await?;
+    ) -> sqlx::Result<Way> {
+        let (way, statements) = (self.write_path.of(points), self.metrics.statements());
+        if way == Way::CopyCompressed {
+            let statement = "SET LOCAL timescaledb.enable_direct_compress_copy = on";
+            statements.run("SET LOCAL", sqlx::raw_sql(statement).execute(&mut **transaction)).await?;
+        }
+        match way {
+            Way::Nothing => {}
+            Way::Insert => statements.run("INSERT points", insert(transaction, points)).await?,
+            Way::Copy | Way::CopyCompressed => {
+                statements.run("COPY points", copy(transaction, points, &mut self.buffer)).await?;
             }
         }
-        copy(transaction, points, &mut self.buffer).await
+        Ok(way)
     }
 
     async fn connect(&mut self) -> sqlx::Result<PgConnection> {
@@ -138,6 +153,13 @@ impl Session {
         let mut connection = db::connect(&self.database, "tidegauge writer").await?;
         self.write_path.look_at(&mut connection).await?;
         Ok(connection)
+    }
+}
+
+impl SortedRuns<'_> {
+    /// What was written, for the metrics.
+    fn shape(&self, way: Way, watermark: i64) -> FlushShape {
+        FlushShape { write_path: way.name(), rows: self.rows, series: self.series, late: self.before(watermark) }
     }
 }
 
@@ -158,16 +180,21 @@ impl<'a> Attempt<'a> {
 }
 
 /// Locks the ledger rows of the flush's producers in sorted order, after adding those that are new.
-async fn lock_ledger(transaction: &mut Transaction<'_, Postgres>, attempt: &Attempt<'_>) -> sqlx::Result<Positions> {
+async fn lock_ledger(
+    statements: &Statements,
+    transaction: &mut Transaction<'_, Postgres>,
+    attempt: &Attempt<'_>,
+) -> sqlx::Result<Positions> {
     let numberings = attempt.flush.iter().filter_map(|batch| batch.numbering.as_ref());
     let producers: BTreeSet<&str> =
         numberings.chain([attempt.own]).map(|numbering| numbering.producer_id.as_str()).collect();
     let producers: Vec<&str> = producers.into_iter().collect();
-    let mut positions = select_for_update(transaction, &producers).await?;
+    let mut positions = statements.run("SELECT producers", select_for_update(transaction, &producers)).await?;
     let unknown: Vec<&str> = producers.iter().copied().filter(|id| !positions.contains_key(*id)).collect();
     if !unknown.is_empty() {
-        sqlx::query(include_str!("../sql/ledger_add.sql")).bind(unknown).execute(&mut **transaction).await?;
-        positions = select_for_update(transaction, &producers).await?;
+        let add = sqlx::query(include_str!("../sql/ledger_add.sql")).bind(unknown).execute(&mut **transaction);
+        statements.run("INSERT producers", add).await?;
+        positions = statements.run("SELECT producers", select_for_update(transaction, &producers)).await?;
     }
     Ok(positions)
 }

@@ -26,6 +26,18 @@ pub(super) enum Way {
     CopyCompressed,
 }
 
+impl Way {
+    /// As the metric has it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Insert => "insert",
+            Self::Copy => "copy",
+            Self::CopyCompressed => "copy_compressed",
+        }
+    }
+}
+
 /// Decides for each flush.
 pub(super) struct WritePath {
     wanted: DirectCompress,

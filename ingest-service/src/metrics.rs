@@ -1,0 +1,298 @@
+//! The metrics and spans of ingest-service, each named once, and what is recorded in them: once a batch or a flush, never
+//! once a point. What both services have is in `shared::metrics`; `docs/OBSERVABILITY.md` lists all.
+
+mod spans;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
+use shared::metrics::{ERROR_TYPE, REASON, Spec};
+use shared::proto::v1::RejectionReason;
+use shared::telemetry::{Statements, error_type};
+
+use crate::validate::{REASONS, Rejections};
+
+pub(crate) use spans::{acknowledge, batch, flush, queue, resolve, room, validate};
+
+const ACCEPTED: Spec = Spec::new("tidegauge.points.accepted", "{point}", "Points that are committed");
+const DUPLICATE: Spec =
+    Spec::new("tidegauge.points.duplicate", "{point}", "Points sent again that were committed before");
+const REJECTED: Spec = Spec::new("tidegauge.points.rejected", "{point}", "Points refused, by reason");
+const LATE: Spec = Spec::new("tidegauge.points.late", "{point}", "Committed points from before the minutes' watermark");
+const BATCHES: Spec = Spec::new("tidegauge.batches", "{batch}", "Batches by what became of them");
+const ACK_LATENCY: Spec =
+    Spec::new("tidegauge.ack.latency", "s", "From the arrival of a batch until its acknowledgement is handed on");
+const QUEUE: Spec = Spec::new("tidegauge.queue.points", "{point}", "Points taken in that are not settled yet");
+const QUEUE_CAPACITY: Spec = Spec::new("tidegauge.queue.capacity", "{point}", "TIDEGAUGE_QUEUE_MAX_POINTS");
+const ROOM_WAIT: Spec = Spec::new("tidegauge.queue.wait", "s", "How long a batch waits for room in the queue");
+const FLUSH_DURATION: Spec = Spec::new("tidegauge.flush.duration", "s", "Duration of a flush, retries included");
+const FLUSH_POINTS: Spec = Spec::new("tidegauge.flush.points", "{point}", "Points that a flush writes");
+const FLUSH_BATCHES: Spec = Spec::new("tidegauge.flush.batches", "{batch}", "Batches that a flush settles");
+const ROWS_PER_SERIES: Spec = Spec::new("tidegauge.flush.rows_per_series", "{row}", "Points a series in a flush");
+const WRITERS: Spec = Spec::new("tidegauge.writers", "{writer}", "TIDEGAUGE_WRITERS");
+const WRITERS_BUSY: Spec = Spec::new("tidegauge.writers.busy", "{writer}", "Writers with a flush under way");
+const RETRIES: Spec = Spec::new("tidegauge.retries", "{retry}", "Work with the database that is tried again, by cause");
+const CACHE_ENTRIES: Spec = Spec::new("tidegauge.series_cache.entries", "{series}", "Series whose number is in memory");
+const CACHE_CAPACITY: Spec = Spec::new("tidegauge.series_cache.capacity", "{series}", "TIDEGAUGE_SERIES_CACHE");
+const CACHE_HITS: Spec = Spec::new("tidegauge.series_cache.hits", "{series}", "Series found in memory");
+const CACHE_MISSES: Spec = Spec::new("tidegauge.series_cache.misses", "{series}", "Series asked of the database");
+pub(crate) const LEDGER_PRODUCERS: Spec =
+    Spec::new("tidegauge.ledger.producers", "{producer}", "Producers in the ledger, estimated once a minute");
+pub(crate) const LEDGER_SIZE: Spec = Spec::new("tidegauge.ledger.size", "By", "The ledger on disk, indexes included");
+pub(crate) const ROLLUP_LAG: Spec =
+    Spec::new("tidegauge.rollup.lag", "s", "How far the watermark of a rollup lies behind the clock");
+pub(crate) const JOBS_FAILING: Spec =
+    Spec::new("tidegauge.database.jobs.failing", "{job}", "Jobs of the database whose last run failed");
+
+/// Which rollup.
+pub(crate) const GRANULARITY: &str = "granularity";
+/// Which procedure a job of the database runs.
+pub(crate) const JOB: &str = "job";
+const OUTCOME: &str = "outcome";
+const WRITE_PATH: &str = "write_path";
+const OPERATION: &str = "operation";
+
+const POINTS_BOUNDS: [f64; 10] =
+    [1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 25_000.0, 50_000.0, 75_000.0, 100_000.0];
+const BATCHES_BOUNDS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0];
+const ROWS_BOUNDS: [f64; 9] = [1.0, 2.0, 3.0, 5.0, 10.0, 25.0, 50.0, 100.0, 1_000.0];
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BatchOutcome {
+    Applied,
+    Duplicate,
+    NothingValid,
+    Invalid,
+    TooLarge,
+    Gap,
+    Fenced,
+    Refused,
+    Unavailable,
+}
+
+impl BatchOutcome {
+    const ALL: [Self; 9] = [
+        Self::Applied,
+        Self::Duplicate,
+        Self::NothingValid,
+        Self::Invalid,
+        Self::TooLarge,
+        Self::Gap,
+        Self::Fenced,
+        Self::Refused,
+        Self::Unavailable,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Duplicate => "duplicate",
+            Self::NothingValid => "nothing_valid",
+            Self::Invalid => "invalid",
+            Self::TooLarge => "too_large",
+            Self::Gap => "gap",
+            Self::Fenced => "fenced",
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// What is tried again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Operation {
+    Flush,
+    Series,
+    RefusedPoints,
+}
+
+impl Operation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Flush => "flush",
+            Self::Series => "series",
+            Self::RefusedPoints => "refused_points",
+        }
+    }
+}
+
+/// What a flush was like.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FlushShape {
+    /// As the metric has it.
+    pub(crate) write_path: &'static str,
+    pub(crate) rows: usize,
+    pub(crate) series: usize,
+    pub(crate) late: usize,
+}
+
+/// Everything that is counted; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Metrics(Arc<Instruments>);
+
+struct Instruments {
+    meter: Meter,
+    accepted: Counter<u64>,
+    duplicate: Counter<u64>,
+    rejected: Counter<u64>,
+    /// By the number of the reason.
+    reasons: [KeyValue; REASONS],
+    late: Counter<u64>,
+    batches: Counter<u64>,
+    ack_latency: Histogram<f64>,
+    room_wait: Histogram<f64>,
+    flush_duration: Histogram<f64>,
+    flush_points: Histogram<f64>,
+    flush_batches: Histogram<f64>,
+    rows_per_series: Histogram<f64>,
+    writers_busy: UpDownCounter<i64>,
+    retries: Counter<u64>,
+    cache_hits: Counter<u64>,
+    cache_misses: Counter<u64>,
+    statements: Statements,
+    /// Of the minutes, in microseconds, as the database last told.
+    watermark: AtomicI64,
+}
+
+impl Metrics {
+    pub(crate) fn new(meter: Meter) -> Self {
+        let metrics = Self(Arc::new(Instruments {
+            accepted: ACCEPTED.counter(&meter),
+            duplicate: DUPLICATE.counter(&meter),
+            rejected: REJECTED.counter(&meter),
+            reasons: std::array::from_fn(|number| KeyValue::new(REASON, reason_name(number))),
+            late: LATE.counter(&meter),
+            batches: BATCHES.counter(&meter),
+            ack_latency: ACK_LATENCY.histogram(&meter),
+            room_wait: ROOM_WAIT.histogram(&meter),
+            flush_duration: FLUSH_DURATION.histogram(&meter),
+            flush_points: FLUSH_POINTS.sizes(&meter, &POINTS_BOUNDS),
+            flush_batches: FLUSH_BATCHES.sizes(&meter, &BATCHES_BOUNDS),
+            rows_per_series: ROWS_PER_SERIES.sizes(&meter, &ROWS_BOUNDS),
+            writers_busy: WRITERS_BUSY.up_down(&meter),
+            retries: RETRIES.counter(&meter),
+            cache_hits: CACHE_HITS.counter(&meter),
+            cache_misses: CACHE_MISSES.counter(&meter),
+            statements: Statements::new(&meter),
+            watermark: AtomicI64::new(i64::MIN),
+            meter,
+        }));
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// A counter that appears only with its first event has no rate then; so all begin at once.
+    fn begin_at_zero(&self) {
+        let it = &self.0;
+        for counter in [&it.accepted, &it.duplicate, &it.late, &it.cache_hits, &it.cache_misses] {
+            counter.add(0, &[]);
+        }
+        it.writers_busy.add(0, &[]);
+        it.reasons[1..].iter().for_each(|reason| it.rejected.add(0, std::slice::from_ref(reason)));
+        BatchOutcome::ALL.into_iter().for_each(|outcome| it.batches.add(0, &[KeyValue::new(OUTCOME, outcome.name())]));
+        for operation in [Operation::Flush, Operation::Series, Operation::RefusedPoints] {
+            it.retries.add(0, &retry_attributes(operation, "connection"));
+        }
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.0.meter
+    }
+
+    pub(crate) fn statements(&self) -> &Statements {
+        &self.0.statements
+    }
+
+    pub(crate) fn batch(&self, outcome: BatchOutcome) {
+        self.0.batches.add(1, &[KeyValue::new(OUTCOME, outcome.name())]);
+    }
+
+    pub(crate) fn accepted(&self, points: usize) {
+        self.0.accepted.add(points as u64, &[]);
+        self.batch(BatchOutcome::Applied);
+    }
+
+    pub(crate) fn duplicate(&self, points: usize) {
+        self.0.duplicate.add(points as u64, &[]);
+        self.batch(BatchOutcome::Duplicate);
+    }
+
+    pub(crate) fn rejected(&self, rejections: &Rejections) {
+        for (reason, &count) in self.0.reasons.iter().zip(&rejections.by_reason) {
+            if count > 0 {
+                self.0.rejected.add(count, std::slice::from_ref(reason));
+            }
+        }
+    }
+
+    pub(crate) fn waited_for_room(&self, wait: Duration) {
+        self.0.room_wait.record(wait.as_secs_f64(), &[]);
+    }
+
+    pub(crate) fn acknowledged(&self, latency: Duration) {
+        self.0.ack_latency.record(latency.as_secs_f64(), &[]);
+    }
+
+    pub(crate) fn flushed(&self, duration: Duration, batches: usize, shape: FlushShape) {
+        let it = &self.0;
+        it.flush_duration.record(duration.as_secs_f64(), &[KeyValue::new(WRITE_PATH, shape.write_path)]);
+        it.flush_points.record(shape.rows as f64, &[]);
+        it.flush_batches.record(batches as f64, &[]);
+        if shape.series > 0 {
+            it.rows_per_series.record(shape.rows as f64 / shape.series as f64, &[]);
+        }
+        it.late.add(shape.late as u64, &[]);
+    }
+
+    pub(crate) fn writer_busy(&self, change: i64) {
+        self.0.writers_busy.add(change, &[]);
+    }
+
+    pub(crate) fn retry(&self, operation: Operation, error: &sqlx::Error) {
+        self.0.retries.add(1, &retry_attributes(operation, error_type(error)));
+    }
+
+    pub(crate) fn looked_up(&self, hits: usize, misses: usize) {
+        self.0.cache_hits.add(hits as u64, &[]);
+        self.0.cache_misses.add(misses as u64, &[]);
+    }
+
+    /// Of the minutes, in microseconds; the smallest number there is until the database has told.
+    pub(crate) fn watermark(&self) -> i64 {
+        self.0.watermark.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_watermark(&self, micros: i64) {
+        self.0.watermark.store(micros, Ordering::Relaxed);
+    }
+
+    /// Shows numbers that stay as they are, and the queue, whose free places the function tells.
+    pub(crate) fn observe_queue(&self, capacity: usize, free: impl Fn() -> usize + Send + Sync + 'static) {
+        QUEUE_CAPACITY.observe(&self.0.meter, move |gauge| gauge.observe(capacity as f64, &[]));
+        QUEUE.observe(&self.0.meter, move |gauge| gauge.observe(capacity.saturating_sub(free()) as f64, &[]));
+    }
+
+    pub(crate) fn observe_writers(&self, writers: usize) {
+        WRITERS.observe(&self.0.meter, move |gauge| gauge.observe(writers as f64, &[]));
+    }
+
+    pub(crate) fn observe_cache(&self, capacity: usize, entries: impl Fn() -> usize + Send + Sync + 'static) {
+        CACHE_CAPACITY.observe(&self.0.meter, move |gauge| gauge.observe(capacity as f64, &[]));
+        CACHE_ENTRIES.observe(&self.0.meter, move |gauge| gauge.observe(entries() as f64, &[]));
+    }
+}
+
+fn retry_attributes(operation: Operation, cause: &'static str) -> [KeyValue; 2] {
+    [KeyValue::new(OPERATION, operation.name()), KeyValue::new(ERROR_TYPE, cause)]
+}
+
+/// As labels have it: `value_not_finite`.
+fn reason_name(number: usize) -> String {
+    let reason =
+        i32::try_from(number).ok().and_then(|number| RejectionReason::try_from(number).ok()).unwrap_or_default();
+    reason.as_str_name().trim_start_matches("REJECTION_REASON_").to_lowercase()
+}

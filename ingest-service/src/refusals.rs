@@ -1,0 +1,58 @@
+//! Says in the log who is refused and why: the first of each kind, and how many more in ten seconds.
+
+use std::sync::Arc;
+
+use shared::proto::v1::RejectionReason;
+use shared::telemetry::Repeats;
+
+use crate::error::BatchError;
+use crate::metrics::{BatchOutcome, Metrics};
+use crate::validate::{REASONS, Rejections};
+
+/// Counts refusals and logs some; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Refusals {
+    metrics: Metrics,
+    /// By the number of the reason.
+    points: Arc<[Repeats; REASONS]>,
+    batches: Repeats,
+}
+
+impl Refusals {
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        let reason = |number| i32::try_from(number).ok().and_then(|number| RejectionReason::try_from(number).ok());
+        let points = std::array::from_fn(|number| Repeats::new(reason(number).unwrap_or_default().as_str_name()));
+        Self { metrics, points: Arc::new(points), batches: Repeats::new("refused batches") }
+    }
+
+    /// Points of a batch whose other points may be stored.
+    pub(crate) fn points(&self, rejections: &Rejections) {
+        self.metrics.rejected(rejections);
+        for rejection in &rejections.listed {
+            let Some(repeats) = usize::try_from(rejection.reason).ok().and_then(|number| self.points.get(number))
+            else {
+                continue;
+            };
+            let reason = rejection.reason().as_str_name();
+            repeats.log(|| tracing::info!(reason, points = rejections.count, "points refused: {}", rejection.message));
+        }
+    }
+
+    /// A whole batch.
+    pub(crate) fn batch(&self, error: &BatchError) {
+        let outcome = outcome(error);
+        self.metrics.batch(outcome);
+        self.batches.log(|| tracing::info!(reason = outcome.name(), "batch refused: {error}"));
+    }
+}
+
+fn outcome(error: &BatchError) -> BatchOutcome {
+    match error {
+        BatchError::Invalid { .. } => BatchOutcome::Invalid,
+        BatchError::TooManyPoints { .. } => BatchOutcome::TooLarge,
+        BatchError::Gap { .. } => BatchOutcome::Gap,
+        BatchError::Fenced { .. } => BatchOutcome::Fenced,
+        BatchError::Refused => BatchOutcome::Refused,
+        BatchError::Unavailable(_) => BatchOutcome::Unavailable,
+    }
+}

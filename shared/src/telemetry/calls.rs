@@ -1,0 +1,233 @@
+//! Around every call: its span, with the caller's trace as parent, and its count, duration and status.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use http::{HeaderMap, Request, Response};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use opentelemetry::metrics::{Histogram, Meter, UpDownCounter};
+use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
+use opentelemetry::{KeyValue, StringValue, Value};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use tonic::Code;
+use tonic::body::Body;
+use tower::{Layer, Service};
+use tracing::{Instrument as _, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::{metrics, proto};
+
+/// Stands for a method that is not of the contract: a client may call anything.
+const OTHER: &str = "_OTHER";
+/// Whose calls have spans; health checks would only drown them.
+const TRACED: &str = "tidegauge.v1.";
+
+/// Measures and traces calls; to be put outermost.
+#[derive(Clone, Debug)]
+pub struct CallsLayer(Arc<Instruments>);
+
+#[derive(Debug)]
+struct Instruments {
+    duration: Histogram<f64>,
+    open: UpDownCounter<i64>,
+    /// By path, without the leading slash.
+    methods: HashMap<String, StringValue>,
+}
+
+impl CallsLayer {
+    /// With the methods of the contract and of the health service.
+    #[must_use]
+    pub fn new(meter: &Meter) -> Self {
+        let files = [proto::FILE_DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET];
+        let methods = files.into_iter().flat_map(methods).map(|name| (name.clone(), name.into()));
+        let (duration, open) = (metrics::CALL_DURATION.histogram(meter), metrics::CALLS_OPEN.up_down(meter));
+        Self(Arc::new(Instruments { duration, open, methods: methods.collect() }))
+    }
+}
+
+/// Full names of the methods in an encoded `FileDescriptorSet`.
+fn methods(descriptors: &[u8]) -> Vec<String> {
+    let files = FileDescriptorSet::decode(descriptors).unwrap_or_default().file;
+    let services = files.iter().flat_map(|file| file.service.iter().map(move |service| (file.package(), service)));
+    let names = services.flat_map(|(package, service)| {
+        service.method.iter().map(move |method| format!("{package}.{}/{}", service.name(), method.name()))
+    });
+    names.collect()
+}
+
+impl<S> Layer<S> for CallsLayer {
+    type Service = Calls<S>;
+
+    fn layer(&self, inner: S) -> Calls<S> {
+        Calls { inner, instruments: Arc::clone(&self.0) }
+    }
+}
+
+/// A service whose calls are measured.
+#[derive(Clone, Debug)]
+pub struct Calls<S> {
+    inner: S,
+    instruments: Arc<Instruments>,
+}
+
+impl<S, B> Service<Request<B>> for Calls<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let call = Call::begin(&self.instruments, request.uri().path(), request.headers());
+        let span = call.span.clone();
+        let response = span.in_scope(|| self.inner.call(request));
+        let answer = async move {
+            let mut response = response.await?;
+            let mut call = call;
+            call.look_at(response.headers());
+            let body = std::mem::take(response.body_mut());
+            *response.body_mut() = Body::new(Watched { body, call });
+            Ok(response)
+        };
+        Box::pin(answer.instrument(span))
+    }
+}
+
+/// One call; when it is dropped, it is over.
+struct Call {
+    instruments: Arc<Instruments>,
+    method: StringValue,
+    began: Instant,
+    /// Cancelled unless the answer says otherwise.
+    status: Code,
+    span: Span,
+}
+
+impl Call {
+    fn begin(instruments: &Arc<Instruments>, path: &str, headers: &HeaderMap) -> Self {
+        let method = instruments.methods.get(path.trim_start_matches('/')).cloned().unwrap_or(OTHER.into());
+        let span = if method.as_str().starts_with(TRACED) { span(&method, headers) } else { Span::none() };
+        instruments.open.add(1, &[KeyValue::new(metrics::RPC_METHOD, Value::String(method.clone()))]);
+        let instruments = Arc::clone(instruments);
+        Self { instruments, method, began: Instant::now(), status: Code::Cancelled, span }
+    }
+
+    /// The status stands in the trailers, or in the headers of an answer that has nothing else.
+    fn look_at(&mut self, headers: &HeaderMap) {
+        if let Some(code) = headers.get("grpc-status") {
+            self.status = Code::from_bytes(code.as_bytes());
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let status = name(self.status);
+        let method = KeyValue::new(metrics::RPC_METHOD, Value::String(self.method.clone()));
+        self.instruments.open.add(-1, std::slice::from_ref(&method));
+        let system = KeyValue::new(metrics::RPC_SYSTEM_NAME, "grpc");
+        let attributes = [method, system, KeyValue::new(metrics::RPC_STATUS, status)];
+        self.instruments.duration.record(self.began.elapsed().as_secs_f64(), &attributes);
+        self.span.record("rpc.response.status_code", status);
+        let is_fault = matches!(self.status, Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss);
+        if is_fault || matches!(self.status, Code::DeadlineExceeded | Code::Unimplemented) {
+            self.span.record("otel.status_code", "ERROR").record("error.type", status);
+        }
+    }
+}
+
+/// The span of a call, below the one that the caller names in `traceparent`.
+fn span(method: &StringValue, headers: &HeaderMap) -> Span {
+    let span = tracing::debug_span!(
+        "call",
+        otel.name = method.as_str(),
+        otel.kind = "server",
+        otel.status_code = tracing::field::Empty,
+        rpc.system.name = "grpc",
+        rpc.method = method.as_str(),
+        rpc.response.status_code = tracing::field::Empty,
+        error.type = tracing::field::Empty,
+    );
+    if !span.is_disabled() {
+        let _ = span.set_parent(TraceContextPropagator::new().extract(&Headers(headers))); // not exported: nothing to set
+    }
+    span
+}
+
+struct Headers<'h>(&'h HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}
+
+/// An answer that is watched until its trailers, or until nobody wants the rest.
+struct Watched {
+    body: Body,
+    call: Call,
+}
+
+impl HttpBody for Watched {
+    type Data = bytes::Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            self.call.look_at(trailers);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
