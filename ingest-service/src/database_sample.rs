@@ -14,7 +14,9 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{GRANULARITY, JOB, JOBS_FAILING, LEDGER_PRODUCERS, LEDGER_SIZE, Metrics, ROLLUP_LAG};
+use shared::metrics::GRANULARITY;
+
+use crate::metrics::{JOB, JOBS_FAILING, LEDGER_PRODUCERS, LEDGER_SIZE, Metrics, ROLLUP_LAG};
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// How soon it is tried again where the database is not ready.
@@ -87,7 +89,7 @@ fn observe(metrics: &Metrics, latest: &Latest) {
     ROLLUP_LAG.observe(metrics.meter(), move |gauge| {
         for (rollup, watermark) in read(&sample).watermarks {
             let lag = (time::now_micros() - watermark) as f64 / time::MICROS_PER_SECOND as f64;
-            gauge.observe(lag.max(0.0), &[KeyValue::new(GRANULARITY, name(rollup))]);
+            gauge.observe(lag.max(0.0), &[KeyValue::new(GRANULARITY, rollup.name())]);
         }
     });
     let sample = Arc::clone(latest);
@@ -104,14 +106,4 @@ fn observe(metrics: &Metrics, latest: &Latest) {
             gauge.observe(failing, &[KeyValue::new(JOB, job)]);
         }
     });
-}
-
-/// As labels have it.
-fn name(granularity: Granularity) -> &'static str {
-    match granularity {
-        Granularity::Raw => "raw",
-        Granularity::Minute => "minute",
-        Granularity::Hour => "hour",
-        Granularity::Day => "day",
-    }
 }

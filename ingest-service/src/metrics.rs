@@ -47,8 +47,6 @@ pub(crate) const ROLLUP_LAG: Spec =
 pub(crate) const JOBS_FAILING: Spec =
     Spec::new("tidegauge.database.jobs.failing", "{job}", "Jobs of the database whose last run failed");
 
-/// Which rollup.
-pub(crate) const GRANULARITY: &str = "granularity";
 /// Which procedure a job of the database runs.
 pub(crate) const JOB: &str = "job";
 const OUTCOME: &str = "outcome";

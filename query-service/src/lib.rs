@@ -4,6 +4,7 @@
 
 pub mod config;
 mod error;
+mod metrics;
 
 mod deadline;
 mod query_rpc;

@@ -70,7 +70,7 @@ pub(crate) async fn of_many(
 
 async fn read(pool: &ReadPool, statement: &str, mut decoder: CopyDecoder) -> sqlx::Result<Columns> {
     let refused = |error: DecodeError| sqlx::Error::Decode(error.into());
-    pool.copy_out(statement, |bytes| decoder.take(bytes).map_err(refused)).await?;
+    pool.named("copy_points").copy_out(statement, |bytes| decoder.take(bytes).map_err(refused)).await?;
     decoder.finish().map_err(refused)
 }
 

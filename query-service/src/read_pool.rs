@@ -4,16 +4,21 @@ mod canceller;
 mod executor;
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Meter};
 use shared::config::DatabaseConfig;
 use shared::db;
+use shared::telemetry::Statements;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _, Row as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
+use crate::metrics;
 use canceller::Canceller;
 
 /// How long a query waits for a free connection.
@@ -29,7 +34,11 @@ const BACKSTOP: Duration = Duration::from_secs(5);
 /// statement is cancelled and its connection closed. sqlx's own pool would take the connection back with the statement
 /// still running.
 #[derive(Clone)]
-pub(crate) struct ReadPool(Arc<Shared>);
+pub(crate) struct ReadPool {
+    shared: Arc<Shared>,
+    /// Names the statements that run through this handle, for spans and metrics.
+    statement: &'static str,
+}
 
 struct Shared {
     database: DatabaseConfig,
@@ -37,6 +46,10 @@ struct Shared {
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Session>>,
     canceller: Canceller,
+    /// Queries that wait for a connection.
+    waiting: AtomicUsize,
+    timeouts: Counter<u64>,
+    statements: Statements,
 }
 
 /// A connection, and what it takes to cancel its statement.
@@ -56,22 +69,33 @@ pub(crate) struct Lease {
 
 impl fmt::Debug for ReadPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ReadPool({:?})", self.0.database)
+        write!(f, "ReadPool({:?})", self.shared.database)
     }
 }
 
 impl ReadPool {
     /// Connects on demand. `longest` is how long a statement may take.
-    pub(crate) fn new(database: &DatabaseConfig, connections: usize, longest: Duration) -> Self {
+    pub(crate) fn new(database: &DatabaseConfig, connections: usize, longest: Duration, meter: &Meter) -> Self {
         let backstop = format!("{}ms", (longest + BACKSTOP).as_millis());
         let url = database.url.clone().options([("statement_timeout", backstop)]);
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             database: DatabaseConfig { url },
             longest,
             permits: Arc::new(Semaphore::new(connections)),
             idle: Mutex::default(),
             canceller: Canceller::new(database.clone()),
-        }))
+            waiting: AtomicUsize::new(0),
+            timeouts: metrics::POOL_TIMEOUTS.counter(meter),
+            statements: Statements::new(meter),
+        });
+        shared.timeouts.add(0, &[]);
+        observe(meter, &shared, connections);
+        Self { shared, statement: "other" }
+    }
+
+    /// The same connections, for a statement of this name.
+    pub(crate) fn named(&self, statement: &'static str) -> Self {
+        Self { shared: Arc::clone(&self.shared), statement }
     }
 
     /// A connection of one's own until it is given back or dropped.
@@ -79,13 +103,18 @@ impl ReadPool {
     /// # Errors
     /// None is free in time, or the database is away.
     pub(crate) async fn lease(&self) -> sqlx::Result<Lease> {
-        let permit = match timeout(ACQUIRE_TIMEOUT, self.0.permits.clone().acquire_owned()).await {
+        let waiting = Waiting::new(&self.shared.waiting);
+        let permit = match timeout(ACQUIRE_TIMEOUT, self.shared.permits.clone().acquire_owned()).await {
             Ok(permit) => permit.map_err(|_| sqlx::Error::PoolClosed)?,
-            Err(_) => return Err(sqlx::Error::PoolTimedOut),
+            Err(_) => {
+                self.shared.timeouts.add(1, &[]);
+                return Err(sqlx::Error::PoolTimedOut);
+            }
         };
+        drop(waiting);
         let session = match self.rested().await {
             Some(session) => session,
-            None => Session::open(&self.0.database).await?,
+            None => Session::open(&self.shared.database).await?,
         };
         Ok(Lease { pool: self.clone(), held: Some((session, permit)) })
     }
@@ -105,7 +134,7 @@ impl ReadPool {
 
     /// Closes the connections that nobody uses, and those in use as they come back.
     pub(crate) async fn close(&self) {
-        self.0.permits.close();
+        self.shared.permits.close();
         let idle = std::mem::take(&mut *self.idle());
         for session in idle {
             let _ = session.connection.close().await; // one that is broken is closed as well
@@ -113,8 +142,40 @@ impl ReadPool {
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Counts who waits, also one that is dropped.
+struct Waiting<'c>(&'c AtomicUsize);
+
+impl<'c> Waiting<'c> {
+    fn new(count: &'c AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Shows the connections: how many may be, are in use, rest, and are waited for.
+fn observe(meter: &Meter, shared: &Arc<Shared>, connections: usize) {
+    metrics::POOL_MAX.observe(meter, move |gauge| gauge.observe(connections as f64, &[]));
+    let pool = Arc::clone(shared);
+    metrics::POOL_COUNT.observe(meter, move |gauge| {
+        let used = connections.saturating_sub(pool.permits.available_permits());
+        let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner).len();
+        gauge.observe(used as f64, &[KeyValue::new(metrics::POOL_STATE, "used")]);
+        gauge.observe(idle as f64, &[KeyValue::new(metrics::POOL_STATE, "idle")]);
+    });
+    let pool = Arc::clone(shared);
+    metrics::POOL_WAITING.observe(meter, move |gauge| {
+        gauge.observe(pool.waiting.load(Ordering::Relaxed) as f64, &[]);
+    });
 }
 
 impl Session {
@@ -139,7 +200,7 @@ impl Lease {
     pub(crate) fn give_back(mut self) {
         if let Some((mut session, permit)) = self.held.take() {
             session.rested_since = Instant::now();
-            if session.opened.elapsed() < MAX_AGE && !self.pool.0.permits.is_closed() {
+            if session.opened.elapsed() < MAX_AGE && !self.pool.shared.permits.is_closed() {
                 self.pool.idle().push(session);
             }
             drop(permit); // last, so that whoever waits for it finds the connection
@@ -157,7 +218,7 @@ impl Drop for Lease {
             runtime.spawn(async move {
                 // Closed first: a statement that waits for its answer to be read would not notice that it is cancelled.
                 drop(session.connection);
-                pool.0.canceller.cancel(session.pid).await;
+                pool.shared.canceller.cancel(session.pid).await;
                 drop(permit);
             });
         }

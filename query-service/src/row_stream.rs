@@ -10,13 +10,16 @@ mod points;
 
 use std::time::Duration;
 
+use shared::telemetry::CallNotes;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
+use tracing::Instrument as _;
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
+use crate::metrics::Rows;
 
 pub(crate) use buckets::BucketStream;
 pub(crate) use points::PointStream;
@@ -33,6 +36,7 @@ pub(crate) struct FrameSender<T> {
     frames: mpsc::Sender<Result<T, Status>>,
     /// How long a client may take for a frame.
     patience: Duration,
+    notes: CallNotes,
 }
 
 /// The client has gone: there is nobody to answer.
@@ -47,8 +51,12 @@ impl<E: Into<QueryError>> From<E> for StreamEnd {
     }
 }
 
-impl<T> FrameSender<T> {
+impl<T: Rows> FrameSender<T> {
     pub(crate) async fn send(&self, frame: T) -> Result<(), StreamEnd> {
+        if let Some(granularity) = frame.granularity() {
+            self.notes.granularity(granularity);
+        }
+        self.notes.rows(frame.rows());
         match self.frames.send_timeout(Ok(frame), self.patience).await {
             Ok(()) => Ok(()),
             Err(SendTimeoutError::Closed(_)) => Err(StreamEnd::Gone),
@@ -65,12 +73,13 @@ pub(crate) fn spawn<T, F>(
     work: impl FnOnce(FrameSender<T>) -> F,
 ) -> ReceiverStream<Result<T, Status>>
 where
-    T: Send + 'static,
+    T: Rows + Send + 'static,
     F: Future<Output = Result<(), StreamEnd>> + Send + 'static,
 {
     let (sender, receiver) = mpsc::channel(WAITING_FRAMES);
-    let work = work(FrameSender { frames: sender.clone(), patience: deadline.longest });
-    tokio::spawn(async move {
+    let notes = CallNotes::current();
+    let work = work(FrameSender { frames: sender.clone(), patience: deadline.longest, notes });
+    let work = async move {
         let outcome = tokio::select! {
             () = sender.closed() => Err(StreamEnd::Gone),
             outcome = deadline.bound_by_client(work) => outcome,
@@ -78,6 +87,7 @@ where
         if let Err(StreamEnd::Failed(error)) = outcome {
             let _ = sender.send_timeout(Err(error.into()), deadline.longest).await; // the client may have gone meanwhile
         }
-    });
+    };
+    tokio::spawn(work.in_current_span());
     ReceiverStream::new(receiver)
 }

@@ -87,7 +87,7 @@ pub(crate) async fn find_one(pool: &ReadPool, device_id: &str, metric_name: &str
     let series_id: Option<i32> = sqlx::query_scalar(include_str!("sql/series_one.sql"))
         .bind(device_id)
         .bind(metric_name)
-        .fetch_optional(pool)
+        .fetch_optional(&pool.named("series_one"))
         .await?;
     if let Some(series_id) = series_id {
         return Ok(series_id);
@@ -98,8 +98,10 @@ pub(crate) async fn find_one(pool: &ReadPool, device_id: &str, metric_name: &str
 
 /// Checks that a device has any series.
 pub(crate) async fn check_device(pool: &ReadPool, device_id: &str) -> Result<(), QueryError> {
-    let exists: bool =
-        sqlx::query_scalar(include_str!("sql/device_exists.sql")).bind(device_id).fetch_one(pool).await?;
+    let exists: bool = sqlx::query_scalar(include_str!("sql/device_exists.sql"))
+        .bind(device_id)
+        .fetch_one(&pool.named("device_exists"))
+        .await?;
     if exists { Ok(()) } else { Err(QueryError::NotFound { kind: "device", name: device_id.to_owned() }) }
 }
 
@@ -112,8 +114,11 @@ pub(crate) async fn find_named(
     devices: &[String],
     metrics: &[String],
 ) -> Result<Vec<i32>, QueryError> {
-    let found: Vec<Option<i32>> =
-        sqlx::query_scalar(include_str!("sql/series_named.sql")).bind(devices).bind(metrics).fetch_all(pool).await?;
+    let found: Vec<Option<i32>> = sqlx::query_scalar(include_str!("sql/series_named.sql"))
+        .bind(devices)
+        .bind(metrics)
+        .fetch_all(&pool.named("series_named"))
+        .await?;
     if let Some(missing) = found.iter().position(Option::is_none) {
         check_device(pool, &devices[missing]).await?;
         let name = format!("{}/{}", devices[missing], metrics[missing]);
@@ -125,8 +130,11 @@ pub(crate) async fn find_named(
 /// Every series of a device and its metric, in order of the metric's name.
 pub(crate) async fn find_of_device(pool: &ReadPool, device_id: &str) -> Result<Vec<(i32, String)>, QueryError> {
     let limit = i64::try_from(MAX_SERIES + 1).unwrap_or(i64::MAX);
-    let found: Vec<(i32, String)> =
-        sqlx::query_as(include_str!("sql/series_of_device.sql")).bind(device_id).bind(limit).fetch_all(pool).await?;
+    let found: Vec<(i32, String)> = sqlx::query_as(include_str!("sql/series_of_device.sql"))
+        .bind(device_id)
+        .bind(limit)
+        .fetch_all(&pool.named("series_of_device"))
+        .await?;
     if found.is_empty() {
         return Err(QueryError::NotFound { kind: "device", name: device_id.to_owned() });
     }
@@ -144,7 +152,7 @@ async fn find_by_prefix(pool: &ReadPool, prefix: &str, metric_name: &str) -> sql
         .bind(prefix)
         .bind(prefix_end(prefix))
         .bind(limit)
-        .fetch_all(pool)
+        .fetch_all(&pool.named("series_by_prefix"))
         .await
 }
 

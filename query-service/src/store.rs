@@ -29,8 +29,10 @@ pub(crate) async fn watermark(pool: &ReadPool, granularity: Granularity) -> sqlx
     if granularity == Granularity::Raw {
         return Ok(None);
     }
-    let watermark: Option<i64> =
-        sqlx::query_scalar(include_str!("sql/watermark.sql")).bind(granularity.relation()).fetch_optional(pool).await?;
+    let watermark: Option<i64> = sqlx::query_scalar(include_str!("sql/watermark.sql"))
+        .bind(granularity.relation())
+        .fetch_optional(&pool.named("watermark"))
+        .await?;
     Ok(watermark.filter(|&micros| micros > 0)) // a rollup that never was has the smallest time there is
 }
 
@@ -52,7 +54,7 @@ pub(crate) async fn devices(
         .bind(prefix_end)
         .bind(after)
         .bind(limit)
-        .fetch_all(pool)
+        .fetch_all(&pool.named("devices"))
         .await
 }
 
@@ -69,5 +71,5 @@ pub(crate) async fn metrics(
         "" => sqlx::query_scalar(include_str!("sql/metrics.sql")),
         device_id => sqlx::query_scalar(include_str!("sql/metrics_of_device.sql")).bind(device_id),
     };
-    query.bind(prefix).bind(prefix_end).bind(after).bind(limit).fetch_all(pool).await
+    query.bind(prefix).bind(prefix_end).bind(after).bind(limit).fetch_all(&pool.named("metrics")).await
 }

@@ -30,6 +30,17 @@ impl Granularity {
         }
     }
 
+    /// As labels and logs have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+
     /// The relation that holds it, as `migrations/` names it.
     #[must_use]
     pub fn relation(self) -> &'static str {

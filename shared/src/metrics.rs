@@ -22,14 +22,17 @@ pub const ERROR_TYPE: &str = "error.type";
 /// Why something is as it is.
 pub const REASON: &str = "reason";
 
+/// `raw`, `minute`, `hour` or `day`.
+pub const GRANULARITY: &str = "granularity";
+
 /// Calls by method and status.
 pub const CALL_DURATION: Spec =
     Spec::new("rpc.server.call.duration", "s", "Duration of a call, from its headers to its last word");
 /// Calls that are open.
 pub const CALLS_OPEN: Spec = Spec::new("tidegauge.calls.open", "{call}", "Calls that are open");
-/// Connections of clients that are open.
-pub const CONNECTIONS_OPEN: Spec =
-    Spec::new("tidegauge.connections.open", "{connection}", "Connections of clients that are open");
+/// Rows of streamed answers.
+pub const ROWS: Spec =
+    Spec::new("tidegauge.query.rows", "{row}", "Rows streamed to clients: points, buckets or anomalies");
 /// Statements by summary.
 pub const DB_OPERATION_DURATION: Spec =
     Spec::new("db.client.operation.duration", "s", "Duration of a statement, until its last row is read");

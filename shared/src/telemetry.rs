@@ -23,7 +23,7 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 use crate::config::{LogConfig, LogFormat};
 use log_line::WithTrace;
 
-pub use calls::CallsLayer;
+pub use calls::{CallNotes, CallsLayer};
 pub use meters::Meters;
 pub use repeats::Repeats;
 pub use statements::{Statements, error_type, span};

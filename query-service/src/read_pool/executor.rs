@@ -1,11 +1,13 @@
 //! Runs statements on the pool: sqlx's, as they run on its own pool, and COPY.
 
 use std::pin::pin;
+use std::time::Instant;
 
 use async_stream::try_stream;
 use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use shared::telemetry;
 use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{Describe, Either, Execute, Executor, SqlStr};
 
@@ -23,14 +25,17 @@ impl ReadPool {
         mut take: impl FnMut(&[u8]) -> sqlx::Result<()>,
     ) -> sqlx::Result<()> {
         let mut lease = self.lease().await?;
-        let copied = tokio::time::timeout(self.0.longest, async {
+        let (began, span) = (Instant::now(), telemetry::span(self.statement));
+        let copied = tokio::time::timeout(self.shared.longest, async {
             let mut pieces = lease.connection()?.copy_out_raw(statement).await?;
             while let Some(bytes) = pieces.try_next().await? {
                 take(&bytes)?;
             }
             Ok(())
         });
-        copied.await.unwrap_or_else(|_| Err(too_long(self.0.longest)))?;
+        let copied = copied.await.unwrap_or_else(|_| Err(too_long(self.shared.longest)));
+        self.shared.statements.ended(self.statement, &span, began, copied.as_ref().err());
+        copied?;
         lease.give_back();
         Ok(())
     }
@@ -47,19 +52,24 @@ impl<'p> Executor<'p> for &ReadPool {
         let pool = self.clone();
         Box::pin(try_stream! {
             let mut lease = pool.lease().await?;
+            let (began, span) = (Instant::now(), telemetry::span(pool.statement));
+            let ended = |error: Option<&sqlx::Error>| {
+                pool.shared.statements.ended(pool.statement, &span, began, error);
+            };
             {
                 let mut rows = lease.connection()?.fetch_many(query);
-                let mut too_late = pin!(tokio::time::sleep(pool.0.longest));
+                let mut too_late = pin!(tokio::time::sleep(pool.shared.longest));
                 loop {
                     let next = tokio::select! {
                         biased; // rows that are there do not look at the clock
                         next = rows.try_next() => next,
-                        () = &mut too_late => Err(too_long(pool.0.longest)),
+                        () = &mut too_late => Err(too_long(pool.shared.longest)),
                     };
-                    let Some(row) = next? else { break };
+                    let Some(row) = next.inspect_err(|error| ended(Some(error)))? else { break };
                     yield row;
                 }
             }
+            ended(None);
             lease.give_back();
         })
     }

@@ -12,7 +12,7 @@ pub(crate) async fn baseline(pool: &ReadPool, series_id: i32, (start, end): (i64
         .bind(series_id)
         .bind(Micros(start))
         .bind(Micros(end))
-        .fetch_optional(pool)
+        .fetch_optional(&pool.named("baseline"))
         .await?;
     Ok(row.map_or(Moments::EMPTY, |(count, sum, min, max, variance)| {
         Moments::new(count.unsigned_abs(), sum, min, max, variance)
@@ -31,7 +31,7 @@ pub(crate) async fn baseline_values(
         .bind(Micros(start))
         .bind(Micros(end))
         .bind(limit)
-        .fetch_all(pool)
+        .fetch_all(&pool.named("baseline_values"))
         .await
 }
 
@@ -45,7 +45,7 @@ pub(crate) async fn baseline_hourly(
         .bind(series_id)
         .bind(Micros(start))
         .bind(Micros(end))
-        .fetch_all(pool)
+        .fetch_all(&pool.named("baseline_hourly"))
         .await?;
     let mut hours = [Moments::EMPTY; HOURS_OF_WEEK];
     for (hour_of_week, count, sum, min, max, variance) in rows {
@@ -62,7 +62,7 @@ pub(crate) async fn count(pool: &ReadPool, series_id: i32, (start, end): (i64, i
         .bind(series_id)
         .bind(Micros(start))
         .bind(Micros(end))
-        .fetch_one(pool)
+        .fetch_one(&pool.named("count"))
         .await?;
     Ok(count.unsigned_abs())
 }
@@ -77,7 +77,7 @@ pub(crate) async fn count_hourly(
         .bind(series_id)
         .bind(Micros(start))
         .bind(Micros(end))
-        .fetch_all(pool)
+        .fetch_all(&pool.named("count_hourly"))
         .await?;
     let counted = |(hour, count): (i32, i64)| Some((usize::try_from(hour).ok()?, count.unsigned_abs()));
     Ok(rows.into_iter().filter_map(counted).collect())
@@ -98,7 +98,7 @@ pub(crate) async fn outside(
         .bind(lower)
         .bind(upper)
         .bind(limit)
-        .fetch_all(pool)
+        .fetch_all(&pool.named("outside"))
         .await?;
     Ok(rows.into_iter().map(|(timestamp, value)| Point { timestamp: timestamp.0, value }).collect())
 }
@@ -124,7 +124,7 @@ pub(crate) async fn outside_hourly(
         .bind(column(|bounds| bounds.1))
         .bind(column(|bounds| bounds.2))
         .bind(limit)
-        .fetch_all(pool)
+        .fetch_all(&pool.named("outside_hourly"))
         .await?;
     Ok(rows.into_iter().map(|(timestamp, value)| Point { timestamp: timestamp.0, value }).collect())
 }

@@ -10,7 +10,8 @@ type ChunkRow = (String, Micros, Micros, bool, i64, i64, i64);
 
 /// What each chunk of raw points takes on disk, the newest first.
 pub(crate) async fn chunks(pool: &ReadPool) -> sqlx::Result<Vec<v1::ChunkStats>> {
-    let rows: Vec<ChunkRow> = sqlx::query_as(include_str!("../sql/chunks.sql")).fetch_all(pool).await?;
+    let rows: Vec<ChunkRow> =
+        sqlx::query_as(include_str!("../sql/chunks.sql")).fetch_all(&pool.named("chunks")).await?;
     let chunk = |(chunk_name, start, end, compressed, before, after, total): ChunkRow| v1::ChunkStats {
         chunk_name,
         start: Some(time::to_timestamp(start.0)),

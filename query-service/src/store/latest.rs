@@ -13,7 +13,7 @@ pub(crate) async fn latest(pool: &ReadPool, ids: &[i32], since: i64) -> sqlx::Re
     let rows: Vec<(i64, Micros, f64)> = sqlx::query_as(include_str!("../sql/latest.sql"))
         .bind(ids)
         .bind(Micros(since.max(FIRST_TIME)))
-        .fetch_all(pool)
+        .fetch_all(&pool.named("latest"))
         .await?;
     let point = |(position, timestamp, value): (i64, Micros, f64)| {
         usize::try_from(position - 1).ok().map(|position| (position, Point { timestamp: timestamp.0, value }))

@@ -46,7 +46,7 @@ pub(crate) async fn watched(
         .bind(after.point.value)
         .bind(Micros(end))
         .bind(limit)
-        .fetch_all(pool)
+        .fetch_all(&pool.named("watched"))
         .await?;
     let point = |(series_id, timestamp, value): (i32, Micros, f64)| WatchedPoint {
         point: Point { timestamp: timestamp.0, value },
@@ -71,7 +71,7 @@ pub(crate) async fn watched_baselines(
         .bind(series_ids)
         .bind(Micros(start))
         .bind(Micros(end))
-        .fetch_all(pool)
+        .fetch_all(&pool.named("watched_baselines"))
         .await?;
     Ok(rows.into_iter().map(of_series).collect())
 }
@@ -86,7 +86,7 @@ pub(crate) async fn watched_minutes(
         .bind(series_ids)
         .bind(Micros(start))
         .bind(Micros(end))
-        .fetch_all(pool)
+        .fetch_all(&pool.named("watched_minutes"))
         .await?;
     let minute = |(series_id, minute, count, sum, min, max, variance): (i32, Micros, i64, f64, f64, f64, f64)| {
         (series_id, minute.0, Moments::new(count.unsigned_abs(), sum, min, max, variance))
@@ -106,7 +106,7 @@ pub(crate) async fn watched_hours(
         .bind(Micros(start))
         .bind(Micros(end))
         .bind(hours.iter().copied().map(Micros).collect::<Vec<_>>())
-        .fetch_all(pool)
+        .fetch_all(&pool.named("watched_hours"))
         .await?;
     Ok(rows.into_iter().map(of_series).collect())
 }

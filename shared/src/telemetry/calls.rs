@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use http::{HeaderMap, Request, Response};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use opentelemetry::metrics::{Histogram, Meter, UpDownCounter};
+use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::{KeyValue, StringValue, Value};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -20,6 +20,7 @@ use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use crate::granularity::Granularity;
 use crate::{metrics, proto};
 
 /// Stands for a method that is not of the contract: a client may call anything.
@@ -35,6 +36,7 @@ pub struct CallsLayer(Arc<Instruments>);
 struct Instruments {
     duration: Histogram<f64>,
     open: UpDownCounter<i64>,
+    rows: Counter<u64>,
     /// By path, without the leading slash.
     methods: HashMap<String, StringValue>,
 }
@@ -46,7 +48,8 @@ impl CallsLayer {
         let files = [proto::FILE_DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET];
         let methods = files.into_iter().flat_map(methods).map(|name| (name.clone(), name.into()));
         let (duration, open) = (metrics::CALL_DURATION.histogram(meter), metrics::CALLS_OPEN.up_down(meter));
-        Self(Arc::new(Instruments { duration, open, methods: methods.collect() }))
+        let rows = metrics::ROWS.counter(meter);
+        Self(Arc::new(Instruments { duration, open, rows, methods: methods.collect() }))
     }
 }
 
@@ -92,7 +95,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let call = Call::begin(&self.instruments, request.uri().path(), request.headers());
         let span = call.span.clone();
-        let response = span.in_scope(|| self.inner.call(request));
+        let notes = CallNotes(Some(Arc::clone(&call.notes)));
+        let response = NOTES.sync_scope(notes.clone(), || span.in_scope(|| self.inner.call(request)));
         let answer = async move {
             let mut response = response.await?;
             let mut call = call;
@@ -101,14 +105,63 @@ where
             *response.body_mut() = Body::new(Watched { body, call });
             Ok(response)
         };
-        Box::pin(answer.instrument(span))
+        Box::pin(NOTES.scope(notes, answer.instrument(span)))
+    }
+}
+
+tokio::task_local! {
+    static NOTES: CallNotes;
+}
+
+/// What the inside of a call tells the metrics about it; cheap to clone. Empty outside a call, where nothing is noted.
+#[derive(Clone, Debug, Default)]
+pub struct CallNotes(Option<Arc<Notes>>);
+
+#[derive(Debug)]
+struct Notes {
+    instruments: Arc<Instruments>,
+    method: StringValue,
+    granularity: OnceLock<&'static str>,
+}
+
+impl CallNotes {
+    /// Those of the call that is being handled; to be asked for before another task is begun.
+    #[must_use]
+    pub fn current() -> Self {
+        NOTES.try_with(Self::clone).unwrap_or_default()
+    }
+
+    /// At which granularity the answer is.
+    pub fn granularity(&self, granularity: Granularity) {
+        if let Self(Some(notes)) = self {
+            let _ = notes.granularity.set(granularity.name()); // an answer has one
+        }
+    }
+
+    /// So many rows go to the client.
+    pub fn rows(&self, rows: usize) {
+        if let Self(Some(notes)) = self
+            && rows > 0
+        {
+            let (attributes, count) = notes.attributes();
+            notes.instruments.rows.add(rows as u64, &attributes[..count]);
+        }
+    }
+}
+
+impl Notes {
+    /// The method and, where the answer has one, the granularity; and how many of these there are.
+    fn attributes(&self) -> ([KeyValue; 2], usize) {
+        let method = KeyValue::new(metrics::RPC_METHOD, Value::String(self.method.clone()));
+        let granularity = self.granularity.get().copied();
+        let count = if granularity.is_some() { 2 } else { 1 };
+        ([method, KeyValue::new(metrics::GRANULARITY, granularity.unwrap_or_default())], count)
     }
 }
 
 /// One call; when it is dropped, it is over.
 struct Call {
-    instruments: Arc<Instruments>,
-    method: StringValue,
+    notes: Arc<Notes>,
     began: Instant,
     /// Cancelled unless the answer says otherwise.
     status: Code,
@@ -120,8 +173,8 @@ impl Call {
         let method = instruments.methods.get(path.trim_start_matches('/')).cloned().unwrap_or(OTHER.into());
         let span = if method.as_str().starts_with(TRACED) { span(&method, headers) } else { Span::none() };
         instruments.open.add(1, &[KeyValue::new(metrics::RPC_METHOD, Value::String(method.clone()))]);
-        let instruments = Arc::clone(instruments);
-        Self { instruments, method, began: Instant::now(), status: Code::Cancelled, span }
+        let notes = Notes { instruments: Arc::clone(instruments), method, granularity: OnceLock::new() };
+        Self { notes: Arc::new(notes), began: Instant::now(), status: Code::Cancelled, span }
     }
 
     /// The status stands in the trailers, or in the headers of an answer that has nothing else.
@@ -135,11 +188,12 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         let status = name(self.status);
-        let method = KeyValue::new(metrics::RPC_METHOD, Value::String(self.method.clone()));
-        self.instruments.open.add(-1, std::slice::from_ref(&method));
+        let instruments = &self.notes.instruments;
+        let ([method, granularity], known) = self.notes.attributes();
+        instruments.open.add(-1, std::slice::from_ref(&method));
         let system = KeyValue::new(metrics::RPC_SYSTEM_NAME, "grpc");
-        let attributes = [method, system, KeyValue::new(metrics::RPC_STATUS, status)];
-        self.instruments.duration.record(self.began.elapsed().as_secs_f64(), &attributes);
+        let attributes = [method, system, KeyValue::new(metrics::RPC_STATUS, status), granularity];
+        instruments.duration.record(self.began.elapsed().as_secs_f64(), &attributes[..known + 2]);
         self.span.record("rpc.response.status_code", status);
         let is_fault = matches!(self.status, Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss);
         if is_fault || matches!(self.status, Code::DeadlineExceeded | Code::Unimplemented) {
