@@ -48,7 +48,7 @@ def generate_stubs(folder):
 class Client:
     """Both services, for one device."""
 
-    def __init__(self, ingest, query, device_id):
+    def __init__(self, ingest, query, device_id, traceparent=None):
         self.ingest_pb = import_module("tidegauge.v1.ingest_pb2")
         self.query_pb = import_module("tidegauge.v1.query_pb2")
         self.point_pb = import_module("tidegauge.v1.point_pb2")
@@ -57,6 +57,8 @@ class Client:
         self.ingest = ingest_grpc.IngestServiceStub(grpc.insecure_channel(ingest))
         self.query = query_grpc.QueryServiceStub(grpc.insecure_channel(query))
         self.device_id = device_id
+        # Names the caller's own trace, which the services then go on with.
+        self.metadata = [("traceparent", traceparent)] if traceparent else None
 
     def stream_rows(self, metric_name, points):
         """Row form over `Ingest`: a stream of batches, one summary once all of them are committed."""
@@ -68,7 +70,7 @@ class Client:
         size = math.ceil(len(rows) / BATCHES)
         batches = [rows[at : at + size] for at in range(0, len(rows), size)]
         requests = (self.ingest_pb.IngestRequest(batch=self.ingest_pb.Batch(points=batch)) for batch in batches)
-        summary = self.ingest.Ingest(requests, timeout=TIMEOUT)
+        summary = self.ingest.Ingest(requests, timeout=TIMEOUT, metadata=self.metadata)
         expect(f"committed batches of {metric_name}", summary.batch_count, len(batches))
         return summary
 
@@ -79,7 +81,7 @@ class Client:
             device_id=self.device_id, metric_name=metric_name, timestamps_us=timestamps, values=values
         )
         request = self.ingest_pb.IngestBatchRequest(batch=self.ingest_pb.Batch(series=[series]))
-        return self.ingest.IngestBatch(request, timeout=TIMEOUT).result
+        return self.ingest.IngestBatch(request, timeout=TIMEOUT, metadata=self.metadata).result
 
     def interval(self, metric_name, start_us, end_us):
         """What both questions have in common: a series and [start, end)."""
@@ -93,7 +95,7 @@ class Client:
         """Raw points as (timestamp, value), in time order."""
         request = self.query_pb.QueryRangeRequest(**self.interval(metric_name, start_us, end_us))
         points, row_count = [], None
-        for response in self.query.QueryRange(request, timeout=TIMEOUT):
+        for response in self.query.QueryRange(request, timeout=TIMEOUT, metadata=self.metadata):
             points += zip(response.points.timestamps_us, response.points.values)
             if response.HasField("footer"):
                 row_count = response.footer.row_count
@@ -105,7 +107,7 @@ class Client:
         asked = self.interval(metric_name, start_us, end_us)
         request = self.query_pb.QueryAggregatedRequest(granularity="GRANULARITY_MINUTE", **asked)
         buckets, row_count = {}, None
-        for response in self.query.QueryAggregated(request, timeout=TIMEOUT):
+        for response in self.query.QueryAggregated(request, timeout=TIMEOUT, metadata=self.metadata):
             frame = response.buckets
             columns = zip(frame.count, frame.sum, frame.min, frame.max, frame.first, frame.last)
             buckets.update(zip(frame.bucket_starts_us, columns))
@@ -183,13 +185,14 @@ def main():
     parser.add_argument("--query", required=True, metavar="HOST:PORT", help="query-service")
     parser.add_argument("--device", required=True, metavar="ID", help="a device without points in these minutes")
     parser.add_argument("--count", type=int, default=100, metavar="N", help="points a metric (default 100)")
+    parser.add_argument("--traceparent", metavar="ID", help="trace to go on with, as W3C Trace Context writes it")
     arguments = parser.parse_args()
     if not 1 <= arguments.count <= 100_000:
         parser.error(f"--count is {arguments.count}; 1 to 100000 is accepted")
     with tempfile.TemporaryDirectory() as folder:
         try:
             generate_stubs(folder)
-            client = Client(arguments.ingest, arguments.query, arguments.device)
+            client = Client(arguments.ingest, arguments.query, arguments.device, arguments.traceparent)
             print(json.dumps(run(client, arguments.count)))
         except Difference as difference:
             sys.exit(f"first_point.py: {difference}")

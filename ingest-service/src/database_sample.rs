@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use shared::metrics::GRANULARITY;
 
-use crate::metrics::{JOB, JOBS_FAILING, LEDGER_PRODUCERS, LEDGER_SIZE, Metrics, ROLLUP_LAG};
+use crate::metrics::{JOBS_FAILING, LEDGER_PRODUCERS, LEDGER_SIZE, Metrics, PROCEDURE, ROLLUP_LAG};
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// How soon it is tried again where the database is not ready.
@@ -103,7 +103,7 @@ fn observe(metrics: &Metrics, latest: &Latest) {
     let sample = Arc::clone(latest);
     JOBS_FAILING.observe(metrics.meter(), move |gauge| {
         for (job, failing) in read(&sample).failing {
-            gauge.observe(failing, &[KeyValue::new(JOB, job)]);
+            gauge.observe(failing, &[KeyValue::new(PROCEDURE, job)]);
         }
     });
 }

@@ -47,8 +47,8 @@ pub(crate) const ROLLUP_LAG: Spec =
 pub(crate) const JOBS_FAILING: Spec =
     Spec::new("tidegauge.database.jobs.failing", "{job}", "Jobs of the database whose last run failed");
 
-/// Which procedure a job of the database runs.
-pub(crate) const JOB: &str = "job";
+/// What a job of the database runs.
+pub(crate) const PROCEDURE: &str = "procedure";
 const OUTCOME: &str = "outcome";
 const WRITE_PATH: &str = "write_path";
 const OPERATION: &str = "operation";
