@@ -23,13 +23,13 @@ USER 65532:65532
 FROM runtime AS ingest-service
 LABEL org.opencontainers.image.title="Tidegauge ingest-service" org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /binaries/ingest-service /usr/local/bin/ingest-service
-ENV TIDEGAUGE_INGEST_LISTEN=0.0.0.0:50051
-EXPOSE 50051
+ENV TIDEGAUGE_INGEST_LISTEN=0.0.0.0:50051 TIDEGAUGE_HTTP_LISTEN=0.0.0.0:9464
+EXPOSE 50051 9464
 ENTRYPOINT ["/usr/local/bin/ingest-service"]
 
 FROM runtime AS query-service
 LABEL org.opencontainers.image.title="Tidegauge query-service" org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /binaries/query-service /usr/local/bin/query-service
-ENV TIDEGAUGE_QUERY_LISTEN=0.0.0.0:50052
-EXPOSE 50052
+ENV TIDEGAUGE_QUERY_LISTEN=0.0.0.0:50052 TIDEGAUGE_HTTP_LISTEN=0.0.0.0:9465
+EXPOSE 50052 9465
 ENTRYPOINT ["/usr/local/bin/query-service"]

@@ -16,6 +16,7 @@ KUBERNETES_VERSIONS = ("1.27", "1.37")
 # The variables each binary reads.
 BOTH = {
     "DATABASE_URL",
+    "TIDEGAUGE_HTTP_LISTEN",
     "TIDEGAUGE_LOG",
     "TIDEGAUGE_LOG_FORMAT",
     "TIDEGAUGE_MAX_MESSAGE_BYTES",
@@ -45,7 +46,7 @@ QUERY = BOTH | {
 # By container in k8s/ and by service in compose.yaml.
 VARIABLES = {"migrate": INGEST, "ingest-service": INGEST, "query-service": QUERY}
 # What compose.yaml and the images decide, so that .env.sample does not offer it.
-FIXED = {"DATABASE_URL", "TIDEGAUGE_INGEST_LISTEN", "TIDEGAUGE_QUERY_LISTEN"}
+FIXED = {"DATABASE_URL", "TIDEGAUGE_HTTP_LISTEN", "TIDEGAUGE_INGEST_LISTEN", "TIDEGAUGE_QUERY_LISTEN"}
 
 
 class Tally:

@@ -38,7 +38,7 @@ pub(crate) async fn watermark(pool: &ReadPool, granularity: Granularity) -> sqlx
 
 /// How old what each relation keeps may become, in microseconds, where a policy drops what is older.
 pub(crate) async fn retention(pool: &ReadPool) -> sqlx::Result<Vec<(String, i64)>> {
-    sqlx::query_as(include_str!("sql/retention.sql")).fetch_all(pool).await
+    sqlx::query_as(include_str!("sql/retention.sql")).fetch_all(&pool.named("retention")).await
 }
 
 /// Devices whose id lies in [prefix, prefix_end) and after `after`, each with its number of metrics.

@@ -52,3 +52,28 @@ const MAX_LINKS: usize = 128;
 fn is_sampled(span: &Span) -> bool {
     span.context().span().span_context().is_sampled()
 }
+
+#[cfg(test)]
+mod tests {
+    use tracing::Span;
+    use tracing::level_filters::LevelFilter;
+    use tracing::subscriber::with_default;
+
+    use super::{acknowledge, batch, flush, queue, validate};
+
+    fn logged_at(level: LevelFilter) -> Vec<Span> {
+        let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::sink).finish();
+        with_default(log, || {
+            let batch = batch();
+            vec![validate(), queue(), acknowledge(&batch), flush([&batch].into_iter()), batch]
+        })
+    }
+
+    #[test]
+    fn no_span_is_made_where_neither_a_collector_nor_the_log_wants_it() {
+        assert!(logged_at(LevelFilter::INFO).iter().all(Span::is_disabled));
+        let wanted = logged_at(LevelFilter::DEBUG);
+        assert!(!wanted[0].is_disabled() && !wanted[4].is_disabled(), "the log may want them");
+        assert!(wanted[3].is_disabled(), "a flush of batches that nobody samples is not traced");
+    }
+}

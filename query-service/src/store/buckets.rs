@@ -200,7 +200,7 @@ pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Res
         query = query.bind(Micros(read.start.saturating_sub(back)));
         query = query.bind(PgInterval { months: 0, days: 0, microseconds: back });
     }
-    query.fetch_all(pool).await
+    query.fetch_all(&pool.named("buckets")).await
 }
 
 /// Points of some series in [start, end) as buckets of their own, the earliest first, at most `limit`.
@@ -216,7 +216,7 @@ pub(crate) async fn points_as_buckets(
         .bind(Micros(start))
         .bind(Micros(end))
         .bind(limit)
-        .fetch_all(pool)
+        .fetch_all(&pool.named("points_as_buckets"))
         .await?;
     let point = |(series_id, time, value): (i32, Micros, f64)| (series_id, Point { timestamp: time.0, value });
     Ok(rows.into_iter().map(point).map(Bucket::of).collect())
@@ -235,7 +235,7 @@ pub(crate) async fn count_up_to(
         .bind(Micros(start))
         .bind(Micros(end))
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_one(pool)
+        .fetch_one(&pool.named("count_up_to"))
         .await?;
     Ok(count.unsigned_abs())
 }
@@ -243,6 +243,6 @@ pub(crate) async fn count_up_to(
 /// [start, end) outside of which no point and no rollup is; none where there are no chunks.
 pub(crate) async fn extent(pool: &ReadPool) -> sqlx::Result<Option<(i64, i64)>> {
     let (start, end): (Option<i64>, Option<i64>) =
-        sqlx::query_as(include_str!("../sql/extent.sql")).fetch_one(pool).await?;
+        sqlx::query_as(include_str!("../sql/extent.sql")).fetch_one(&pool.named("extent")).await?;
     Ok(start.zip(end))
 }
