@@ -6,6 +6,8 @@
 
 pub mod faults;
 #[cfg(feature = "services")]
+pub mod settings;
+#[cfg(feature = "services")]
 pub mod watch;
 
 mod database;

@@ -1,49 +1,27 @@
-//! The command line of ingest-service.
+//! Starts ingest-service, or does what a subcommand asks.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use ingest_service::cli::{Cli, Command};
 use ingest_service::config::IngestConfig;
-use shared::config::{DatabaseConfig, LogConfig};
+use shared::config::{self, DatabaseConfig};
 use shared::{db, server, shutdown, telemetry};
 use tokio::net::TcpListener;
 
-/// Takes points over gRPC and writes them to TimescaleDB exactly once.
-#[derive(Parser)]
-#[command(name = "ingest-service", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-    /// Address to listen on; port 0 picks a free one
-    #[arg(long, env = "TIDEGAUGE_INGEST_LISTEN", default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
-    listen: SocketAddr,
-    #[command(flatten)]
-    config: IngestConfig,
-    #[command(flatten)]
-    log: LogConfig,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Bring the schema into the database and exit
-    Migrate {
-        /// How long to wait for a database that is away
-        #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
-        wait: Duration,
-    },
-}
-
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (cli, settings) = config::parse::<Cli>();
     let outcome = telemetry::init(&cli.log).context("TIDEGAUGE_LOG").and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             match cli.command {
                 Some(Command::Migrate { wait }) => migrate(&cli.config.database, wait).await,
-                None => serve(cli.listen, cli.config).await,
+                None => {
+                    tracing::info!(%settings, "configuration");
+                    serve(cli.listen, cli.config).await
+                }
             }
         })
     });

@@ -28,7 +28,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 /// The configuration contradicts itself, or the transport failed.
 pub async fn run(listener: TcpListener, config: IngestConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
     config.check().map_err(anyhow::Error::msg)?;
-    tracing::info!(address = %listener.local_addr()?, ?config, "ingest-service starts");
+    tracing::info!(address = %listener.local_addr()?, database = %config.database.address(), "ingest-service starts");
     if config.migrate {
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(migrate(config.database.clone())));
     }

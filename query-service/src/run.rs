@@ -19,7 +19,7 @@ use crate::watch::Watchers;
 /// # Errors
 /// The transport failed.
 pub async fn run(listener: TcpListener, config: QueryConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
-    tracing::info!(address = %listener.local_addr()?, ?config, "query-service starts");
+    tracing::info!(address = %listener.local_addr()?, database = %config.database.address(), "query-service starts");
     let (reporter, health) = tonic_health::server::health_reporter();
     readiness::watch(config.database.clone(), reporter, &[SERVICE_NAME], shutdown.clone()).await;
     let longest = config.query_timeout;

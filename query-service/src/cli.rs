@@ -1,0 +1,24 @@
+//! The command line of query-service.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use shared::config::LogConfig;
+
+use crate::config::QueryConfig;
+
+/// Answers questions about stored points over gRPC.
+#[derive(Parser, Debug)]
+#[command(name = "query-service", version)]
+pub struct Cli {
+    /// Address to listen on, an IP address and a port; port 0 picks a free one
+    #[arg(long, env = "TIDEGAUGE_QUERY_LISTEN", help_heading = "Service", default_value = "127.0.0.1:50052", value_name = "ADDRESS:PORT",
+          value_parser = shared::config::address)]
+    pub listen: SocketAddr,
+    /// All that the service takes.
+    #[command(flatten)]
+    pub config: QueryConfig,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogConfig,
+}
