@@ -28,7 +28,12 @@ pub struct Sql(pub PgConnection);
 impl Sql {
     /// To the database under test.
     pub async fn connect() -> Self {
-        Self(db::connect(&config(&database_url()), "tidegauge test").await.expect("the database under test"))
+        Self::connect_to(&database_url()).await
+    }
+
+    /// To another one.
+    pub async fn connect_to(url: &str) -> Self {
+        Self(db::connect(&config(url), "tidegauge test").await.expect("the database under test"))
     }
 
     /// Stored points of the devices whose id begins with this.

@@ -56,7 +56,7 @@ fn section<'v>(sample: &mut String, title: &str, variables: impl Iterator<Item =
     for variable in variables {
         if variable.heading != heading {
             heading = &variable.heading;
-            let _ = writeln!(sample, "\n# --- {title}: {}.", heading.to_lowercase());
+            let _ = writeln!(sample, "\n# --- {title}: {}.", heading);
         }
         describe(sample, variable, "#");
     }
@@ -70,6 +70,6 @@ fn describe(sample: &mut String, variable: &Variable, mark: &str) {
 
 /// What compose.yaml and the images decide, so that a line of `.env` would change nothing.
 fn is_fixed(name: &str) -> bool {
-    let listen = ["TIDEGAUGE_INGEST_LISTEN", "TIDEGAUGE_QUERY_LISTEN"];
+    let listen = ["TIDEGAUGE_INGEST_LISTEN", "TIDEGAUGE_QUERY_LISTEN", "TIDEGAUGE_INSECURE_LISTEN"];
     name.starts_with("DATABASE_") || name == "TIDEGAUGE_MIGRATE" || listen.contains(&name)
 }

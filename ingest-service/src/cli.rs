@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use shared::auth::KeysCommand;
 use shared::config::LogConfig;
 
 use crate::config::IngestConfig;
@@ -35,5 +36,11 @@ pub enum Command {
         /// How long to wait for a database that is away
         #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = humantime::parse_duration)]
         wait: Duration,
+    },
+    /// Make API keys for the file of identities, or check the file
+    Keys {
+        /// What to do.
+        #[command(subcommand)]
+        command: KeysCommand,
     },
 }

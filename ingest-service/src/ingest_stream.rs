@@ -10,9 +10,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::auth::Identity;
 use shared::proto::v1;
 use shared::readiness::{Readiness, ReadinessHandle};
-use shared::{status, time};
+use shared::{auth, status, time};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -27,7 +28,7 @@ use crate::flush::QueuedBatch;
 use crate::flush_loop::Lanes;
 use crate::series_resolver::SeriesResolver;
 use crate::service::ingest_service_server::IngestService;
-use crate::validate::{ValidBatch, validate};
+use crate::validate::{Permissions, ValidBatch, validate};
 use crate::wire::Message;
 use call::Call;
 use sinks::AckSender;
@@ -45,8 +46,8 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// Takes a request's batch in. When this returns it is queued, and will be stored whoever still listens.
-    async fn accept(&self, message: Message) -> Result<PendingAck, BatchError> {
-        let valid = validate(&message.0, &self.limits, time::now_micros())?;
+    async fn accept(&self, message: Message, identity: &Identity) -> Result<PendingAck, BatchError> {
+        let valid = validate(&message.0, &self.limits, Permissions::of(identity), time::now_micros())?;
         if valid.points.len() == 0 && valid.numbering.is_none() {
             return Ok(PendingAck::nothing_to_store(valid.rejections));
         }
@@ -81,8 +82,9 @@ impl IngestServer {
         }
     }
 
-    fn call(&self, max_age: Option<Duration>) -> Call {
+    fn call(&self, identity: Arc<Identity>, max_age: Option<Duration>) -> Call {
         Call {
+            identity,
             intake: self.intake.clone(),
             max_message_bytes: self.max_message_bytes,
             max_age,
@@ -108,7 +110,7 @@ impl IngestService for IngestServer {
 
     async fn ingest(&self, request: Request<Streaming<Message>>) -> Result<Response<v1::IngestResponse>, Status> {
         self.check_ready()?;
-        let (call, stream) = (self.call(None), request.into_inner());
+        let (call, stream) = (self.call(auth::identity(request.extensions())?, None), request.into_inner());
         let work = async move {
             let mut summary = Summary::default();
             call.run(stream, &mut summary).await.map(|()| summary)
@@ -121,7 +123,8 @@ impl IngestService for IngestServer {
         request: Request<Streaming<Message>>,
     ) -> Result<Response<Self::IngestWithAcksStream>, Status> {
         self.check_ready()?;
-        let (call, stream) = (self.call(Some(self.stream_max_age)), request.into_inner());
+        let identity = auth::identity(request.extensions())?;
+        let (call, stream) = (self.call(identity, Some(self.stream_max_age)), request.into_inner());
         let (answers, receiver) = mpsc::channel(WAITING_ACKS);
         self.tasks.spawn(async move {
             if let Err(status) = call.run(stream, &mut AckSender(answers.clone())).await {
@@ -133,10 +136,10 @@ impl IngestService for IngestServer {
 
     async fn ingest_batch(&self, request: Request<Message>) -> Result<Response<v1::IngestBatchResponse>, Status> {
         self.check_ready()?;
-        let intake = self.intake.clone();
+        let (intake, identity) = (self.intake.clone(), auth::identity(request.extensions())?);
         let message = request.into_inner();
         let work = async move {
-            let settled = async { intake.accept(message).await?.settled().await };
+            let settled = async { intake.accept(message, &identity).await?.settled().await };
             settled.await.map_err(|error| error.into_status(""))
         };
         let ack = self.detached(work).await?;

@@ -9,16 +9,18 @@ use ingest_service::cli::{Cli, Command};
 use ingest_service::config::IngestConfig;
 use shared::config::{self, DatabaseConfig};
 use shared::{db, server, shutdown, telemetry};
-use tokio::net::TcpListener;
 
 fn main() -> ExitCode {
     let (cli, settings) = config::parse::<Cli>();
+    if let Some(Command::Keys { command }) = cli.command {
+        return command.run_to_exit_code();
+    }
     let outcome = telemetry::init(&cli.log).context("TIDEGAUGE_LOG").and_then(|()| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             match cli.command {
                 Some(Command::Migrate { wait }) => migrate(&cli.config.database, wait).await,
-                None => {
+                Some(Command::Keys { .. }) | None => {
                     tracing::info!(%settings, "configuration");
                     serve(cli.listen, cli.config).await
                 }
@@ -36,8 +38,7 @@ fn main() -> ExitCode {
 
 async fn serve(listen: SocketAddr, config: IngestConfig) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    server::announce(&listener)?;
+    let listener = server::listen(listen, &config.server).await?;
     ingest_service::run(listener, config, shutdown).await
 }
 

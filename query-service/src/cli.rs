@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use shared::auth::KeysCommand;
 use shared::config::LogConfig;
 
 use crate::config::QueryConfig;
@@ -11,6 +12,9 @@ use crate::config::QueryConfig;
 #[derive(Parser, Debug)]
 #[command(name = "query-service", version)]
 pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// Address to listen on, an IP address and a port; port 0 picks a free one
     #[arg(long, env = "TIDEGAUGE_QUERY_LISTEN", help_heading = "Service", default_value = "127.0.0.1:50052", value_name = "ADDRESS:PORT",
           value_parser = shared::config::address)]
@@ -21,4 +25,15 @@ pub struct Cli {
     /// What is logged.
     #[command(flatten)]
     pub log: LogConfig,
+}
+
+/// What to do instead of serving.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Make API keys for the file of identities, or check the file
+    Keys {
+        /// What to do.
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
 }

@@ -7,6 +7,7 @@ pub mod config;
 mod error;
 
 mod deadline;
+mod permissions;
 mod query_rpc;
 mod validate;
 

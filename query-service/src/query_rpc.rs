@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use shared::proto::v1;
 use shared::proto::v1::query_service_server::QueryService;
-use shared::time;
+use shared::{auth, time};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
@@ -103,14 +103,16 @@ impl QueryService for QueryServer {
         &self,
         request: Request<v1::ListDevicesRequest>,
     ) -> Result<Response<v1::ListDevicesResponse>, Status> {
-        answer(self.deadline(&request), listings::devices(self.pool.clone(), request.into_inner())).await
+        let (deadline, identity) = (self.deadline(&request), auth::identity(request.extensions())?);
+        answer(deadline, listings::devices(self.pool.clone(), request.into_inner(), &identity.devices)).await
     }
 
     async fn list_metrics(
         &self,
         request: Request<v1::ListMetricsRequest>,
     ) -> Result<Response<v1::ListMetricsResponse>, Status> {
-        answer(self.deadline(&request), listings::metrics(self.pool.clone(), request.into_inner())).await
+        let (deadline, identity) = (self.deadline(&request), auth::identity(request.extensions())?);
+        answer(deadline, listings::metrics(self.pool.clone(), request.into_inner(), &identity.devices)).await
     }
 
     async fn get_storage_stats(

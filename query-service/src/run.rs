@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::config::QueryConfig;
+use crate::permissions::Permitted;
 use crate::query_rpc::QueryServer;
 use crate::read_pool::ReadPool;
 use crate::retention::Retention;
@@ -27,8 +28,8 @@ pub async fn run(listener: TcpListener, config: QueryConfig, shutdown: Cancellat
     let (interval, most) = (config.watch_interval, config.watch_subscriptions.get());
     let watchers = Watchers::new(interval, most, config.database_connections.get(), shutdown.clone());
     let retention = Retention::default();
-    let service = QueryServiceServer::new(QueryServer { pool: pool.clone(), retention, longest, watchers })
-        .max_decoding_message_size(config.server.max_message_bytes);
+    let server = QueryServer { pool: pool.clone(), retention, longest, watchers };
+    let service = QueryServiceServer::new(Permitted(server)).max_decoding_message_size(config.server.max_message_bytes);
     let routes = server::with_reflection(Routes::new(health).add_service(service))?;
     server::serve(listener, &config.server, routes, shutdown).await.context("cannot serve")?;
     pool.close().await;

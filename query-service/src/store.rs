@@ -56,6 +56,25 @@ pub(crate) async fn devices(
         .await
 }
 
+/// Metric names in [prefix, end) and after `after`, of the devices in such an interval.
+pub(crate) async fn metrics_of_devices(
+    pool: &ReadPool,
+    devices: (&str, Option<String>),
+    names: (&str, Option<String>),
+    after: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(include_str!("sql/metrics_of_devices.sql"))
+        .bind(devices.0)
+        .bind(devices.1)
+        .bind(names.0)
+        .bind(names.1)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(pool)
+        .await
+}
+
 /// Metric names in [prefix, prefix_end) and after `after`, of one device or of all.
 pub(crate) async fn metrics(
     pool: &ReadPool,

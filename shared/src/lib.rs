@@ -11,6 +11,12 @@ pub mod time;
 
 pub mod db;
 
+pub mod auth;
+pub mod connections;
+pub mod refusal_log;
+mod reload;
+pub mod tls;
+
 pub mod readiness;
 pub mod server;
 pub mod shutdown;
