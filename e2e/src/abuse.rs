@@ -2,10 +2,12 @@
 //! knocks. Each case says what was expected and what was seen.
 
 mod access;
+mod asking;
 mod authority;
 mod caller;
 mod certificates;
 mod connections;
+mod guard;
 mod handshakes;
 mod identities;
 mod program;

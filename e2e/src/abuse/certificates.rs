@@ -1,8 +1,8 @@
 //! Client certificates, where each client must show one, and no key is known.
 
-use super::access::guard;
 use super::authority::{Authority, Pair};
 use super::caller::{Caller, code};
+use super::guard::guard;
 use super::identities::with_certificate;
 use super::program::Program;
 use super::{Outcome, Setting};

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::access::guard;
 use super::caller::Caller;
+use super::guard::guard;
 use super::identities::KeyedIdentity;
 use super::program::Program;
 use super::{Outcome, PATIENCE, Setting};
