@@ -55,6 +55,9 @@ impl Identities {
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(text).map_err(|error| format!("it is not UTF-8: {error}"))?;
         let file: File = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        if file.identity.is_empty() {
+            return Err("it holds no [[identity]]: nobody could call".to_owned()); // or it is not written to its end
+        }
         let mut identities =
             Self { by_key: HashMap::new(), by_certificate: HashMap::new(), count: file.identity.len() };
         let mut names = HashSet::new();
@@ -163,6 +166,7 @@ mod tests {
     #[test]
     fn what_is_wrong_in_the_file_is_told_with_the_identity() {
         let told = |text: &str| parse(text).unwrap_err();
+        assert_eq!(told(""), "it holds no [[identity]]: nobody could call");
         assert_eq!(told(&format!("{HEAD}{HEAD}")), "identity \"a\" is there twice");
         assert!(told(&format!("{HEAD}keys = [\"x\"]")).starts_with("identity \"a\": keys: \"x\" is not ID:HASH"));
         assert!(told(&format!("{HEAD}certificates = [\"a\"]")).contains("must begin with uri:, dns: or cn:"));
