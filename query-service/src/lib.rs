@@ -13,7 +13,7 @@ mod validate;
 
 mod page_token;
 mod plan;
-mod retention;
+mod relations;
 
 mod columns;
 mod copy_decoder;

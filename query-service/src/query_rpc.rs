@@ -20,13 +20,13 @@ use tonic::{Request, Response, Status};
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
-use crate::retention::Retention;
+use crate::relations::Relations;
 use crate::watch::Watchers;
 
 /// The service behind the contract.
 pub(crate) struct QueryServer {
     pub(crate) pool: ReadPool,
-    pub(crate) retention: Retention,
+    pub(crate) relations: Relations,
     /// See [`Deadline`].
     pub(crate) longest: Duration,
     pub(crate) watchers: Watchers,
@@ -68,8 +68,8 @@ impl QueryService for QueryServer {
         request: Request<v1::QueryAggregatedRequest>,
     ) -> Result<Response<Self::QueryAggregatedStream>, Status> {
         let deadline = self.deadline(&request);
-        let (pool, retention) = (self.pool.clone(), self.retention.clone());
-        let frames = answer(deadline, aggregated::answer(pool, retention, deadline, request.into_inner())).await?;
+        let (pool, relations) = (self.pool.clone(), self.relations.clone());
+        let frames = answer(deadline, aggregated::answer(pool, relations, deadline, request.into_inner())).await?;
         Ok(frames.map(|frames| Box::pin(frames) as Self::QueryAggregatedStream))
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use shared::config::DatabaseConfig;
 use shared::db;
+use shared::series_cache::SeriesCache;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _, Row as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,6 +17,8 @@ use tokio::time::{Instant, timeout};
 
 use canceller::Canceller;
 
+/// Series whose ids are remembered: some 10 MB.
+const CACHED_SERIES: usize = 100_000;
 /// How long a query waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection that has rested for longer is asked whether it is still there.
@@ -37,6 +40,7 @@ struct Shared {
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Session>>,
     canceller: Canceller,
+    series: SeriesCache,
 }
 
 /// A connection, and what it takes to cancel its statement.
@@ -71,7 +75,13 @@ impl ReadPool {
             permits: Arc::new(Semaphore::new(connections)),
             idle: Mutex::default(),
             canceller: Canceller::new(database.clone()),
+            series: SeriesCache::new(CACHED_SERIES),
         }))
+    }
+
+    /// The ids of series that were read before: what exists is never taken away.
+    pub(crate) fn series(&self) -> &SeriesCache {
+        &self.0.series
     }
 
     /// A connection of one's own until it is given back or dropped.

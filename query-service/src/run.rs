@@ -11,7 +11,7 @@ use crate::config::QueryConfig;
 use crate::permissions::Permitted;
 use crate::query_rpc::QueryServer;
 use crate::read_pool::ReadPool;
-use crate::retention::Retention;
+use crate::relations::Relations;
 use crate::watch::Watchers;
 
 /// Serves on the listener until the token is cancelled and the calls under way have ended. The database may come later:
@@ -27,8 +27,8 @@ pub async fn run(listener: TcpListener, config: QueryConfig, shutdown: Cancellat
     let pool = ReadPool::new(&config.database, config.database_connections.get(), longest);
     let (interval, most) = (config.watch_interval, config.watch_subscriptions.get());
     let watchers = Watchers::new(interval, most, config.database_connections.get(), shutdown.clone());
-    let retention = Retention::default();
-    let server = QueryServer { pool: pool.clone(), retention, longest, watchers };
+    let relations = Relations::default();
+    let server = QueryServer { pool: pool.clone(), relations, longest, watchers };
     let service = QueryServiceServer::new(Permitted(server)).max_decoding_message_size(config.server.max_message_bytes);
     let routes = server::with_reflection(Routes::new(health).add_service(service))?;
     server::serve(listener, &config.server, routes, shutdown).await.context("cannot serve")?;

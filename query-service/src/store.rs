@@ -24,11 +24,8 @@ pub(crate) struct Point {
     pub(crate) value: f64,
 }
 
-/// Up to where a rollup is materialised; none for raw points and for a rollup that never was.
+/// Up to where a rollup is materialised; none for one that never was.
 pub(crate) async fn watermark(pool: &ReadPool, granularity: Granularity) -> sqlx::Result<Option<i64>> {
-    if granularity == Granularity::Raw {
-        return Ok(None);
-    }
     let watermark: Option<i64> =
         sqlx::query_scalar(include_str!("sql/watermark.sql")).bind(granularity.relation()).fetch_optional(pool).await?;
     Ok(watermark.filter(|&micros| micros > 0)) // a rollup that never was has the smallest time there is

@@ -10,6 +10,7 @@ pub mod status;
 pub mod time;
 
 pub mod db;
+pub mod series_cache;
 
 pub mod auth;
 pub mod connections;
