@@ -1,6 +1,7 @@
 """Checks the deployment files. Run by .ci/check-k8s, which brings what this imports."""
 
 import copy
+import json
 import re
 import subprocess
 import sys
@@ -13,40 +14,22 @@ import yaml
 # The oldest Kubernetes with gRPC probes in general availability, and the newest whose schemas the package carries.
 KUBERNETES_VERSIONS = ("1.27", "1.37")
 
-# The variables each binary reads.
-BOTH = {
-    "DATABASE_URL",
-    "TIDEGAUGE_HTTP_LISTEN",
-    "TIDEGAUGE_LOG",
-    "TIDEGAUGE_LOG_FORMAT",
-    "TIDEGAUGE_MAX_MESSAGE_BYTES",
-    "TIDEGAUGE_SHUTDOWN_GRACE",
-}
-INGEST = BOTH | {
-    "TIDEGAUGE_INGEST_LISTEN",
-    "TIDEGAUGE_FLUSH_MAX_POINTS",
-    "TIDEGAUGE_FLUSH_MAX_DELAY",
-    "TIDEGAUGE_WRITE_TIMEOUT",
-    "TIDEGAUGE_DIRECT_COMPRESS",
-    "TIDEGAUGE_STREAM_MAX_AGE",
-    "TIDEGAUGE_WRITERS",
-    "TIDEGAUGE_QUEUE_MAX_POINTS",
-    "TIDEGAUGE_BATCH_MAX_POINTS",
-    "TIDEGAUGE_OLDEST_ACCEPTED",
-    "TIDEGAUGE_LATEST_ACCEPTED",
-    "TIDEGAUGE_SERIES_CACHE",
-}
-QUERY = BOTH | {
-    "TIDEGAUGE_QUERY_LISTEN",
-    "TIDEGAUGE_DATABASE_CONNECTIONS",
-    "TIDEGAUGE_QUERY_TIMEOUT",
-    "TIDEGAUGE_WATCH_INTERVAL",
-    "TIDEGAUGE_WATCH_SUBSCRIPTIONS",
-}
+# The variables each binary reads: a test (e2e/tests/settings.rs) holds the file against the binaries' own definitions.
+READ = json.loads(Path(".ci/variables.json").read_text())
+INGEST, QUERY = set(READ["ingest-service"]), set(READ["query-service"])
 # By container in k8s/ and by service in compose.yaml.
 VARIABLES = {"migrate": INGEST, "ingest-service": INGEST, "query-service": QUERY}
 # What compose.yaml and the images decide, so that .env.sample does not offer it.
-FIXED = {"DATABASE_URL", "TIDEGAUGE_HTTP_LISTEN", "TIDEGAUGE_INGEST_LISTEN", "TIDEGAUGE_QUERY_LISTEN"}
+FIXED = {
+    "DATABASE_URL",
+    "DATABASE_URL_FILE",
+    "DATABASE_PASSWORD_FILE",
+    "TIDEGAUGE_INGEST_LISTEN",
+    "TIDEGAUGE_QUERY_LISTEN",
+    "TIDEGAUGE_HTTP_LISTEN",
+    "TIDEGAUGE_INSECURE_LISTEN",
+    "TIDEGAUGE_MIGRATE",
+}
 
 
 class Tally:

@@ -28,7 +28,12 @@ pub struct Sql(pub PgConnection);
 impl Sql {
     /// To the database under test.
     pub async fn connect() -> Self {
-        Self(db::connect(&config(&database_url()), "tidegauge test").await.expect("the database under test"))
+        Self::connect_to(&database_url()).await
+    }
+
+    /// To another one.
+    pub async fn connect_to(url: &str) -> Self {
+        Self(db::connect(&config(url), "tidegauge test").await.expect("the database under test"))
     }
 
     /// Stored points of the devices whose id begins with this.
@@ -56,6 +61,12 @@ impl Sql {
             }
         }
         sqlx::query("SELECT pg_advisory_unlock($1)").bind(ONE_AT_A_TIME).execute(&mut self.0).await.unwrap();
+        Self::forget_watermarks().await;
+    }
+
+    /// Waits for as long as query-service remembers where a rollup's watermark was.
+    pub async fn forget_watermarks() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
     /// Whether a policy is refreshing, which may be holding what a refresh of ours wanted.

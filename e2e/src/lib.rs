@@ -4,7 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
+pub mod abuse;
 pub mod faults;
+#[cfg(feature = "services")]
+pub mod settings;
 #[cfg(feature = "services")]
 pub mod watch;
 
@@ -19,7 +22,7 @@ mod services;
 pub use database::{EmbeddedDatabase, Sql, database_url};
 pub use memory::Memory;
 pub use points::{at, batch, named, now, numbered, point, selector, series, unique};
-pub use process::{IngestProcess, built_ingest_service};
+pub use process::{IngestProcess, built_ingest_service, built_program};
 pub use proxy::{CuttingProxy, Moment, Proxy};
 #[cfg(feature = "services")]
 pub use services::{Services, wait_for, wait_until_serving};

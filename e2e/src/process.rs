@@ -67,7 +67,16 @@ impl IngestProcess {
 /// The test does not know where it lies itself.
 #[must_use]
 pub fn built_ingest_service() -> PathBuf {
+    built_program("ingest-service")
+}
+
+/// Any program of the workspace, likewise.
+///
+/// # Panics
+/// The test does not know where it lies itself.
+#[must_use]
+pub fn built_program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     let profile = test.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps");
-    profile.join("ingest-service")
+    profile.join(name)
 }

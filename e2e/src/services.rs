@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ingest_service::config::{DirectCompress, FlushConfig, IngestConfig, Limits};
+use ingest_service::config::IngestConfig;
 use query_service::config::QueryConfig;
-use shared::config::ServerConfig;
+use shared::config::defaults;
 use shared::proto::v1::ingest_service_client::IngestServiceClient;
 use shared::proto::v1::query_service_client::QueryServiceClient;
 use shared::proto::v1::{
@@ -20,7 +20,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::database::{config, database_url};
+use crate::database::database_url;
 use crate::{at, selector};
 
 /// How long a condition may take to come true.
@@ -49,29 +49,9 @@ pub struct Services {
     query_task: JoinHandle<()>,
 }
 
-/// The configuration that the binary has without any flag.
-#[must_use]
+/// The configuration that the binary has without any variable set.
 fn ingest_config(url: &str) -> IngestConfig {
-    IngestConfig {
-        database: config(url),
-        server: ServerConfig::default(),
-        limits: Limits {
-            batch_max_points: 100_000.try_into().unwrap(),
-            oldest_accepted: Duration::from_secs(30 * 86_400),
-            latest_accepted: Duration::from_secs(600),
-        },
-        flush: FlushConfig {
-            flush_max_points: 100_000.try_into().unwrap(),
-            flush_max_delay: Duration::from_secs(1),
-            direct_compress: DirectCompress::Auto,
-            write_timeout: Duration::from_secs(120),
-            writers: 2.try_into().unwrap(),
-            queue_max_points: 500_000.try_into().unwrap(),
-            series_cache: 1_000_000.try_into().unwrap(),
-        },
-        stream_max_age: Duration::from_secs(3_600),
-        migrate: false,
-    }
+    defaults(&["--database-url", url]).expect("the defaults")
 }
 
 impl Services {
@@ -108,14 +88,7 @@ impl Services {
         let run = ingest_service::run(listener, http, ingest_config, shutdown.clone());
         let ingest_task = tokio::spawn(async move { run.await.expect("ingest-service") });
         let (listener, query_url) = listen().await;
-        let mut config = QueryConfig {
-            database,
-            server: ServerConfig::default(),
-            database_connections: 8.try_into().unwrap(),
-            query_timeout: Duration::from_secs(30),
-            watch_interval: Duration::from_secs(1),
-            watch_subscriptions: 100.try_into().unwrap(),
-        };
+        let mut config = QueryConfig { database, ..defaults(&[]).expect("the defaults") };
         change(&mut config);
         let (http, query_http) = listen().await;
         let run = query_service::run(listener, http, config, shutdown.clone());

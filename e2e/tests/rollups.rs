@@ -159,6 +159,7 @@ async fn the_policies_bring_late_points_into_every_level_and_the_watermark_on() 
         for job in sqlx::query_scalar::<_, i32>(jobs).fetch_all(&mut sql.0).await.unwrap() {
             sqlx::query("CALL run_job($1)").bind(job).execute(&mut sql.0).await.unwrap();
         }
+        Sql::forget_watermarks().await;
         for (granularity, width) in LEVELS {
             let (header, buckets) = services.aggregated("late", granularity, (start, end)).await.unwrap();
             let watermark = time::from_timestamp(&header.watermark.unwrap()).unwrap();

@@ -1,14 +1,10 @@
-//! Configuration of ingest-service, one small struct per concern.
-//!
-//! Variables: `TIDEGAUGE_BATCH_MAX_POINTS`, `TIDEGAUGE_OLDEST_ACCEPTED`, `TIDEGAUGE_LATEST_ACCEPTED`,
-//! `TIDEGAUGE_FLUSH_MAX_POINTS`, `TIDEGAUGE_FLUSH_MAX_DELAY`, `TIDEGAUGE_DIRECT_COMPRESS`, `TIDEGAUGE_WRITE_TIMEOUT`,
-//! `TIDEGAUGE_WRITERS`, `TIDEGAUGE_QUEUE_MAX_POINTS`, `TIDEGAUGE_SERIES_CACHE`, `TIDEGAUGE_STREAM_MAX_AGE`, `TIDEGAUGE_MIGRATE`, and those of `shared::config`.
+//! Configuration of ingest-service, one small struct per concern; what both services take is in `shared::config`.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use shared::config::{DatabaseConfig, ServerConfig};
+use shared::config::{DatabaseConfig, ServerConfig, count, duration};
 
 /// Everything that `run` needs.
 #[derive(Args, Clone, Debug)]
@@ -26,50 +22,52 @@ pub struct IngestConfig {
     #[command(flatten)]
     pub flush: FlushConfig,
     /// Age at which an IngestWithAcks stream is ended, so that load spreads over instances
-    #[arg(long, env = "TIDEGAUGE_STREAM_MAX_AGE", default_value = "1h", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "TIDEGAUGE_STREAM_MAX_AGE", help_heading = "Service", default_value = "1h", value_name = "DURATION", value_parser = duration)]
     pub stream_max_age: Duration,
     /// Bring the schema in at start (for development; in production run the subcommand `migrate` first)
-    #[arg(long, env = "TIDEGAUGE_MIGRATE")]
+    #[arg(long, env = "TIDEGAUGE_MIGRATE", help_heading = "Service")]
     pub migrate: bool,
 }
 
 /// What is accepted in a batch.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "What is accepted")]
 pub struct Limits {
     /// Most points in one batch
-    #[arg(long, env = "TIDEGAUGE_BATCH_MAX_POINTS", default_value = "100000", value_name = "POINTS")]
+    #[arg(long, env = "TIDEGAUGE_BATCH_MAX_POINTS", default_value = "100000", value_name = "POINTS", value_parser = count)]
     pub batch_max_points: NonZeroUsize,
     /// How far back a timestamp may lie
-    #[arg(long, env = "TIDEGAUGE_OLDEST_ACCEPTED", default_value = "30days", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "TIDEGAUGE_OLDEST_ACCEPTED", default_value = "30days", value_name = "DURATION", value_parser = duration)]
     pub oldest_accepted: Duration,
     /// How far ahead of the service's clock a timestamp may lie
-    #[arg(long, env = "TIDEGAUGE_LATEST_ACCEPTED", default_value = "10m", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "TIDEGAUGE_LATEST_ACCEPTED", default_value = "10m", value_name = "DURATION", value_parser = duration)]
     pub latest_accepted: Duration,
 }
 
 /// How points are written.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Writing")]
 pub struct FlushConfig {
     /// Most points that one transaction writes
-    #[arg(long, env = "TIDEGAUGE_FLUSH_MAX_POINTS", default_value = "100000", value_name = "POINTS")]
+    #[arg(long, env = "TIDEGAUGE_FLUSH_MAX_POINTS", default_value = "100000", value_name = "POINTS", value_parser = count)]
     pub flush_max_points: NonZeroUsize,
     /// Longest span of arrivals that one transaction writes
-    #[arg(long, env = "TIDEGAUGE_FLUSH_MAX_DELAY", default_value = "1s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "TIDEGAUGE_FLUSH_MAX_DELAY", default_value = "1s", value_name = "DURATION", value_parser = duration)]
     pub flush_max_delay: Duration,
     /// Whether large flushes are compressed as they are written, where the server can (TimescaleDB 2.24 or later)
     #[arg(long, env = "TIDEGAUGE_DIRECT_COMPRESS", value_enum, default_value_t = DirectCompress::Auto)]
     pub direct_compress: DirectCompress,
     /// How long the database may take to write before the same is tried again on a new connection
-    #[arg(long, env = "TIDEGAUGE_WRITE_TIMEOUT", default_value = "2m", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "TIDEGAUGE_WRITE_TIMEOUT", default_value = "2m", value_name = "DURATION", value_parser = duration)]
     pub write_timeout: Duration,
     /// Connections that write at the same time
-    #[arg(long, env = "TIDEGAUGE_WRITERS", default_value = "2")]
+    #[arg(long, env = "TIDEGAUGE_WRITERS", default_value = "2", value_name = "NUMBER", value_parser = count)]
     pub writers: NonZeroUsize,
     /// Most points taken in but not yet committed; senders wait beyond it
-    #[arg(long, env = "TIDEGAUGE_QUEUE_MAX_POINTS", default_value = "500000", value_name = "POINTS")]
+    #[arg(long, env = "TIDEGAUGE_QUEUE_MAX_POINTS", default_value = "500000", value_name = "POINTS", value_parser = count)]
     pub queue_max_points: NonZeroUsize,
     /// Most series whose number is kept in memory
-    #[arg(long, env = "TIDEGAUGE_SERIES_CACHE", default_value = "1000000", value_name = "SERIES")]
+    #[arg(long, env = "TIDEGAUGE_SERIES_CACHE", default_value = "1000000", value_name = "SERIES", value_parser = count)]
     pub series_cache: NonZeroUsize,
 }
 

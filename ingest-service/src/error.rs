@@ -17,6 +17,9 @@ pub(crate) enum BatchError {
     /// Can never succeed: a field and a sentence about what it accepts.
     #[error("{field}: {sentence}")]
     Invalid { field: &'static str, sentence: String },
+    /// Who sends it may not.
+    #[error("{sentence}")]
+    Forbidden { reason: &'static str, sentence: String },
     /// More points than one batch may have.
     #[error("batch has {found} points; the limit is {limit}: send it as several batches")]
     TooManyPoints { found: usize, limit: usize },
@@ -50,6 +53,7 @@ impl BatchError {
         let sentence = format!("{prefix}{self}");
         match self {
             Self::Invalid { field, sentence } => status::invalid_argument(field, format!("{prefix}{sentence}")),
+            Self::Forbidden { reason, .. } => status::permission_denied(reason, sentence),
             Self::TooManyPoints { .. } => status::too_large(sentence),
             Self::Gap { epoch, expected, .. } => status::failed_precondition(
                 "SEQUENCE_GAP",

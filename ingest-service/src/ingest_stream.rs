@@ -10,9 +10,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::auth::Identity;
 use shared::proto::v1;
 use shared::readiness::{Readiness, ReadinessHandle};
-use shared::{status, time};
+use shared::{auth, status, time};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::Stream;
@@ -31,7 +32,7 @@ use crate::metrics::{self, BatchOutcome, Metrics};
 use crate::refusals::Refusals;
 use crate::series_resolver::SeriesResolver;
 use crate::service::ingest_service_server::IngestService;
-use crate::validate::{ValidBatch, validate};
+use crate::validate::{Permissions, ValidBatch, validate};
 use crate::wire::Message;
 use call::Call;
 use sinks::AckSender;
@@ -51,13 +52,14 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// Takes a request's batch in. When this returns it is queued, and will be stored whoever still listens.
-    async fn accept(&self, message: Message) -> Result<PendingAck, BatchError> {
-        let accepted = self.queue(message, Instant::now()).instrument(metrics::batch()).await;
+    async fn accept(&self, message: Message, identity: &Identity) -> Result<PendingAck, BatchError> {
+        let accepted = self.queue(message, identity, Instant::now()).instrument(metrics::batch()).await;
         accepted.inspect_err(|error| self.refusals.batch(error))
     }
 
-    async fn queue(&self, message: Message, arrived: Instant) -> Result<PendingAck, BatchError> {
-        let valid = metrics::validate().in_scope(|| validate(&message.0, &self.limits, time::now_micros()))?;
+    async fn queue(&self, message: Message, identity: &Identity, arrived: Instant) -> Result<PendingAck, BatchError> {
+        let checked = || validate(&message.0, &self.limits, Permissions::of(identity), time::now_micros());
+        let valid = metrics::validate().in_scope(checked)?;
         let (span, points) = (Span::current(), valid.points.len());
         span.record("tidegauge.points", points).record("tidegauge.sequence", valid.sequence);
         self.refusals.points(&valid.rejections);
@@ -99,8 +101,9 @@ impl IngestServer {
         }
     }
 
-    fn call(&self, max_age: Option<Duration>) -> Call {
+    fn call(&self, identity: Arc<Identity>, max_age: Option<Duration>) -> Call {
         Call {
+            identity,
             intake: self.intake.clone(),
             max_message_bytes: self.max_message_bytes,
             max_age,
@@ -126,7 +129,7 @@ impl IngestService for IngestServer {
 
     async fn ingest(&self, request: Request<Streaming<Message>>) -> Result<Response<v1::IngestResponse>, Status> {
         self.check_ready()?;
-        let (call, stream) = (self.call(None), request.into_inner());
+        let (call, stream) = (self.call(auth::identity(request.extensions())?, None), request.into_inner());
         let work = async move {
             let mut summary = Summary::default();
             call.run(stream, &mut summary).await.map(|()| summary)
@@ -139,7 +142,8 @@ impl IngestService for IngestServer {
         request: Request<Streaming<Message>>,
     ) -> Result<Response<Self::IngestWithAcksStream>, Status> {
         self.check_ready()?;
-        let (call, stream) = (self.call(Some(self.stream_max_age)), request.into_inner());
+        let identity = auth::identity(request.extensions())?;
+        let (call, stream) = (self.call(identity, Some(self.stream_max_age)), request.into_inner());
         let (answers, receiver) = mpsc::channel(WAITING_ACKS);
         let work = async move {
             if let Err(status) = call.run(stream, &mut AckSender(answers.clone())).await {
@@ -152,10 +156,10 @@ impl IngestService for IngestServer {
 
     async fn ingest_batch(&self, request: Request<Message>) -> Result<Response<v1::IngestBatchResponse>, Status> {
         self.check_ready()?;
-        let intake = self.intake.clone();
+        let (intake, identity) = (self.intake.clone(), auth::identity(request.extensions())?);
         let message = request.into_inner();
         let work = async move {
-            let settled = async { intake.accept(message).await?.settled(&intake.metrics).await };
+            let settled = async { intake.accept(message, &identity).await?.settled(&intake.metrics).await };
             settled.await.map_err(|error| error.into_status(""))
         };
         let ack = self.detached(work).await?;

@@ -2,6 +2,7 @@
 //!
 //! The modules stand in the order in which a point goes through them; `docs/ARCHITECTURE.md` walks one along.
 
+pub mod cli;
 pub mod config;
 mod error;
 mod metrics;

@@ -1,62 +1,35 @@
-//! The command line of ingest-service.
+//! Starts ingest-service, or does what a subcommand asks.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use ingest_service::cli::{Cli, Command};
 use ingest_service::config::IngestConfig;
-use shared::config::{DatabaseConfig, LogConfig};
+use shared::config::{self, DatabaseConfig};
 use shared::{db, http, process, server, shutdown};
-use tokio::net::TcpListener;
-
-/// Takes points over gRPC and writes them to TimescaleDB exactly once.
-#[derive(Parser)]
-#[command(name = "ingest-service", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-    /// Address to listen on; port 0 picks a free one
-    #[arg(long, env = "TIDEGAUGE_INGEST_LISTEN", default_value = "127.0.0.1:50051", value_name = "HOST:PORT")]
-    listen: SocketAddr,
-    /// Address of /livez, /readyz and /metrics (plain HTTP, no TLS, no authentication); port 0 picks a free one
-    #[arg(long, env = "TIDEGAUGE_HTTP_LISTEN", default_value = "127.0.0.1:9464", value_name = "HOST:PORT")]
-    http_listen: SocketAddr,
-    #[command(flatten)]
-    config: IngestConfig,
-    #[command(flatten)]
-    log: LogConfig,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Bring the schema into the database and exit
-    Migrate {
-        /// How long to wait for a database that is away
-        #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
-        wait: Duration,
-    },
-}
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (cli, settings) = config::parse::<Cli>();
+    if let Some(Command::Keys { command }) = cli.command {
+        return command.run_to_exit_code();
+    }
     process::run("ingest-service", &cli.log, async {
         match cli.command {
             Some(Command::Migrate { wait }) => migrate(&cli.config.database, wait).await,
-            None => serve(cli.listen, cli.http_listen, cli.config).await,
+            Some(Command::Keys { .. }) | None => {
+                tracing::info!(%settings, "configuration");
+                serve(cli.listen, cli.http_listen, cli.config).await
+            }
         }
     })
 }
 
 async fn serve(listen: SocketAddr, http_listen: SocketAddr, config: IngestConfig) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    let http_listener = TcpListener::bind(http_listen).await;
-    let http_listener =
-        http_listener.with_context(|| format!("cannot listen on {http_listen} (TIDEGAUGE_HTTP_LISTEN)"))?;
-    server::announce(&listener)?;
-    http::announce(&http_listener)?;
+    let listener = server::listen(listen, &config.server).await?;
+    let http_listener = http::listen(http_listen).await?;
     ingest_service::run(listener, http_listener, config, shutdown).await
 }
 

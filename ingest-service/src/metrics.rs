@@ -65,6 +65,7 @@ pub(crate) enum BatchOutcome {
     Duplicate,
     NothingValid,
     Invalid,
+    Forbidden,
     TooLarge,
     Gap,
     Fenced,
@@ -73,7 +74,7 @@ pub(crate) enum BatchOutcome {
 }
 
 impl BatchOutcome {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Applied,
         Self::Duplicate,
         Self::NothingValid,
@@ -82,6 +83,7 @@ impl BatchOutcome {
         Self::Gap,
         Self::Fenced,
         Self::Refused,
+        Self::Forbidden,
         Self::Unavailable,
     ];
 
@@ -91,6 +93,7 @@ impl BatchOutcome {
             Self::Duplicate => "duplicate",
             Self::NothingValid => "nothing_valid",
             Self::Invalid => "invalid",
+            Self::Forbidden => "forbidden",
             Self::TooLarge => "too_large",
             Self::Gap => "gap",
             Self::Fenced => "fenced",

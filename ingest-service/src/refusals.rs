@@ -49,6 +49,7 @@ impl Refusals {
 fn outcome(error: &BatchError) -> BatchOutcome {
     match error {
         BatchError::Invalid { .. } => BatchOutcome::Invalid,
+        BatchError::Forbidden { .. } => BatchOutcome::Forbidden,
         BatchError::TooManyPoints { .. } => BatchOutcome::TooLarge,
         BatchError::Gap { .. } => BatchOutcome::Gap,
         BatchError::Fenced { .. } => BatchOutcome::Fenced,

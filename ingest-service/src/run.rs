@@ -38,7 +38,12 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     config.check().map_err(anyhow::Error::msg)?;
-    tracing::info!(address = %listener.local_addr()?, http = %http.local_addr()?, ?config, "ingest-service starts");
+    tracing::info!(
+        address = %listener.local_addr()?,
+        http = %http.local_addr()?,
+        database = %config.database.address(),
+        "ingest-service starts"
+    );
     let meters = Meters::new("ingest-service")?;
     let metrics = Metrics::new(meters.meter());
     if config.migrate {

@@ -2,7 +2,6 @@
 //!
 //! The task owns its connection, so that nothing a caller drops can leave a transaction open. Knows no points.
 
-mod cache;
 mod create;
 
 use std::collections::BTreeMap;
@@ -10,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::config::DatabaseConfig;
+use shared::series_cache::SeriesCache;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::BatchError;
 use crate::metrics::{Metrics, Operation};
 use crate::retry::{Backoff, Verdict, verdict};
 use crate::validate::SeriesName;
-use cache::SeriesCache;
 use create::Creator;
 
 /// Most series that one statement looks up or creates.
@@ -34,10 +33,6 @@ struct SeriesKey {
 impl SeriesKey {
     fn of(name: &SeriesName<'_>) -> Self {
         Self { device_id: name.device_id.into(), metric_name: name.metric_name.into() }
-    }
-
-    fn name(&self) -> SeriesName<'_> {
-        SeriesName { device_id: &self.device_id, metric_name: &self.metric_name }
     }
 }
 
@@ -69,7 +64,8 @@ impl SeriesResolver {
     /// The ids of the series, in their order. Series that do not exist are created. Waits for a database that is away.
     pub(crate) async fn resolve(&self, series: &[SeriesName<'_>]) -> Result<Vec<i32>, BatchError> {
         const MISSING: i32 = 0; // identities begin at 1
-        let mut ids: Vec<i32> = series.iter().map(|name| self.cache.get(name).unwrap_or(MISSING)).collect();
+        let mut ids: Vec<i32> =
+            series.iter().map(|name| self.cache.get(name.device_id, name.metric_name).unwrap_or(MISSING)).collect();
         let missing: Vec<usize> = (0..ids.len()).filter(|&at| ids[at] == MISSING).collect();
         self.metrics.looked_up(ids.len() - missing.len(), missing.len());
         if !missing.is_empty() {
@@ -90,11 +86,11 @@ async fn answer_misses(mut requests: mpsc::Receiver<Misses>, cache: Arc<SeriesCa
         // Sorted and each once; an earlier round may have brought some in.
         let keys = waiting.iter().flat_map(|request| request.keys.iter().cloned());
         let mut found: BTreeMap<SeriesKey, Option<i32>> =
-            keys.map(|key| (cache.get(&key.name()), key)).map(|(id, key)| (key, id)).collect();
+            keys.map(|key| (cache.get(&key.device_id, &key.metric_name), key)).map(|(id, key)| (key, id)).collect();
         let outcome = find_or_create(&mut creator, &mut found).await;
         for (key, id) in &found {
             if let Some(id) = id {
-                cache.insert(&key.name(), *id);
+                cache.insert(&key.device_id, &key.metric_name, *id);
             }
         }
         for request in waiting.drain(..) {

@@ -1,6 +1,7 @@
 //! Raw batch to valid points or rejections. Pure: knows no clock, no database, no stream.
 
 mod ids;
+mod permissions;
 mod producer;
 mod rejections;
 mod times;
@@ -14,6 +15,7 @@ use crate::error::BatchError;
 use crate::points::Points;
 use crate::wire::{Malformed, WireBatch, WirePoint, WireSeries};
 
+pub(crate) use permissions::Permissions;
 pub(crate) use producer::{Numbering, OWN_PRODUCERS};
 pub(crate) use rejections::{REASONS, Rejections};
 use times::AcceptedTimes;
@@ -47,10 +49,15 @@ pub(crate) struct ValidBatch<'m> {
 /// Sorts the points of a request message into valid ones and rejections.
 ///
 /// # Errors
-/// The batch as a whole can never be stored.
-pub(crate) fn validate<'m>(message: &'m [u8], limits: &Limits, received_at: i64) -> Result<ValidBatch<'m>, BatchError> {
+/// The batch as a whole can never be stored, or may not be by this sender.
+pub(crate) fn validate<'m>(
+    message: &'m [u8],
+    limits: &Limits,
+    permissions: Permissions<'_>,
+    received_at: i64,
+) -> Result<ValidBatch<'m>, BatchError> {
     let batch = WireBatch::parse(message)?;
-    let numbering = Numbering::check(&batch)?;
+    let numbering = Numbering::check(&batch, permissions)?;
     let found = count(&batch)?;
     let limit = limits.batch_max_points.get();
     if found == 0 {
@@ -62,12 +69,14 @@ pub(crate) fn validate<'m>(message: &'m [u8], limits: &Limits, received_at: i64)
     }
     let named = batch.series().count().min(found); // in row form, names are few and not known before
     let mut pass = Pass {
+        permissions,
         times: AcceptedTimes::new(limits, received_at),
         received_at: numbering.is_none().then_some(received_at),
         lookup: HashMap::with_capacity_and_hasher(named, foldhash::fast::RandomState::default()),
         series: Vec::with_capacity(named),
         points: Points::with_capacity(found),
         rejections: Rejections::default(),
+        forbidden: 0,
         index: 0,
     };
     for point in batch.points() {
@@ -76,7 +85,10 @@ pub(crate) fn validate<'m>(message: &'m [u8], limits: &Limits, received_at: i64)
     for series in batch.series() {
         pass.columns(&series?);
     }
-    let Pass { series, points, rejections, .. } = pass;
+    let Pass { series, points, rejections, forbidden, .. } = pass;
+    if forbidden == found {
+        return Err(Permissions::nothing_permitted(found));
+    }
     Ok(ValidBatch { numbering, sequence: batch.sequence, series, points, rejections })
 }
 
@@ -88,7 +100,8 @@ fn count(batch: &WireBatch<'_>) -> Result<usize, Malformed> {
 type Lookup<'m> = HashMap<(&'m [u8], &'m [u8]), Result<u32, Refusal>, foldhash::fast::RandomState>;
 
 /// One pass over a batch. Names are checked once per series, not once per point.
-struct Pass<'m> {
+struct Pass<'m, 'p> {
+    permissions: Permissions<'p>,
     times: AcceptedTimes,
     /// What a point without a timestamp gets; none in a numbered batch.
     received_at: Option<i64>,
@@ -96,11 +109,13 @@ struct Pass<'m> {
     series: Vec<SeriesName<'m>>,
     points: Points,
     rejections: Rejections,
+    /// Points of devices that the sender may not write.
+    forbidden: usize,
     /// Of the point that comes next, through the whole batch.
     index: usize,
 }
 
-impl<'m> Pass<'m> {
+impl<'m> Pass<'m, '_> {
     fn row(&mut self, point: &WirePoint<'m>) {
         let checked = self.series(point.device_id, point.metric_name).and_then(|series| {
             let timestamp = times::of(point.timestamp, self.received_at)?;
@@ -151,10 +166,11 @@ impl<'m> Pass<'m> {
     }
 
     fn series(&mut self, device_id: &'m [u8], metric_name: &'m [u8]) -> Result<u32, Refusal> {
-        let series = &mut self.series;
+        let (series, permissions) = (&mut self.series, self.permissions);
         let known = self.lookup.entry((device_id, metric_name)).or_insert_with(|| {
             let device_id = ids::check_device_id(device_id)?;
             let metric_name = ids::check_metric_name(metric_name)?;
+            permissions.check_device(device_id)?;
             series.push(SeriesName { device_id, metric_name });
             Ok(u32::try_from(series.len() - 1).unwrap_or(u32::MAX)) // the batch limit is far below
         });
@@ -165,6 +181,7 @@ impl<'m> Pass<'m> {
     }
 
     fn reject(&mut self, count: usize, reason: Reason, sentence: String) {
+        self.forbidden += if reason == Reason::PermissionDenied { count } else { 0 };
         self.rejections.push(self.index, count, reason, sentence);
         self.points.skip(count);
         self.index += count;

@@ -2,17 +2,19 @@
 //!
 //! The modules stand in the order in which a query goes through them; `docs/ARCHITECTURE.md` walks one along.
 
+pub mod cli;
 pub mod config;
 mod error;
 mod metrics;
 
 mod deadline;
+mod permissions;
 mod query_rpc;
 mod validate;
 
 mod page_token;
 mod plan;
-mod retention;
+mod relations;
 
 mod columns;
 mod copy_decoder;

@@ -13,20 +13,20 @@ use std::time::Duration;
 
 use shared::proto::v1;
 use shared::proto::v1::query_service_server::QueryService;
-use shared::time;
+use shared::{auth, time};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
-use crate::retention::Retention;
+use crate::relations::Relations;
 use crate::watch::Watchers;
 
 /// The service behind the contract.
 pub(crate) struct QueryServer {
     pub(crate) pool: ReadPool,
-    pub(crate) retention: Retention,
+    pub(crate) relations: Relations,
     /// See [`Deadline`].
     pub(crate) longest: Duration,
     pub(crate) watchers: Watchers,
@@ -68,8 +68,8 @@ impl QueryService for QueryServer {
         request: Request<v1::QueryAggregatedRequest>,
     ) -> Result<Response<Self::QueryAggregatedStream>, Status> {
         let deadline = self.deadline(&request);
-        let (pool, retention) = (self.pool.clone(), self.retention.clone());
-        let frames = answer(deadline, aggregated::answer(pool, retention, deadline, request.into_inner())).await?;
+        let (pool, relations) = (self.pool.clone(), self.relations.clone());
+        let frames = answer(deadline, aggregated::answer(pool, relations, deadline, request.into_inner())).await?;
         Ok(frames.map(|frames| Box::pin(frames) as Self::QueryAggregatedStream))
     }
 
@@ -103,14 +103,16 @@ impl QueryService for QueryServer {
         &self,
         request: Request<v1::ListDevicesRequest>,
     ) -> Result<Response<v1::ListDevicesResponse>, Status> {
-        answer(self.deadline(&request), listings::devices(self.pool.clone(), request.into_inner())).await
+        let (deadline, identity) = (self.deadline(&request), auth::identity(request.extensions())?);
+        answer(deadline, listings::devices(self.pool.clone(), request.into_inner(), &identity.devices)).await
     }
 
     async fn list_metrics(
         &self,
         request: Request<v1::ListMetricsRequest>,
     ) -> Result<Response<v1::ListMetricsResponse>, Status> {
-        answer(self.deadline(&request), listings::metrics(self.pool.clone(), request.into_inner())).await
+        let (deadline, identity) = (self.deadline(&request), auth::identity(request.extensions())?);
+        answer(deadline, listings::metrics(self.pool.clone(), request.into_inner(), &identity.devices)).await
     }
 
     async fn get_storage_stats(

@@ -12,6 +12,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use shared::config::DatabaseConfig;
 use shared::db;
+use shared::series_cache::SeriesCache;
 use shared::telemetry::Statements;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _, Row as _};
@@ -21,6 +22,8 @@ use tokio::time::{Instant, timeout};
 use crate::metrics;
 use canceller::Canceller;
 
+/// Series whose ids are remembered: some 10 MB.
+const CACHED_SERIES: usize = 100_000;
 /// How long a query waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection that has rested for longer is asked whether it is still there.
@@ -50,6 +53,7 @@ struct Shared {
     waiting: AtomicUsize,
     timeouts: Counter<u64>,
     statements: Statements,
+    series: SeriesCache,
 }
 
 /// A connection, and what it takes to cancel its statement.
@@ -87,6 +91,7 @@ impl ReadPool {
             waiting: AtomicUsize::new(0),
             timeouts: metrics::POOL_TIMEOUTS.counter(meter),
             statements: Statements::new(meter),
+            series: SeriesCache::new(CACHED_SERIES),
         });
         shared.timeouts.add(0, &[]);
         observe(meter, &shared, connections);
@@ -96,6 +101,11 @@ impl ReadPool {
     /// The same connections, for a statement of this name.
     pub(crate) fn named(&self, statement: &'static str) -> Self {
         Self { shared: Arc::clone(&self.shared), statement }
+    }
+
+    /// The ids of series that were read before: what exists is never taken away.
+    pub(crate) fn series(&self) -> &SeriesCache {
+        &self.shared.series
     }
 
     /// A connection of one's own until it is given back or dropped.

@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::config::QueryConfig;
+use crate::permissions::Permitted;
 use crate::query_rpc::QueryServer;
 use crate::read_pool::ReadPool;
-use crate::retention::Retention;
+use crate::relations::Relations;
 use crate::watch::Watchers;
 
 /// Serves on the listener, and probes and metrics on the other one, until the token is cancelled and the calls under way have ended. The database may come later:
@@ -26,7 +27,12 @@ pub async fn run(
     config: QueryConfig,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    tracing::info!(address = %listener.local_addr()?, http = %http.local_addr()?, ?config, "query-service starts");
+    tracing::info!(
+        address = %listener.local_addr()?,
+        http = %http.local_addr()?,
+        database = %config.database.address(),
+        "query-service starts"
+    );
     let meters = Meters::new("query-service")?;
     let (reporter, health) = tonic_health::server::health_reporter();
     let readiness = readiness::watch(config.database.clone(), reporter, &[SERVICE_NAME], shutdown.clone()).await;
@@ -37,9 +43,9 @@ pub async fn run(
     let pool = ReadPool::new(&config.database, config.database_connections.get(), longest, &meters.meter());
     let (interval, most) = (config.watch_interval, config.watch_subscriptions.get());
     let watchers = Watchers::new(interval, most, config.database_connections.get(), shutdown.clone());
-    let retention = Retention::default();
-    let service = QueryServiceServer::new(QueryServer { pool: pool.clone(), retention, longest, watchers })
-        .max_decoding_message_size(config.server.max_message_bytes);
+    let relations = Relations::default();
+    let server = QueryServer { pool: pool.clone(), relations, longest, watchers };
+    let service = QueryServiceServer::new(Permitted(server)).max_decoding_message_size(config.server.max_message_bytes);
     let routes = server::with_reflection(Routes::new(health).add_service(service))?;
     server::serve(listener, &config.server, routes, CallsLayer::new(&meters.meter()), shutdown)
         .await

@@ -84,12 +84,16 @@ pub(crate) async fn find(pool: &ReadPool, selectors: &[Selector]) -> Result<Vec<
 /// # Errors
 /// Not found: names the device, or the series where the device has other metrics.
 pub(crate) async fn find_one(pool: &ReadPool, device_id: &str, metric_name: &str) -> Result<i32, QueryError> {
+    if let Some(series_id) = pool.series().get(device_id, metric_name) {
+        return Ok(series_id);
+    }
     let series_id: Option<i32> = sqlx::query_scalar(include_str!("sql/series_one.sql"))
         .bind(device_id)
         .bind(metric_name)
         .fetch_optional(&pool.named("series_one"))
         .await?;
     if let Some(series_id) = series_id {
+        pool.series().insert(device_id, metric_name, series_id);
         return Ok(series_id);
     }
     check_device(pool, device_id).await?;
@@ -114,6 +118,10 @@ pub(crate) async fn find_named(
     devices: &[String],
     metrics: &[String],
 ) -> Result<Vec<i32>, QueryError> {
+    let names = || devices.iter().zip(metrics);
+    if let Some(known) = names().map(|(device, metric)| pool.series().get(device, metric)).collect() {
+        return Ok(known);
+    }
     let found: Vec<Option<i32>> = sqlx::query_scalar(include_str!("sql/series_named.sql"))
         .bind(devices)
         .bind(metrics)
@@ -124,7 +132,9 @@ pub(crate) async fn find_named(
         let name = format!("{}/{}", devices[missing], metrics[missing]);
         return Err(QueryError::NotFound { kind: "series", name });
     }
-    Ok(found.into_iter().flatten().collect())
+    let found: Vec<i32> = found.into_iter().flatten().collect();
+    names().zip(&found).for_each(|((device, metric), id)| pool.series().insert(device, metric, *id));
+    Ok(found)
 }
 
 /// Every series of a device and its metric, in order of the metric's name.

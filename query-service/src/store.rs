@@ -24,11 +24,8 @@ pub(crate) struct Point {
     pub(crate) value: f64,
 }
 
-/// Up to where a rollup is materialised; none for raw points and for a rollup that never was.
+/// Up to where a rollup is materialised; none for one that never was.
 pub(crate) async fn watermark(pool: &ReadPool, granularity: Granularity) -> sqlx::Result<Option<i64>> {
-    if granularity == Granularity::Raw {
-        return Ok(None);
-    }
     let watermark: Option<i64> = sqlx::query_scalar(include_str!("sql/watermark.sql"))
         .bind(granularity.relation())
         .fetch_optional(&pool.named("watermark"))
@@ -55,6 +52,25 @@ pub(crate) async fn devices(
         .bind(after)
         .bind(limit)
         .fetch_all(&pool.named("devices"))
+        .await
+}
+
+/// Metric names in [prefix, end) and after `after`, of the devices in such an interval.
+pub(crate) async fn metrics_of_devices(
+    pool: &ReadPool,
+    devices: (&str, Option<String>),
+    names: (&str, Option<String>),
+    after: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(include_str!("sql/metrics_of_devices.sql"))
+        .bind(devices.0)
+        .bind(devices.1)
+        .bind(names.0)
+        .bind(names.1)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(pool)
         .await
 }
 

@@ -3,7 +3,7 @@
 use crate::proto::v1;
 
 /// At which width an answer is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Granularity {
     /// Raw points.
     Raw,

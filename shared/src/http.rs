@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,16 +38,22 @@ pub struct Port {
     pub meters: Meters,
 }
 
-/// Prints `http on HOST:PORT` on standard output, below the line of `server::announce`. Whoever started the service may have
-/// stopped reading there.
+/// Listens, and prints `http on HOST:PORT` on standard output, below the line of `server::listen`. Whoever started the service
+/// may have stopped reading there.
 ///
 /// # Errors
-/// The listener has no address.
-pub fn announce(listener: &TcpListener) -> std::io::Result<()> {
-    let address = listener.local_addr()?;
-    let _ = writeln!(std::io::stdout(), "http on {address}");
-    Ok(())
+/// The address cannot be listened on.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let failed = |error| ListenError(address, error);
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let _ = writeln!(std::io::stdout(), "http on {}", listener.local_addr().map_err(failed)?);
+    Ok(listener)
 }
+
+/// The address of the port cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("TIDEGAUGE_HTTP_LISTEN: cannot listen on {0}: {1}")]
+pub struct ListenError(SocketAddr, std::io::Error);
 
 impl Port {
     /// Answers until the token is cancelled: to the very end, so that a service that is ending can be watched.

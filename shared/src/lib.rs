@@ -10,6 +10,13 @@ pub mod status;
 pub mod time;
 
 pub mod db;
+pub mod series_cache;
+
+pub mod auth;
+pub mod connections;
+pub mod refusal_log;
+mod reload;
+pub mod tls;
 
 pub mod metrics;
 pub mod telemetry;

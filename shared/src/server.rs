@@ -1,5 +1,6 @@
 //! Serves gRPC on a listener with the limits that tonic does not set by itself.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -8,12 +9,13 @@ use tonic::Code;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tower::util::MapResponseLayer;
 
+use crate::auth::{AccessLayer, Gate};
 use crate::config::ServerConfig;
 use crate::telemetry::CallsLayer;
-use crate::{proto, status};
+use crate::tls::Tls;
+use crate::{connections, proto, status};
 
 /// Concurrent calls on one connection; tonic sets no limit.
 const MAX_CONCURRENT_STREAMS: u32 = 128;
@@ -29,27 +31,49 @@ const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Prints `listening on HOST:PORT` on standard output, for whoever started the service with port 0.
+/// Why nothing is served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A setting, or a file that it names, cannot be used.
+    #[error("{0}")]
+    Setting(String),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The transport failed.
+    #[error(transparent)]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Listens, if it may without TLS and authentication or has both, and prints `listening on HOST:PORT` on standard output for
+/// whoever started the service with port 0.
 ///
 /// # Errors
-/// The listener has no address.
+/// It may not, or the address is not to be had.
 #[allow(clippy::print_stdout)] // the one line that is read by machines; all else goes through tracing
-pub fn announce(listener: &TcpListener) -> std::io::Result<()> {
-    println!("listening on {}", listener.local_addr()?);
-    Ok(())
+pub async fn listen(address: SocketAddr, config: &ServerConfig) -> Result<TcpListener, ServeError> {
+    config.check_listen(address).map_err(ServeError::Setting)?;
+    config.tls.pair().map_err(ServeError::Setting)?;
+    let failed = |error| ServeError::Listen(address, error);
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    println!("listening on {}", listener.local_addr().map_err(failed)?);
+    Ok(listener)
 }
 
 /// Serves the routes until the token is cancelled and the calls under way have ended, or the grace has passed.
 ///
 /// # Errors
-/// The transport failed.
+/// A file of certificates or identities cannot be used, or the transport failed.
 pub async fn serve(
     listener: TcpListener,
     config: &ServerConfig,
     routes: Routes,
     calls: CallsLayer,
     shutdown: CancellationToken,
-) -> Result<(), tonic::transport::Error> {
+) -> Result<(), ServeError> {
+    let every = config.access.reload_interval;
+    let tls = Tls::start(&config.tls, every).await.map_err(ServeError::Setting)?;
+    let gate = Gate::start(config.access.identities_file.as_deref(), every).await.map_err(ServeError::Setting)?;
     let max_message_bytes = config.max_message_bytes;
     let router = Server::builder()
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
@@ -60,17 +84,17 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .layer(calls)
+        .layer(AccessLayer(gate))
         .layer(MapResponseLayer::new(move |response| name_oversize(response, max_message_bytes)))
         .add_routes(routes);
-    // The builder's own `tcp_nodelay` has no effect on a listener that is handed in.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = connections::accept(listener, tls, config);
     let grace = config.shutdown_grace;
     let deadline = async {
         shutdown.cancelled().await;
         tokio::time::sleep(grace).await;
     };
     tokio::select! {
-        served = router.serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned()) => served,
+        served = router.serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned()) => Ok(served?),
         () = deadline => {
             tracing::warn!(grace = ?grace, "calls still under way after the grace period are cut");
             Ok(())

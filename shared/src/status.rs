@@ -44,6 +44,12 @@ pub fn failed_precondition(reason: &str, metadata: HashMap<String, String>, sent
     Status::with_error_details(Code::FailedPrecondition, sentence, details)
 }
 
+/// The caller is known, but may not: a reason in capitals.
+pub fn permission_denied(reason: &str, sentence: impl Into<String>) -> Status {
+    let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, HashMap::new());
+    Status::with_error_details(Code::PermissionDenied, sentence, details)
+}
+
 /// A defect of the service; the log has the rest.
 pub fn internal() -> Status {
     Status::internal("internal error; the service's log has the details")

@@ -1,8 +1,10 @@
 //! One streaming call: batches in, each settled in order, until the stream ends or something ends it. Does not know what
 //! becomes of an acknowledgement.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use shared::auth::Identity;
 use shared::status;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +28,8 @@ pub(super) trait AckSink {
 /// What a call works with.
 pub(super) struct Call {
     pub(super) intake: Intake,
+    /// Who calls.
+    pub(super) identity: Arc<Identity>,
     pub(super) max_message_bytes: usize,
     /// After which time no more is read and the call ends well.
     pub(super) max_age: Option<Duration>,
@@ -74,7 +78,7 @@ impl Call {
                 () = self.shutdown.cancelled() => Err(Status::aborted("")), // told apart below
             };
             let read = match message {
-                Ok(Some(message)) => match self.intake.accept(message).await {
+                Ok(Some(message)) => match self.intake.accept(message, &self.identity).await {
                     Ok(pending) => Ok((index, pending)),
                     Err(error) => Err(Failure::Batch { index, error }),
                 },

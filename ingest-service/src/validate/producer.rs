@@ -1,6 +1,6 @@
 //! Who numbered a batch, and with what.
 
-use super::ids;
+use super::{Permissions, ids};
 use crate::error::BatchError;
 use crate::wire::WireBatch;
 
@@ -17,7 +17,7 @@ pub(crate) struct Numbering {
 
 impl Numbering {
     /// The numbering of a batch; none where it is not numbered.
-    pub(super) fn check(batch: &WireBatch<'_>) -> Result<Option<Self>, BatchError> {
+    pub(super) fn check(batch: &WireBatch<'_>, permissions: Permissions<'_>) -> Result<Option<Self>, BatchError> {
         let Some(producer) = &batch.producer else {
             return match batch.sequence {
                 0 => Ok(None),
@@ -32,6 +32,7 @@ impl Numbering {
             let sentence = format!("begins with {OWN_PRODUCERS:?}, which the service keeps for itself");
             return invalid("batch.producer.producer_id", sentence);
         }
+        permissions.check_producer(&producer_id)?;
         let Ok(epoch) = i64::try_from(producer.epoch) else {
             return invalid("batch.producer.epoch", format!("is {}; the limit is {}", producer.epoch, i64::MAX));
         };

@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use prost::Message as _;
+use shared::auth::{DevicePrefixes, Identity};
 use shared::proto::v1;
 use shared::time;
 
 use super::rejections::MAX_LISTED;
-use super::{Limits, Reason, ValidBatch};
+use super::{Limits, Permissions, Reason, ValidBatch};
 use crate::error::BatchError;
 
 const NOW: i64 = 1_795_413_426_000_000;
@@ -13,7 +14,18 @@ const NOW: i64 = 1_795_413_426_000_000;
 /// The batch as it comes over the wire, through validation.
 fn validate(batch: &v1::Batch, limits: &Limits, received_at: i64) -> Result<ValidBatch<'static>, BatchError> {
     let message = v1::IngestRequest { batch: Some(batch.clone()) }.encode_to_vec();
-    super::validate(message.leak(), limits, received_at) // a test may leak
+    super::validate(message.leak(), limits, Permissions::of(&Identity::anyone()), received_at) // a test may leak
+}
+
+/// Through validation for a sender with these bounds.
+fn validate_for(
+    batch: &v1::Batch,
+    devices: &[&str],
+    producer_prefix: Option<&str>,
+) -> Result<ValidBatch<'static>, BatchError> {
+    let message = v1::IngestRequest { batch: Some(batch.clone()) }.encode_to_vec();
+    let devices = DevicePrefixes::new(devices.iter().map(|&prefix| prefix.to_owned()).collect());
+    super::validate(message.leak(), &limits(), Permissions { devices: &devices, producer_prefix }, NOW)
 }
 
 /// Device and value of each valid point.
@@ -167,7 +179,7 @@ fn every_refusal_is_counted_but_only_the_first_hundred_are_listed() {
 
 #[test]
 fn bytes_that_are_no_message_are_refused_as_a_whole() {
-    let error = super::validate(&[0x0a, 200], &limits(), NOW).unwrap_err();
+    let error = super::validate(&[0x0a, 200], &limits(), Permissions::of(&Identity::anyone()), NOW).unwrap_err();
     assert_eq!(
         error.to_string(),
         "message: is not a message of the contract: a field goes on beyond the end of its message"
@@ -175,5 +187,33 @@ fn bytes_that_are_no_message_are_refused_as_a_whole() {
     let mut message = v1::IngestRequest { batch: Some(rows(vec![point("aa", NOW, 1.0)])) }.encode_to_vec();
     let at = message.windows(2).position(|bytes| bytes == b"aa").unwrap();
     message[at] = 0xff;
-    assert_eq!(reasons(&super::validate(&message, &limits(), NOW).unwrap()), [(0, 1, Reason::DeviceIdInvalid)]);
+    let valid = super::validate(&message, &limits(), Permissions::of(&Identity::anyone()), NOW).unwrap();
+    assert_eq!(reasons(&valid), [(0, 1, Reason::DeviceIdInvalid)]);
+}
+
+#[test]
+fn points_out_of_bounds_are_refused_one_by_one_and_a_batch_of_nothing_else_as_a_whole() {
+    let mixed =
+        rows(vec![point("a/1", NOW, 1.0), point("b/1", NOW, 2.0), point("b/2", NOW, 3.0), point("a/2", NOW, 4.0)]);
+    let valid = validate_for(&mixed, &["a/"], None).unwrap();
+    assert_eq!(stored(&valid), [("a/1", 1.0), ("a/2", 4.0)]);
+    assert_eq!(reasons(&valid), [(1, 2, Reason::PermissionDenied)]);
+    assert!(valid.rejections.listed[0].message.contains("\"b/1\" begins with no prefix"));
+    let error = validate_for(&mixed, &["c/"], None).unwrap_err();
+    assert!(matches!(error, BatchError::Forbidden { reason: "DEVICE_NOT_PERMITTED", .. }), "{error}");
+    let partly_invalid = rows(vec![point("b/1", NOW, 1.0), point("", NOW, 2.0)]);
+    let valid = validate_for(&partly_invalid, &["a/"], None).unwrap();
+    assert_eq!(reasons(&valid), [(0, 1, Reason::PermissionDenied), (1, 1, Reason::DeviceIdEmpty)]);
+}
+
+#[test]
+fn a_producer_out_of_bounds_is_refused_before_its_points_are_looked_at() {
+    let mut batch = rows(vec![point("a", NOW, f64::NAN)]);
+    batch.producer = Some(v1::Producer { producer_id: "gateway-7".to_owned(), epoch: 1 });
+    batch.sequence = 1;
+    assert!(validate_for(&batch, &[""], Some("gateway-")).is_ok());
+    for prefix in [Some("other-"), None] {
+        let error = validate_for(&batch, &[""], prefix).unwrap_err();
+        assert!(matches!(error, BatchError::Forbidden { reason: "PRODUCER_NOT_PERMITTED", .. }), "{error}");
+    }
 }

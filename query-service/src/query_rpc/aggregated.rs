@@ -11,7 +11,7 @@ use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::plan::{self, Plan};
 use crate::read_pool::ReadPool;
-use crate::retention::Retention;
+use crate::relations::Relations;
 use crate::row_stream::{self, BucketStream};
 use crate::series::Answer;
 use crate::validate::{AggregatedQuery, GapFill};
@@ -24,15 +24,15 @@ const MAX_RAW_POINTS: u64 = 5_000_000;
 
 pub(super) async fn answer(
     pool: ReadPool,
-    retention: Retention,
+    relations: Relations,
     deadline: Deadline,
     request: v1::QueryAggregatedRequest,
 ) -> Result<ReceiverStream<Result<v1::QueryAggregatedResponse, Status>>, QueryError> {
     let began = Instant::now();
     let query = AggregatedQuery::check(request)?;
-    let plan = plan::choose(&query, &retention.kept(&pool, time::now_micros()).await?)?;
+    let plan = plan::choose(&query, &relations.kept(&pool, time::now_micros()).await?)?;
     let (series, watermark) = tokio::try_join!(series::find(&pool, &query.selectors), async {
-        Ok(store::watermark(&pool, plan.granularity()).await?)
+        Ok(relations.watermark(&pool, plan.granularity()).await?)
     })?;
     let series_count = series.len();
     let answers =

@@ -1,5 +1,8 @@
 //! `ListDevices` and `ListMetrics`, page by page as AIP-158 has it.
 
+use std::collections::BTreeSet;
+
+use shared::auth::DevicePrefixes;
 use shared::proto::v1;
 
 use crate::error::QueryError;
@@ -11,10 +14,17 @@ use crate::{page_token, store};
 pub(super) async fn devices(
     pool: ReadPool,
     request: v1::ListDevicesRequest,
+    permitted: &DevicePrefixes,
 ) -> Result<v1::ListDevicesResponse, QueryError> {
     let listing = DeviceListing::check(request)?;
-    let end = prefix_end(&listing.prefix);
-    let mut found = store::devices(&pool, &listing.prefix, end, &listing.after, limit(listing.page_size)).await?;
+    let (mut found, wanted) = (Vec::new(), listing.page_size + 1);
+    for prefix in permitted.within(&listing.prefix) {
+        let (end, room) = (prefix_end(&prefix), wanted - found.len());
+        let is_past = end.as_deref().is_some_and(|end| end <= listing.after.as_str());
+        if room > 0 && !is_past {
+            found.extend(store::devices(&pool, &prefix, end, &listing.after, limit(room)).await?);
+        }
+    }
     let next_page_token = next_page(&mut found, listing.page_size, &listing.question(), |(device_id, _)| device_id);
     let device = |(device_id, metric_count)| v1::Device {
         device_id,
@@ -26,21 +36,32 @@ pub(super) async fn devices(
 pub(super) async fn metrics(
     pool: ReadPool,
     request: v1::ListMetricsRequest,
+    permitted: &DevicePrefixes,
 ) -> Result<v1::ListMetricsResponse, QueryError> {
     let listing = MetricListing::check(request)?;
     if !listing.device_id.is_empty() {
         check_device(&pool, &listing.device_id).await?;
     }
-    let (end, limit) = (prefix_end(&listing.prefix), limit(listing.page_size));
-    let mut found = store::metrics(&pool, &listing.device_id, &listing.prefix, end, &listing.after, limit).await?;
+    let (end, limit) = (prefix_end(&listing.prefix), limit(listing.page_size + 1));
+    let (prefix, after) = (&listing.prefix, &listing.after);
+    let mut found = if permitted.are_all() || !listing.device_id.is_empty() {
+        store::metrics(&pool, &listing.device_id, prefix, end, after, limit).await?
+    } else {
+        let mut found = BTreeSet::new();
+        for devices in permitted.within("") {
+            let devices = (devices.as_str(), prefix_end(&devices));
+            found.extend(store::metrics_of_devices(&pool, devices, (prefix, end.clone()), after, limit).await?);
+        }
+        found.into_iter().collect()
+    };
     let next_page_token = next_page(&mut found, listing.page_size, &listing.question(), |name| name);
     let metrics = found.into_iter().map(|metric_name| v1::Metric { metric_name }).collect();
     Ok(v1::ListMetricsResponse { metrics, next_page_token })
 }
 
-/// One more than the page holds, to know whether there is a next one.
-fn limit(page_size: usize) -> i64 {
-    i64::try_from(page_size + 1).unwrap_or(i64::MAX)
+/// As many as the database is to send: one more than the page holds, to know whether there is a next one.
+fn limit(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Cuts what was found to the page, and makes the token of the next page where there is one.

@@ -8,38 +8,49 @@ use std::hash::Hasher as _;
 use quick_cache::sync::Cache;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use crate::validate::SeriesName;
-
 /// Bounded; forgets what was not asked for in a while.
-pub(super) struct SeriesCache {
+pub struct SeriesCache {
     ids: Cache<u128, i32>,
     hasher: SipHasher13,
 }
 
 impl SeriesCache {
-    pub(super) fn new(capacity: usize) -> Self {
+    /// For so many series.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
         let hasher = SipHasher13::new_with_keys(rand::random(), rand::random());
         Self { ids: Cache::new(capacity), hasher }
     }
 
-    pub(super) fn get(&self, name: &SeriesName<'_>) -> Option<i32> {
-        self.ids.get(&self.hash(name))
+    /// The id of a series, where it is known.
+    #[must_use]
+    pub fn get(&self, device_id: &str, metric_name: &str) -> Option<i32> {
+        self.ids.get(&self.hash(device_id, metric_name))
     }
 
-    pub(super) fn insert(&self, name: &SeriesName<'_>, id: i32) {
-        self.ids.insert(self.hash(name), id);
+    /// Remembers a series.
+    pub fn insert(&self, device_id: &str, metric_name: &str, id: i32) {
+        self.ids.insert(self.hash(device_id, metric_name), id);
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// How many are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    fn hash(&self, name: &SeriesName<'_>) -> u128 {
+    /// Whether none is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    fn hash(&self, device_id: &str, metric_name: &str) -> u128 {
         const SEPARATOR: u8 = 0xff; // no byte of UTF-8
         let mut hasher = self.hasher;
-        hasher.write(name.device_id.as_bytes());
+        hasher.write(device_id.as_bytes());
         hasher.write_u8(SEPARATOR);
-        hasher.write(name.metric_name.as_bytes());
+        hasher.write(metric_name.as_bytes());
         hasher.finish128().as_u128()
     }
 }
@@ -51,10 +62,9 @@ mod tests {
     #[test]
     fn names_are_told_apart_also_at_their_border() {
         let cache = SeriesCache::new(10);
-        let name = |device_id, metric_name| SeriesName { device_id, metric_name };
-        cache.insert(&name("ab", "c"), 1);
-        cache.insert(&name("a", "bc"), 2);
-        assert_eq!((cache.get(&name("ab", "c")), cache.get(&name("a", "bc"))), (Some(1), Some(2)));
-        assert_eq!(cache.get(&name("abc", "")), None);
+        cache.insert("ab", "c", 1);
+        cache.insert("a", "bc", 2);
+        assert_eq!((cache.get("ab", "c"), cache.get("a", "bc")), (Some(1), Some(2)));
+        assert_eq!(cache.get("abc", ""), None);
     }
 }

@@ -1,0 +1,179 @@
+//! The file of identities.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::key::{self, KeyHash};
+use super::{DevicePrefixes, Identity, Scope};
+use crate::tls::CertificateNames;
+
+/// Every identity, by what it shows.
+#[derive(Debug)]
+pub(super) struct Identities {
+    by_key: HashMap<String, (KeyHash, Arc<Identity>)>,
+    by_certificate: HashMap<String, Arc<Identity>>,
+    /// How many there are.
+    pub(super) count: usize,
+}
+
+/// Why nobody was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unknown {
+    NoKey,
+    WrongKey,
+    NoCertificateKnown,
+    Expired,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    identity: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    scopes: Vec<Scope>,
+    device_prefixes: Vec<String>,
+    producer_prefix: Option<String>,
+    #[serde(default)]
+    keys: Vec<String>,
+    #[serde(default)]
+    certificates: Vec<String>,
+    expires: Option<toml::value::Datetime>,
+}
+
+impl Identities {
+    /// # Errors
+    /// Says which identity is wrong, and what is accepted.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(text).map_err(|error| format!("it is not UTF-8: {error}"))?;
+        let file: File = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        if file.identity.is_empty() {
+            return Err("it holds no [[identity]]: nobody could call".to_owned()); // or it is not written to its end
+        }
+        let mut identities =
+            Self { by_key: HashMap::new(), by_certificate: HashMap::new(), count: file.identity.len() };
+        let mut names = HashSet::new();
+        for entry in file.identity {
+            let name = entry.name.clone();
+            if !names.insert(name.clone()) {
+                return Err(format!("identity {name:?} is there twice"));
+            }
+            identities.add(entry).map_err(|sentence| format!("identity {name:?}: {sentence}"))?;
+        }
+        Ok(identities)
+    }
+
+    fn add(&mut self, entry: Entry) -> Result<(), String> {
+        let Entry { name, scopes, device_prefixes, producer_prefix, keys, certificates, expires } = entry;
+        if name.is_empty() || scopes.is_empty() {
+            return Err("name and scopes must not be empty".to_owned());
+        }
+        if device_prefixes.is_empty() {
+            return Err("device_prefixes is empty; [\"\"] stands for every device".to_owned());
+        }
+        let expires = expires.map(expiry).transpose()?;
+        let devices = DevicePrefixes::new(device_prefixes);
+        let identity = Arc::new(Identity { name, scopes, devices, producer_prefix, expires });
+        for entry in keys {
+            let (id, hash) = key::parse_entry(&entry)?;
+            if self.by_key.insert(id.clone(), (hash, Arc::clone(&identity))).is_some() {
+                return Err(format!("keys: {id} is there twice"));
+            }
+        }
+        for certificate in certificates {
+            if !["uri:", "dns:", "cn:"].iter().any(|kind| certificate.starts_with(kind)) {
+                return Err(format!("certificates: {certificate:?} must begin with uri:, dns: or cn:"));
+            }
+            if self.by_certificate.insert(certificate.clone(), Arc::clone(&identity)).is_some() {
+                return Err(format!("certificates: {certificate} is there twice"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Who has the key. One hash whether the id is known or not, so that time tells nothing.
+    pub(super) fn by_key(&self, presented: &str, now: DateTime<Utc>) -> Result<Arc<Identity>, Unknown> {
+        let hash = KeyHash::of(presented.as_bytes());
+        let found = key::id(presented).and_then(|id| self.by_key.get(id));
+        match found {
+            Some((stored, identity)) if stored.is(&hash) => unexpired(identity, now),
+            _ => Err(Unknown::WrongKey),
+        }
+    }
+
+    /// Whom one of the certificate's names stands for.
+    pub(super) fn by_certificate(
+        &self,
+        names: &CertificateNames,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Identity>, Unknown> {
+        match names.0.iter().find_map(|name| self.by_certificate.get(name)) {
+            Some(identity) => unexpired(identity, now),
+            None => Err(Unknown::NoCertificateKnown),
+        }
+    }
+}
+
+fn unexpired(identity: &Arc<Identity>, now: DateTime<Utc>) -> Result<Arc<Identity>, Unknown> {
+    match identity.expires {
+        Some(expires) if expires <= now => Err(Unknown::Expired),
+        _ => Ok(Arc::clone(identity)),
+    }
+}
+
+fn expiry(datetime: toml::value::Datetime) -> Result<DateTime<Utc>, String> {
+    let parsed = DateTime::parse_from_rfc3339(&datetime.to_string());
+    parsed.map(|time| time.to_utc()).map_err(|_| format!("expires is {datetime}: 2027-12-31T00:00:00Z is accepted"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Identities, String> {
+        Identities::parse(text.as_bytes())
+    }
+
+    const HEAD: &str = "[[identity]]\nname = \"a\"\nscopes = [\"ingest\"]\ndevice_prefixes = [\"x/\"]\n";
+
+    #[test]
+    fn identities_are_found_by_key_and_by_certificate_until_they_expire() {
+        let (key, other) = (key::generate().unwrap(), key::generate().unwrap());
+        let line = key::entry(&key).unwrap();
+        let text = format!("{HEAD}keys = [\"{line}\"]\ncertificates = [\"cn:a\"]\nexpires = 2030-01-01T00:00:00Z\n");
+        let identities = parse(&text).unwrap();
+        let (before, after) =
+            (expiry("2029-12-31T23:59:59Z".parse().unwrap()), expiry("2030-01-01T00:00:00Z".parse().unwrap()));
+        let (before, after) = (before.unwrap(), after.unwrap());
+        assert_eq!(identities.by_key(&key, before).unwrap().name, "a");
+        assert_eq!(identities.by_key(&key, after), Err(Unknown::Expired));
+        assert_eq!(identities.by_key(&other, before), Err(Unknown::WrongKey));
+        let forged = format!("{}{}", &key[..21], &other[21..]);
+        assert_eq!(identities.by_key(&forged, before), Err(Unknown::WrongKey), "the id of one, the secret of another");
+        let names = |name: &str| CertificateNames(vec!["dns:b".to_owned(), name.to_owned()]);
+        assert_eq!(identities.by_certificate(&names("cn:a"), before).unwrap().name, "a");
+        assert_eq!(identities.by_certificate(&names("dns:a"), before), Err(Unknown::NoCertificateKnown));
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_file_is_told_with_the_identity() {
+        let told = |text: &str| parse(text).unwrap_err();
+        assert_eq!(told(""), "it holds no [[identity]]: nobody could call");
+        assert_eq!(told(&format!("{HEAD}{HEAD}")), "identity \"a\" is there twice");
+        assert!(told(&format!("{HEAD}keys = [\"x\"]")).starts_with("identity \"a\": keys: \"x\" is not ID:HASH"));
+        assert!(told(&format!("{HEAD}certificates = [\"a\"]")).contains("must begin with uri:, dns: or cn:"));
+        assert!(told(&format!("{HEAD}expires = 2030-01-01")).contains("2027-12-31T00:00:00Z is accepted"));
+        assert!(told(&format!("{HEAD}device_prefix = \"x\"")).contains("device_prefix"));
+        assert!(told(&HEAD.replace("x/\"", "x/\"]\nproducer = [\"")).contains("producer"));
+        assert!(told(&HEAD.replace("[\"x/\"]", "[]")).contains("stands for every device"));
+        assert!(told(&HEAD.replace("ingest", "write")).contains("ingest"));
+    }
+}

@@ -1,0 +1,193 @@
+//! Lets a call through or answers it, by its path and headers alone.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use chrono::Utc;
+use futures_util::future::{Either, Ready, ready};
+use http::header::AUTHORIZATION;
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::file::{Identities, Unknown};
+use super::{Identity, Scope, key};
+use crate::connections::Peer;
+use crate::refusal_log::RefusalLog;
+use crate::reload::Reloaded;
+use crate::status;
+
+/// What a call needs, by the service that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// Nothing: probes have no keys.
+    Nothing,
+    /// To be known.
+    AnyIdentity,
+    Scope(Scope),
+}
+
+fn need(path: &str) -> Need {
+    match path.trim_start_matches('/').split('/').next() {
+        Some("tidegauge.v1.IngestService") => Need::Scope(Scope::Ingest),
+        Some("tidegauge.v1.QueryService") => Need::Scope(Scope::Query),
+        Some("grpc.health.v1.Health") => Need::Nothing,
+        _ => Need::AnyIdentity, // reflection, and what does not exist
+    }
+}
+
+/// Knows who may call.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    /// None where authentication is off.
+    identities: Option<Reloaded<Identities>>,
+}
+
+impl Gate {
+    /// Reads the identities, where there is a file of them, and keeps looking at it.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub(crate) async fn start(file: Option<&Path>, every: Duration) -> Result<Self, String> {
+        let Some(file) = file else { return Ok(Self { identities: None }) };
+        let make = |contents: &crate::reload::Contents| {
+            let identities = Identities::parse(&contents.concat())?;
+            tracing::info!(count = identities.count, "identities are known");
+            Ok(identities)
+        };
+        let identities = Reloaded::start("the file of identities", vec![file.to_owned()], every, make).await;
+        let identities = identities.map_err(|error| format!("TIDEGAUGE_IDENTITIES_FILE is {file:?}: {error}"))?;
+        Ok(Self { identities: Some(identities) })
+    }
+
+    fn admit<B>(&self, request: &Request<B>) -> Result<Arc<Identity>, Status> {
+        let (need, Some(identities)) = (need(request.uri().path()), &self.identities) else {
+            return Ok(Identity::anyone());
+        };
+        if need == Need::Nothing {
+            return Ok(Identity::anyone());
+        }
+        let peer = request.extensions().get::<Peer>();
+        let certificate = peer.and_then(|peer| peer.certificate.as_deref());
+        let (identities, now) = (identities.now(), Utc::now());
+        let found = match (request.headers().get(AUTHORIZATION), certificate) {
+            (Some(header), _) => match bearer(header.as_bytes()) {
+                Some(key) => identities.by_key(key, now),
+                None => Err(Unknown::WrongKey),
+            },
+            (None, Some(names)) => identities.by_certificate(names, now),
+            (None, None) => Err(Unknown::NoKey),
+        };
+        let identity = found.map_err(unauthenticated)?;
+        match need {
+            Need::Scope(scope) if !identity.scopes.contains(&scope) => {
+                let name = if scope == Scope::Ingest { "ingest" } else { "query" };
+                let sentence = format!("identity {:?} lacks the scope {name:?}", identity.name);
+                Err(status::permission_denied("SCOPE_MISSING", sentence))
+            }
+            _ => Ok(identity),
+        }
+    }
+}
+
+/// The key of `Bearer KEY`; the scheme in any case, as HTTP has it.
+fn bearer(header: &[u8]) -> Option<&str> {
+    let (scheme, key) = std::str::from_utf8(header).ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_start())
+}
+
+fn unauthenticated(unknown: Unknown) -> Status {
+    Status::unauthenticated(match unknown {
+        Unknown::NoKey => {
+            "who calls is not known: send the header `authorization: Bearer KEY`, or show a client certificate"
+        }
+        Unknown::WrongKey => "the header authorization holds no key that is known",
+        Unknown::NoCertificateKnown => "no name of the client certificate stands for an identity",
+        Unknown::Expired => "the identity has expired",
+    })
+}
+
+fn log<B>(request: &Request<B>, status: &Status) {
+    static LOG: RefusalLog = RefusalLog::new();
+    if let Some(withheld) = LOG.let_through() {
+        let header = request.headers().get(AUTHORIZATION).and_then(|header| bearer(header.as_bytes()));
+        let address = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
+        let (path, key_id, code) = (request.uri().path(), header.and_then(key::id), status.code());
+        tracing::warn!(path, address, key_id, ?code, withheld, "a call was refused: {}", status.message());
+    }
+}
+
+/// Puts the gate in front of every call.
+#[derive(Clone, Debug)]
+pub(crate) struct AccessLayer(pub(crate) Gate);
+
+impl<S> Layer<S> for AccessLayer {
+    type Service = Access<S>;
+
+    fn layer(&self, inner: S) -> Access<S> {
+        Access { gate: self.0.clone(), inner }
+    }
+}
+
+/// A service behind the gate.
+#[derive(Clone, Debug)]
+pub(crate) struct Access<S> {
+    gate: Gate,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for Access<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<Ready<Result<Self::Response, S::Error>>, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.gate.admit(&request) {
+            Ok(identity) => {
+                request.extensions_mut().insert(identity);
+                Either::Right(self.inner.call(request))
+            }
+            Err(status) => {
+                debug_assert!(matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied));
+                log(&request, &status);
+                Either::Left(ready(Ok(status.into_http())))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_health_is_open_and_each_service_has_its_scope() {
+        assert_eq!(need("/grpc.health.v1.Health/Check"), Need::Nothing);
+        assert_eq!(need("/tidegauge.v1.IngestService/Ingest"), Need::Scope(Scope::Ingest));
+        assert_eq!(need("/tidegauge.v1.QueryService/GetLatest"), Need::Scope(Scope::Query));
+        for other in
+            ["/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/", "", "/x/y", "/grpc.health.v1/Check"]
+        {
+            assert_eq!(need(other), Need::AnyIdentity, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_key_comes_after_the_word_bearer() {
+        assert_eq!(bearer(b"Bearer abc"), Some("abc"));
+        assert_eq!(bearer(b"bearer  abc"), Some("abc"));
+        for wrong in [&b"abc"[..], b"Basic abc", b"", b"Bearer", b"\xff Bearer"] {
+            assert_eq!(bearer(wrong), None);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! From arguments and environment to a configuration.
+
+use std::ffi::OsString;
+
+use clap::{Args, Command, Parser};
+
+use super::variables::Settings;
+use super::wrong_value;
+
+/// Reads the program's arguments and environment; ends the program with a sentence where something is wrong. A variable that
+/// is set to nothing counts as not set, as compose files and ConfigMaps have them. Also says what came of every setting.
+#[must_use]
+pub fn parse<C: Parser>() -> (C, Settings) {
+    let command = without_empty_variables(C::command());
+    read(&command, std::env::args_os().collect()).unwrap_or_else(|error| error.exit())
+}
+
+fn read<C: Parser>(command: &Command, arguments: Vec<OsString>) -> Result<(C, Settings), clap::Error> {
+    let explained = |error| wrong_value::explain(command, error);
+    let matches = command.clone().try_get_matches_from(arguments).map_err(explained)?;
+    let config = C::from_arg_matches(&matches).map_err(explained)?;
+    Ok((config, Settings::of(command, &matches)))
+}
+
+/// The configuration that a service has without any variable set, but for these arguments.
+///
+/// # Errors
+/// An argument is wrong.
+pub fn defaults<T: Args>(arguments: &[&str]) -> Result<T, clap::Error> {
+    let command = T::augment_args(Command::new("defaults")).mut_args(|argument| argument.env(None::<&str>));
+    let explained = |error| wrong_value::explain(&command, error);
+    let matches = command.clone().no_binary_name(true).try_get_matches_from(arguments).map_err(explained)?;
+    T::from_arg_matches(&matches).map_err(explained)
+}
+
+fn without_empty_variables(command: Command) -> Command {
+    command.mut_args(|argument| {
+        let empty = argument.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
+        if empty { argument.env(None::<&str>) } else { argument }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::config::{DatabaseConfig, LogConfig, ServerConfig};
+
+    /// All that this crate defines.
+    #[derive(Parser, Debug)]
+    struct Everything {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(flatten)]
+        server: ServerConfig,
+        #[command(flatten)]
+        log: LogConfig,
+    }
+
+    fn read(arguments: &[&str]) -> Result<(Everything, Settings), String> {
+        let arguments = ["test"].iter().chain(arguments).map(OsString::from).collect();
+        super::read(&Everything::command(), arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_with_its_variable_what_was_found_and_what_is_accepted() {
+        let told = |arguments: &[&str]| read(arguments).unwrap_err();
+        assert_eq!(
+            told(&["--shutdown-grace=soon"]),
+            "error: TIDEGAUGE_SHUTDOWN_GRACE (--shutdown-grace) is \"soon\": a duration is accepted, such as 500ms, 30s, \
+             2m or 1h\n"
+        );
+        assert_eq!(
+            told(&["--max-message-bytes=0"]),
+            "error: TIDEGAUGE_MAX_MESSAGE_BYTES (--max-message-bytes) is \"0\": a number of bytes is accepted, from 1 on, \
+             such as 4194304\n"
+        );
+        assert_eq!(
+            told(&["--log-format=xml"]),
+            "error: TIDEGAUGE_LOG_FORMAT (--log-format) is \"xml\": plain or json is accepted\n"
+        );
+        assert!(told(&["--log=info,=,"]).contains("TIDEGAUGE_LOG (--log) is \"info,=,\": levels are accepted"));
+    }
+
+    #[test]
+    fn a_wrong_secret_is_not_repeated() {
+        let told = read(&["--database-url=postgres://u:hunter2@h:port/n"]).unwrap_err();
+        assert!(told.contains("DATABASE_URL (--database-url) is not usable"), "{told}");
+        assert!(told.contains("postgres://USER:PASSWORD@HOST:PORT/NAME is accepted"), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+
+    #[test]
+    fn settings_are_told_without_secrets() {
+        let (_, settings) = read(&["--database-url=postgres://u:hunter2@h/n", "--shutdown-grace=3s"]).unwrap();
+        let told = settings.to_string();
+        assert!(told.contains("shutdown-grace=3s") && told.contains("log=info"), "{told}");
+        assert!(told.contains("database-url=(secret)") && !told.contains("hunter2"), "{told}");
+    }
+}

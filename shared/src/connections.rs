@@ -1,0 +1,153 @@
+//! Takes connections, as many as may be, and makes the handshake of each apart from the others.
+
+mod connection;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::config::ServerConfig;
+use crate::refusal_log::RefusalLog;
+use crate::tls::Tls;
+pub(crate) use connection::Connection;
+pub use connection::Peer;
+
+/// Connections that wait to be served.
+const READY: usize = 64;
+/// After which pause it is tried again to take a connection, where the system had none left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that are told at once why they are turned away, and how long that may take.
+static FAREWELLS: Semaphore = Semaphore::const_new(64);
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Takes connections until nobody reads them any more.
+pub(crate) fn accept(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    config: &ServerConfig,
+) -> ReceiverStream<io::Result<Connection>> {
+    let (ready, connections) = mpsc::channel(READY);
+    let acceptor = Acceptor {
+        places: Arc::new(Semaphore::new(config.max_connections.get().min(Semaphore::MAX_PERMITS))),
+        max_connections: config.max_connections.get(),
+        tls,
+        handshakes: Handshakes { most: config.tls.max_handshakes.get(), under_way: VecDeque::new() },
+        ready,
+    };
+    tokio::spawn(acceptor.run(listener));
+    ReceiverStream::new(connections)
+}
+
+struct Acceptor {
+    places: Arc<Semaphore>,
+    max_connections: usize,
+    tls: Option<Tls>,
+    handshakes: Handshakes,
+    ready: mpsc::Sender<io::Result<Connection>>,
+}
+
+impl Acceptor {
+    async fn run(mut self, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.ready.closed() => return,
+            };
+            match accepted {
+                Ok((stream, address)) => self.take(stream, address).await,
+                Err(error) => {
+                    static LOG: RefusalLog = RefusalLog::new();
+                    if let Some(withheld) = LOG.let_through() {
+                        tracing::warn!(%error, withheld, "cannot take a connection");
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, stream: TcpStream, address: SocketAddr) {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return self.turn_away(stream, address);
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            return tracing::debug!(%error, %address, "a connection broke off at once");
+        }
+        match self.tls.clone() {
+            None => drop(self.ready.send(Ok(Connection::plain(stream, address, place))).await), // nobody reads: the end
+            Some(tls) => self.handshakes.start(handshake(tls, stream, address, place, self.ready.clone())),
+        }
+    }
+
+    /// Says why in the one way that HTTP/2 has, where the connection is not encrypted: clients of gRPC make
+    /// RESOURCE_EXHAUSTED of it. Where there are too many to be told, and with TLS, the connection is merely closed.
+    fn turn_away(&self, stream: TcpStream, address: SocketAddr) {
+        static LOG: RefusalLog = RefusalLog::new();
+        let most = self.max_connections;
+        let reason = format!("there are {most} connections already (TIDEGAUGE_MAX_CONNECTIONS)");
+        if self.tls.is_none()
+            && let Ok(place) = FAREWELLS.try_acquire()
+        {
+            let farewell = connection::say_goaway(stream, connection::goaway(&reason));
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await; // told or not, it ends
+                drop(place);
+            });
+        }
+        if let Some(withheld) = LOG.let_through() {
+            tracing::warn!(%address, withheld, "a connection was turned away: {reason}");
+        }
+    }
+}
+
+async fn handshake(
+    tls: Tls,
+    stream: TcpStream,
+    address: SocketAddr,
+    place: OwnedSemaphorePermit,
+    ready: mpsc::Sender<io::Result<Connection>>,
+) {
+    static LOG: RefusalLog = RefusalLog::new();
+    match tls.accept(stream).await {
+        Ok((stream, names)) => drop(ready.send(Ok(Connection::encrypted(stream, address, names, place))).await),
+        Err(error) => {
+            if let Some(withheld) = LOG.let_through() {
+                tracing::warn!(error, %address, withheld, "a TLS handshake failed");
+            }
+        }
+    }
+}
+
+/// The handshakes under way. One too many ends the oldest: a client that means well needs two round trips, so the oldest are
+/// those that only hold a place.
+struct Handshakes {
+    most: usize,
+    under_way: VecDeque<AbortHandle>,
+}
+
+impl Handshakes {
+    fn start(&mut self, handshake: impl Future<Output = ()> + Send + 'static) {
+        static LOG: RefusalLog = RefusalLog::new();
+        self.under_way.retain(|handshake| !handshake.is_finished());
+        while self.under_way.len() >= self.most {
+            self.under_way.pop_front().iter().for_each(AbortHandle::abort);
+            if let Some(withheld) = LOG.let_through() {
+                let most = self.most;
+                tracing::warn!(
+                    most,
+                    withheld,
+                    "too many TLS handshakes at once (TIDEGAUGE_TLS_MAX_HANDSHAKES): the oldest ends"
+                );
+            }
+        }
+        self.under_way.push_back(tokio::spawn(handshake).abort_handle());
+    }
+}

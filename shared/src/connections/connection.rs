@@ -1,0 +1,109 @@
+//! One connection, encrypted or not, that holds its place among those that may be.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
+use tonic::transport::server::Connected;
+
+use crate::tls::CertificateNames;
+
+/// Who is at the other end; among the extensions of every request.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where it calls from.
+    pub address: SocketAddr,
+    /// What its certificate names it; none where it showed none.
+    pub certificate: Option<Arc<CertificateNames>>,
+}
+
+/// A connection that holds a place until it ends.
+pub(crate) struct Connection {
+    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    peer: Peer,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    pub(super) fn plain(stream: TcpStream, address: SocketAddr, place: OwnedSemaphorePermit) -> Self {
+        Self { stream: Either::Left(stream), peer: Peer { address, certificate: None }, _place: place }
+    }
+
+    pub(super) fn encrypted(
+        stream: TlsStream<TcpStream>,
+        address: SocketAddr,
+        names: Option<CertificateNames>,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        let peer = Peer { address, certificate: names.map(Arc::new) };
+        Self { stream: Either::Right(Box::new(stream)), peer, _place: place }
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// Says it, and reads what the client sends until it hangs up: a connection that is closed with something unread takes back
+/// what was said.
+pub(super) async fn say_goaway(mut stream: TcpStream, goaway: Vec<u8>) -> io::Result<()> {
+    stream.write_all(&goaway).await?;
+    stream.shutdown().await?;
+    let mut unread = [0; 1024];
+    while stream.read(&mut unread).await? > 0 {}
+    Ok(())
+}
+
+/// What an HTTP/2 server says first and last: its settings, and GOAWAY with ENHANCE_YOUR_CALM and the reason (RFC 9113,
+/// sections 6.5 and 6.8).
+pub(super) fn goaway(reason: &str) -> Vec<u8> {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const ENHANCE_YOUR_CALM: u32 = 0xb;
+    let length = u32::try_from(8 + reason.len()).unwrap_or(8).to_be_bytes();
+    let header = [length[1], length[2], length[3], 7, 0, 0, 0, 0, 0];
+    let last_stream = 0_u32.to_be_bytes();
+    [&SETTINGS[..], &header, &last_stream, &ENHANCE_YOUR_CALM.to_be_bytes(), reason.as_bytes()].concat()
+}
