@@ -5,6 +5,7 @@ use shared::proto::v1::query_service_server::{QueryServiceServer, SERVICE_NAME};
 use shared::{readiness, server};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 
 use crate::config::QueryConfig;
@@ -29,7 +30,12 @@ pub async fn run(listener: TcpListener, config: QueryConfig, shutdown: Cancellat
     let watchers = Watchers::new(interval, most, config.database_connections.get(), shutdown.clone());
     let relations = Relations::default();
     let server = QueryServer { pool: pool.clone(), relations, longest, watchers };
-    let service = QueryServiceServer::new(Permitted(server)).max_decoding_message_size(config.server.max_message_bytes);
+    let service = QueryServiceServer::new(Permitted(server))
+        .max_decoding_message_size(config.server.max_message_bytes)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Zstd);
     let routes = server::with_reflection(Routes::new(health).add_service(service))?;
     server::serve(listener, &config.server, routes, shutdown).await.context("cannot serve")?;
     pool.close().await;
