@@ -9,7 +9,7 @@ mod content;
 mod database_away;
 mod database_cut;
 mod journal;
-mod load;
+pub(crate) mod load;
 mod one_producer;
 mod service_killed;
 

@@ -8,6 +8,7 @@ pub mod abuse;
 pub mod faults;
 #[cfg(feature = "services")]
 pub mod settings;
+pub mod strain;
 #[cfg(feature = "services")]
 pub mod watch;
 

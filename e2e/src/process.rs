@@ -1,7 +1,9 @@
 //! ingest-service as a process of its own, to be killed and to be measured.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -13,6 +15,8 @@ use crate::Memory;
 pub struct IngestProcess {
     child: Child,
     url: String,
+    /// What it wrote to standard error, where that is kept.
+    log: Arc<Mutex<String>>,
 }
 
 impl IngestProcess {
@@ -21,11 +25,34 @@ impl IngestProcess {
     /// # Errors
     /// The program cannot be started, or does not say where it listens.
     pub async fn start(program: &Path, database_url: &str) -> anyhow::Result<Self> {
+        Self::start_with(program, database_url, Stdio::inherit()).await
+    }
+
+    /// The same; what it logs is kept, to be read.
+    ///
+    /// # Errors
+    /// As for `start`.
+    pub async fn start_logging(program: &Path, database_url: &str) -> anyhow::Result<Self> {
+        let mut process = Self::start_with(program, database_url, Stdio::piped()).await?;
+        let mut lines = BufReader::new(process.child.stderr.take().context("no standard error")?).lines();
+        let log = Arc::clone(&process.log);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Ok(process)
+    }
+
+    async fn start_with(program: &Path, database_url: &str, log: Stdio) -> anyhow::Result<Self> {
         let mut child = Command::new(program)
             .args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
             .env("DATABASE_URL", database_url)
             .env("TIDEGAUGE_LOG", "error") // it is told to fail all the time
             .stdout(Stdio::piped())
+            .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}; build it with: cargo build", program.display()))?;
@@ -34,7 +61,7 @@ impl IngestProcess {
         let Some(address) = line.trim_end().strip_prefix("listening on ") else {
             bail!("ingest-service did not start: {}", child.wait().await?);
         };
-        Ok(Self { url: format!("http://{address}"), child })
+        Ok(Self { url: format!("http://{address}"), child, log: Arc::default() })
     }
 
     /// Where it listens, as http://HOST:PORT.
@@ -52,6 +79,26 @@ impl IngestProcess {
             bail!("ingest-service ended before it was killed: {status}");
         }
         Ok(self.child.kill().await?)
+    }
+
+    /// SIGTERM; waits until it has ended.
+    ///
+    /// # Errors
+    /// It does not end within the time.
+    pub async fn terminate(mut self, within: Duration) -> anyhow::Result<ExitStatus> {
+        let process_id = self.child.id().context("ingest-service ended before it was told to")?;
+        let told = Command::new("kill").args(["-TERM", &process_id.to_string()]).status().await?;
+        if !told.success() {
+            bail!("cannot send SIGTERM to {process_id}: {told}");
+        }
+        let ended = tokio::time::timeout(within, self.child.wait()).await;
+        Ok(ended.with_context(|| format!("ingest-service still runs {within:?} after SIGTERM"))??)
+    }
+
+    /// What it has logged so far, where it was started with `start_logging`.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Most memory that it has had in RAM so far, in MiB; `None` where the system does not say (all but Linux).

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 
 use crate::config::IngestConfig;
@@ -76,7 +77,12 @@ pub async fn run(
         tasks: tasks.clone(),
         shutdown: shutdown.clone(),
     };
-    let service = IngestServiceServer::new(service).max_decoding_message_size(config.server.max_message_bytes);
+    let service = IngestServiceServer::new(service)
+        .max_decoding_message_size(config.server.max_message_bytes)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Zstd);
     let routes = server::with_reflection(Routes::new(health).add_service(service))?;
     server::serve(listener, &config.server, routes, CallsLayer::new(metrics.meter()), shutdown)
         .await

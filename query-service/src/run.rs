@@ -7,6 +7,7 @@ use shared::telemetry::{CallsLayer, Meters};
 use shared::{readiness, server};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 
 use crate::config::QueryConfig;
@@ -45,7 +46,12 @@ pub async fn run(
     let watchers = Watchers::new(interval, most, config.database_connections.get(), shutdown.clone());
     let relations = Relations::default();
     let server = QueryServer { pool: pool.clone(), relations, longest, watchers };
-    let service = QueryServiceServer::new(Permitted(server)).max_decoding_message_size(config.server.max_message_bytes);
+    let service = QueryServiceServer::new(Permitted(server))
+        .max_decoding_message_size(config.server.max_message_bytes)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Zstd);
     let routes = server::with_reflection(Routes::new(health).add_service(service))?;
     server::serve(listener, &config.server, routes, CallsLayer::new(&meters.meter()), shutdown)
         .await

@@ -18,6 +18,7 @@ pub mod refusal_log;
 mod reload;
 pub mod tls;
 
+mod compression;
 pub mod metrics;
 pub mod telemetry;
 

@@ -9,13 +9,13 @@ use tonic::Code;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tower::util::MapResponseLayer;
+use tower::util::{MapRequestLayer, MapResponseLayer};
 
 use crate::auth::{AccessLayer, Gate};
 use crate::config::ServerConfig;
 use crate::telemetry::CallsLayer;
 use crate::tls::Tls;
-use crate::{connections, proto, status};
+use crate::{compression, connections, proto, status};
 
 /// Concurrent calls on one connection; tonic sets no limit.
 const MAX_CONCURRENT_STREAMS: u32 = 128;
@@ -85,6 +85,7 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .layer(calls)
         .layer(AccessLayer(gate))
+        .layer(MapRequestLayer::new(compression::only_where_wanted::<Body>))
         .layer(MapResponseLayer::new(move |response| name_oversize(response, max_message_bytes)))
         .add_routes(routes);
     let incoming = connections::accept(listener, tls, config);

@@ -1,8 +1,9 @@
-//! The project's own commands: `cargo xtask bench`, `cargo xtask demo`, `cargo xtask faults`,
-//! `cargo xtask test`.
+//! The project's own commands: `cargo xtask abuse`, `cargo xtask bench`, `cargo xtask demo`,
+//! `cargo xtask faults`, `cargo xtask test`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to people
 
+mod abuse;
 mod bench;
 mod database;
 mod demo;
@@ -27,6 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Abuse a service in every way that its port allows, and see what that does to it and to another client
+    Abuse(abuse::Options),
     /// Measure how fast points are taken in, beside the database's own limit and other ways of storing them
     Bench(bench::Options),
     /// Stream simulated devices through real services into a real TimescaleDB, and ask for the points again
@@ -40,6 +43,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Abuse(options) => abuse::run(options).await,
         Command::Bench(options) => bench::run(options).await,
         Command::Demo(options) => demo::run(options).await,
         Command::Faults(options) => faults::run(options).await,

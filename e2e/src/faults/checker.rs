@@ -40,7 +40,7 @@ impl Finding {
     }
 
     /// Compares a journal with the database.
-    pub(super) async fn compare(database_url: &str, journal: Journal, rounds: u32) -> anyhow::Result<Self> {
+    pub(crate) async fn compare(database_url: &str, journal: Journal, rounds: u32) -> anyhow::Result<Self> {
         let mut connection = db::connect(&config(database_url), "tidegauge checker").await?;
         let mut finding = Self { rounds, ..Self::default() };
         for entry in journal.into_entries() {

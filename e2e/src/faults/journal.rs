@@ -16,7 +16,7 @@ pub(super) struct Entry {
 }
 
 /// All entries; shared by the clients.
-pub(super) struct Journal {
+pub(crate) struct Journal {
     entries: Mutex<BTreeMap<String, Entry>>,
     /// Batches over all devices; a batch that two clients sent counts twice.
     acknowledged: watch::Sender<u64>,

@@ -19,21 +19,21 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 const AGE: i64 = 3_600_000_000;
 
 /// How much is sent.
-pub(super) struct Shape {
-    pub(super) numbered: usize,
-    pub(super) unnumbered: usize,
+pub(crate) struct Shape {
+    pub(crate) numbered: usize,
+    pub(crate) unnumbered: usize,
     /// Batches that a client has in flight at most.
-    pub(super) window: u64,
-    pub(super) batch_points: u64,
+    pub(crate) window: u64,
+    pub(crate) batch_points: u64,
 }
 
 impl Shape {
     /// Flushes on both sides of the size from which they are copied, and not more than many rounds can bear.
-    pub(super) const STEADY: Self = Self { numbered: 6, unnumbered: 2, window: 8, batch_points: 2_000 };
+    pub(crate) const STEADY: Self = Self { numbered: 6, unnumbered: 2, window: 8, batch_points: 2_000 };
 }
 
 /// Clients at work.
-pub(super) struct Load {
+pub(crate) struct Load {
     pub(super) journal: Arc<Journal>,
     route: watch::Sender<String>,
     stop: CancellationToken,
@@ -42,7 +42,7 @@ pub(super) struct Load {
 
 impl Load {
     /// Sends to one instance.
-    pub(super) fn start(url: &str, shape: &Shape) -> Self {
+    pub(crate) fn start(url: &str, shape: &Shape) -> Self {
         let mut load = Self::idle(url);
         for index in 0..shape.numbered + shape.unnumbered {
             load.add(content(index < shape.numbered, shape.batch_points), shape.window, load.route.subscribe());
@@ -74,7 +74,7 @@ impl Load {
     }
 
     /// Makes all clients move to another instance.
-    pub(super) fn go_to(&self, url: &str) {
+    pub(crate) fn go_to(&self, url: &str) {
         self.route.send_replace(url.to_owned());
     }
 
@@ -82,7 +82,7 @@ impl Load {
     ///
     /// # Errors
     /// Nothing goes on, or a client found the contract broken.
-    pub(super) async fn progress(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn progress(&mut self) -> anyhow::Result<()> {
         let mut acknowledged = self.journal.watch_acknowledged();
         let wanted = *acknowledged.borrow() + rand::random_range(20..100);
         tokio::select! {
@@ -101,7 +101,7 @@ impl Load {
     ///
     /// # Errors
     /// As in `progress`.
-    pub(super) async fn finish(mut self) -> anyhow::Result<Journal> {
+    pub(crate) async fn finish(mut self) -> anyhow::Result<Journal> {
         self.stop.cancel();
         let mut acknowledged = self.journal.watch_acknowledged();
         loop {

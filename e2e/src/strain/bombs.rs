@@ -1,0 +1,85 @@
+//! Messages that are too large, as they are sent or once decompressed.
+
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+
+use super::Attack;
+use super::calls::{Ended, call, framed};
+
+/// What the service takes unless told otherwise.
+const LIMIT: usize = 4 << 20;
+/// 5 MiB over it.
+const TOO_LARGE: usize = LIMIT + (5 << 20);
+/// What the bombs decompress to.
+const BOMBS: [u64; 4] = [8 << 20, 64 << 20, 256 << 20, 1 << 30];
+/// A bomb below the limit is a message, though not one of the contract.
+const NO_BOMB: u64 = 1 << 20;
+const METHODS: [&str; 3] = ["IngestBatch", "Ingest", "IngestWithAcks"];
+/// Each is sent so often.
+const TIMES: usize = 5;
+
+const RESOURCE_EXHAUSTED: Ended = Ended::Code(8);
+const INVALID_ARGUMENT: Ended = Ended::Code(3);
+
+/// Ends of calls, told once each.
+#[derive(Default)]
+struct Ends {
+    calls: usize,
+    unexpected: Vec<String>,
+}
+
+impl Ends {
+    fn add(&mut self, what: &str, ended: &Ended, expected: &Ended) {
+        self.calls += 1;
+        if ended != expected {
+            self.unexpected.push(format!("{what}: {ended}"));
+        }
+    }
+
+    fn attack(self, expected: &'static str) -> Attack {
+        let (calls, ok) = (self.calls, self.unexpected.is_empty());
+        let first: Vec<String> = self.unexpected.into_iter().take(3).collect();
+        let seen = if ok { format!("{calls} calls, all so") } else { format!("{calls} calls; {}", first.join(", ")) };
+        Attack { expected, seen, ok }
+    }
+}
+
+pub(super) async fn over_the_limit(address: SocketAddr) -> anyhow::Result<Attack> {
+    let message = framed(false, &vec![0; TOO_LARGE])?;
+    let mut ends = Ends::default();
+    for method in METHODS.iter().cycle().take(METHODS.len() * TIMES) {
+        ends.add(method, &call(address, method, &[], message.clone()).await?, &RESOURCE_EXHAUSTED);
+    }
+    Ok(ends.attack("9 MiB: RESOURCE_EXHAUSTED"))
+}
+
+pub(super) async fn decompression(address: SocketAddr) -> anyhow::Result<Attack> {
+    let mut ends = Ends::default();
+    for encoding in ["gzip", "zstd"] {
+        for size in BOMBS.into_iter().chain([NO_BOMB]) {
+            let bomb = tokio::task::spawn_blocking(move || bomb(encoding, size)).await??;
+            let message = framed(true, &bomb)?;
+            let expected = if size == NO_BOMB { INVALID_ARGUMENT } else { RESOURCE_EXHAUSTED };
+            for method in METHODS.iter().cycle().take(METHODS.len() * TIMES) {
+                let ended = call(address, method, &[("grpc-encoding", encoding)], message.clone()).await?;
+                ends.add(&format!("{method} of {size} bytes of {encoding}"), &ended, &expected);
+            }
+        }
+    }
+    Ok(ends.attack("8 MiB to 1 GiB: RESOURCE_EXHAUSTED; 1 MiB of nothing: INVALID_ARGUMENT"))
+}
+
+/// So many zeros, compressed. For zstd with the largest window that decoders take, which they might allocate.
+fn bomb(encoding: &str, size: u64) -> anyhow::Result<Vec<u8>> {
+    let mut zeros = std::io::repeat(0).take(size);
+    if encoding == "gzip" {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::copy(&mut zeros, &mut encoder)?;
+        return Ok(encoder.finish()?);
+    }
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1)?;
+    encoder.window_log(27)?;
+    std::io::copy(&mut zeros, &mut encoder)?;
+    encoder.flush()?;
+    Ok(encoder.finish()?)
+}

@@ -1,0 +1,63 @@
+//! Clients that send as much as the service takes and more. What is usual is one client alone that sends as fast as it can:
+//! that is all that the service can take.
+
+use std::time::Duration;
+
+use super::neighbour::{Latencies, Neighbour};
+use super::target::Target;
+use super::{Attack, Setting};
+use crate::faults::Finding;
+use crate::faults::load::{Load, Shape};
+
+/// One client at full speed.
+const FULL_SPEED: Shape = Shape { numbered: 1, unnumbered: 0, window: u64::MAX, batch_points: 10_000 };
+/// How long it is watched.
+const WATCHED: Duration = Duration::from_secs(5);
+/// How long a greedy client goes on.
+const GREED: Duration = Duration::from_secs(10);
+/// How much memory may grow in the second half of an overload, in MiB.
+const FLAT: f64 = 32.0;
+
+/// Another client's latencies beside one client at full speed.
+pub(super) async fn usual(target: &Target, neighbour: &Neighbour) -> anyhow::Result<Latencies> {
+    let mut load = Load::start(&target.url, &FULL_SPEED);
+    load.progress().await?;
+    let usual = neighbour.over(WATCHED).await;
+    load.finish().await?;
+    neighbour.over(Duration::ZERO).await;
+    Ok(usual)
+}
+
+/// One client with a great many streams of small batches.
+pub(super) async fn greedy(setting: &Setting, target: &Target, streams: usize) -> anyhow::Result<Attack> {
+    let shape = Shape { numbered: streams, unnumbered: 0, window: 256, batch_points: 1_000 };
+    let finding = under(setting, target, &shape, GREED).await?.0;
+    let seen = format!("{streams} streams, {}", told(&finding));
+    Ok(Attack { expected: "another client's p99 at most doubled", seen, ok: finding.holds() })
+}
+
+/// More clients than the service can take, none of which waits for anything but the service.
+pub(super) async fn run(setting: &Setting, target: &Target, span: Duration) -> anyhow::Result<Attack> {
+    let shape = Shape { numbered: 24, unnumbered: 8, window: u64::MAX, batch_points: 10_000 };
+    let (finding, grown) = under(setting, target, &shape, span).await?;
+    let seen = format!("{span:?}, {}, memory {grown:+.0} MiB in the second half", told(&finding));
+    let expected = "clients held up, memory flat, another client's p99 at most doubled";
+    Ok(Attack { expected, seen, ok: finding.holds() && grown < FLAT })
+}
+
+/// What became of the points, and by how much memory grew in the second half.
+async fn under(setting: &Setting, target: &Target, shape: &Shape, span: Duration) -> anyhow::Result<(Finding, f64)> {
+    let mut load = Load::start(&target.url, shape);
+    load.progress().await?;
+    tokio::time::sleep(span / 2).await;
+    let half = target.process.peak_mib();
+    tokio::time::sleep(span / 2).await;
+    let grown = target.process.peak_mib().zip(half).map_or(0.0, |(whole, half)| whole - half);
+    let journal = load.finish().await?;
+    Ok((Finding::compare(&setting.database_url, journal, 1).await?, grown))
+}
+
+fn told(finding: &Finding) -> String {
+    let Finding { acknowledged, lost, doubled, .. } = finding;
+    format!("{acknowledged} points acknowledged, {lost} lost, {doubled} doubled")
+}

@@ -1,0 +1,74 @@
+//! The service that is abused: a process, its log, its memory.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use shared::proto::v1::IngestBatchRequest;
+use shared::proto::v1::ingest_service_client::IngestServiceClient;
+use tonic::transport::{Channel, Endpoint};
+
+use super::Setting;
+use crate::{IngestProcess, batch, now, point, unique};
+
+/// Memory that the service may take whatever happens, in MiB.
+const MEMORY_BOUND: f64 = 256.0;
+/// Within which a service that can do its work answers a new client.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running service.
+pub(super) struct Target {
+    pub(super) process: IngestProcess,
+    pub(super) url: String,
+    pub(super) address: SocketAddr,
+}
+
+impl Target {
+    /// Starts one and waits until it stores points.
+    pub(super) async fn start(setting: &Setting) -> anyhow::Result<Self> {
+        let process = IngestProcess::start_logging(&setting.ingest_service, &setting.database_url).await?;
+        let url = process.url().to_owned();
+        let address = url.trim_start_matches("http://").parse().context("an address of the service")?;
+        let target = Self { process, url, address };
+        target.answers_anew().await?;
+        Ok(target)
+    }
+
+    /// What is left of it after the abuse, and whether that is as it should be.
+    pub(super) async fn state(&self) -> anyhow::Result<(String, bool)> {
+        self.answers_anew().await?;
+        let panics = self.process.log().matches("panicked at").count();
+        let peak = self.process.peak_mib();
+        let told = peak.map_or_else(|| "memory unknown".to_owned(), |peak| format!("peak {peak:.0} MiB"));
+        Ok((format!("{told}, {panics} panics"), panics == 0 && peak.is_none_or(|peak| peak < MEMORY_BOUND)))
+    }
+
+    async fn answers_anew(&self) -> anyhow::Result<()> {
+        let answered = async {
+            loop {
+                match store_one(&self.url).await {
+                    Ok(()) => return,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, answered).await.is_err() {
+            let error = store_one(&self.url).await.err();
+            bail!("the service stores nothing for a new client after {PATIENCE:?}: {error:?}");
+        }
+        Ok(())
+    }
+}
+
+async fn store_one(url: &str) -> anyhow::Result<()> {
+    let mut client = IngestServiceClient::new(connect(url, "127.0.0.1").await?);
+    let batch = Some(batch(vec![point(&unique("abuse-after"), now(), 1.0)]));
+    client.ingest_batch(IngestBatchRequest { batch }).await?;
+    Ok(())
+}
+
+/// Connects from an address of this machine, by which the service tells clients apart.
+pub(super) async fn connect(url: &str, from: &str) -> anyhow::Result<Channel> {
+    let endpoint = Endpoint::from_shared(url.to_owned())?.connect_timeout(Duration::from_secs(5));
+    Ok(endpoint.local_address(Some(from.parse()?)).timeout(PATIENCE).connect().await?)
+}
