@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, ensure};
-use shared::db::Micros;
+use shared::db::{self, Micros};
 use shared::granularity::Granularity;
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::task::JoinSet;
 
 use super::data::{DAY, Data, METRIC, MINUTE};
@@ -116,22 +116,13 @@ async fn materialise(database: &OwnDatabase, data: Data) -> anyhow::Result<()> {
         let width = rollup.bucket_micros().context("raw points are no rollup")?;
         let end = rollup.floor(data.end - width.max(MINUTE));
         day_by_day(database, data, move |mut connection, (start, day_end)| async move {
-            refresh(&mut connection, rollup, start, end.min(day_end)).await?;
+            if start < end {
+                db::refresh(&mut connection, rollup, start, end.min(day_end)).await?;
+            }
             Ok(connection)
         })
         .await
         .with_context(|| format!("cannot refresh {}", rollup.relation()))?;
     }
-    Ok(())
-}
-
-/// In one batch: by itself a refresh takes ten buckets at a time, for each of which it looks at the whole log of changes.
-async fn refresh(connection: &mut PgConnection, rollup: Granularity, start: i64, end: i64) -> anyhow::Result<()> {
-    if start >= end {
-        return Ok(());
-    }
-    let options = "options => '{\"buckets_per_batch\": 1440}'";
-    let statement = format!("CALL refresh_continuous_aggregate('{}', $1, $2, {options})", rollup.relation());
-    sqlx::query(AssertSqlSafe(statement)).bind(Micros(start)).bind(Micros(end)).execute(connection).await?;
     Ok(())
 }

@@ -59,18 +59,16 @@ pub(super) async fn measure(database: &OwnDatabase, data: Data, plan: Plan, scra
         ways.add(rival).await?;
     }
     let mut figures = Figures { points: data.points(), ..Figures::default() };
-    let mut served = BTreeMap::new();
     for question in Question::ALL {
-        let of_question = ways.compare(question, data).await?;
+        ways.compare(question, data).await?;
         if question == Question::MillionPoints {
             figures.growth_mib = growth(&mut ways, data, service.memory()).await?;
         }
-        ask_often(&mut ways, question, &of_question, data, plan, &mut figures.latencies).await?;
-        served.insert(question, of_question);
+        ask_often(&mut ways, question, data, plan, &mut figures.latencies).await?;
     }
     if let Some(length) = plan.more {
         figures.per_second = pressure::eight_callers(&service, database, data, length).await?;
-        figures.while_pouring = pressure::while_pouring(&mut ways, &served, database, data, length).await?;
+        figures.while_pouring = pressure::while_pouring(&mut ways, database, data, length).await?;
     }
     service.stop().await;
     for rival in rivals {
@@ -83,7 +81,6 @@ pub(super) async fn measure(database: &OwnDatabase, data: Data, plan: Plan, scra
 async fn ask_often(
     ways: &mut Ways,
     question: Question,
-    served: &[Way],
     data: Data,
     plan: Plan,
     latencies: &mut Latencies,
@@ -92,22 +89,23 @@ async fn ask_often(
         Question::MillionPoints => (plan.millions, 1),
         _ => (plan.repetitions, plan.repetitions / 5),
     };
+    let all = ways.all();
     let mut warmed_up = Latencies::new();
     for round in 0..warm_up + repetitions {
         let (into, limit) =
             if round < warm_up { (&mut warmed_up, plan.most_time / 5) } else { (&mut *latencies, plan.most_time) };
-        for turn in 0..served.len() {
-            let at = (turn + round) % served.len();
-            let answers = into.entry((question, served[at])).or_default();
+        for turn in 0..all.len() {
+            let at = (turn + round) % all.len();
+            let answers = into.entry((question, all[at])).or_default();
             let spent = Duration::from_secs_f64(answers.iter().sum::<f64>() / 1_000.0);
             if spent < limit || answers.len() < plan.millions {
                 let asked = question.at(data, round + at * PLACES_APART);
-                answers.push(ways.ask(served[at], &asked).await?);
+                answers.push(ways.ask(all[at], &asked).await?);
             }
         }
     }
-    for way in served {
-        let median = percentile(&latencies[&(question, *way)], 0.5);
+    for way in all {
+        let median = percentile(&latencies[&(question, way)], 0.5);
         step(&format!("{:<24} {:<16} p50 {median:>9.2} ms", question.key(), way.key()));
     }
     Ok(())

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use tonic::{Code, Status};
 
 use super::answer::{Answer, Timed};
 use super::data::Data;
@@ -86,30 +85,28 @@ impl Ways {
         Ok(())
     }
 
-    /// Asks all at the same places and compares what they say. Says which ways serve the question.
-    pub(super) async fn compare(&mut self, question: Question, data: Data) -> anyhow::Result<Vec<Way>> {
-        let mut served = Vec::new();
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Way> {
+        self.clients.iter().map(|(way, _)| *way).collect()
+    }
+
+    /// Asks all at the same places and compares what they say.
+    pub(super) async fn compare(&mut self, question: Question, data: Data) -> anyhow::Result<()> {
         let places = if question == Question::MillionPoints { 1 } else { COMPARED_PLACES };
         for place in 0..places {
             let asked = question.at(data, place);
             let mut first: Option<(Way, Answer)> = None;
-            served.clear();
             for (way, client) in &mut self.clients {
-                let answer = match client.ask(&asked).await {
-                    Ok(timed) => timed.answer,
-                    Err(error) if is_unimplemented(&error) => continue,
-                    Err(error) => return Err(error.context(format!("{} by {way:?}", question.key()))),
-                };
-                served.push(*way);
+                let timed = client.ask(&asked).await.with_context(|| format!("{} by {way:?}", question.key()))?;
                 let Some((other, expected)) = &first else {
-                    first = Some((*way, answer));
+                    first = Some((*way, timed.answer));
                     continue;
                 };
-                let equal = expected.check_equal(&answer, TOLERANCE);
+                let equal = expected.check_equal(&timed.answer, TOLERANCE);
                 equal.with_context(|| format!("{other:?} and {way:?} do not say the same of {asked:?}"))?;
             }
         }
-        Ok(served)
+        Ok(())
     }
 
     /// Milliseconds of one way's answer.
@@ -118,11 +115,6 @@ impl Ways {
         let timed = client.ask(asked).await.with_context(|| format!("{way:?}: {asked:?}"))?;
         Ok(timed.elapsed.as_secs_f64() * 1_000.0)
     }
-}
-
-/// A part of the contract that the service does not serve yet.
-fn is_unimplemented(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Status>().is_some_and(|status| status.code() == Code::Unimplemented)
 }
 
 /// Starts every rival that is installed, and gives it the points.
