@@ -170,7 +170,9 @@ async fn what_is_exported_is_what_documents_dashboards_and_alerts_name() {
     work(&services).await;
     let sampled = "tidegauge_rollup_lag_seconds{granularity=\"minute\""; // there once a rollup was refreshed
     let mut sql = e2e::Sql::connect().await;
-    sql.refresh(now() - 3 * 86_400_000_000, now() - 60_000_000).await;
+    let day = now() - 23 * 86_400_000_000; // one that hardly any other test writes to, so that there is little to refresh
+    services.send(batch(vec![point(&unique("sampled"), day, 1.0)])).await.unwrap();
+    sql.refresh(day - 2 * 86_400_000_000, day + 2 * 86_400_000_000).await;
     let services = {
         drop(services);
         Services::start().await
