@@ -1,15 +1,19 @@
 //! The database under test, seen past the services.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::config::DatabaseConfig;
 use shared::db;
 use shared::granularity::Granularity;
-use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use url::Url;
+
+/// How long the database under test may have no time for a connection.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Address of the TimescaleDB under test, with the schema in it.
 #[must_use]
@@ -31,9 +35,15 @@ impl Sql {
         Self::connect_to(&database_url()).await
     }
 
-    /// To another one.
+    /// To another one, as soon as it has time: an embedded one serves one at a time.
     pub async fn connect_to(url: &str) -> Self {
-        Self(db::connect(&config(url), "tidegauge test").await.expect("the database under test"))
+        let began = Instant::now();
+        loop {
+            match db::connect(&config(url), "tidegauge test").await {
+                Ok(connection) => return Self(connection),
+                Err(error) => assert!(began.elapsed() < PATIENCE, "the database under test: {error}"),
+            }
+        }
     }
 
     /// Stored points of the devices whose id begins with this.
@@ -82,16 +92,50 @@ impl Sql {
     }
 }
 
-/// A fresh embedded database of a test's own, for what must not happen in the one under test.
-pub struct EmbeddedDatabase {
+/// A fresh database of a test's own, for what must not happen in the one under test, or would take too long beside all that
+/// is in there: one more on its server, or one more embedded one. No policy runs by itself.
+pub struct OwnDatabase {
     /// Its address.
     pub url: String,
-    _process: Child,
+    _origin: Origin,
 }
 
-impl EmbeddedDatabase {
-    /// Starts one in memory; it ends with the test.
+/// Where it came from, and how it goes.
+enum Origin {
+    Embedded(#[allow(dead_code)] Child), // ends when it is dropped
+    Created { name: String },
+}
+
+impl OwnDatabase {
+    /// Starts one with the schema in it; it ends with the test.
     pub async fn start() -> Self {
+        let own = Self::start_empty().await;
+        db::migrate(&own.config()).await.expect("the schema");
+        if let Origin::Created { .. } = own._origin {
+            let pause =
+                "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000";
+            sqlx::query(pause).execute(&mut own.sql().await.0).await.expect("jobs that pause");
+        }
+        own
+    }
+
+    /// Starts one without the schema.
+    pub async fn start_empty() -> Self {
+        let mut sql = Sql::connect().await;
+        let version: String = sqlx::query_scalar("SELECT version()").fetch_one(&mut sql.0).await.unwrap();
+        if version.contains("emcc") { Self::start_embedded().await } else { Self::create(sql).await }
+    }
+
+    async fn create(mut sql: Sql) -> Self {
+        let name = format!("tidegauge_test_{:016x}", rand::random::<u64>());
+        let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::query(create).execute(&mut sql.0).await.expect("the right to create databases");
+        let mut url = Url::parse(&database_url()).unwrap();
+        url.set_path(&name);
+        Self { url: url.to_string(), _origin: Origin::Created { name } }
+    }
+
+    async fn start_embedded() -> Self {
         let mut process = Command::new("node")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../embedded-timescaledb/server.mjs"))
             .args(["--port", "0", "--memory", "--exit-with-stdin", "--job-interval", "86400"])
@@ -103,6 +147,32 @@ impl EmbeddedDatabase {
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
         let url = line.trim().strip_prefix("listening on ").expect("the embedded database did not start").to_owned();
-        Self { url, _process: process }
+        Self { url, _origin: Origin::Embedded(process) }
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> DatabaseConfig {
+        config(&self.url)
+    }
+
+    /// A connection to it.
+    pub async fn sql(&self) -> Sql {
+        Sql::connect_to(&self.url).await
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        if let Self::Created { name } = self {
+            let drop = AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
+            // The test's own runtime may be ending.
+            let dropped = std::thread::spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async { sqlx::query(drop).execute(&mut Sql::connect().await.0).await })
+            });
+            let is_dropped = matches!(dropped.join(), Ok(Ok(_)));
+            assert!(is_dropped || std::thread::panicking(), "cannot drop the database {name}");
+        }
     }
 }

@@ -20,7 +20,7 @@ mod proxy;
 #[cfg(feature = "services")]
 mod services;
 
-pub use database::{EmbeddedDatabase, Sql, database_url};
+pub use database::{OwnDatabase, Sql, database_url};
 pub use memory::Memory;
 pub use points::{at, batch, named, now, numbered, point, selector, series, unique};
 pub use process::{IngestProcess, built_ingest_service, built_program};

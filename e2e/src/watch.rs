@@ -7,7 +7,7 @@ use shared::proto::v1::{Batch, SeriesSelector, WatchAnomaliesRequest, WatchAnoma
 use shared::time;
 use tonic::{Status, Streaming};
 
-use crate::{Services, Sql, batch, now, point, series, wait_until_serving};
+use crate::{OwnDatabase, Services, batch, now, point, series, wait_until_serving};
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -27,12 +27,12 @@ pub async fn start_watchful(url: &str) -> Services {
 
 /// Three hours of ordinary values, up to where the look-back begins: so many that the anomalies that become part of the
 /// baseline meanwhile do not hide one another.
-pub async fn send_baseline(services: &Services, device: &str) {
+pub async fn send_baseline(database: &OwnDatabase, services: &Services, device: &str) {
     let end = now() - 11 * MINUTE;
     let times: Vec<i64> = (1..1_600).map(|at| end - at * 7 * SECOND).collect();
     let values = (1..1_600).map(|at| 20.0 + f64::from(at % 7) / 4.0).collect();
     services.send(Batch { series: vec![series(device, times, values)], ..Default::default() }).await.unwrap();
-    Sql::connect().await.refresh(end - 2 * DAY, end + 5 * MINUTE).await;
+    database.sql().await.refresh(end - 2 * DAY, end + 5 * MINUTE).await;
 }
 
 /// Sends whole degrees and returns them as they are told.

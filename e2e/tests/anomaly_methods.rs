@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
-use e2e::{EmbeddedDatabase, Services, Sql, at, now, series, wait_until_serving};
+use e2e::{OwnDatabase, Services, at, now, series, wait_until_serving};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
-use shared::config::DatabaseConfig;
-use shared::db;
 use shared::granularity::Granularity;
 use shared::proto::v1::{
     AnomalyDirection, AnomalyMethod, BaselineState, Batch, DetectAnomaliesRequest, DetectAnomaliesResponse, SeriesKey,
@@ -219,12 +217,10 @@ async fn send(services: &Services, points: &Points) {
 /// First all live, then partly materialised, then with late points on top: nothing of it shows.
 #[tokio::test]
 async fn every_method_equals_arithmetic_over_the_raw_points_whatever_is_materialised() {
-    let embedded = EmbeddedDatabase::start().await;
-    let config = DatabaseConfig { url: embedded.url.parse().unwrap() };
-    db::migrate(&config).await.unwrap();
-    let services = Services::start_on(&embedded.url).await;
+    let database = OwnDatabase::start().await;
+    let services = Services::start_on(&database.url).await;
     wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
-    let mut sql = Sql(db::connect(&config, "test").await.unwrap());
+    let mut sql = database.sql().await;
     let seed = rand::random();
     println!("seed {seed}");
     let mut random = SmallRng::seed_from_u64(seed);

@@ -4,9 +4,7 @@
 
 use std::time::Duration;
 
-use e2e::{EmbeddedDatabase, Services, Sql, batch, named, now, numbered, point, series, unique, wait_until_serving};
-use shared::config::DatabaseConfig;
-use shared::db;
+use e2e::{OwnDatabase, Services, Sql, batch, named, now, numbered, point, series, unique, wait_until_serving};
 use shared::proto::v1::{Batch, IngestRequest, RejectionReason};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -128,13 +126,11 @@ async fn a_numbered_batch_is_applied_once_however_often_it_is_sent() {
 
 #[tokio::test]
 async fn points_that_the_database_refuses_come_back_and_the_rest_is_stored() {
-    let embedded = EmbeddedDatabase::start().await;
-    let config = DatabaseConfig { url: embedded.url.parse().unwrap() };
-    db::migrate(&config).await.unwrap();
-    let mut sql = Sql(db::connect(&config, "test").await.unwrap());
+    let database = OwnDatabase::start().await;
+    let mut sql = database.sql().await;
     let constraint = "ALTER TABLE points ADD CONSTRAINT no_sevens CHECK (value <> 7)";
     sqlx::query(constraint).execute(&mut sql.0).await.unwrap();
-    let services = Services::start_on(&embedded.url).await;
+    let services = Services::start_on(&database.url).await;
     wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
     let batches = (0..6_u64).map(|round| {
         let mut points = vec![point("refused", now(), 1.0); 50];

@@ -5,10 +5,8 @@
 use std::time::Duration;
 
 use e2e::{
-    EmbeddedDatabase, Proxy, Services, Sql, batch, database_url, now, numbered, point, unique, wait_for,
-    wait_until_serving,
+    OwnDatabase, Proxy, Services, Sql, batch, database_url, now, numbered, point, unique, wait_for, wait_until_serving,
 };
-use shared::config::DatabaseConfig;
 use shared::db;
 use shared::proto::v1::{IngestBatchRequest, IngestRequest};
 use tokio::sync::mpsc;
@@ -112,8 +110,8 @@ async fn what_was_taken_in_is_stored_before_the_service_ends() {
 
 #[tokio::test]
 async fn migrations_are_safe_twice_and_by_two_processes_at_once() {
-    let embedded = EmbeddedDatabase::start().await;
-    let config = DatabaseConfig { url: embedded.url.parse().unwrap() };
+    let database = OwnDatabase::start_empty().await;
+    let config = database.config();
     let (first, second) = tokio::join!(db::migrate(&config), db::migrate(&config));
     let edition = first.unwrap();
     assert_eq!(edition, second.unwrap());

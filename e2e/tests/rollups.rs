@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
-use e2e::{EmbeddedDatabase, Services, Sql, now, series, unique, wait_until_serving};
-use shared::config::DatabaseConfig;
-use shared::db::{self, Micros};
+use e2e::{OwnDatabase, Services, Sql, now, series, unique, wait_until_serving};
+use shared::db::Micros;
 use shared::granularity::Granularity;
 use shared::proto::v1::{self, Batch, BucketsFrame};
 use shared::time;
@@ -103,12 +102,10 @@ async fn every_level_equals_the_raw_points_also_after_late_points() {
 
 #[tokio::test]
 async fn live_and_materialised_buckets_meet_without_gap_or_double() {
-    let embedded = EmbeddedDatabase::start().await;
-    let config = DatabaseConfig { url: embedded.url.parse().unwrap() };
-    db::migrate(&config).await.unwrap();
-    let services = Services::start_on(&embedded.url).await;
+    let database = OwnDatabase::start().await;
+    let services = Services::start_on(&database.url).await;
     wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
-    let mut sql = Sql(db::connect(&config, "test").await.unwrap());
+    let mut sql = database.sql().await;
     let end = midnight() - 3 * DAY;
     let start = end - 30 * HOUR;
     let (times, values) = walk(start, end, |at| (at as f64 / 50.0).cos() * 3.0);
@@ -141,12 +138,10 @@ async fn from_raw_points(sql: &mut Sql, device: &str, width: i64, end: i64) -> (
 
 #[tokio::test]
 async fn the_policies_bring_late_points_into_every_level_and_the_watermark_on() {
-    let embedded = EmbeddedDatabase::start().await;
-    let config = DatabaseConfig { url: embedded.url.parse().unwrap() };
-    db::migrate(&config).await.unwrap();
-    let services = Services::start_on(&embedded.url).await;
+    let database = OwnDatabase::start().await;
+    let services = Services::start_on(&database.url).await;
     wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
-    let mut sql = Sql(db::connect(&config, "test").await.unwrap());
+    let mut sql = database.sql().await;
     let end = midnight() - DAY;
     let start = end - 20 * HOUR;
     let (times, values) = walk(start, end, |at| (at as f64 / 50.0).cos() * 3.0);

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use e2e::watch::{Told, Watch, send_baseline, send_whole, start_watchful, watch_prefix};
-use e2e::{Services, Sql, at, database_url, now, selector, series, unique, wait_until_serving};
+use e2e::{OwnDatabase, Services, at, database_url, now, selector, series, unique, wait_until_serving};
 use rand::RngExt as _;
 use shared::granularity::Granularity;
 use shared::proto::v1::{AnomalyMethod, Batch, DetectAnomaliesRequest, SeriesKey, WatchAnomaliesRequest};
@@ -20,10 +20,11 @@ const DAY: i64 = 24 * HOUR;
 
 #[tokio::test]
 async fn new_anomalies_are_told_once_late_ones_too_and_none_that_was_there_before() {
-    let (services, device) = (start_watchful(&database_url()).await, unique("watch"));
+    let database = OwnDatabase::start().await;
+    let (services, device) = (start_watchful(&database.url).await, unique("watch"));
     let (one, two, three) = (format!("{device}-1"), format!("{device}-2"), format!("{device}-3"));
-    send_baseline(&services, &one).await;
-    send_baseline(&services, &two).await;
+    send_baseline(&database, &services, &one).await;
+    send_baseline(&database, &services, &two).await;
     send_whole(&services, &one, &[(now() - MINUTE, 990)]).await;
     let mut watch = Watch::start(&services, watch_prefix(&device)).await.unwrap();
     let mut expected = Told::new();
@@ -38,7 +39,7 @@ async fn new_anomalies_are_told_once_late_ones_too_and_none_that_was_there_befor
     }
     watch.until_quiet().await.unwrap();
     assert_eq!(watch.told, expected);
-    send_baseline(&services, &three).await;
+    send_baseline(&database, &services, &three).await;
     // Its baseline may have been read before its points were in the rollup; that of the next minute is not.
     while !watch.told.iter().any(|(device, ..)| *device == three) {
         expected.append(&mut send_whole(&services, &three, &[(now(), 999)]).await);
@@ -49,15 +50,16 @@ async fn new_anomalies_are_told_once_late_ones_too_and_none_that_was_there_befor
 
 #[tokio::test]
 async fn what_is_told_equals_what_detect_anomalies_says_of_it_by_every_method() {
-    let services = start_watchful(&database_url()).await;
+    let database = OwnDatabase::start().await;
+    let services = start_watchful(&database.url).await;
     for method in [AnomalyMethod::ZScore, AnomalyMethod::Robust, AnomalyMethod::Seasonal] {
         let device = unique("methods");
-        send_baseline(&services, &device).await;
+        send_baseline(&database, &services, &device).await;
         let weeks_ago = |weeks: i64| (0..400).map(move |at| now() - weeks * 7 * DAY + (at - 200) * 30 * SECOND);
         let times: Vec<i64> = (1..=2).flat_map(weeks_ago).collect();
         let values = times.iter().map(|time| 30.0 + (time / SECOND % 11) as f64).collect();
         services.send(Batch { series: vec![series(&device, times, values)], ..Default::default() }).await.unwrap();
-        Sql::connect().await.refresh(now() - 16 * DAY, now() - 6 * DAY).await;
+        database.sql().await.refresh(now() - 16 * DAY, now() - 6 * DAY).await;
         let length = if method == AnomalyMethod::Seasonal { 14 * DAY } else { 2 * HOUR };
         let baseline = Some(time::to_duration(length));
         let request = WatchAnomaliesRequest { method: method as i32, baseline, ..watch_prefix(&device) };

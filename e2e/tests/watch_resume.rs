@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use e2e::watch::{Told, Watch, send_baseline, send_whole, start_watchful, watch_prefix};
-use e2e::{Proxy, Sql, at, database_url, now, unique};
+use e2e::{OwnDatabase, Proxy, at, now, unique};
 use rand::RngExt as _;
 use shared::proto::v1::{DetectAnomaliesRequest, SeriesKey, WatchAnomaliesRequest};
 use shared::time;
@@ -28,8 +28,9 @@ fn aged(token: &str, micros: i64) -> String {
 
 #[tokio::test]
 async fn every_token_resumes_without_loss_or_repetition() {
-    let (services, device) = (start_watchful(&database_url()).await, unique("resume"));
-    send_baseline(&services, &device).await;
+    let database = OwnDatabase::start().await;
+    let (services, device) = (start_watchful(&database.url).await, unique("resume"));
+    send_baseline(&database, &services, &device).await;
     let mut watch = Watch::start(&services, watch_prefix(&device)).await.unwrap();
     let mut before = vec![(watch.token.clone(), watch.told.clone())];
     let mut expected = Told::new();
@@ -57,12 +58,13 @@ async fn every_token_resumes_without_loss_or_repetition() {
 
 #[tokio::test]
 async fn hours_that_were_missed_are_made_up_for_minute_by_minute() {
-    let (services, device) = (start_watchful(&database_url()).await, unique("hours"));
-    send_baseline(&services, &device).await;
+    let database = OwnDatabase::start().await;
+    let (services, device) = (start_watchful(&database.url).await, unique("hours"));
+    send_baseline(&database, &services, &device).await;
     let token = Watch::start(&services, watch_prefix(&device)).await.unwrap().token;
     let missed: Vec<(i64, i64)> = (1..30).map(|at| (now() - at * 5 * MINUTE, 1_000 + at)).collect();
     let expected = send_whole(&services, &device, &missed).await;
-    Sql::connect().await.refresh(now() - 2 * DAY, now() - 2 * MINUTE).await;
+    database.sql().await.refresh(now() - 2 * DAY, now() - 2 * MINUTE).await;
     let baseline = Some(time::to_duration(40 * MINUTE));
     let question = WatchAnomaliesRequest { baseline, ..watch_prefix(&device) };
     let own = Watch::start(&services, question.clone()).await.unwrap().token;
@@ -92,15 +94,16 @@ async fn hours_that_were_missed_are_made_up_for_minute_by_minute() {
 
 #[tokio::test]
 async fn a_shutdown_ends_a_subscription_which_then_resumes_elsewhere() {
-    let (services, device) = (start_watchful(&database_url()).await, unique("shutdown"));
-    send_baseline(&services, &device).await;
+    let database = OwnDatabase::start().await;
+    let (services, device) = (start_watchful(&database.url).await, unique("shutdown"));
+    send_baseline(&database, &services, &device).await;
     let mut watch = Watch::start(&services, watch_prefix(&device)).await.unwrap();
     services.begin_shutdown();
     let status = watch.until_quiet().await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{}", status.message());
     assert!(status.get_details_retry_info().is_some());
     tokio::time::timeout(Duration::from_secs(20), services.ended()).await.expect("ended before its grace is over");
-    let services = start_watchful(&database_url()).await;
+    let services = start_watchful(&database.url).await;
     let expected = send_whole(&services, &device, &[(now(), 50), (now() - 5 * MINUTE, 51)]).await;
     let request = WatchAnomaliesRequest { resume_token: watch.token, ..watch_prefix(&device) };
     let mut resumed = Watch::start(&services, request).await.unwrap();
@@ -110,10 +113,11 @@ async fn a_shutdown_ends_a_subscription_which_then_resumes_elsewhere() {
 
 #[tokio::test]
 async fn a_database_that_goes_away_ends_a_subscription_and_nothing_is_lost() {
-    let (direct, device) = (start_watchful(&database_url()).await, unique("away"));
-    let proxy = Proxy::start(&database_url(), true).await;
-    let services = start_watchful(&proxy.url(&database_url())).await;
-    send_baseline(&direct, &device).await;
+    let database = OwnDatabase::start().await;
+    let (direct, device) = (start_watchful(&database.url).await, unique("away"));
+    let proxy = Proxy::start(&database.url, true).await;
+    let services = start_watchful(&proxy.url(&database.url)).await;
+    send_baseline(&database, &direct, &device).await;
     let mut watch = Watch::start(&services, watch_prefix(&device)).await.unwrap();
     proxy.set_open(false);
     let status = watch.until_quiet().await.unwrap_err();

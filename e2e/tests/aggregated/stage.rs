@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use e2e::{EmbeddedDatabase, Services, Sql, at, selector, wait_until_serving};
+use e2e::{OwnDatabase, Services, Sql, at, selector, wait_until_serving};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use shared::config::DatabaseConfig;
-use shared::db::{self, Micros};
+use shared::db::Micros;
 use shared::proto::v1::{BucketsFrame, QueryAggregatedRequest, QueryHeader, query_aggregated_response::Frame};
 use shared::time;
 use tonic::Status;
@@ -22,17 +21,15 @@ pub(crate) struct Stage {
     pub(crate) services: Services,
     pub(crate) sql: Sql,
     pub(crate) series: BTreeMap<String, Points>,
-    pub(crate) database: EmbeddedDatabase,
+    pub(crate) database: OwnDatabase,
 }
 
 impl Stage {
     pub(crate) async fn empty() -> Self {
-        let database = EmbeddedDatabase::start().await;
-        let config = DatabaseConfig { url: database.url.parse().unwrap() };
-        db::migrate(&config).await.unwrap();
+        let database = OwnDatabase::start().await;
         let services = Services::start_on(&database.url).await;
         wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
-        let sql = Sql(db::connect(&config, "test").await.unwrap());
+        let sql = database.sql().await;
         Self { services, sql, series: BTreeMap::new(), database }
     }
 
