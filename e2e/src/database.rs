@@ -76,7 +76,7 @@ impl Sql {
 
     /// Waits for as long as query-service remembers where a rollup's watermark was.
     pub async fn forget_watermarks() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 
     /// Whether a policy is refreshing, which may be holding what a refresh of ours wanted.

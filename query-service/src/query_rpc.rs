@@ -8,19 +8,18 @@ mod range;
 mod storage;
 mod watch;
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use shared::proto::v1;
 use shared::proto::v1::query_service_server::QueryService;
 use shared::{auth, time};
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
+use crate::row_stream::Frames;
 use crate::watch::Watchers;
 
 /// The service behind the contract.
@@ -31,8 +30,6 @@ pub(crate) struct QueryServer {
     pub(crate) longest: Duration,
     pub(crate) watchers: Watchers,
 }
-
-type Frames<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl QueryServer {
     fn deadline<T>(&self, request: &Request<T>) -> Deadline {
@@ -59,8 +56,7 @@ impl QueryService for QueryServer {
         request: Request<v1::QueryRangeRequest>,
     ) -> Result<Response<Self::QueryRangeStream>, Status> {
         let deadline = self.deadline(&request);
-        let frames = answer(deadline, range::range(self.pool.clone(), deadline, request.into_inner())).await?;
-        Ok(frames.map(|frames| Box::pin(frames) as Self::QueryRangeStream))
+        answer(deadline, range::range(self.pool.clone(), deadline, request.into_inner())).await
     }
 
     async fn query_aggregated(
@@ -69,8 +65,7 @@ impl QueryService for QueryServer {
     ) -> Result<Response<Self::QueryAggregatedStream>, Status> {
         let deadline = self.deadline(&request);
         let (pool, relations) = (self.pool.clone(), self.relations.clone());
-        let frames = answer(deadline, aggregated::answer(pool, relations, deadline, request.into_inner())).await?;
-        Ok(frames.map(|frames| Box::pin(frames) as Self::QueryAggregatedStream))
+        answer(deadline, aggregated::answer(pool, relations, deadline, request.into_inner())).await
     }
 
     async fn detect_anomalies(
@@ -87,8 +82,7 @@ impl QueryService for QueryServer {
     ) -> Result<Response<Self::WatchAnomaliesStream>, Status> {
         let deadline = self.deadline(&request);
         let (pool, watchers) = (self.pool.clone(), self.watchers.clone());
-        let frames = answer(deadline, watch::watch(pool, watchers, deadline, request.into_inner())).await?;
-        Ok(frames.map(|frames| Box::pin(frames) as Self::WatchAnomaliesStream))
+        answer(deadline, watch::watch(pool, watchers, deadline, request.into_inner())).await
     }
 
     async fn get_latest(

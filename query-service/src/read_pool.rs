@@ -81,7 +81,7 @@ impl ReadPool {
     /// Connects on demand. `longest` is how long a statement may take.
     pub(crate) fn new(database: &DatabaseConfig, connections: usize, longest: Duration, meter: &Meter) -> Self {
         let backstop = format!("{}ms", (longest + BACKSTOP).as_millis());
-        let url = database.url.clone().options([("statement_timeout", backstop)]);
+        let url = database.url.clone().options(db::READ_SETTINGS).options([("statement_timeout", backstop)]);
         let shared = Arc::new(Shared {
             database: DatabaseConfig { url },
             longest,

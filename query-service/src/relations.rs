@@ -16,7 +16,7 @@ use crate::store;
 const POLICIES_FRESH: Duration = Duration::from_secs(60);
 /// How long watermarks are remembered. They move on about once a minute, and an older one is no wrong one: beyond it, buckets
 /// are told to be live that no longer are.
-const WATERMARK_FRESH: Duration = Duration::from_millis(100);
+const WATERMARK_FRESH: Duration = Duration::from_secs(1);
 
 /// Remembers it for all calls; cheap to clone.
 #[derive(Clone, Debug, Default)]

@@ -1,5 +1,5 @@
 //! Rows to frames, page by page: a page is read whole and its connection given back before its first frame is sent, so a
-//! slow client holds memory for one page and no connection.
+//! slow client holds memory for one page and no connection. Small frames go together: each that goes alone wakes the client.
 
 mod bucket_frame;
 mod buckets;
@@ -8,11 +8,16 @@ mod gaps;
 mod pages;
 mod points;
 
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use shared::telemetry::CallNotes;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::time::timeout;
+use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tracing::Instrument as _;
@@ -28,13 +33,24 @@ pub(crate) use points::PointStream;
 const PAGE_ROWS: usize = 32_768;
 /// Rows in one message: about 64 KiB of points.
 const FRAME_ROWS: usize = 4_096;
-/// Frames that wait for a slow client.
-const WAITING_FRAMES: usize = 2;
+/// Parcels that wait for a slow client.
+const WAITING_PARCELS: usize = 2;
+
+/// How long the head of a response waits for what follows.
+const HEAD_WAITS: Duration = Duration::from_millis(100);
+
+/// A response as it comes.
+pub(crate) type Frames<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Frames that go together: up to some `FRAME_ROWS` rows, and one frame more.
+type Parcel<T> = Vec<Result<T, Status>>;
 
 /// Takes frames until the client has gone.
 pub(crate) struct FrameSender<T> {
-    frames: mpsc::Sender<Result<T, Status>>,
-    /// How long a client may take for a frame.
+    parcels: mpsc::Sender<Parcel<T>>,
+    /// The next one, and the rows in it.
+    packed: Mutex<(Parcel<T>, usize)>,
+    /// How long a client may take for a parcel.
     patience: Duration,
     notes: CallNotes,
 }
@@ -52,42 +68,63 @@ impl<E: Into<QueryError>> From<E> for StreamEnd {
 }
 
 impl<T: Rows> FrameSender<T> {
+    /// Packs a frame. It goes once there is enough to go, or with the next [`flush`](Self::flush).
     pub(crate) async fn send(&self, frame: T) -> Result<(), StreamEnd> {
         if let Some(granularity) = frame.granularity() {
             self.notes.granularity(granularity);
         }
         self.notes.rows(frame.rows());
-        match self.frames.send_timeout(Ok(frame), self.patience).await {
+        let rows = {
+            let (frames, rows) = &mut *self.packed();
+            *rows += frame.rows();
+            frames.push(Ok(frame));
+            *rows
+        };
+        if rows < FRAME_ROWS { Ok(()) } else { self.flush().await }
+    }
+
+    /// Sends rows that are packed, before something is done that may take its time. A header alone waits for the first rows.
+    pub(crate) async fn flush_rows(&self) -> Result<(), StreamEnd> {
+        let rows = self.packed().1;
+        if rows == 0 { Ok(()) } else { self.flush().await }
+    }
+
+    /// Sends what is packed.
+    pub(crate) async fn flush(&self) -> Result<(), StreamEnd> {
+        let (parcel, _) = std::mem::take(&mut *self.packed());
+        match self.parcels.send_timeout(parcel, self.patience).await {
             Ok(()) => Ok(()),
             Err(SendTimeoutError::Closed(_)) => Err(StreamEnd::Gone),
             Err(SendTimeoutError::Timeout(_)) => Err(QueryError::ClientStalled(self.patience).into()),
         }
     }
+
+    fn packed(&self) -> std::sync::MutexGuard<'_, (Parcel<T>, usize)> {
+        self.packed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Runs the work in a task of its own, ahead of what the client takes, and gives out what it sends. Once the client has gone
-/// or its deadline has passed, the work is dropped, and with it its statement. Where it fails, the status is the stream's
-/// last item.
-pub(crate) fn spawn<T, F>(
-    deadline: Deadline,
-    work: impl FnOnce(FrameSender<T>) -> F,
-) -> ReceiverStream<Result<T, Status>>
+/// Runs the work in a task of its own, ahead of what the client takes, and gives out what it sends; where the first of it is
+/// soon there, the head of the response goes with it. Once the client has gone or its deadline has passed, the work is dropped,
+/// and with it its statement. Where it fails, the status is the stream's last item.
+pub(crate) async fn spawn<T, F>(deadline: Deadline, work: impl FnOnce(FrameSender<T>) -> F) -> Frames<T>
 where
     T: Rows + Send + 'static,
     F: Future<Output = Result<(), StreamEnd>> + Send + 'static,
 {
-    let (sender, receiver) = mpsc::channel(WAITING_FRAMES);
-    let notes = CallNotes::current();
-    let work = work(FrameSender { frames: sender.clone(), patience: deadline.longest, notes });
+    let (sender, mut receiver) = mpsc::channel(WAITING_PARCELS);
+    let (notes, patience) = (CallNotes::current(), deadline.longest);
+    let work = work(FrameSender { parcels: sender.clone(), packed: Mutex::default(), patience, notes });
     let work = async move {
         let outcome = tokio::select! {
             () = sender.closed() => Err(StreamEnd::Gone),
             outcome = deadline.bound_by_client(work) => outcome,
         };
         if let Err(StreamEnd::Failed(error)) = outcome {
-            let _ = sender.send_timeout(Err(error.into()), deadline.longest).await; // the client may have gone meanwhile
+            let _ = sender.send_timeout(vec![Err(error.into())], patience).await; // the client may have gone meanwhile
         }
     };
     tokio::spawn(work.in_current_span());
-    ReceiverStream::new(receiver)
+    let first = timeout(HEAD_WAITS, receiver.recv()).await.ok().flatten().unwrap_or_default();
+    Box::pin(stream::iter(first).chain(ReceiverStream::new(receiver).flat_map(stream::iter)))
 }

@@ -7,7 +7,7 @@ mod micros;
 mod migrate;
 mod refresh;
 
-pub use connect::{connect, options, timed_out, within};
+pub use connect::{READ_SETTINGS, connect, options, timed_out, within};
 pub use edition::{Edition, EditionError, check_edition};
 pub use error::{is_refusal, is_unavailable};
 pub use micros::{Micros, POSTGRES_EPOCH};

@@ -76,6 +76,12 @@ impl OwnDatabase {
         Ok(db::connect(&self.config()?, &self.client).await?)
     }
 
+    /// A connection with the settings that query-service has.
+    pub(crate) async fn connect_to_read(&self) -> anyhow::Result<PgConnection> {
+        let url = self.config()?.url.options(db::READ_SETTINGS);
+        Ok(db::connect(&DatabaseConfig { url }, &self.client).await?)
+    }
+
     /// Drops what was created, or ends the embedded database.
     pub(crate) async fn close(self) {
         self.database.close().await;

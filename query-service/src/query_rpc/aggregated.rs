@@ -4,15 +4,13 @@ use std::time::Instant;
 
 use shared::proto::v1;
 use shared::time;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::plan::{self, Plan};
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
-use crate::row_stream::{self, BucketStream};
+use crate::row_stream::{self, BucketStream, Frames};
 use crate::series::Answer;
 use crate::validate::{AggregatedQuery, GapFill};
 use crate::{series, store};
@@ -27,7 +25,7 @@ pub(super) async fn answer(
     relations: Relations,
     deadline: Deadline,
     request: v1::QueryAggregatedRequest,
-) -> Result<ReceiverStream<Result<v1::QueryAggregatedResponse, Status>>, QueryError> {
+) -> Result<Frames<v1::QueryAggregatedResponse>, QueryError> {
     let began = Instant::now();
     let query = AggregatedQuery::check(request)?;
     let plan = plan::choose(&query, &relations.kept(&pool, time::now_micros()).await?)?;
@@ -42,7 +40,7 @@ pub(super) async fn answer(
     let AggregatedQuery { statistics, gap_fill, combine_devices, .. } = query;
     let stream =
         BucketStream { pool, plan, answers, series_count, statistics, gap_fill, combine_devices, watermark, began };
-    Ok(row_stream::spawn(deadline, |frames| stream.run(frames)))
+    Ok(row_stream::spawn(deadline, |frames| stream.run(frames)).await)
 }
 
 fn check_filled_buckets(query: &AggregatedQuery, plan: &Plan, answers: usize) -> Result<(), QueryError> {

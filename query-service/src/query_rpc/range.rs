@@ -3,13 +3,11 @@
 use std::time::Instant;
 
 use shared::proto::v1;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
-use crate::row_stream::{self, PointStream};
+use crate::row_stream::{self, Frames, PointStream};
 use crate::validate::RangeQuery;
 use crate::{plan, series};
 
@@ -20,14 +18,14 @@ pub(super) async fn range(
     pool: ReadPool,
     deadline: Deadline,
     request: v1::QueryRangeRequest,
-) -> Result<ReceiverStream<Result<v1::QueryRangeResponse, Status>>, QueryError> {
+) -> Result<Frames<v1::QueryRangeResponse>, QueryError> {
     let began = Instant::now();
     let query = RangeQuery::check(request)?;
     let series = series::find(&pool, &query.selectors).await?;
     let plan = plan::points(query.start, query.end);
     check_total(query.max_points, series.len())?;
     let max_points = query.max_points;
-    Ok(row_stream::spawn(deadline, |frames| PointStream { pool, plan, series, max_points, began }.run(frames)))
+    Ok(row_stream::spawn(deadline, |frames| PointStream { pool, plan, series, max_points, began }.run(frames)).await)
 }
 
 fn check_total(max_points: Option<usize>, series: usize) -> Result<(), QueryError> {

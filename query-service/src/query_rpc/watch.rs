@@ -1,13 +1,11 @@
 //! `WatchAnomalies`.
 
 use shared::proto::v1;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
-use crate::row_stream;
+use crate::row_stream::{self, Frames};
 use crate::validate::WatchQuery;
 use crate::watch::{Subscription, Watchers};
 
@@ -16,8 +14,8 @@ pub(super) async fn watch(
     watchers: Watchers,
     deadline: Deadline,
     request: v1::WatchAnomaliesRequest,
-) -> Result<ReceiverStream<Result<v1::WatchAnomaliesResponse, Status>>, QueryError> {
+) -> Result<Frames<v1::WatchAnomaliesResponse>, QueryError> {
     let query = WatchQuery::check(request)?;
     let subscription = Subscription::new(pool, watchers, query).await?;
-    Ok(row_stream::spawn(deadline, |frames| subscription.run(frames)))
+    Ok(row_stream::spawn(deadline, |frames| subscription.run(frames)).await)
 }

@@ -8,13 +8,31 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use shared::telemetry;
-use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{Describe, Either, Execute, Executor, SqlStr};
 
 use super::ReadPool;
 use crate::error::too_long;
 
 impl ReadPool {
+    /// Runs one statement and reads all of its answer.
+    ///
+    /// # Errors
+    /// The work's own, or the database did not answer in time.
+    pub(crate) async fn run<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> sqlx::Result<T> {
+        let mut lease = self.lease().await?;
+        let (began, span) = (Instant::now(), telemetry::span(self.statement));
+        let done = match lease.connection() {
+            Ok(connection) => tokio::time::timeout(self.shared.longest, work(connection)).await,
+            Err(error) => Ok(Err(error)),
+        };
+        let done = done.unwrap_or_else(|_| Err(too_long(self.shared.longest)));
+        self.shared.statements.ended(self.statement, &span, began, done.as_ref().err());
+        let answer = done?;
+        lease.give_back();
+        Ok(answer)
+    }
+
     /// Runs `COPY ... TO STDOUT` and hands over its bytes as they come, a row or so at a time.
     ///
     /// # Errors
@@ -24,20 +42,14 @@ impl ReadPool {
         statement: &str,
         mut take: impl FnMut(&[u8]) -> sqlx::Result<()>,
     ) -> sqlx::Result<()> {
-        let mut lease = self.lease().await?;
-        let (began, span) = (Instant::now(), telemetry::span(self.statement));
-        let copied = tokio::time::timeout(self.shared.longest, async {
-            let mut pieces = lease.connection()?.copy_out_raw(statement).await?;
+        let copy = async |connection: &mut PgConnection| {
+            let mut pieces = connection.copy_out_raw(statement).await?;
             while let Some(bytes) = pieces.try_next().await? {
                 take(&bytes)?;
             }
             Ok(())
-        });
-        let copied = copied.await.unwrap_or_else(|_| Err(too_long(self.shared.longest)));
-        self.shared.statements.ended(self.statement, &span, began, copied.as_ref().err());
-        copied?;
-        lease.give_back();
-        Ok(())
+        };
+        self.run(copy).await
     }
 }
 

@@ -31,38 +31,54 @@ impl Row {
 /// Collects the rows of an answer into frames.
 pub(super) struct FrameBuilder<'a> {
     answer: &'a Answer,
-    statistics: &'a [Statistic],
-    frame: v1::BucketsFrame,
+    starts: Vec<i64>,
+    counts: Option<Vec<u64>>,
+    columns: Vec<Column>,
+}
+
+/// The values of a statistic, and their place in a row.
+struct Column {
+    statistic: Statistic,
+    slot: usize,
+    values: Vec<f64>,
 }
 
 impl<'a> FrameBuilder<'a> {
-    pub(super) fn new(answer: &'a Answer, statistics: &'a [Statistic]) -> Self {
-        Self { answer, statistics, frame: v1::BucketsFrame::default() }
+    pub(super) fn new(answer: &'a Answer, statistics: &[Statistic]) -> Self {
+        let counts = statistics.contains(&Statistic::Count).then(Vec::new);
+        let slots = ORDER.iter().enumerate().filter(|(_, statistic)| statistics.contains(statistic));
+        let columns = slots.map(|(slot, &statistic)| Column { statistic, slot, values: Vec::new() });
+        Self { answer, starts: Vec::new(), counts, columns: columns.collect() }
     }
 
     pub(super) fn rows(&self) -> usize {
-        self.frame.bucket_starts_us.len()
+        self.starts.len()
     }
 
     pub(super) fn push(&mut self, row: &Row) {
-        self.frame.bucket_starts_us.push(row.start);
-        for &statistic in self.statistics {
-            if statistic == Statistic::Count {
-                self.frame.count.push(row.count);
-            }
-            if let (Some(slot), Some(column)) =
-                (ORDER.iter().position(|&other| other == statistic), column(&mut self.frame, statistic))
-            {
-                column.push(row.values[slot]);
-            }
+        self.starts.push(row.start);
+        if let Some(counts) = &mut self.counts {
+            counts.push(row.count);
+        }
+        for column in &mut self.columns {
+            column.values.push(row.values[column.slot]);
         }
     }
 
     /// The frame so far; the next one begins.
     pub(super) fn take(&mut self) -> v1::BucketsFrame {
-        let mut frame = std::mem::take(&mut self.frame);
-        frame.series = Some(self.answer.key.clone());
-        frame.selector_index = u32::try_from(self.answer.selector_index).unwrap_or(u32::MAX);
+        let mut frame = v1::BucketsFrame {
+            series: Some(self.answer.key.clone()),
+            selector_index: u32::try_from(self.answer.selector_index).unwrap_or(u32::MAX),
+            bucket_starts_us: std::mem::take(&mut self.starts),
+            count: self.counts.as_mut().map(std::mem::take).unwrap_or_default(),
+            ..Default::default()
+        };
+        for Column { statistic, values, .. } in &mut self.columns {
+            if let Some(column) = column(&mut frame, *statistic) {
+                *column = std::mem::take(values);
+            }
+        }
         frame
     }
 }

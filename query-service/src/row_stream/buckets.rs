@@ -47,7 +47,8 @@ impl BucketStream {
         let points = self.plan.segments.iter().any(|segment| segment.grid == Grid::Points);
         let row_count = if points { self.send_points(&frames).await? } else { self.send_buckets(&frames).await? };
         let duration = Some(time::to_duration(time::duration_to_micros(self.began.elapsed())));
-        send(&frames, Frame::Footer(v1::QueryFooter { row_count, duration })).await
+        send(&frames, Frame::Footer(v1::QueryFooter { row_count, duration })).await?;
+        frames.flush().await
     }
 
     async fn send_buckets(&self, frames: &Sender) -> Result<u64, StreamEnd> {
@@ -55,6 +56,7 @@ impl BucketStream {
         let extent = self.extent().await?;
         let mut row_count = 0;
         for answers in self.answers.chunks(at_once.min(SERIES_AT_ONCE)) {
+            frames.flush_rows().await?;
             let mut sendings = self.begin(answers).await?;
             for parts in pages::groups(&self.plan, extent, PAGE_ROWS) {
                 self.send_parts(answers, &mut sendings, &parts, frames).await?;
@@ -105,6 +107,7 @@ impl BucketStream {
         parts: &[Part<'a>],
         frames: &Sender,
     ) -> Result<(), StreamEnd> {
+        frames.flush_rows().await?;
         let rows = self.read(answers, parts).await?;
         for (answer, sending) in answers.iter().zip(sendings) {
             let mut rows = rows.get(&self.key(answer)).map_or(&[][..], Vec::as_slice);
@@ -129,10 +132,11 @@ impl BucketStream {
             let (series, statistics, combined) = (&series[..], &self.statistics[..], self.combine_devices);
             let read = BucketRead { series, combined, segment, start, end, statistics };
             let mut buckets = store::buckets(&self.pool, &read).await?;
-            buckets.sort_unstable_by_key(|bucket| bucket.start);
-            for bucket in &buckets {
-                let lasts = segment.grid.step(bucket.start, 1) - bucket.start;
-                rows.entry(bucket.series_id).or_default().push(Row::of(bucket, lasts));
+            buckets.sort_unstable_by_key(|bucket| (bucket.series_id, bucket.start));
+            for of_series in buckets.chunk_by(|one, other| one.series_id == other.series_id) {
+                let lasts = |bucket: &Bucket| segment.grid.step(bucket.start, 1) - bucket.start;
+                let of_series_rows = of_series.iter().map(|bucket| Row::of(bucket, lasts(bucket)));
+                rows.entry(of_series[0].series_id).or_default().extend(of_series_rows);
             }
         }
         Ok(rows)
@@ -147,6 +151,7 @@ impl BucketStream {
     async fn send_points(&self, frames: &Sender) -> Result<u64, StreamEnd> {
         let mut row_count = 0;
         for answers in self.answers.chunks(SERIES_AT_ONCE) {
+            frames.flush_rows().await?;
             let (buckets, more) = self.page_of_points(answers, self.plan.start, PAGE_ROWS).await?;
             let mut by_series: HashMap<i32, Vec<Bucket>> = HashMap::new();
             if more.is_none() {
@@ -179,6 +184,7 @@ impl BucketStream {
     ) -> Result<(), StreamEnd> {
         let mut next = Some((self.plan.start, PAGE_ROWS));
         while let Some((start, limit)) = next {
+            frames.flush_rows().await?;
             let (buckets, more) = self.page_of_points(std::slice::from_ref(answer), start, limit).await?;
             sending.send(as_pieces(&buckets), frames).await?;
             next = more;

@@ -34,6 +34,8 @@ struct PageOfPoints {
     first: usize,
     points: Columns,
     unfinished: Option<usize>,
+    /// Whether another one follows.
+    goes_on: bool,
 }
 
 /// Where frames go, and what is being made of them.
@@ -56,7 +58,8 @@ impl PointStream {
             ((), page) = tokio::try_join!(output.send(&read), next)?;
         }
         let duration = Some(time::to_duration(time::duration_to_micros(self.began.elapsed())));
-        send(&frames, Frame::Footer(v1::QueryFooter { row_count: output.row_count, duration })).await
+        send(&frames, Frame::Footer(v1::QueryFooter { row_count: output.row_count, duration })).await?;
+        frames.flush().await
     }
 
     async fn read(&self, cursor: &mut Cursor) -> Result<Option<PageOfPoints>, QueryError> {
@@ -72,7 +75,7 @@ impl PointStream {
             _ => raw_points::of_many(&self.pool, &ids, interval, page.limit).await?,
         };
         let unfinished = cursor.advance(&page, &mut points);
-        Ok(Some(PageOfPoints { first: page.series.start, points, unfinished }))
+        Ok(Some(PageOfPoints { first: page.series.start, points, unfinished, goes_on: cursor.page().is_some() }))
     }
 }
 
@@ -93,7 +96,10 @@ impl Output<'_> {
             }
         }
         // A series that went on may have ended without another point: retention may have dropped them.
-        if page.unfinished.is_none() { self.end_downsampling().await } else { Ok(()) }
+        if page.unfinished.is_none() {
+            self.end_downsampling().await?;
+        }
+        if page.goes_on { self.frames.flush_rows().await } else { Ok(()) }
     }
 
     /// Knows how many points a series has that ends in this page; counts one that goes on.

@@ -1,3 +1,3 @@
-SELECT {key}, {bucket}, count(*), {columns}
+SELECT {key}, {bucket}, count(*){columns}
 FROM ({points}) AS points
 GROUP BY 1, 2

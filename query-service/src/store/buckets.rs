@@ -7,9 +7,9 @@ use shared::db::Micros;
 use shared::granularity::Granularity;
 use shared::proto::v1::Statistic;
 use sqlx::AssertSqlSafe;
+use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::postgres::types::PgInterval;
-use sqlx::{FromRow, Row as _};
 
 use super::Point;
 use crate::plan::{DAY, Grid, Segment};
@@ -49,22 +49,16 @@ impl Bucket {
     }
 }
 
-impl FromRow<'_, PgRow> for Bucket {
-    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        let number = |index: usize| Ok::<_, sqlx::Error>(row.try_get::<Option<f64>, _>(index)?.unwrap_or(f64::NAN));
-        Ok(Self {
-            series_id: row.try_get(0)?,
-            start: row.try_get::<Micros, _>(1)?.0,
-            count: row.try_get::<i64, _>(2)?.unsigned_abs(),
-            sum: number(3)?,
-            min: number(4)?,
-            max: number(5)?,
-            first: number(6)?,
-            last: number(7)?,
-            variance: number(8)?,
-            increase: number(9)?,
-        })
+/// The series or 0, the bucket, the count, and then the columns that were asked for.
+fn decode(row: &PgRow, asked: &[usize]) -> sqlx::Result<Bucket> {
+    let mut numbers = [f64::NAN; COLUMNS.len()];
+    for (at, &column) in asked.iter().enumerate() {
+        numbers[column] = row.try_get::<Option<f64>, _>(3 + at)?.unwrap_or(f64::NAN);
     }
+    let [sum, min, max, first, last, variance, increase] = numbers;
+    let (series_id, start) = (row.try_get(0)?, row.try_get::<Micros, _>(1)?.0);
+    let count = row.try_get::<i64, _>(2)?.unsigned_abs();
+    Ok(Bucket { series_id, start, count, sum, min, max, first, last, variance, increase })
 }
 
 /// What a statement reads.
@@ -120,14 +114,18 @@ const COLUMNS: [Column; 7] = [
     },
     Column { needed_by: &[Statistic::Rate], of_rollup: NOTHING, grouped: NOTHING, of_points: "sum(increase)" },
 ];
-/// Stands for a column that nobody asked for.
+/// Stands for a column that a rollup does not have; it is not asked for there.
 const NOTHING: &str = "NULL::float8";
 
 impl BucketRead<'_> {
+    /// The columns that some statistic needs.
+    fn asked(&self) -> Vec<usize> {
+        let is_asked = |column: &Column| column.needed_by.iter().any(|statistic| self.statistics.contains(statistic));
+        (0..COLUMNS.len()).filter(|&column| is_asked(&COLUMNS[column])).collect()
+    }
+
     fn columns(&self, text: fn(&Column) -> &'static str) -> String {
-        let asked = |column: &Column| column.needed_by.iter().any(|statistic| self.statistics.contains(statistic));
-        let texts = COLUMNS.iter().map(|column| if asked(column) { text(column) } else { NOTHING });
-        texts.collect::<Vec<_>>().join(", ")
+        self.asked().into_iter().flat_map(|column| [", ", text(&COLUMNS[column])]).collect()
     }
 
     /// Whether the buckets stand in the rollup as they are.
@@ -181,7 +179,7 @@ impl BucketRead<'_> {
 /// Buckets that have points, in no order.
 pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Result<Vec<Bucket>> {
     let from_points = read.segment.source == Granularity::Raw;
-    let mut query = sqlx::query_as::<_, Bucket>(AssertSqlSafe(read.statement()));
+    let mut query = sqlx::query(AssertSqlSafe(read.statement()));
     query = match read.series {
         [one] if !from_points => query.bind(*one),
         // Planned anew for these series: a plan for any list of series reads too much.
@@ -200,7 +198,9 @@ pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Res
         query = query.bind(Micros(read.start.saturating_sub(back)));
         query = query.bind(PgInterval { months: 0, days: 0, microseconds: back });
     }
-    query.fetch_all(&pool.named("buckets")).await
+    let asked = read.asked();
+    let rows = pool.named("buckets").run(async |connection| query.fetch_all(connection).await).await?;
+    rows.iter().map(|row| decode(row, &asked)).collect()
 }
 
 /// Points of some series in [start, end) as buckets of their own, the earliest first, at most `limit`.

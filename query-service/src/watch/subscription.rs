@@ -212,6 +212,7 @@ impl Subscription {
     async fn send(&mut self, frames: &Frames, message: v1::WatchAnomaliesResponse) -> Result<(), StreamEnd> {
         let resume_token = self.position.token(self.question);
         frames.send(v1::WatchAnomaliesResponse { resume_token, ..message }).await?;
+        frames.flush().await?;
         self.looks_since_message = 0;
         Ok(())
     }

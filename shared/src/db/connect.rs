@@ -20,6 +20,11 @@ const GONE_CLIENTS: [(&str, &str); 4] = [
     ("tcp_keepalives_count", "3"),
 ];
 
+/// What sessions that answer questions set besides: what is read is mostly in memory, where a page that the index points to
+/// costs no more than its neighbour, and less than rows of other series that have to be passed over. With the usual costs,
+/// which are those of a disk, PostgreSQL reads all series of an interval where one was asked for, if there are few.
+pub const READ_SETTINGS: [(&str, &str); 2] = [("seq_page_cost", "0.1"), ("random_page_cost", "0.1")];
+
 /// Connects under a name that `pg_stat_activity` shows.
 ///
 /// # Errors

@@ -35,7 +35,7 @@ pub(super) async fn eight_callers(
     let (mut through_service, mut direct) = (Vec::new(), Vec::new());
     for _ in 0..CALLERS {
         through_service.push(Client::Service(ServiceClient::new(channel.clone())));
-        direct.push(Client::Direct(DirectClient::new(database.connect().await?)));
+        direct.push(Client::Direct(DirectClient::new(database.connect_to_read().await?)));
     }
     let mut per_second = BTreeMap::new();
     for (way, clients) in [(Way::Service, through_service), (Way::Direct, direct)] {

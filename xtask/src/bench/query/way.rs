@@ -72,7 +72,7 @@ impl Ways {
     /// query-service and the database.
     pub(super) async fn own(service: &Service, database: &OwnDatabase) -> anyhow::Result<Self> {
         let service = Client::Service(ServiceClient::new(service.connect().await?));
-        let direct = Client::Direct(DirectClient::new(database.connect().await?));
+        let direct = Client::Direct(DirectClient::new(database.connect_to_read().await?));
         Ok(Self { clients: vec![(Way::Service, service), (Way::Direct, direct)] })
     }
 
