@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use shared::http::Port;
 use shared::proto::v1::query_service_server::{QueryServiceServer, SERVICE_NAME};
+use shared::shutdown::FINISH;
 use shared::telemetry::{CallsLayer, Meters};
 use shared::{readiness, server};
 use tokio::net::TcpListener;
@@ -56,7 +57,9 @@ pub async fn run(
     server::serve(listener, &config.server, routes, CallsLayer::new(&meters.meter()), shutdown)
         .await
         .context("cannot serve")?;
-    pool.close().await;
+    if tokio::time::timeout(FINISH, pool.close()).await.is_err() {
+        tracing::warn!(timeout = ?FINISH, "the database does not let connections go");
+    }
     stop.cancel();
     meters.shutdown().await;
     tracing::info!("query-service ends");

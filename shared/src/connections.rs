@@ -9,15 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::ServerConfig;
 use crate::refusal_log::RefusalLog;
 use crate::tls::Tls;
 pub(crate) use connection::Connection;
 pub use connection::Peer;
+use connection::Place;
 
 /// Connections that wait to be served.
 const READY: usize = 64;
@@ -28,11 +30,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 static FAREWELLS: Semaphore = Semaphore::const_new(64);
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Takes connections until nobody reads them any more.
+/// Takes connections until nobody reads them any more; those that are left when `cut` is cancelled end.
 pub(crate) fn accept(
     listener: TcpListener,
     tls: Option<Tls>,
     config: &ServerConfig,
+    cut: CancellationToken,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(READY);
     let acceptor = Acceptor {
@@ -41,6 +44,7 @@ pub(crate) fn accept(
         tls,
         handshakes: Handshakes { most: config.tls.max_handshakes.get(), under_way: VecDeque::new() },
         ready,
+        cut,
     };
     tokio::spawn(acceptor.run(listener));
     ReceiverStream::new(connections)
@@ -52,6 +56,7 @@ struct Acceptor {
     tls: Option<Tls>,
     handshakes: Handshakes,
     ready: mpsc::Sender<io::Result<Connection>>,
+    cut: CancellationToken,
 }
 
 impl Acceptor {
@@ -75,9 +80,10 @@ impl Acceptor {
     }
 
     async fn take(&mut self, stream: TcpStream, address: SocketAddr) {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() else {
             return self.turn_away(stream, address);
         };
+        let place = Place::new(permit, self.cut.clone());
         if let Err(error) = stream.set_nodelay(true) {
             return tracing::debug!(%error, %address, "a connection broke off at once");
         }
@@ -112,7 +118,7 @@ async fn handshake(
     tls: Tls,
     stream: TcpStream,
     address: SocketAddr,
-    place: OwnedSemaphorePermit,
+    place: Place,
     ready: mpsc::Sender<io::Result<Connection>>,
 ) {
     static LOG: RefusalLog = RefusalLog::new();

@@ -19,6 +19,7 @@ mod reload;
 pub mod tls;
 
 mod compression;
+mod ended_by;
 pub mod metrics;
 pub mod telemetry;
 
@@ -27,3 +28,4 @@ pub mod process;
 pub mod readiness;
 pub mod server;
 pub mod shutdown;
+mod under_way;

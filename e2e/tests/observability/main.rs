@@ -4,40 +4,23 @@
 
 mod collector;
 mod documents;
-mod http;
 mod process;
 mod prometheus;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use collector::Collector;
-use e2e::{Proxy, Services, batch, database_url, named, now, numbered, point, selector, unique, wait_until_serving};
-use http::get;
+use e2e::{
+    Proxy, Services, batch, database_url, get, named, now, numbered, point, selector, unique, until, wait_until_serving,
+};
 use process::ServiceProcess;
 use serde_json::Value;
 use shared::proto::v1::{Granularity, QueryRangeRequest};
 use tokio::process::Command;
 
-/// How long a condition may take to come true.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-}
-
-/// Waits until there is something.
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let found = async {
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }
 
 /// Waits until a path of a port answers so, and gives the body.
