@@ -4,6 +4,7 @@
 
 mod collector;
 mod documents;
+mod otlp;
 mod process;
 mod prometheus;
 
@@ -142,6 +143,8 @@ async fn prometheus_scrapes_both_services() {
         (r#"sum(rpc_server_call_duration_seconds_count{rpc_response_status_code="NOT_FOUND"})"#, 1.0),
         (r#"sum(rpc_server_call_duration_seconds_count{granularity="minute",rpc_response_status_code="OK"})"#, 1.0),
         ("sum(tidegauge_ready)", 2.0),
+        ("sum(tidegauge_connections_open)", 2.0),
+        ("sum(tidegauge_connections_refused_total)", 0.0),
     ] {
         until(question, async || (prometheus.ask(question).await == [answer]).then_some(())).await;
     }
