@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use shared::config::DatabaseConfig;
 use shared::http::Port;
 use shared::shutdown::FINISH;
-use shared::telemetry::{CallsLayer, Meters};
+use shared::telemetry::Meters;
 use shared::{db, readiness, server};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -82,9 +82,7 @@ pub async fn run(
         .send_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Zstd);
     let routes = server::with_reflection(Routes::new(health).add_service(service))?;
-    server::serve(listener, &config.server, routes, CallsLayer::new(metrics.meter()), shutdown)
-        .await
-        .context("cannot serve")?;
+    server::serve(listener, &config.server, routes, metrics.meter(), shutdown).await.context("cannot serve")?;
     drain(tasks, writers).await;
     stop.cancel();
     meters.shutdown().await;

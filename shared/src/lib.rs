@@ -14,7 +14,6 @@ pub mod series_cache;
 
 pub mod auth;
 pub mod connections;
-pub mod refusal_log;
 mod reload;
 pub mod tls;
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use opentelemetry::metrics::Meter;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -70,7 +71,7 @@ pub async fn serve(
     listener: TcpListener,
     config: &ServerConfig,
     routes: Routes,
-    calls: CallsLayer,
+    meter: &Meter,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let every = config.access.reload_interval;
@@ -86,14 +87,14 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .layer(calls)
+        .layer(CallsLayer::new(meter))
         .layer(under_way.clone())
         .layer(AccessLayer(gate))
         .layer(MapRequestLayer::new(compression::only_where_wanted::<Body>))
         .layer(MapResponseLayer::new(move |response| name_oversize(response, max_message_bytes)))
         .add_routes(routes);
     let cut = CancellationToken::new();
-    let incoming = connections::accept(listener, tls, config, cut.clone());
+    let incoming = connections::accept(listener, tls, config, meter, cut.clone());
     let served = router.serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
     tokio::pin!(served);
     tokio::select! {

@@ -23,7 +23,8 @@ use crate::config::{LogConfig, LogFormat};
 use crate::shutdown::TELL;
 use log_line::WithTrace;
 
-pub use calls::{CallNotes, CallsLayer};
+pub use calls::CallNotes;
+pub(crate) use calls::CallsLayer;
 pub use meters::Meters;
 pub use repeats::Repeats;
 pub use statements::{Statements, error_type, span};
