@@ -29,6 +29,7 @@ FIXED = {
     "TIDEGAUGE_HTTP_LISTEN",
     "TIDEGAUGE_INSECURE_LISTEN",
     "TIDEGAUGE_MIGRATE",
+    "OTEL_SERVICE_NAME",
 }
 
 
@@ -96,6 +97,22 @@ def pod_problems(pod, config_maps):
                 problems.append(f"{name}: there is no ConfigMap {wanted}")
             names |= set(config_maps.get(wanted, {}))
         problems += unknown_variables(name, names)
+        problems += probe_problems(container)
+    return problems
+
+
+def probe_problems(container):
+    """The plain HTTP port tells what holds whether gRPC is encrypted or not; an open socket tells nothing."""
+    name, problems = container["name"], []
+    for kind, path in (("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
+        if "ports" not in container:
+            continue  # a job
+        probe = container.get(kind, {})
+        asked = probe.get("httpGet", {})
+        if (asked.get("port"), asked.get("path")) != ("http", path):
+            problems.append(f"{name}: {kind} does not ask the port http for {path}")
+        if {"grpc", "tcpSocket", "exec"} & set(probe):
+            problems.append(f"{name}: {kind} asks in two ways")
     return problems
 
 
@@ -142,7 +159,14 @@ def check_refusals(tally):
     def lose_config_map(deployment, container):
         container["envFrom"][0]["configMapRef"]["name"] = "absent"
 
-    for damage in (misspell, mistype, run_as_root, write_root, misspell_variable, lose_config_map):
+    def probe_a_socket(deployment, container):
+        container["readinessProbe"]["tcpSocket"] = {"port": "grpc"}
+
+    def probe_elsewhere(deployment, container):
+        container["livenessProbe"]["httpGet"]["path"] = "/readyz"
+
+    damages = (misspell, mistype, run_as_root, write_root, misspell_variable, lose_config_map)
+    for damage in (*damages, probe_a_socket, probe_elsewhere):
         broken = copy.deepcopy(good)
         damage(broken, broken["spec"]["template"]["spec"]["containers"][0])
         refused = manifest_problems(broken, config_maps)

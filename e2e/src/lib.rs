@@ -14,16 +14,20 @@ pub mod watch;
 
 mod database;
 mod memory;
+mod plain_http;
 mod points;
 mod process;
 mod proxy;
 #[cfg(feature = "services")]
 mod services;
+mod until;
 
 pub use database::{OwnDatabase, Sql, database_url};
 pub use memory::Memory;
+pub use plain_http::get;
 pub use points::{at, batch, named, now, numbered, point, selector, series, unique};
 pub use process::{IngestProcess, built_ingest_service, built_program};
 pub use proxy::{CuttingProxy, Moment, Proxy};
 #[cfg(feature = "services")]
 pub use services::{Services, wait_for, wait_until_serving};
+pub use until::until;

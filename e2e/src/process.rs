@@ -15,6 +15,7 @@ use crate::Memory;
 pub struct IngestProcess {
     child: Child,
     url: String,
+    http: String,
     /// What it wrote to standard error, where that is kept.
     log: Arc<Mutex<String>>,
 }
@@ -56,18 +57,29 @@ impl IngestProcess {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}; build it with: cargo build", program.display()))?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().context("no standard output")?).read_line(&mut line).await?;
-        let Some(address) = line.trim_end().strip_prefix("listening on ") else {
-            bail!("ingest-service did not start: {}", child.wait().await?);
-        };
-        Ok(Self { url: format!("http://{address}"), child, log: Arc::default() })
+        let mut lines = BufReader::new(child.stdout.take().context("no standard output")?).lines();
+        let mut addresses = Vec::with_capacity(2);
+        for what in ["listening on ", "http on "] {
+            let line = lines.next_line().await?.unwrap_or_default();
+            let Some(address) = line.strip_prefix(what) else {
+                bail!("ingest-service did not start: {}", child.wait().await?);
+            };
+            addresses.push(format!("http://{address}"));
+        }
+        let [url, http] = addresses.try_into().map_err(|_| anyhow::anyhow!("two addresses"))?;
+        Ok(Self { url, http, child, log: Arc::default() })
     }
 
     /// Where it listens, as http://HOST:PORT.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its probes and metrics, as http://HOST:PORT.
+    #[must_use]
+    pub fn http(&self) -> &str {
+        &self.http
     }
 
     /// SIGKILL.
@@ -86,11 +98,28 @@ impl IngestProcess {
     /// # Errors
     /// It does not end within the time.
     pub async fn terminate(mut self, within: Duration) -> anyhow::Result<ExitStatus> {
+        self.tell_to_end().await?;
+        self.ended(within).await
+    }
+
+    /// SIGTERM, without waiting.
+    ///
+    /// # Errors
+    /// It has ended by itself.
+    pub async fn tell_to_end(&self) -> anyhow::Result<()> {
         let process_id = self.child.id().context("ingest-service ended before it was told to")?;
         let told = Command::new("kill").args(["-TERM", &process_id.to_string()]).status().await?;
         if !told.success() {
             bail!("cannot send SIGTERM to {process_id}: {told}");
         }
+        Ok(())
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// It does not end within the time.
+    pub async fn ended(&mut self, within: Duration) -> anyhow::Result<ExitStatus> {
         let ended = tokio::time::timeout(within, self.child.wait()).await;
         Ok(ended.with_context(|| format!("ingest-service still runs {within:?} after SIGTERM"))??)
     }

@@ -62,9 +62,17 @@ impl Services {
 
     /// The same, with another configuration of the ingest-service.
     pub async fn start_with(change: impl FnOnce(&mut IngestConfig)) -> Self {
+        Self::start_with_both(change, |_| {}).await
+    }
+
+    /// The same, with other configurations of both.
+    pub async fn start_with_both(
+        change_ingest: impl FnOnce(&mut IngestConfig),
+        change_query: impl FnOnce(&mut QueryConfig),
+    ) -> Self {
         let mut config = ingest_config(&database_url());
-        change(&mut config);
-        let services = Self::start_configured(config, |_| {}).await;
+        change_ingest(&mut config);
+        let services = Self::start_configured(config, change_query).await;
         wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
         wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
         services

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::CommandFactory as _;
 use ingest_service::cli::Cli as IngestCli;
 use query_service::cli::Cli as QueryCli;
-use shared::config::{Variable, variables};
+use shared::config::{Variable, telemetry_variables, variables};
 
 /// What compose.yaml itself takes from the environment, and why some settings are not among what follows.
 const COMPOSE: &str = include_str!("settings/compose.env");
@@ -44,11 +44,11 @@ pub fn root() -> PathBuf {
 }
 
 fn ingest() -> Vec<Variable> {
-    variables(&IngestCli::command())
+    [variables(&IngestCli::command()), telemetry_variables()].concat()
 }
 
 fn query() -> Vec<Variable> {
-    variables(&QueryCli::command())
+    [variables(&QueryCli::command()), telemetry_variables()].concat()
 }
 
 fn section<'v>(sample: &mut String, title: &str, variables: impl Iterator<Item = &'v Variable>) {
@@ -72,5 +72,7 @@ fn describe(sample: &mut String, variable: &Variable, mark: &str) {
 fn is_fixed(name: &str) -> bool {
     let listen =
         ["TIDEGAUGE_INGEST_LISTEN", "TIDEGAUGE_QUERY_LISTEN", "TIDEGAUGE_HTTP_LISTEN", "TIDEGAUGE_INSECURE_LISTEN"];
-    name.starts_with("DATABASE_") || name == "TIDEGAUGE_MIGRATE" || listen.contains(&name)
+    name.starts_with("DATABASE_")
+        || ["TIDEGAUGE_MIGRATE", "OTEL_SERVICE_NAME"].contains(&name)
+        || listen.contains(&name)
 }

@@ -11,7 +11,7 @@ use crate::config::IngestConfig;
 
 /// Takes points over gRPC and writes them to TimescaleDB exactly once.
 #[derive(Parser, Debug)]
-#[command(name = "ingest-service", version)]
+#[command(name = "ingest-service", version, after_help = shared::config::telemetry_help())]
 pub struct Cli {
     /// What to do instead of serving.
     #[command(subcommand)]

@@ -34,4 +34,8 @@ mod refusals;
 
 mod run;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use run::run;

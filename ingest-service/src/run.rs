@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use shared::config::DatabaseConfig;
 use shared::http::Port;
-use shared::telemetry::{CallsLayer, Meters};
+use shared::shutdown::FINISH;
+use shared::telemetry::Meters;
 use shared::{db, readiness, server};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -23,9 +24,6 @@ use crate::metrics::Metrics;
 use crate::refusals::Refusals;
 use crate::series_resolver::SeriesResolver;
 use crate::service::ingest_service_server::{IngestServiceServer, SERVICE_NAME};
-
-/// How long the queues may take to empty after the last call has ended.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Serves on the listener, and probes and metrics on the other one, until the token is cancelled; then finishes the calls under way, writes what was taken in, and
 /// returns. The database may come later: until then calls are answered UNAVAILABLE.
@@ -84,9 +82,7 @@ pub async fn run(
         .send_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Zstd);
     let routes = server::with_reflection(Routes::new(health).add_service(service))?;
-    server::serve(listener, &config.server, routes, CallsLayer::new(metrics.meter()), shutdown)
-        .await
-        .context("cannot serve")?;
+    server::serve(listener, &config.server, routes, metrics.meter(), shutdown).await.context("cannot serve")?;
     drain(tasks, writers).await;
     stop.cancel();
     meters.shutdown().await;
@@ -101,7 +97,7 @@ async fn drain(tasks: TaskTracker, mut writers: JoinSet<()>) {
         tasks.wait().await;
         while writers.join_next().await.is_some() {}
     };
-    if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+    if tokio::time::timeout(FINISH, drained).await.is_err() {
         tracing::warn!(calls = tasks.len(), writers = writers.len(), "ending with batches that could not be stored");
     }
 }

@@ -134,6 +134,9 @@ impl<'m> Pass<'m, '_> {
 
     fn columns(&mut self, columns: &WireSeries<'m>) {
         let (times, values) = (columns.timestamps.as_chunks::<8>().0, columns.values.as_chunks::<8>().0);
+        if columns.len() == 0 {
+            return; // there is nothing to store or to refuse, whatever its name
+        }
         if times.len() != values.len() {
             let sentence = format!("timestamps_us has {} entries and values {}", times.len(), values.len());
             return self.reject(columns.len(), Reason::ColumnLengthsDiffer, sentence);

@@ -10,7 +10,7 @@ use crate::config::QueryConfig;
 
 /// Answers questions about stored points over gRPC.
 #[derive(Parser, Debug)]
-#[command(name = "query-service", version)]
+#[command(name = "query-service", version, after_help = shared::config::telemetry_help())]
 pub struct Cli {
     /// What to do instead of serving.
     #[command(subcommand)]

@@ -31,4 +31,8 @@ mod watch;
 
 mod run;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use run::run;

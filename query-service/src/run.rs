@@ -3,7 +3,8 @@
 use anyhow::Context as _;
 use shared::http::Port;
 use shared::proto::v1::query_service_server::{QueryServiceServer, SERVICE_NAME};
-use shared::telemetry::{CallsLayer, Meters};
+use shared::shutdown::FINISH;
+use shared::telemetry::Meters;
 use shared::{readiness, server};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -53,10 +54,10 @@ pub async fn run(
         .send_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Zstd);
     let routes = server::with_reflection(Routes::new(health).add_service(service))?;
-    server::serve(listener, &config.server, routes, CallsLayer::new(&meters.meter()), shutdown)
-        .await
-        .context("cannot serve")?;
-    pool.close().await;
+    server::serve(listener, &config.server, routes, &meters.meter(), shutdown).await.context("cannot serve")?;
+    if tokio::time::timeout(FINISH, pool.close()).await.is_err() {
+        tracing::warn!(timeout = ?FINISH, "the database does not let connections go");
+    }
     stop.cancel();
     meters.shutdown().await;
     tracing::info!("query-service ends");

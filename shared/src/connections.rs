@@ -1,23 +1,28 @@
 //! Takes connections, as many as may be, and makes the handshake of each apart from the others.
 
 mod connection;
+mod metrics;
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use opentelemetry::metrics::Meter;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::ServerConfig;
-use crate::refusal_log::RefusalLog;
+use crate::telemetry::Repeats;
 use crate::tls::Tls;
 pub(crate) use connection::Connection;
 pub use connection::Peer;
+use connection::Place;
+use metrics::{Metrics, Refusal};
 
 /// Connections that wait to be served.
 const READY: usize = 64;
@@ -28,30 +33,38 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 static FAREWELLS: Semaphore = Semaphore::const_new(64);
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Takes connections until nobody reads them any more.
+/// Takes connections until nobody reads them any more; those that are left when `cut` is cancelled end.
 pub(crate) fn accept(
     listener: TcpListener,
     tls: Option<Tls>,
     config: &ServerConfig,
+    meter: &Meter,
+    cut: CancellationToken,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(READY);
+    let max_connections = config.max_connections.get().min(Semaphore::MAX_PERMITS);
+    let places = Arc::new(Semaphore::new(max_connections));
     let acceptor = Acceptor {
-        places: Arc::new(Semaphore::new(config.max_connections.get().min(Semaphore::MAX_PERMITS))),
-        max_connections: config.max_connections.get(),
+        metrics: Metrics::new(meter, &places, max_connections),
+        places,
+        max_connections,
         tls,
         handshakes: Handshakes { most: config.tls.max_handshakes.get(), under_way: VecDeque::new() },
         ready,
+        cut,
     };
     tokio::spawn(acceptor.run(listener));
     ReceiverStream::new(connections)
 }
 
 struct Acceptor {
+    metrics: Metrics,
     places: Arc<Semaphore>,
     max_connections: usize,
     tls: Option<Tls>,
     handshakes: Handshakes,
     ready: mpsc::Sender<io::Result<Connection>>,
+    cut: CancellationToken,
 }
 
 impl Acceptor {
@@ -64,10 +77,8 @@ impl Acceptor {
             match accepted {
                 Ok((stream, address)) => self.take(stream, address).await,
                 Err(error) => {
-                    static LOG: RefusalLog = RefusalLog::new();
-                    if let Some(withheld) = LOG.let_through() {
-                        tracing::warn!(%error, withheld, "cannot take a connection");
-                    }
+                    static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("cannot take a connection"));
+                    LOG.log(|| tracing::warn!(%error, "cannot take a connection"));
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -75,22 +86,27 @@ impl Acceptor {
     }
 
     async fn take(&mut self, stream: TcpStream, address: SocketAddr) {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() else {
             return self.turn_away(stream, address);
         };
+        let place = Place::new(permit, self.cut.clone());
         if let Err(error) = stream.set_nodelay(true) {
             return tracing::debug!(%error, %address, "a connection broke off at once");
         }
         match self.tls.clone() {
             None => drop(self.ready.send(Ok(Connection::plain(stream, address, place))).await), // nobody reads: the end
-            Some(tls) => self.handshakes.start(handshake(tls, stream, address, place, self.ready.clone())),
+            Some(tls) => {
+                let (ready, metrics) = (self.ready.clone(), self.metrics.clone());
+                self.handshakes.start(handshake(tls, stream, address, place, ready, metrics));
+            }
         }
     }
 
     /// Says why in the one way that HTTP/2 has, where the connection is not encrypted: clients of gRPC make
     /// RESOURCE_EXHAUSTED of it. Where there are too many to be told, and with TLS, the connection is merely closed.
     fn turn_away(&self, stream: TcpStream, address: SocketAddr) {
-        static LOG: RefusalLog = RefusalLog::new();
+        static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("connections turned away"));
+        self.metrics.refused(Refusal::TooMany);
         let most = self.max_connections;
         let reason = format!("there are {most} connections already (TIDEGAUGE_MAX_CONNECTIONS)");
         if self.tls.is_none()
@@ -102,9 +118,7 @@ impl Acceptor {
                 drop(place);
             });
         }
-        if let Some(withheld) = LOG.let_through() {
-            tracing::warn!(%address, withheld, "a connection was turned away: {reason}");
-        }
+        LOG.log(|| tracing::warn!(%address, "a connection was turned away: {reason}"));
     }
 }
 
@@ -112,16 +126,16 @@ async fn handshake(
     tls: Tls,
     stream: TcpStream,
     address: SocketAddr,
-    place: OwnedSemaphorePermit,
+    place: Place,
     ready: mpsc::Sender<io::Result<Connection>>,
+    metrics: Metrics,
 ) {
-    static LOG: RefusalLog = RefusalLog::new();
+    static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("TLS handshakes that failed"));
     match tls.accept(stream).await {
         Ok((stream, names)) => drop(ready.send(Ok(Connection::encrypted(stream, address, names, place))).await),
         Err(error) => {
-            if let Some(withheld) = LOG.let_through() {
-                tracing::warn!(error, %address, withheld, "a TLS handshake failed");
-            }
+            metrics.refused(Refusal::Handshake);
+            LOG.log(|| tracing::warn!(error, %address, "a TLS handshake failed"));
         }
     }
 }
@@ -135,18 +149,14 @@ struct Handshakes {
 
 impl Handshakes {
     fn start(&mut self, handshake: impl Future<Output = ()> + Send + 'static) {
-        static LOG: RefusalLog = RefusalLog::new();
+        static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("TLS handshakes ended for newer ones"));
         self.under_way.retain(|handshake| !handshake.is_finished());
         while self.under_way.len() >= self.most {
             self.under_way.pop_front().iter().for_each(AbortHandle::abort);
-            if let Some(withheld) = LOG.let_through() {
-                let most = self.most;
-                tracing::warn!(
-                    most,
-                    withheld,
-                    "too many TLS handshakes at once (TIDEGAUGE_TLS_MAX_HANDSHAKES): the oldest ends"
-                );
-            }
+            let most = self.most;
+            LOG.log(|| {
+                tracing::warn!(most, "too many TLS handshakes at once (TIDEGAUGE_TLS_MAX_HANDSHAKES): the oldest ends");
+            });
         }
         self.under_way.push_back(tokio::spawn(handshake).abort_handle());
     }

@@ -14,11 +14,11 @@ pub mod series_cache;
 
 pub mod auth;
 pub mod connections;
-pub mod refusal_log;
 mod reload;
 pub mod tls;
 
 mod compression;
+mod ended_by;
 pub mod metrics;
 pub mod telemetry;
 
@@ -27,3 +27,4 @@ pub mod process;
 pub mod readiness;
 pub mod server;
 pub mod shutdown;
+mod under_way;

@@ -30,6 +30,16 @@ pub const CALL_DURATION: Spec =
     Spec::new("rpc.server.call.duration", "s", "Duration of a call, from its headers to its last word");
 /// Calls that are open.
 pub const CALLS_OPEN: Spec = Spec::new("tidegauge.calls.open", "{call}", "Calls that are open");
+/// Connections that hold one of the places there are, handshakes among them. The semantic conventions have names for those of
+/// clients only.
+pub const CONNECTIONS_OPEN: Spec =
+    Spec::new("tidegauge.connections.open", "{connection}", "Connections that are open, handshakes among them");
+/// How many places there are.
+pub const CONNECTIONS_CAPACITY: Spec =
+    Spec::new("tidegauge.connections.capacity", "{connection}", "TIDEGAUGE_MAX_CONNECTIONS");
+/// Connections that ended before a call could be made.
+pub const CONNECTIONS_REFUSED: Spec =
+    Spec::new("tidegauge.connections.refused", "{connection}", "Connections turned away, by reason");
 /// Rows of streamed answers.
 pub const ROWS: Spec =
     Spec::new("tidegauge.query.rows", "{row}", "Rows streamed to clients: points, buckets or anomalies");

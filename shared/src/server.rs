@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use opentelemetry::metrics::Meter;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -15,6 +16,7 @@ use crate::auth::{AccessLayer, Gate};
 use crate::config::ServerConfig;
 use crate::telemetry::CallsLayer;
 use crate::tls::Tls;
+use crate::under_way::CallsUnderWay;
 use crate::{compression, connections, proto, status};
 
 /// Concurrent calls on one connection; tonic sets no limit.
@@ -60,7 +62,8 @@ pub async fn listen(address: SocketAddr, config: &ServerConfig) -> Result<TcpLis
     Ok(listener)
 }
 
-/// Serves the routes until the token is cancelled and the calls under way have ended, or the grace has passed.
+/// Serves the routes until the token is cancelled and the calls under way have ended, or the grace has passed. Connections
+/// are told with GOAWAY; one without a call, whose client may be gone or silent, is waited for no longer than a moment.
 ///
 /// # Errors
 /// A file of certificates or identities cannot be used, or the transport failed.
@@ -68,13 +71,14 @@ pub async fn serve(
     listener: TcpListener,
     config: &ServerConfig,
     routes: Routes,
-    calls: CallsLayer,
+    meter: &Meter,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let every = config.access.reload_interval;
     let tls = Tls::start(&config.tls, every).await.map_err(ServeError::Setting)?;
     let gate = Gate::start(config.access.identities_file.as_deref(), every).await.map_err(ServeError::Setting)?;
     let max_message_bytes = config.max_message_bytes;
+    let under_way = CallsUnderWay::new(shutdown.clone());
     let router = Server::builder()
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
         .http2_max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESET_STREAMS))
@@ -83,24 +87,22 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .layer(calls)
+        .layer(CallsLayer::new(meter))
+        .layer(under_way.clone())
         .layer(AccessLayer(gate))
         .layer(MapRequestLayer::new(compression::only_where_wanted::<Body>))
         .layer(MapResponseLayer::new(move |response| name_oversize(response, max_message_bytes)))
         .add_routes(routes);
-    let incoming = connections::accept(listener, tls, config);
-    let grace = config.shutdown_grace;
-    let deadline = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(grace).await;
-    };
+    let cut = CancellationToken::new();
+    let incoming = connections::accept(listener, tls, config, meter, cut.clone());
+    let served = router.serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+    tokio::pin!(served);
     tokio::select! {
-        served = router.serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned()) => Ok(served?),
-        () = deadline => {
-            tracing::warn!(grace = ?grace, "calls still under way after the grace period are cut");
-            Ok(())
-        }
+        served = &mut served => return Ok(served?),
+        () = under_way.ended(config.shutdown_grace) => {}
     }
+    cut.cancel();
+    Ok(served.await?)
 }
 
 /// The reflection services (v1 and v1alpha) over the whole contract.

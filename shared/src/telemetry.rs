@@ -9,7 +9,6 @@ mod repeats;
 mod statements;
 
 use std::io;
-use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::ExporterBuildError;
@@ -21,16 +20,15 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::{LogConfig, LogFormat};
+use crate::shutdown::TELL;
 use log_line::WithTrace;
 
-pub use calls::{CallNotes, CallsLayer};
+pub use calls::CallNotes;
+pub(crate) use calls::CallsLayer;
 pub use meters::Meters;
 pub use repeats::Repeats;
 pub use statements::{Statements, error_type, span};
 
-/// How long the last spans and metrics may take to leave. What remains of 30 s after the grace for calls and the time to write
-/// what was taken in.
-const FLUSH_TIMEOUT: Duration = Duration::from_millis(900);
 /// The crates whose spans are exported.
 const OURS: [&str; 3] = ["shared", "ingest_service", "query_service"];
 
@@ -101,9 +99,9 @@ impl Telemetry {
 
 /// Shutting an exporter down blocks, and waits for tasks of the runtime.
 async fn blocking(what: &'static str, shutdown: impl FnOnce() -> Result<(), String> + Send + 'static) {
-    match tokio::time::timeout(FLUSH_TIMEOUT, tokio::task::spawn_blocking(shutdown)).await {
+    match tokio::time::timeout(TELL, tokio::task::spawn_blocking(shutdown)).await {
         Ok(Ok(Ok(()))) => {}
         Ok(Ok(Err(error))) => tracing::warn!(error, "the last {what} did not reach the collector"),
-        Ok(Err(_)) | Err(_) => tracing::warn!(timeout = ?FLUSH_TIMEOUT, "the last {what} did not reach the collector"),
+        Ok(Err(_)) | Err(_) => tracing::warn!(timeout = ?TELL, "the last {what} did not reach the collector"),
     }
 }

@@ -8,6 +8,10 @@ use prost_types::Timestamp;
 /// Microseconds in a second.
 pub const MICROS_PER_SECOND: i64 = 1_000_000;
 
+/// What protobuf's timestamps reach from and to.
+const FIRST_SECOND: i64 = -62_135_596_800; // 0001-01-01T00:00:00Z
+const LAST_SECOND: i64 = 253_402_300_799; // 9999-12-31T23:59:59Z
+
 /// The service's clock, in microseconds since the Unix epoch.
 #[must_use]
 pub fn now_micros() -> i64 {
@@ -27,16 +31,16 @@ pub fn duration_to_micros(duration: Duration) -> i64 {
 /// in 0..1,000,000,000 or it lies outside the years that protobuf allows (0001 to 9999).
 #[must_use]
 pub fn from_timestamp(timestamp: &Timestamp) -> Option<i64> {
-    const FIRST_SECOND: i64 = -62_135_596_800; // 0001-01-01T00:00:00Z
-    const LAST_SECOND: i64 = 253_402_300_799; // 9999-12-31T23:59:59Z
     let valid =
         (FIRST_SECOND..=LAST_SECOND).contains(&timestamp.seconds) && (0..1_000_000_000).contains(&timestamp.nanos);
     valid.then(|| timestamp.seconds * MICROS_PER_SECOND + i64::from(timestamp.nanos / 1_000))
 }
 
-/// A protobuf timestamp from microseconds.
+/// A protobuf timestamp from microseconds; the first or last that there is where they lie before or after it, as the bucket
+/// that a question for the year 1 begins in.
 #[must_use]
 pub fn to_timestamp(micros: i64) -> Timestamp {
+    let micros = micros.clamp(FIRST_SECOND * MICROS_PER_SECOND, (LAST_SECOND + 1) * MICROS_PER_SECOND - 1);
     let sub_second = i32::try_from(micros.rem_euclid(MICROS_PER_SECOND)).unwrap_or(0);
     Timestamp { seconds: micros.div_euclid(MICROS_PER_SECOND), nanos: sub_second * 1_000 }
 }
@@ -82,6 +86,13 @@ mod tests {
         for micros in [-1_500_001, -1, 0, 1, 1_795_413_426_000_001] {
             assert_eq!(from_timestamp(&to_timestamp(micros)), Some(micros));
             assert_eq!(from_duration(&to_duration(micros)), Some(micros));
+        }
+    }
+
+    #[test]
+    fn no_timestamp_is_told_that_protobuf_does_not_have() {
+        for (micros, told) in [(i64::MIN, "0001-01-01T00:00:00Z"), (i64::MAX, "9999-12-31T23:59:59.999999Z")] {
+            assert_eq!(from_timestamp(&to_timestamp(micros)).map(display).as_deref(), Some(told));
         }
     }
 

@@ -1,5 +1,5 @@
-//! The project's own commands: `cargo xtask abuse`, `cargo xtask bench`, `cargo xtask demo`,
-//! `cargo xtask faults`, `cargo xtask test`.
+//! The project's own commands: `cargo xtask abuse`, `cargo xtask bench`, `cargo xtask demo`, `cargo xtask faults`,
+//! `cargo xtask fuzz`, `cargo xtask test`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to people
 
@@ -8,6 +8,7 @@ mod bench;
 mod database;
 mod demo;
 mod faults;
+mod fuzz;
 mod own_database;
 mod programs;
 mod release;
@@ -36,6 +37,8 @@ enum Command {
     Demo(demo::Options),
     /// Let faults strike under load, and compare what was acknowledged with what is stored
     Faults(faults::Options),
+    /// Feed messages and questions that nobody would send to what reads them, and see that its promises hold
+    Fuzz(fuzz::Options),
     /// Run all tests, on an embedded TimescaleDB unless DATABASE_URL names another
     Test(test::Options),
 }
@@ -47,6 +50,7 @@ async fn main() -> ExitCode {
         Command::Bench(options) => bench::run(options).await,
         Command::Demo(options) => demo::run(options).await,
         Command::Faults(options) => faults::run(options).await,
+        Command::Fuzz(options) => fuzz::run(options).await,
         Command::Test(options) => test::run(options).await,
     };
     match outcome {

@@ -26,10 +26,15 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     frame
 }
 
-/// The headers of a call of `IngestWithAcks`, without Huffman and without the dynamic table.
+/// The headers of a call of `IngestWithAcks`.
 pub(super) fn call_headers() -> Vec<u8> {
+    headers_of("IngestWithAcks")
+}
+
+/// The headers of a call, without Huffman and without the dynamic table.
+pub(super) fn headers_of(method: &str) -> Vec<u8> {
     let mut block = vec![0x83, 0x86]; // :method POST, :scheme http
-    literal(&mut block, &[0x04], "/tidegauge.v1.IngestService/IngestWithAcks"); // :path
+    literal(&mut block, &[0x04], &format!("/tidegauge.v1.IngestService/{method}")); // :path
     literal(&mut block, &[0x01], "localhost"); // :authority
     literal(&mut block, &[0x0f, 0x10], "application/grpc"); // content-type
     block.extend([0x00, 2]);

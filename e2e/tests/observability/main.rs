@@ -4,40 +4,24 @@
 
 mod collector;
 mod documents;
-mod http;
+mod otlp;
 mod process;
 mod prometheus;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use collector::Collector;
-use e2e::{Proxy, Services, batch, database_url, named, now, numbered, point, selector, unique, wait_until_serving};
-use http::get;
+use e2e::{
+    Proxy, Services, batch, database_url, get, named, now, numbered, point, selector, unique, until, wait_until_serving,
+};
 use process::ServiceProcess;
 use serde_json::Value;
 use shared::proto::v1::{Granularity, QueryRangeRequest};
 use tokio::process::Command;
 
-/// How long a condition may take to come true.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-}
-
-/// Waits until there is something.
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let found = async {
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }
 
 /// Waits until a path of a port answers so, and gives the body.
@@ -159,6 +143,8 @@ async fn prometheus_scrapes_both_services() {
         (r#"sum(rpc_server_call_duration_seconds_count{rpc_response_status_code="NOT_FOUND"})"#, 1.0),
         (r#"sum(rpc_server_call_duration_seconds_count{granularity="minute",rpc_response_status_code="OK"})"#, 1.0),
         ("sum(tidegauge_ready)", 2.0),
+        ("sum(tidegauge_connections_open)", 2.0),
+        ("sum(tidegauge_connections_refused_total)", 0.0),
     ] {
         until(question, async || (prometheus.ask(question).await == [answer]).then_some(())).await;
     }

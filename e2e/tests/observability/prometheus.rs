@@ -3,11 +3,11 @@
 use std::net::TcpListener;
 use std::process::Stdio;
 
+use e2e::get;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::http::get;
 use crate::until_status;
 
 /// A running Prometheus; it ends with the test.

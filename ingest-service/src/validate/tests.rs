@@ -108,6 +108,16 @@ fn one_bad_point_never_costs_a_good_one() {
 }
 
 #[test]
+fn a_series_without_points_is_neither_stored_nor_refused_whatever_its_name() {
+    let empty = |device_id: &str| v1::SeriesPoints { device_id: device_id.to_owned(), ..Default::default() };
+    let series = vec![empty(""), empty("b")];
+    let batch = v1::Batch { points: vec![point("a", NOW, 1.0)], series, ..Default::default() };
+    let valid = validate(&batch, &limits(), NOW).unwrap();
+    assert_eq!((valid.series.len(), stored(&valid)), (1, vec![("a", 1.0)]));
+    assert!(valid.rejections.count == 0 && valid.rejections.listed.is_empty());
+}
+
+#[test]
 fn series_form_is_indexed_after_row_form_and_refused_as_a_whole_where_its_columns_differ() {
     let columns = |timestamps_us: Vec<i64>, values: Vec<f64>| v1::SeriesPoints {
         device_id: "a".to_owned(),

@@ -65,7 +65,7 @@ impl Position {
     }
 
     /// The token of this position, for this question. Of more than fit into it the oldest are left out, to be told again.
-    pub(super) fn token(&self, question: u64) -> String {
+    pub(crate) fn token(&self, question: u64) -> String {
         let told = self.told.iter().rev().take(MAX_TOLD_IN_TOKEN);
         let mut bytes = vec![VERSION];
         bytes.extend(question.to_le_bytes());

@@ -1,7 +1,7 @@
 //! Lets a call through or answers it, by its path and headers alone.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use tower::{Layer, Service};
 use super::file::{Identities, Unknown};
 use super::{Identity, Scope, key};
 use crate::connections::Peer;
-use crate::refusal_log::RefusalLog;
 use crate::reload::Reloaded;
 use crate::status;
+use crate::telemetry::Repeats;
 
 /// What a call needs, by the service that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,13 +111,13 @@ fn unauthenticated(unknown: Unknown) -> Status {
 }
 
 fn log<B>(request: &Request<B>, status: &Status) {
-    static LOG: RefusalLog = RefusalLog::new();
-    if let Some(withheld) = LOG.let_through() {
+    static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("calls refused"));
+    LOG.log(|| {
         let header = request.headers().get(AUTHORIZATION).and_then(|header| bearer(header.as_bytes()));
         let address = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
         let (path, key_id, code) = (request.uri().path(), header.and_then(key::id), status.code());
-        tracing::warn!(path, address, key_id, ?code, withheld, "a call was refused: {}", status.message());
-    }
+        tracing::warn!(path, address, key_id, ?code, "a call was refused: {}", status.message());
+    });
 }
 
 /// Puts the gate in front of every call.

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use crate::tls::CertificateNames;
@@ -24,26 +25,41 @@ pub struct Peer {
     pub certificate: Option<Arc<CertificateNames>>,
 }
 
+/// Among the connections that may be.
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Place {
+    /// Held until the token is cancelled at the latest.
+    pub(super) fn new(permit: OwnedSemaphorePermit, cut: CancellationToken) -> Self {
+        Self { _permit: permit, cut: Box::pin(cut.cancelled_owned()) }
+    }
+}
+
+type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 /// A connection that holds a place until it ends.
 pub(crate) struct Connection {
-    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    stream: Stream,
     peer: Peer,
-    _place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Connection {
-    pub(super) fn plain(stream: TcpStream, address: SocketAddr, place: OwnedSemaphorePermit) -> Self {
-        Self { stream: Either::Left(stream), peer: Peer { address, certificate: None }, _place: place }
+    pub(super) fn plain(stream: TcpStream, address: SocketAddr, place: Place) -> Self {
+        Self { stream: Either::Left(stream), peer: Peer { address, certificate: None }, place }
     }
 
     pub(super) fn encrypted(
         stream: TlsStream<TcpStream>,
         address: SocketAddr,
         names: Option<CertificateNames>,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Self {
         let peer = Peer { address, certificate: names.map(Arc::new) };
-        Self { stream: Either::Right(Box::new(stream)), peer, _place: place }
+        Self { stream: Either::Right(Box::new(stream)), peer, place }
     }
 }
 
@@ -55,23 +71,37 @@ impl Connected for Connection {
     }
 }
 
+impl Connection {
+    /// Work on the stream, which ends where it has to wait and the connection is cut: as if the network had ended it.
+    fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        work: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match work(Pin::new(&mut self.stream), cx) {
+            Poll::Pending => self.place.cut.as_mut().poll(cx).map(|()| Err(io::ErrorKind::ConnectionAborted.into())),
+            done => done,
+        }
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        self.poll(cx, |stream, cx| stream.poll_read(cx, buffer))
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        self.poll(cx, |stream, cx| stream.poll_write(cx, bytes))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.poll(cx, Stream::poll_flush)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.poll(cx, Stream::poll_shutdown)
     }
 
     fn poll_write_vectored(
@@ -79,7 +109,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        self.poll(cx, |stream, cx| stream.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,13 +1,16 @@
 //! Around every call: its span, with the caller's trace as parent, and its count, duration and status.
 
+mod code;
+mod notes;
+mod watched;
+
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use http::{HeaderMap, Request, Response};
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::{KeyValue, StringValue, Value};
@@ -20,8 +23,11 @@ use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::granularity::Granularity;
 use crate::{metrics, proto};
+use code::name;
+pub use notes::CallNotes;
+use notes::{NOTES, Notes};
+use watched::Watched;
 
 /// Stands for a method that is not of the contract: a client may call anything.
 const OTHER: &str = "_OTHER";
@@ -30,7 +36,7 @@ const TRACED: &str = "tidegauge.v1.";
 
 /// Measures and traces calls; to be put outermost.
 #[derive(Clone, Debug)]
-pub struct CallsLayer(Arc<Instruments>);
+pub(crate) struct CallsLayer(Arc<Instruments>);
 
 #[derive(Debug)]
 struct Instruments {
@@ -44,7 +50,7 @@ struct Instruments {
 impl CallsLayer {
     /// With the methods of the contract and of the health service.
     #[must_use]
-    pub fn new(meter: &Meter) -> Self {
+    pub(crate) fn new(meter: &Meter) -> Self {
         let files = [proto::FILE_DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET];
         let methods = files.into_iter().flat_map(methods).map(|name| (name.clone(), name.into()));
         let (duration, open) = (metrics::CALL_DURATION.histogram(meter), metrics::CALLS_OPEN.up_down(meter));
@@ -73,7 +79,7 @@ impl<S> Layer<S> for CallsLayer {
 
 /// A service whose calls are measured.
 #[derive(Clone, Debug)]
-pub struct Calls<S> {
+pub(crate) struct Calls<S> {
     inner: S,
     instruments: Arc<Instruments>,
 }
@@ -109,56 +115,6 @@ where
     }
 }
 
-tokio::task_local! {
-    static NOTES: CallNotes;
-}
-
-/// What the inside of a call tells the metrics about it; cheap to clone. Empty outside a call, where nothing is noted.
-#[derive(Clone, Debug, Default)]
-pub struct CallNotes(Option<Arc<Notes>>);
-
-#[derive(Debug)]
-struct Notes {
-    instruments: Arc<Instruments>,
-    method: StringValue,
-    granularity: OnceLock<&'static str>,
-}
-
-impl CallNotes {
-    /// Those of the call that is being handled; to be asked for before another task is begun.
-    #[must_use]
-    pub fn current() -> Self {
-        NOTES.try_with(Self::clone).unwrap_or_default()
-    }
-
-    /// At which granularity the answer is.
-    pub fn granularity(&self, granularity: Granularity) {
-        if let Self(Some(notes)) = self {
-            let _ = notes.granularity.set(granularity.name()); // an answer has one
-        }
-    }
-
-    /// So many rows go to the client.
-    pub fn rows(&self, rows: usize) {
-        if let Self(Some(notes)) = self
-            && rows > 0
-        {
-            let (attributes, count) = notes.attributes();
-            notes.instruments.rows.add(rows as u64, &attributes[..count]);
-        }
-    }
-}
-
-impl Notes {
-    /// The method and, where the answer has one, the granularity; and how many of these there are.
-    fn attributes(&self) -> ([KeyValue; 2], usize) {
-        let method = KeyValue::new(metrics::RPC_METHOD, Value::String(self.method.clone()));
-        let granularity = self.granularity.get().copied();
-        let count = if granularity.is_some() { 2 } else { 1 };
-        ([method, KeyValue::new(metrics::GRANULARITY, granularity.unwrap_or_default())], count)
-    }
-}
-
 /// One call; when it is dropped, it is over.
 struct Call {
     notes: Arc<Notes>,
@@ -173,7 +129,7 @@ impl Call {
         let method = instruments.methods.get(path.trim_start_matches('/')).cloned().unwrap_or(OTHER.into());
         let span = if method.as_str().starts_with(TRACED) { span(&method, headers) } else { Span::none() };
         instruments.open.add(1, &[KeyValue::new(metrics::RPC_METHOD, Value::String(method.clone()))]);
-        let notes = Notes { instruments: Arc::clone(instruments), method, granularity: OnceLock::new() };
+        let notes = Notes::new(instruments, method);
         Self { notes: Arc::new(notes), began: Instant::now(), status: Code::Cancelled, span }
     }
 
@@ -229,59 +185,5 @@ impl Extractor for Headers<'_> {
 
     fn keys(&self) -> Vec<&str> {
         self.0.keys().map(http::HeaderName::as_str).collect()
-    }
-}
-
-/// An answer that is watched until its trailers, or until nobody wants the rest.
-struct Watched {
-    body: Body,
-    call: Call,
-}
-
-impl HttpBody for Watched {
-    type Data = bytes::Bytes;
-    type Error = tonic::Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &frame
-            && let Some(trailers) = frame.trailers_ref()
-        {
-            self.call.look_at(trailers);
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }

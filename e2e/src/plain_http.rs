@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 ///
 /// # Errors
 /// Nobody answers.
-pub(crate) async fn get(base: &str, path: &str) -> anyhow::Result<(u16, String)> {
+pub async fn get(base: &str, path: &str) -> anyhow::Result<(u16, String)> {
     let address = base.trim_start_matches("http://");
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

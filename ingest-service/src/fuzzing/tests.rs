@@ -1,0 +1,48 @@
+use proptest::collection::vec;
+use proptest::prelude::any;
+use proptest::proptest;
+use proptest::sample::{Index, select};
+use proptest::test_runner::Config;
+
+use super::{NOW, as_sent, check, seeds};
+
+/// Bytes that stand for others: where, how many, what.
+fn edited(mut message: Vec<u8>, edits: Vec<(Index, usize, Vec<u8>)>) -> Vec<u8> {
+    for (at, length, replacement) in edits {
+        let at = at.index(message.len() + 1);
+        let end = (at + length).min(message.len());
+        message.splice(at..end, replacement);
+    }
+    message
+}
+
+#[test]
+fn the_seeds_hold_accepted_and_rejected_points_in_both_forms() {
+    use prost::Message as _;
+    let sent: Vec<_> = seeds()
+        .iter()
+        .flat_map(|seed| {
+            check(seed);
+            as_sent(&shared::proto::v1::IngestRequest::decode(&**seed).unwrap().batch.unwrap())
+        })
+        .collect();
+    let accepted = |(.., timestamp, value): &&super::Sent| *timestamp == Some(NOW) && f64::from_bits(*value) == 1.0;
+    assert!(sent.len() > 20 && sent.iter().filter(accepted).count() > 2);
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 5_000, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn whatever_becomes_of_a_message_its_points_are_accepted_or_rejected_and_encoded_as_they_were_sent(
+        seed in select(seeds()),
+        edits in vec((any::<Index>(), 0..9_usize, vec(any::<u8>(), 0..9)), 0..6),
+    ) {
+        check(&edited(seed, edits));
+    }
+
+    #[test]
+    fn no_bytes_make_validation_panic(bytes in vec(any::<u8>(), 0..200)) {
+        check(&bytes);
+    }
+}

@@ -1,0 +1,172 @@
+//! What must hold for any bytes that come as a question: decoded, checked, planned. For `cargo xtask fuzz` and tests; no part of
+//! the service.
+
+mod planned;
+mod seeds;
+
+use prost::Message;
+use shared::proto::v1::{self, AnomalyMethod};
+use tonic::{Code, Status};
+
+use crate::error::QueryError;
+use crate::plan::{self, DAY, Kept};
+use crate::series;
+use crate::validate::{
+    AggregatedQuery, AnomalyQuery, DeviceListing, DeviceSelector, LatestQuery, MetricListing, RangeQuery, Selector,
+    WatchQuery,
+};
+use crate::watch::Position;
+
+pub use seeds::seeds;
+
+/// 2026-11-23: when all questions here are asked.
+const NOW: i64 = 1_795_413_426_000_000;
+/// A status travels in trailers, which are capped near 8 KiB; base64 makes a third more of its details.
+const MAX_STATUS_BYTES: usize = 4_096;
+/// Bytes before the message: which call, and what is kept.
+const PREFIX: usize = 5;
+
+/// Takes the bytes as a question: the first one says which call, four say how much of each granularity is kept, the rest is
+/// the request message.
+///
+/// # Panics
+/// Something that must hold for any question does not.
+pub fn check(bytes: &[u8]) {
+    let Some((&[call, kept @ ..], message)) = bytes.split_first_chunk::<PREFIX>() else { return };
+    let checked = match call % 7 {
+        0 => decoded(message, range),
+        1 => decoded(message, |request| aggregated(request, &kept_for(kept))),
+        2 => decoded(message, anomalies),
+        3 => decoded(message, watched),
+        4 => decoded(message, latest),
+        5 => decoded(message, devices),
+        _ => decoded(message, metrics),
+    };
+    if let Err(error) = checked {
+        let status = Status::from(error);
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+        assert!(!status.message().is_empty(), "a refusal says why");
+        assert!(status.message().len() + status.details().len() <= MAX_STATUS_BYTES, "{status:?} is too long");
+    }
+}
+
+fn decoded<T: Message + Default>(
+    message: &[u8],
+    check: impl FnOnce(T) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
+    T::decode(message).map_or(Ok(()), check) // what is no message is refused before it comes here
+}
+
+/// A byte a granularity: 0 for everything, otherwise so many days, squared.
+fn kept_for(days: [u8; 4]) -> Kept {
+    let [points, minutes, hours, days] =
+        days.map(|days| (days > 0).then(|| NOW - i64::from(days) * i64::from(days) * DAY));
+    Kept { points, minutes, hours, days }
+}
+
+fn range(request: v1::QueryRangeRequest) -> Result<(), QueryError> {
+    let query = RangeQuery::check(request)?;
+    check_selectors(&query.selectors);
+    assert!(query.max_points.is_none_or(|most| (2..=1_000_000).contains(&most)));
+    planned::check_interval(query.start, query.end);
+    let plan = plan::points(query.start, query.end);
+    planned::check(&plan, (query.start, query.end));
+    assert_eq!((plan.start, plan.end), (query.start, query.end), "points are not rounded to buckets");
+    Ok(())
+}
+
+fn aggregated(request: v1::QueryAggregatedRequest, kept: &Kept) -> Result<(), QueryError> {
+    let query = AggregatedQuery::check(request)?;
+    check_selectors(&query.selectors);
+    planned::check_interval(query.start, query.end);
+    assert!(!query.statistics.is_empty());
+    let plan = plan::choose(&query, kept)?;
+    planned::check_aggregated(&query, &plan);
+    Ok(())
+}
+
+fn anomalies(request: v1::DetectAnomaliesRequest) -> Result<(), QueryError> {
+    let query = AnomalyQuery::check(request, NOW)?;
+    check_id(&query.device_id);
+    check_id(&query.metric_name);
+    let ((start, end), (from, to)) = (query.window, query.baseline);
+    assert!(start < end && end - start <= 31 * DAY, "a window is not empty and has its limit");
+    assert!(from < to && to <= start, "the baseline lies before the window");
+    assert!(to - from <= 366 * DAY && (to - from) % 60_000_000 == 0);
+    assert!(start - to < if query.method == AnomalyMethod::Seasonal { DAY / 24 } else { 60_000_000 });
+    [start, end, from, to].into_iter().for_each(planned::check_told);
+    check_rule(query.method, query.threshold, query.min_baseline_count);
+    assert!((1..=10_000).contains(&query.max_anomalies));
+    Ok(())
+}
+
+fn watched(request: v1::WatchAnomaliesRequest) -> Result<(), QueryError> {
+    let query = WatchQuery::check(request)?;
+    check_selectors(&query.selectors);
+    check_rule(query.method, query.threshold, query.min_baseline_count);
+    assert!((60_000_000..=366 * DAY).contains(&query.baseline));
+    let question = query.fingerprint();
+    let token = Position::new(NOW).token(question);
+    assert_eq!(Position::of_token(&token, question, NOW)?, Position::new(NOW));
+    Position::of_token(&query.resume_token, question, NOW)?;
+    Ok(())
+}
+
+fn latest(request: v1::GetLatestRequest) -> Result<(), QueryError> {
+    match LatestQuery::check(request)? {
+        LatestQuery::Device(device_id) => check_id(&device_id),
+        LatestQuery::Series(devices, metrics) => {
+            assert!(devices.len() == metrics.len() && (1..=series::MAX_SERIES).contains(&devices.len()));
+            devices.iter().chain(&metrics).for_each(|id| check_id(id));
+        }
+    }
+    Ok(())
+}
+
+fn devices(request: v1::ListDevicesRequest) -> Result<(), QueryError> {
+    let listing = DeviceListing::check(request)?;
+    check_page(listing.page_size, &listing.prefix, &listing.after);
+    Ok(())
+}
+
+fn metrics(request: v1::ListMetricsRequest) -> Result<(), QueryError> {
+    let listing = MetricListing::check(request)?;
+    check_page(listing.page_size, &listing.prefix, &listing.after);
+    check_prefix(&listing.device_id);
+    Ok(())
+}
+
+fn check_page(page_size: usize, prefix: &str, after: &str) {
+    assert!((1..=1_000).contains(&page_size));
+    assert!(!after.contains('\0'), "PostgreSQL has no such text");
+    check_prefix(prefix);
+}
+
+fn check_rule(method: AnomalyMethod, threshold: f64, min_baseline_count: u64) {
+    assert_ne!(method, AnomalyMethod::Unspecified);
+    assert!((0.1..=1_000.0).contains(&threshold) && min_baseline_count >= 2);
+}
+
+fn check_selectors(selectors: &[Selector]) {
+    assert!((1..=100).contains(&selectors.len()));
+    for selector in selectors {
+        check_id(&selector.metric_name);
+        match &selector.device {
+            DeviceSelector::Id(id) => check_id(id),
+            DeviceSelector::Prefix(prefix) => check_prefix(prefix),
+        }
+    }
+}
+
+fn check_id(id: &str) {
+    assert!(!id.is_empty());
+    check_prefix(id);
+}
+
+fn check_prefix(prefix: &str) {
+    assert!(prefix.len() <= 256 && !prefix.chars().any(char::is_control));
+    assert!(series::prefix_end(prefix).is_none_or(|end| *end > *prefix), "what has a prefix comes before its end");
+}
+
+#[cfg(test)]
+mod tests;
