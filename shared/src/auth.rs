@@ -9,6 +9,7 @@ mod file;
 mod identity;
 mod key;
 mod layer;
+mod revocation;
 
 pub use command::KeysCommand;
 pub use devices::DevicePrefixes;

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tonic::Status;
 use tonic::body::Body;
@@ -16,12 +17,21 @@ pub(crate) struct EndedBy {
     body: Body,
     /// None once it has come.
     end: Option<End>,
+    is_answer: bool,
 }
 
 impl EndedBy {
     /// A request's: whoever reads it is told the status as an error of the transport.
     pub(crate) fn request(body: Body, end: impl Future<Output = Status> + Send + 'static) -> Body {
-        Body::new(Self { body, end: Some(Box::pin(end)) })
+        Body::new(Self { body, end: Some(Box::pin(end)), is_answer: false })
+    }
+
+    /// An answer's: the client is told the status in its trailers.
+    pub(crate) fn response(body: Body, end: impl Future<Output = Status> + Send + 'static) -> Body {
+        if body.is_end_stream() {
+            return body;
+        }
+        Body::new(Self { body, end: Some(Box::pin(end)), is_answer: true })
     }
 }
 
@@ -33,14 +43,18 @@ impl HttpBody for EndedBy {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let Self { body, end: ending } = &mut *self;
+        let Self { body, end: ending, is_answer } = &mut *self;
         let Some(end) = ending else { return Poll::Ready(None) };
         if let frame @ Poll::Ready(_) = Pin::new(body).poll_frame(context) {
             return frame;
         }
         let status = ready!(end.as_mut().poll(context));
         *ending = None;
-        Poll::Ready(Some(Err(status)))
+        let mut trailers = HeaderMap::new();
+        Poll::Ready(Some(match is_answer {
+            true => status.add_header(&mut trailers).map(|()| Frame::trailers(trailers)),
+            false => Err(status),
+        }))
     }
 
     fn is_end_stream(&self) -> bool {

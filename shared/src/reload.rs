@@ -58,6 +58,18 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         Ok(Self(receiver))
     }
 
+    /// Waits until another value holds than the one that was last seen.
+    pub(crate) async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending().await // nobody looks at the files any more
+        }
+    }
+
+    /// The value that holds now; it counts as seen.
+    pub(crate) fn seen_now(&mut self) -> Arc<T> {
+        self.0.borrow_and_update().clone()
+    }
+
     /// The value that holds now.
     pub(crate) fn now(&self) -> Arc<T> {
         self.0.borrow().clone()

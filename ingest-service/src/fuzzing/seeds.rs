@@ -4,7 +4,7 @@ use prost::Message as _;
 use shared::proto::v1;
 use shared::time;
 
-use super::NOW;
+use super::{AHEAD, BACK, NOW};
 
 /// Request messages in both forms, numbered and not, with points of every kind of fault among them.
 #[must_use]
@@ -20,6 +20,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         point("another-1", NOW, 1.0),
         v1::Point { timestamp: None, ..point("sensor-1", NOW, 0.0) },
     ];
+    // One microsecond is nothing that bytes happen upon.
+    let edges = [NOW - BACK - 1, NOW - BACK, NOW + AHEAD, NOW + AHEAD + 1].map(|at| point("sensor-1", at, 1e100));
     let columns = vec![
         series(vec![NOW, NOW + 1, NOW + 2], vec![1.0, 2.0, 3.0]),
         series(vec![NOW, NOW - 1], vec![1.0, f64::INFINITY]),
@@ -30,6 +32,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         v1::Batch { points: rows.clone(), ..Default::default() },
         v1::Batch { points: faulty.clone(), ..Default::default() },
         v1::Batch { series: columns.clone(), ..Default::default() },
+        v1::Batch { points: edges.to_vec(), ..Default::default() },
         v1::Batch { producer: producer.clone(), sequence: 7, points: rows, ..Default::default() },
         v1::Batch { producer, sequence: 8, points: faulty.clone(), series: columns },
         v1::Batch { points: faulty[4..5].to_vec(), ..Default::default() },

@@ -5,8 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use chrono::Utc;
-use futures_util::future::{Either, Ready, ready};
+use futures_util::future::{BoxFuture, Either, ready};
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use tonic::body::Body;
@@ -14,8 +13,10 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::file::{Identities, Unknown};
+use super::revocation::{Revocation, Shown};
 use super::{Identity, Scope, key};
 use crate::connections::Peer;
+use crate::ended_by::EndedBy;
 use crate::reload::Reloaded;
 use crate::status;
 use crate::telemetry::Repeats;
@@ -63,51 +64,47 @@ impl Gate {
         Ok(Self { identities: Some(identities) })
     }
 
-    fn admit<B>(&self, request: &Request<B>) -> Result<Arc<Identity>, Status> {
+    /// Says who calls, and where that may end before the call does, when.
+    fn admit<B>(&self, request: &Request<B>) -> Result<(Arc<Identity>, Option<Revocation>), Status> {
         let (need, Some(identities)) = (need(request.uri().path()), &self.identities) else {
-            return Ok(Identity::anyone());
+            return Ok((Identity::anyone(), None));
         };
         if need == Need::Nothing {
-            return Ok(Identity::anyone());
+            return Ok((Identity::anyone(), None));
         }
-        let peer = request.extensions().get::<Peer>();
-        let certificate = peer.and_then(|peer| peer.certificate.as_deref());
-        let (identities, now) = (identities.now(), Utc::now());
-        let found = match (request.headers().get(AUTHORIZATION), certificate) {
-            (Some(header), _) => match bearer(header.as_bytes()) {
-                Some(key) => identities.by_key(key, now),
-                None => Err(Unknown::WrongKey),
-            },
-            (None, Some(names)) => identities.by_certificate(names, now),
-            (None, None) => Err(Unknown::NoKey),
-        };
-        let identity = found.map_err(unauthenticated)?;
+        let shown = Shown::by(request);
+        let identity = shown.identity(&identities.now())?;
         match need {
             Need::Scope(scope) if !identity.scopes.contains(&scope) => {
                 let name = if scope == Scope::Ingest { "ingest" } else { "query" };
                 let sentence = format!("identity {:?} lacks the scope {name:?}", identity.name);
                 Err(status::permission_denied("SCOPE_MISSING", sentence))
             }
-            _ => Ok(identity),
+            _ => {
+                let (identities, admitted) = (identities.clone(), Arc::clone(&identity));
+                Ok((identity, Some(Revocation { identities, shown, admitted })))
+            }
         }
     }
 }
 
 /// The key of `Bearer KEY`; the scheme in any case, as HTTP has it.
-fn bearer(header: &[u8]) -> Option<&str> {
+pub(super) fn bearer(header: &[u8]) -> Option<&str> {
     let (scheme, key) = std::str::from_utf8(header).ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_start())
 }
 
-fn unauthenticated(unknown: Unknown) -> Status {
-    Status::unauthenticated(match unknown {
-        Unknown::NoKey => {
-            "who calls is not known: send the header `authorization: Bearer KEY`, or show a client certificate"
-        }
-        Unknown::WrongKey => "the header authorization holds no key that is known",
-        Unknown::NoCertificateKnown => "no name of the client certificate stands for an identity",
-        Unknown::Expired => "the identity has expired",
-    })
+impl From<Unknown> for Status {
+    fn from(unknown: Unknown) -> Self {
+        Self::unauthenticated(match unknown {
+            Unknown::NoKey => {
+                "who calls is not known: send the header `authorization: Bearer KEY`, or show a client certificate"
+            }
+            Unknown::WrongKey => "the header authorization holds no key that is known",
+            Unknown::NoCertificateKnown => "no name of the client certificate stands for an identity",
+            Unknown::Expired => "the identity has expired",
+        })
+    }
 }
 
 fn log<B>(request: &Request<B>, status: &Status) {
@@ -139,28 +136,37 @@ pub(crate) struct Access<S> {
     inner: S,
 }
 
-impl<S, B> Service<Request<B>> for Access<S>
+impl<S> Service<Request<Body>> for Access<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Either<Ready<Result<Self::Response, S::Error>>, S::Future>;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Self::Response, S::Error>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match self.gate.admit(&request) {
-            Ok(identity) => {
+            Ok((identity, revocation)) => {
                 request.extensions_mut().insert(identity);
-                Either::Right(self.inner.call(request))
+                let Some(revocation) = revocation else { return Either::Left(self.inner.call(request)) };
+                // Who is answered in a stream is told there. Who sends one is told as the last word, after what was read.
+                if need(request.uri().path()) == Need::Scope(Scope::Query) {
+                    let response = self.inner.call(request);
+                    let ended = move |body| EndedBy::response(body, revocation.came());
+                    return Either::Right(Box::pin(async move { Ok(response.await?.map(ended)) }));
+                }
+                Either::Left(self.inner.call(request.map(|body| EndedBy::request(body, revocation.came()))))
             }
             Err(status) => {
                 debug_assert!(matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied));
                 log(&request, &status);
-                Either::Left(ready(Ok(status.into_http())))
+                Either::Right(Box::pin(ready(Ok(status.into_http()))))
             }
         }
     }

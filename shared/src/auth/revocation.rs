@@ -1,0 +1,158 @@
+//! Ends calls under way whose caller has lost what let it in: a long stream must not outlive its key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request};
+use tonic::Status;
+
+use super::Identity;
+use super::file::{Identities, Unknown};
+use super::layer::bearer;
+use crate::connections::Peer;
+use crate::reload::Reloaded;
+use crate::status;
+use crate::tls::CertificateNames;
+
+/// What a caller shows: a key goes before a certificate.
+#[derive(Clone)]
+pub(super) enum Shown {
+    Nothing,
+    Header(HeaderValue),
+    Certificate(Arc<CertificateNames>),
+}
+
+impl Shown {
+    pub(super) fn by<B>(request: &Request<B>) -> Self {
+        let certificate = || request.extensions().get::<Peer>()?.certificate.clone();
+        match request.headers().get(AUTHORIZATION) {
+            Some(header) => Self::Header(header.clone()),
+            None => certificate().map_or(Self::Nothing, Self::Certificate),
+        }
+    }
+
+    /// Whom it stands for now.
+    pub(super) fn identity(&self, identities: &Identities) -> Result<Arc<Identity>, Unknown> {
+        match self {
+            Self::Nothing => Err(Unknown::NoKey),
+            Self::Header(header) => match bearer(header.as_bytes()) {
+                Some(key) => identities.by_key(key, Utc::now()),
+                None => Err(Unknown::WrongKey),
+            },
+            Self::Certificate(names) => identities.by_certificate(names, Utc::now()),
+        }
+    }
+}
+
+/// Watches over one call.
+pub(super) struct Revocation {
+    pub(super) identities: Reloaded<Identities>,
+    pub(super) shown: Shown,
+    pub(super) admitted: Arc<Identity>,
+}
+
+impl Revocation {
+    /// Returns once the caller would no longer be let in, or may do something else than when it was.
+    pub(super) async fn came(mut self) -> Status {
+        loop {
+            match self.shown.identity(&self.identities.seen_now()) {
+                Err(unknown) => return unknown.into(),
+                Ok(now) if !may_do_the_same(&now, &self.admitted) => {
+                    let name = &now.name;
+                    let sentence = format!("what identity {name:?} may do has changed: call again");
+                    return status::permission_denied("PERMISSIONS_CHANGED", sentence);
+                }
+                Ok(now) => {
+                    tokio::select! {
+                        () = self.identities.changed() => {}
+                        () = expiry(&now) => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn may_do_the_same(one: &Identity, other: &Identity) -> bool {
+    let same_names = one.name == other.name && one.producer_prefix == other.producer_prefix;
+    same_names && one.scopes == other.scopes && one.devices == other.devices
+}
+
+async fn expiry(identity: &Identity) {
+    match identity.expires {
+        Some(expires) => {
+            let left = (expires - Utc::now()).to_std().unwrap_or_default();
+            tokio::time::sleep(left + Duration::from_millis(1)).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::SecondsFormat;
+    use tonic::Code;
+
+    use super::*;
+
+    const EVERY: Duration = Duration::from_millis(5);
+
+    fn entry(name: &str, more: &str) -> String {
+        format!("[[identity]]\nname = \"{name}\"\nscopes = [\"ingest\"]\ncertificates = [\"cn:{name}\"]\n{more}\n")
+    }
+
+    /// A call by the certificate of "a" while the file changes from one content to another.
+    async fn of_a(before: &str, after: &str) -> Option<Status> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), before).unwrap();
+        let make = |contents: &crate::reload::Contents| Identities::parse(&contents.concat());
+        let identities = Reloaded::start("a test", vec![file.path().to_owned()], EVERY, make).await.unwrap();
+        let shown = Shown::Certificate(Arc::new(CertificateNames(vec!["cn:a".to_owned()])));
+        let admitted = shown.identity(&identities.now()).unwrap();
+        std::fs::write(file.path(), after).unwrap();
+        let mut changed = identities.clone();
+        let revocation = Revocation { identities, shown, admitted };
+        let heard = async {
+            changed.changed().await;
+            tokio::time::sleep(10 * EVERY).await; // it has had its time to come
+        };
+        let came = revocation.came();
+        tokio::select! {
+            status = came => Some(status),
+            () = heard => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn it_comes_where_a_certificate_no_longer_stands_for_anybody() {
+        let (a, b) = (entry("a", "device_prefixes = [\"x/\"]"), entry("b", "device_prefixes = [\"x/\"]"));
+        let status = of_a(&[a, b.clone()].concat(), &b).await.unwrap();
+        assert_eq!(status.code(), Code::Unauthenticated);
+        assert!(status.message().contains("no name of the client certificate"), "{}", status.message());
+    }
+
+    #[tokio::test]
+    async fn it_comes_where_what_the_caller_may_do_changes() {
+        let (before, after) = (entry("a", "device_prefixes = [\"x/\"]"), entry("a", "device_prefixes = [\"x/y\"]"));
+        let status = of_a(&before, &after).await.unwrap();
+        assert_eq!(status.code(), Code::PermissionDenied);
+        assert!(status.message().contains("has changed: call again"), "{}", status.message());
+    }
+
+    #[tokio::test]
+    async fn it_comes_when_the_identity_expires() {
+        let expires = (Utc::now() + Duration::from_millis(50)).to_rfc3339_opts(SecondsFormat::Millis, true);
+        let content = entry("a", &format!("device_prefixes = [\"x/\"]\nexpires = {expires}"));
+        let status = of_a(&content, &content).await.unwrap();
+        assert_eq!(status.code(), Code::Unauthenticated);
+        assert!(status.message().contains("expired"), "{}", status.message());
+    }
+
+    #[tokio::test]
+    async fn it_does_not_come_for_what_others_lose() {
+        let (a, b) = (entry("a", "device_prefixes = [\"x/\"]"), entry("b", "device_prefixes = [\"x/\"]"));
+        assert!(of_a(&[a.clone(), b].concat(), &a).await.is_none());
+    }
+}
