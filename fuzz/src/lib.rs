@@ -1,6 +1,10 @@
 //! What the fuzz targets share.
 
+mod wire;
+
 use std::path::Path;
+
+pub use wire::Fields;
 
 /// Names the folder that a target writes its first inputs to.
 pub const SEEDS: &str = "TIDEGAUGE_FUZZ_SEEDS";
@@ -17,4 +21,29 @@ pub fn plant(seeds: &[Vec<u8>]) {
             panic!("cannot write {}: {error}", path.display());
         }
     }
+}
+
+/// Changes the message behind a prefix, mostly field by field, sometimes anyhow; returns how long the input is then. `bytes` is
+/// libFuzzer's own way of changing bytes: the first so many, to at most so many.
+pub fn mutate(
+    input: &mut [u8],
+    size: usize,
+    most: usize,
+    (prefix, seed): (usize, u32),
+    bytes: impl Fn(&mut [u8], usize, usize) -> usize,
+) -> usize {
+    let message = input.get(prefix..size).filter(|_| !seed.is_multiple_of(8)).and_then(Fields::parse);
+    let Some(mut fields) = message else { return bytes(input, size, most) };
+    fields.change(seed, |value| {
+        let length = value.len();
+        value.resize(length + 16, 0);
+        let changed = bytes(value, length, length + 16);
+        value.truncate(changed);
+    });
+    let encoded = fields.encode();
+    match input.get_mut(prefix..prefix + encoded.len()) {
+        Some(room) if prefix + encoded.len() <= most => room.copy_from_slice(&encoded),
+        _ => return bytes(input, size, most),
+    }
+    prefix + encoded.len()
 }

@@ -24,7 +24,7 @@ const NOW: i64 = 1_795_413_426_000_000;
 /// A status travels in trailers, which are capped near 8 KiB; base64 makes a third more of its details.
 const MAX_STATUS_BYTES: usize = 4_096;
 /// Bytes before the message: which call, and what is kept.
-const PREFIX: usize = 5;
+pub const PREFIX: usize = 5;
 
 /// Takes the bytes as a question: the first one says which call, four say how much of each granularity is kept, the rest is
 /// the request message.
