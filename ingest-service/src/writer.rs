@@ -3,6 +3,8 @@
 //! Only this module opens transactions. Its connection is dropped after any error, for a broken COPY or COMMIT leaves it in
 //! an unknown state; what a broken COMMIT did is found out through the ledger row that every flush of this writer moves.
 
+mod ledger_rows;
+mod point_rows;
 mod refused_points;
 mod transaction;
 mod write_path;

@@ -1,26 +1,20 @@
 //! The statements of one attempt to write a flush.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::config::DatabaseConfig;
-use shared::db::{self, Micros};
-use shared::telemetry::Statements;
+use shared::db;
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{Connection as _, Transaction};
 
 use crate::config::FlushConfig;
-use crate::copy_encoder::{self, ROW_BYTES};
 use crate::flush::{QueuedBatch, SortedRuns};
-use crate::ledger::{self, Decision, Position, Positions};
+use crate::ledger::{self, Decision, Positions};
 use crate::metrics::{FlushShape, Metrics};
 use crate::validate::Numbering;
 
 use super::write_path::{Way, WritePath};
-
-/// Encoded bytes are sent in pieces of this many rows: large enough to be cheap, small enough to overlap with the server's
-/// work.
-const PIECE_ROWS: usize = 256 * 1024 / ROW_BYTES;
+use super::{ledger_rows, point_rows};
 
 /// One attempt: what to write, and what was decided about it.
 pub(super) struct Attempt<'a> {
@@ -92,13 +86,13 @@ impl Session {
         let metrics = self.metrics.clone();
         let statements = metrics.statements();
         let mut transaction = statements.run("BEGIN", connection.begin()).await?;
-        let mut positions = lock_ledger(statements, &mut transaction, attempt).await?;
+        let mut positions = ledger_rows::lock(statements, &mut transaction, attempt).await?;
         let outcome = match ledger::decide(&mut positions, attempt.own) {
             Decision::Apply => {
                 attempt.decide(&mut positions);
                 let points = attempt.points();
                 let way = self.write(&mut transaction, &points).await?;
-                statements.run("UPDATE producers", advance_ledger(&mut transaction, &positions)).await?;
+                statements.run("UPDATE producers", ledger_rows::advance(&mut transaction, &positions)).await?;
                 attempt.shape = points.shape(way, metrics.watermark());
                 statements.run("COMMIT", transaction.commit()).await.map_err(Failure::InCommit)?;
                 Outcome::Committed
@@ -138,9 +132,9 @@ impl Session {
         }
         match way {
             Way::Nothing => {}
-            Way::Insert => statements.run("INSERT points", insert(transaction, points)).await?,
+            Way::Insert => statements.run("INSERT points", point_rows::insert(transaction, points)).await?,
             Way::Copy | Way::CopyCompressed => {
-                statements.run("COPY points", copy(transaction, points, &mut self.buffer)).await?;
+                statements.run("COPY points", point_rows::copy(transaction, points, &mut self.buffer)).await?;
             }
         }
         Ok(way)
@@ -177,87 +171,4 @@ impl<'a> Attempt<'a> {
         let applied = self.flush.iter().zip(&self.decisions).filter(|(_, decision)| **decision == Decision::Apply);
         SortedRuns::gather(applied.map(|(batch, _)| batch))
     }
-}
-
-/// Locks the ledger rows of the flush's producers in sorted order, after adding those that are new.
-async fn lock_ledger(
-    statements: &Statements,
-    transaction: &mut Transaction<'_, Postgres>,
-    attempt: &Attempt<'_>,
-) -> sqlx::Result<Positions> {
-    let numberings = attempt.flush.iter().filter_map(|batch| batch.numbering.as_ref());
-    let producers: BTreeSet<&str> =
-        numberings.chain([attempt.own]).map(|numbering| numbering.producer_id.as_str()).collect();
-    let producers: Vec<&str> = producers.into_iter().collect();
-    let mut positions = statements.run("SELECT producers", select_for_update(transaction, &producers)).await?;
-    let unknown: Vec<&str> = producers.iter().copied().filter(|id| !positions.contains_key(*id)).collect();
-    if !unknown.is_empty() {
-        let add = sqlx::query(include_str!("../sql/ledger_add.sql")).bind(unknown).execute(&mut **transaction);
-        statements.run("INSERT producers", add).await?;
-        positions = statements.run("SELECT producers", select_for_update(transaction, &producers)).await?;
-    }
-    Ok(positions)
-}
-
-async fn select_for_update(transaction: &mut Transaction<'_, Postgres>, producers: &[&str]) -> sqlx::Result<Positions> {
-    let rows: Vec<(String, i64, i64)> =
-        sqlx::query_as(include_str!("../sql/ledger_lock.sql")).bind(producers).fetch_all(&mut **transaction).await?;
-    Ok(rows.into_iter().map(|(id, epoch, last_sequence)| (id, Position { epoch, last_sequence })).collect())
-}
-
-async fn advance_ledger(transaction: &mut Transaction<'_, Postgres>, positions: &Positions) -> sqlx::Result<()> {
-    let producers: Vec<&str> = positions.keys().map(String::as_str).collect();
-    let epochs: Vec<i64> = positions.values().map(|position| position.epoch).collect();
-    let sequences: Vec<i64> = positions.values().map(|position| position.last_sequence).collect();
-    sqlx::query(include_str!("../sql/ledger_advance.sql"))
-        .bind(producers)
-        .bind(epochs)
-        .bind(sequences)
-        .execute(&mut **transaction)
-        .await?;
-    Ok(())
-}
-
-async fn insert(transaction: &mut Transaction<'_, Postgres>, points: &SortedRuns<'_>) -> sqlx::Result<()> {
-    let runs = || points.runs.iter();
-    let timestamps: Vec<Micros> = runs().flat_map(|run| run.timestamps).map(|&micros| Micros(micros)).collect();
-    let series_ids: Vec<i32> = runs().flat_map(|run| run.timestamps.iter().map(|_| run.series_id)).collect();
-    let values: Vec<f64> = runs().flat_map(|run| run.values).copied().collect();
-    let written = sqlx::query(include_str!("../sql/points_insert.sql"))
-        .bind(timestamps)
-        .bind(series_ids)
-        .bind(values)
-        .execute(&mut **transaction)
-        .await?
-        .rows_affected();
-    check_written(written, points)
-}
-
-async fn copy(
-    transaction: &mut Transaction<'_, Postgres>,
-    points: &SortedRuns<'_>,
-    buffer: &mut Vec<u8>,
-) -> sqlx::Result<()> {
-    let mut copy = transaction.copy_in_raw(copy_encoder::STATEMENT).await?;
-    buffer.clear();
-    buffer.extend_from_slice(copy_encoder::HEADER);
-    for run in &points.runs {
-        for (timestamps, values) in run.timestamps.chunks(PIECE_ROWS).zip(run.values.chunks(PIECE_ROWS)) {
-            copy_encoder::encode(run.series_id, timestamps, values, buffer);
-            if buffer.len() >= PIECE_ROWS * ROW_BYTES {
-                copy.send(buffer.as_slice()).await?;
-                buffer.clear();
-            }
-        }
-    }
-    buffer.extend_from_slice(&copy_encoder::TRAILER);
-    copy.send(buffer.as_slice()).await?;
-    check_written(copy.finish().await?, points)
-}
-
-fn check_written(written: u64, points: &SortedRuns<'_>) -> sqlx::Result<()> {
-    if written == points.rows as u64 {
-        return Ok(());
-    }
-    Err(sqlx::Error::Protocol(format!("the database took {written} of {} rows", points.rows)))
 }

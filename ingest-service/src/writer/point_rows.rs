@@ -1,0 +1,58 @@
+//! The two statements that write points.
+
+use shared::db::Micros;
+use sqlx::Transaction;
+use sqlx::postgres::Postgres;
+
+use crate::copy_encoder::{self, ROW_BYTES};
+use crate::flush::SortedRuns;
+
+/// Encoded bytes are sent in pieces of this many rows: large enough to be cheap, small enough to overlap with the server's
+/// work.
+const PIECE_ROWS: usize = 256 * 1024 / ROW_BYTES;
+
+/// One statement, the points as arrays.
+pub(super) async fn insert(transaction: &mut Transaction<'_, Postgres>, points: &SortedRuns<'_>) -> sqlx::Result<()> {
+    let runs = || points.runs.iter();
+    let timestamps: Vec<Micros> = runs().flat_map(|run| run.timestamps).map(|&micros| Micros(micros)).collect();
+    let series_ids: Vec<i32> = runs().flat_map(|run| run.timestamps.iter().map(|_| run.series_id)).collect();
+    let values: Vec<f64> = runs().flat_map(|run| run.values).copied().collect();
+    let written = sqlx::query(include_str!("../sql/points_insert.sql"))
+        .bind(timestamps)
+        .bind(series_ids)
+        .bind(values)
+        .execute(&mut **transaction)
+        .await?
+        .rows_affected();
+    check_written(written, points)
+}
+
+/// COPY, encoded into the buffer piece by piece.
+pub(super) async fn copy(
+    transaction: &mut Transaction<'_, Postgres>,
+    points: &SortedRuns<'_>,
+    buffer: &mut Vec<u8>,
+) -> sqlx::Result<()> {
+    let mut copy = transaction.copy_in_raw(copy_encoder::STATEMENT).await?;
+    buffer.clear();
+    buffer.extend_from_slice(copy_encoder::HEADER);
+    for run in &points.runs {
+        for (timestamps, values) in run.timestamps.chunks(PIECE_ROWS).zip(run.values.chunks(PIECE_ROWS)) {
+            copy_encoder::encode(run.series_id, timestamps, values, buffer);
+            if buffer.len() >= PIECE_ROWS * ROW_BYTES {
+                copy.send(buffer.as_slice()).await?;
+                buffer.clear();
+            }
+        }
+    }
+    buffer.extend_from_slice(&copy_encoder::TRAILER);
+    copy.send(buffer.as_slice()).await?;
+    check_written(copy.finish().await?, points)
+}
+
+fn check_written(written: u64, points: &SortedRuns<'_>) -> sqlx::Result<()> {
+    if written == points.rows as u64 {
+        return Ok(());
+    }
+    Err(sqlx::Error::Protocol(format!("the database took {written} of {} rows", points.rows)))
+}
