@@ -104,8 +104,8 @@ impl<T: Rows> FrameSender<T> {
     }
 }
 
-/// Runs the work in a task of its own, ahead of what the client takes, and gives out what it sends; where the first of it is
-/// soon there, the head of the response goes with it. Once the client has gone or its deadline has passed, the work is dropped,
+/// Gives out what the work sends. What is soon there goes together with the head of the response; what takes longer is done in
+/// a task of its own, ahead of what the client takes. Once the client has gone or its deadline has passed, the work is dropped,
 /// and with it its statement. Where it fails, the status is the stream's last item.
 pub(crate) async fn spawn<T, F>(deadline: Deadline, work: impl FnOnce(FrameSender<T>) -> F) -> Frames<T>
 where
@@ -124,7 +124,17 @@ where
             let _ = sender.send_timeout(vec![Err(error.into())], patience).await; // the client may have gone meanwhile
         }
     };
-    tokio::spawn(work.in_current_span());
-    let first = timeout(HEAD_WAITS, receiver.recv()).await.ok().flatten().unwrap_or_default();
-    Box::pin(stream::iter(first).chain(ReceiverStream::new(receiver).flat_map(stream::iter)))
+    let mut work = Box::pin(work.in_current_span());
+    let soon = async {
+        tokio::select! {
+            biased;
+            () = &mut work => (None, true),
+            parcel = receiver.recv() => (parcel, false),
+        }
+    };
+    let (first, done) = timeout(HEAD_WAITS, soon).await.unwrap_or_default();
+    if !done {
+        tokio::spawn(work);
+    }
+    Box::pin(stream::iter(first.unwrap_or_default()).chain(ReceiverStream::new(receiver).flat_map(stream::iter)))
 }
