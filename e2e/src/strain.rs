@@ -4,6 +4,7 @@
 //! the other client's calls go on and it can be called anew afterwards.
 
 mod bombs;
+mod callers;
 mod calls;
 mod floods;
 mod frames;

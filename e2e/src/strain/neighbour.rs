@@ -95,11 +95,15 @@ fn lock(seen: &Mutex<Latencies>) -> std::sync::MutexGuard<'_, Latencies> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+pub(super) fn p99(latencies: &[Duration]) -> Duration {
+    let mut sorted = latencies.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() * 99 / 100).or(sorted.last()).copied().unwrap_or(Duration::MAX)
+}
+
 impl Latencies {
     fn p99(&self) -> Duration {
-        let mut sorted = self.answered.clone();
-        sorted.sort_unstable();
-        sorted.get(sorted.len() * 99 / 100).or(sorted.last()).copied().unwrap_or(Duration::MAX)
+        p99(&self.answered)
     }
 
     /// Whether no call failed.

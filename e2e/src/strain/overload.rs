@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::callers::Callers;
 use super::neighbour::{Latencies, Neighbour};
 use super::target::Target;
 use super::{Attack, Setting};
@@ -15,6 +16,12 @@ const FULL_SPEED: Shape = Shape { numbered: 1, unnumbered: 0, window: u64::MAX, 
 const WATCHED: Duration = Duration::from_secs(5);
 /// How long a greedy client goes on.
 const GREED: Duration = Duration::from_secs(10);
+/// Streams of one connection; the service takes 128.
+const STREAMS: usize = 100;
+/// Unary calls at once.
+const CALLERS: usize = 64;
+/// What an accepted call may take anyway: it waits for room for a while, and then for what is before it.
+const ACCEPTED_ANYWAY: Duration = Duration::from_millis(500);
 /// How much memory may grow in the second half of an overload, in MiB.
 const FLAT: f64 = 32.0;
 
@@ -36,18 +43,35 @@ pub(super) async fn greedy(setting: &Setting, target: &Target, streams: usize) -
     Ok(Attack { expected: "another client's p99 at most doubled", seen, ok: finding.holds() })
 }
 
-/// More clients than the service can take, none of which waits for anything but the service.
+/// More clients than the service can take, with streams and with unary calls, none of which waits for anything but the
+/// service. What one stream and a caller get at full speed is what it can take; more than that many times over is asked for.
 pub(super) async fn run(setting: &Setting, target: &Target, span: Duration) -> anyhow::Result<Attack> {
+    let load = Load::start(&target.url, &FULL_SPEED);
+    let callers = Callers::start(&target.url, 1).await?;
+    tokio::time::sleep(WATCHED).await;
+    let (usual, exact_before) = callers.finish(&setting.database_url).await?;
+    load.finish().await?;
     let shape = Shape { numbered: 24, unnumbered: 8, window: u64::MAX, batch_points: 10_000 };
+    let callers = Callers::start(&target.url, CALLERS).await?;
     let (finding, grown) = under(setting, target, &shape, span).await?;
-    let seen = format!("{span:?}, {}, memory {grown:+.0} MiB in the second half", told(&finding));
-    let expected = "clients held up, memory flat, another client's p99 at most doubled";
-    Ok(Attack { expected, seen, ok: finding.holds() && grown < FLAT })
+    let (answers, exact) = callers.finish(&setting.database_url).await?;
+    let in_time = !setting.judge_latency || answers.p99() <= (usual.p99() * 2).max(ACCEPTED_ANYWAY);
+    let proper = answers.are_proper() && answers.refused() > 0 && exact && exact_before;
+    let seen = format!(
+        "{span:?}, {}, memory {grown:+.0} MiB in the second half; {}, after p99 {:.0} ms at full speed, {}",
+        told(&finding),
+        answers.told(),
+        usual.p99().as_secs_f64() * 1e3,
+        if exact { "stored exactly what was accepted" } else { "NOT stored exactly what was accepted" },
+    );
+    let expected = "streams held up; unary calls refused with RetryInfo, p99 of the accepted at most doubled; memory flat, \
+                    another client's p99 at most doubled";
+    Ok(Attack { expected, seen, ok: finding.holds() && grown < FLAT && proper && in_time })
 }
 
 /// What became of the points, and by how much memory grew in the second half.
 async fn under(setting: &Setting, target: &Target, shape: &Shape, span: Duration) -> anyhow::Result<(Finding, f64)> {
-    let mut load = Load::start(&target.url, shape);
+    let mut load = Load::start_sharing(&target.url, shape, STREAMS)?;
     load.progress().await?;
     tokio::time::sleep(span / 2).await;
     let half = target.process.peak_mib();
