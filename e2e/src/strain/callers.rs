@@ -14,6 +14,7 @@ use tonic_types::StatusExt as _;
 
 use super::neighbour::p99;
 use super::target::connect;
+use crate::faults::totals::totals;
 use crate::{Sql, batch, now, series, unique};
 
 /// Points of each call.
@@ -27,6 +28,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Callers {
     seen: Arc<Mutex<Answers>>,
     devices: String,
+    callers: usize,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -46,22 +48,30 @@ impl Callers {
         let mut tasks = JoinSet::new();
         for index in 0..callers {
             let client = IngestServiceClient::new(connect(url, "127.0.0.1").await?);
-            tasks.spawn(call(client, format!("{devices}-{index}"), Arc::clone(&seen), stop.clone()));
+            tasks.spawn(call(client, device(&devices, index), Arc::clone(&seen), stop.clone()));
         }
-        Ok(Self { seen, devices, stop, tasks })
+        Ok(Self { seen, devices, callers, stop, tasks })
     }
 
-    /// What was answered until now or, with calls under way, until they are.
+    /// What was answered, once the calls under way are, and whether just what was accepted is stored.
     pub(super) async fn finish(mut self, database_url: &str) -> anyhow::Result<(Answers, bool)> {
         self.stop.cancel();
         while let Some(ended) = self.tasks.join_next().await {
             ended?;
         }
         let answers = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
-        let stored = Sql::connect_to(database_url).await.count(&self.devices).await;
+        let mut sql = Sql::connect_to(database_url).await;
+        let mut stored = 0;
+        for index in 0..self.callers {
+            stored += totals(&mut sql.0, &device(&self.devices, index)).await?.0;
+        }
         let exact = stored == answers.accepted.len() as u64 * POINTS;
         Ok((answers, exact))
     }
+}
+
+fn device(devices: &str, index: usize) -> String {
+    format!("{devices}-{index}")
 }
 
 async fn call(

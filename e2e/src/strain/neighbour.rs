@@ -63,6 +63,11 @@ impl Neighbour {
         self.take()
     }
 
+    /// Makes no more calls: what comes now is no longer about it.
+    pub(super) fn rest(&self) {
+        self.stop.cancel();
+    }
+
     /// What it noted since.
     pub(super) async fn finish(self) -> anyhow::Result<Latencies> {
         let began = lock(&self.seen).began.unwrap_or_else(Instant::now);

@@ -8,6 +8,7 @@ use super::neighbour::{Latencies, Neighbour};
 use super::target::Target;
 use super::{Attack, Setting};
 use crate::faults::Finding;
+use crate::faults::journal::Journal;
 use crate::faults::load::{Load, Shape};
 
 /// One client at full speed.
@@ -36,16 +37,27 @@ pub(super) async fn usual(target: &Target, neighbour: &Neighbour) -> anyhow::Res
 }
 
 /// One client with a great many streams of small batches.
-pub(super) async fn greedy(setting: &Setting, target: &Target, streams: usize) -> anyhow::Result<Attack> {
+pub(super) async fn greedy(
+    setting: &Setting,
+    target: &Target,
+    neighbour: &Neighbour,
+    streams: usize,
+) -> anyhow::Result<Attack> {
     let shape = Shape { numbered: streams, unnumbered: 0, window: 256, batch_points: 1_000 };
-    let finding = under(setting, target, &shape, GREED).await?.0;
+    let (journal, _) = under(target, neighbour, &shape, GREED).await?;
+    let finding = Finding::of_totals(&setting.database_url, journal).await?;
     let seen = format!("{streams} streams, {}", told(&finding));
     Ok(Attack { expected: "another client's p99 at most doubled", seen, ok: finding.holds() })
 }
 
 /// More clients than the service can take, with streams and with unary calls, none of which waits for anything but the
 /// service. What one stream and a caller get at full speed is what it can take; more than that many times over is asked for.
-pub(super) async fn run(setting: &Setting, target: &Target, span: Duration) -> anyhow::Result<Attack> {
+pub(super) async fn run(
+    setting: &Setting,
+    target: &Target,
+    neighbour: &Neighbour,
+    span: Duration,
+) -> anyhow::Result<Attack> {
     let load = Load::start(&target.url, &FULL_SPEED);
     let callers = Callers::start(&target.url, 1).await?;
     tokio::time::sleep(WATCHED).await;
@@ -53,8 +65,9 @@ pub(super) async fn run(setting: &Setting, target: &Target, span: Duration) -> a
     load.finish().await?;
     let shape = Shape { numbered: 24, unnumbered: 8, window: u64::MAX, batch_points: 10_000 };
     let callers = Callers::start(&target.url, CALLERS).await?;
-    let (finding, grown) = under(setting, target, &shape, span).await?;
+    let (journal, grown) = under(target, neighbour, &shape, span).await?;
     let (answers, exact) = callers.finish(&setting.database_url).await?;
+    let finding = Finding::of_totals(&setting.database_url, journal).await?;
     let in_time = !setting.judge_latency || answers.p99() <= (usual.p99() * 2).max(ACCEPTED_ANYWAY);
     let proper = answers.are_proper() && answers.refused() > 0 && exact && exact_before;
     let seen = format!(
@@ -69,16 +82,21 @@ pub(super) async fn run(setting: &Setting, target: &Target, span: Duration) -> a
     Ok(Attack { expected, seen, ok: finding.holds() && grown < FLAT && proper && in_time })
 }
 
-/// What became of the points, and by how much memory grew in the second half.
-async fn under(setting: &Setting, target: &Target, shape: &Shape, span: Duration) -> anyhow::Result<(Finding, f64)> {
+/// What was sent, and by how much memory grew in the second half.
+async fn under(
+    target: &Target,
+    neighbour: &Neighbour,
+    shape: &Shape,
+    span: Duration,
+) -> anyhow::Result<(Journal, f64)> {
     let mut load = Load::start_sharing(&target.url, shape, STREAMS)?;
     load.progress().await?;
     tokio::time::sleep(span / 2).await;
     let half = target.process.peak_mib();
     tokio::time::sleep(span / 2).await;
     let grown = target.process.peak_mib().zip(half).map_or(0.0, |(whole, half)| whole - half);
-    let journal = load.finish().await?;
-    Ok((Finding::compare(&setting.database_url, journal, 1).await?, grown))
+    neighbour.rest();
+    Ok((load.finish().await?, grown))
 }
 
 fn told(finding: &Finding) -> String {
