@@ -27,9 +27,16 @@ impl Finding {
     }
 }
 
-/// How many points of a device there are, and the sum of their values.
+/// How many points of a device there are, and the sum of their values. One series at a time, by its number: the database then
+/// reads no other.
 pub(crate) async fn totals(connection: &mut PgConnection, device_id: &str) -> sqlx::Result<(u64, f64)> {
-    let (count, sum): (i64, f64) =
-        sqlx::query_as(include_str!("totals.sql")).bind(device_id).fetch_one(connection).await?;
-    Ok((count.unsigned_abs(), sum))
+    let named = "SELECT series_id FROM series WHERE device_id = $1";
+    let series: Vec<i32> = sqlx::query_scalar(named).bind(device_id).fetch_all(&mut *connection).await?;
+    let mut totals = (0, 0.0);
+    for series_id in series {
+        let statement = sqlx::query_as(include_str!("totals.sql")).bind(series_id);
+        let (count, sum): (i64, f64) = statement.fetch_one(&mut *connection).await?;
+        totals = (totals.0 + count.unsigned_abs(), totals.1 + sum);
+    }
+    Ok(totals)
 }
