@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 /// While others send as well, one client has no more of a flush than one of so many parts: a flush that is under way is what
 /// everybody waits for.
 const SHARES: usize = 4;
+/// Clients that have at most this part of a flush waiting have sent little.
+const LITTLE: usize = 50;
 /// For how long a client counts as one that sends.
 const RECENT: Duration = Duration::from_secs(1);
 
@@ -18,11 +20,15 @@ pub(crate) struct Batcher<T> {
     clients: HashMap<Arc<str>, Client<T>>,
     /// Those that have batches waiting, in the order in which it is their turn.
     turns: VecDeque<Arc<str>>,
+    /// Whether the last flush was for those alone who had sent little.
+    was_little: bool,
 }
 
 #[derive(Debug)]
 struct Client<T> {
     waiting: VecDeque<Waiting<T>>,
+    /// Points of these.
+    points: usize,
     last_arrival: Instant,
 }
 
@@ -35,7 +41,7 @@ struct Waiting<T> {
 
 impl<T> Batcher<T> {
     pub(crate) fn new(max_points: usize, max_delay: Duration) -> Self {
-        Self { max_points, max_delay, clients: HashMap::new(), turns: VecDeque::new() }
+        Self { max_points, max_delay, clients: HashMap::new(), turns: VecDeque::new(), was_little: false }
     }
 
     pub(crate) fn push(&mut self, client: &Arc<str>, batch: T, points: usize, now: Instant) {
@@ -45,11 +51,13 @@ impl<T> Batcher<T> {
                 self.turns.push_back(Arc::clone(client));
             }
             known.waiting.push_back(waiting);
+            known.points += points;
             known.last_arrival = now;
             return;
         }
         self.turns.push_back(Arc::clone(client));
-        self.clients.insert(Arc::clone(client), Client { waiting: VecDeque::from([waiting]), last_arrival: now });
+        let waiting = VecDeque::from([waiting]);
+        self.clients.insert(Arc::clone(client), Client { waiting, points, last_arrival: now });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -58,14 +66,20 @@ impl<T> Batcher<T> {
 
     /// The next flush, to be called when a writer is free: of each client in turn its oldest batches, in order, up to its
     /// share, and only those that arrived within the bound of time after its first. All together stay within the bound of
-    /// points; a batch that is over it by itself is a flush of its own. Empty where nothing waits.
+    /// points; a batch that is over it by itself is a flush of its own. Every second flush is for those alone who sent little,
+    /// where there are such beside others: it is quickly written. Empty where nothing waits.
     pub(crate) fn take(&mut self, now: Instant) -> Vec<T> {
         self.clients.retain(|_, client| !client.waiting.is_empty() || client.last_arrival + RECENT > now);
         let share =
             if self.clients.len() > 1 { self.max_points / SHARES.max(self.turns.len()) } else { self.max_points };
+        let only_little = self.is_for_little();
         let (mut flush, mut points) = (Vec::new(), 0);
         for _ in 0..self.turns.len() {
             let Some(name) = self.turns.pop_front() else { break };
+            if only_little && !self.has_little(&name) {
+                self.turns.push_back(name);
+                continue;
+            }
             let Some(client) = self.clients.get_mut(&name) else { continue };
             let left = self.max_points.saturating_sub(points);
             let taken =
@@ -79,7 +93,17 @@ impl<T> Batcher<T> {
                 self.turns.push_back(name);
             }
         }
+        self.was_little = only_little;
         flush
+    }
+
+    fn has_little(&self, name: &Arc<str>) -> bool {
+        self.clients.get(name).is_some_and(|client| client.points <= self.max_points / LITTLE)
+    }
+
+    fn is_for_little(&self) -> bool {
+        let little = || self.turns.iter().map(|name| self.has_little(name));
+        !self.was_little && little().any(|is_little| is_little) && little().any(|is_little| !is_little)
     }
 }
 
@@ -100,6 +124,7 @@ impl<T> Client<T> {
             taken = points;
             flush.push(next.batch);
         }
+        self.points -= taken;
         taken
     }
 }
@@ -144,7 +169,9 @@ mod tests {
             batcher.push(&greedy, "g", 10, now);
         }
         batcher.push(&modest, "m", 1, now);
-        assert_eq!(batcher.take(now), ["g", "g", "m"]);
+        assert_eq!(batcher.take(now), ["m"], "quickly written");
+        batcher.push(&modest, "m", 1, now);
+        assert_eq!(batcher.take(now), ["g", "g", "m"], "and not always before the others");
         assert_eq!(batcher.take(now), ["g", "g"], "the other one may be back any time");
         assert_eq!(batcher.take(now + RECENT).len(), 10);
     }

@@ -43,7 +43,7 @@ use sinks::AckSender;
 const WAITING_ACKS: usize = 64;
 
 /// How long a unary call waits for room where the service is behind. Streams wait for as long as it takes.
-const UNARY_PATIENCE: Duration = Duration::from_millis(250);
+const UNARY_PATIENCE: Duration = Duration::from_millis(100);
 
 /// What a batch goes through between its arrival and its lane; cheap to clone.
 #[derive(Clone)]
