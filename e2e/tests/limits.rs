@@ -7,8 +7,11 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use e2e::{Services, Sql, at, batch, database_url, now, numbered, point, selector, unique, wait_until_serving};
-use shared::proto::v1::{Batch, IngestWithAcksRequest, IngestWithAcksResponse, Point, QueryRangeRequest};
+use shared::proto::v1::{
+    Batch, IngestBatchRequest, IngestWithAcksRequest, IngestWithAcksResponse, Point, QueryRangeRequest,
+};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
@@ -135,17 +138,24 @@ async fn a_unary_call_to_a_service_that_is_behind_is_refused_for_now_and_a_strea
     });
     let services = services.await;
     services.send(numbered(&device, 1, 1, points(&device, 10))).await.unwrap();
+    let other = unique("limit-behind-unary");
+    services.send(batch(points(&other, 1))).await.unwrap(); // its series is known: the database is not asked below
     sqlx::raw_sql("BEGIN").execute(&mut sql.0).await.unwrap();
     let hold = "SELECT last_sequence FROM producers WHERE producer_id = $1 FOR UPDATE";
     sqlx::query(hold).bind(&device).execute(&mut sql.0).await.unwrap();
     let (batches, mut acks) = open(&services).await.unwrap();
     send(&batches, numbered(&device, 1, 2, points(&device, 60))).await;
     send(&batches, numbered(&device, 1, 3, points(&device, 60))).await;
-    let other = unique("limit-behind-unary");
+    let mut calls = JoinSet::new();
     let refused = async {
         loop {
-            if let Err(status) = services.send(batch(points(&other, 60))).await {
-                return status; // until the stream's batch is taken in, there is room
+            while calls.len() < 2 {
+                let (mut client, batch) = (services.ingest.clone(), batch(points(&other, 60)));
+                calls.spawn(async move { client.ingest_batch(IngestBatchRequest { batch: Some(batch) }).await });
+            }
+            // Until the stream's batch is taken in, there is room for one of them, but not for both.
+            if let Err(status) = calls.join_next().await.unwrap().unwrap() {
+                return status;
             }
         }
     };
