@@ -8,10 +8,11 @@ mod client;
 mod content;
 mod database_away;
 mod database_cut;
-mod journal;
+pub(crate) mod journal;
 pub(crate) mod load;
 mod one_producer;
 mod service_killed;
+pub(crate) mod totals;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -4,6 +4,7 @@
 //! the other client's calls go on and it can be called anew afterwards.
 
 mod bombs;
+mod callers;
 mod calls;
 mod floods;
 mod frames;
@@ -23,7 +24,7 @@ use neighbour::Neighbour;
 use target::Target;
 
 /// Within which a case must be over.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What is done to the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +129,7 @@ impl Setting {
             Strain::GreedyClient | Strain::Overload => overload::usual(&target, &neighbour).await?,
             _ => neighbour.undisturbed().await,
         };
-        let mut attack = self.attack(strain, &target).await?;
+        let mut attack = self.attack(strain, &target, &neighbour).await?;
         let during = neighbour.finish().await?;
         let (told, unharmed) = during.beside(&usual);
         let (state, sound) = target.state().await?;
@@ -137,7 +138,7 @@ impl Setting {
         Ok(attack)
     }
 
-    async fn attack(&self, strain: Strain, target: &Target) -> anyhow::Result<Attack> {
+    async fn attack(&self, strain: Strain, target: &Target, neighbour: &Neighbour) -> anyhow::Result<Attack> {
         match strain {
             Strain::MessageOverTheLimit => bombs::over_the_limit(target.address).await,
             Strain::DecompressionBomb => bombs::decompression(target.address).await,
@@ -147,8 +148,8 @@ impl Setting {
             Strain::SlowSenders => lingering::slow_senders(target.address, self.count(50, 10)).await,
             Strain::RandomBytes => lingering::random_bytes(target.address, self.count(1_000, 100)).await,
             Strain::HalfRequests => lingering::half_requests(target.address, self.count(1_000, 100)).await,
-            Strain::GreedyClient => overload::greedy(self, target, self.count(1_000, 200)).await,
-            Strain::Overload => overload::run(self, target, self.span(120, 10)).await,
+            Strain::GreedyClient => overload::greedy(self, target, neighbour, self.count(1_000, 200)).await,
+            Strain::Overload => overload::run(self, target, neighbour, self.span(120, 10)).await,
             Strain::Shutdown => unreachable!("has no other client beside it"),
         }
     }

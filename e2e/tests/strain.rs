@@ -59,6 +59,16 @@ mod strain {
     }
 
     #[tokio::test]
+    async fn one_client_with_many_streams_loses_nothing_and_the_other_is_served() {
+        is_borne(Strain::GreedyClient).await;
+    }
+
+    #[tokio::test]
+    async fn overload_holds_streams_up_and_refuses_calls_for_now_in_bounded_memory() {
+        is_borne(Strain::Overload).await;
+    }
+
+    #[tokio::test]
     async fn sigterm_ends_the_service_in_time_and_loses_nothing_acknowledged() {
         is_borne(Strain::Shutdown).await;
     }

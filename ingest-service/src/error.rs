@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use shared::quotas::OverLimit;
 use shared::status;
 use tonic::Status;
 
@@ -32,6 +33,12 @@ pub(crate) enum BatchError {
     /// The database looked at it and refused it.
     #[error("the database refused the batch; the service's log has the details")]
     Refused,
+    /// Its sender is over a limit, for now.
+    #[error("{0}")]
+    OverLimit(OverLimit),
+    /// More is sent than can be stored.
+    #[error("the service is behind: there is no room for more points now (TIDEGAUGE_QUEUE_MAX_POINTS)")]
+    Overloaded,
     /// Nothing can be stored now.
     #[error("{0}")]
     Unavailable(String),
@@ -64,7 +71,8 @@ impl BatchError {
                 status::failed_precondition("EPOCH_FENCED", metadata(&[("current_epoch", current)]), sentence)
             }
             Self::Refused => Status::internal(sentence),
-            Self::Unavailable(_) => status::unavailable(sentence, RETRY_AFTER),
+            Self::OverLimit(over) => over.into_status(prefix),
+            Self::Overloaded | Self::Unavailable(_) => status::unavailable(sentence, RETRY_AFTER),
         }
     }
 }

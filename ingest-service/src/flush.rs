@@ -1,9 +1,10 @@
 //! The batches of a flush, and their points in the order in which they are written. Knows no SQL.
 
-use tokio::sync::OwnedSemaphorePermit;
+use shared::quotas::HeldBytes;
 use tracing::Span;
 
 use crate::ack::OutcomeSender;
+use crate::flush_loop::Room;
 use crate::points::Points;
 use crate::validate::Numbering;
 
@@ -15,7 +16,9 @@ pub(crate) struct QueuedBatch {
     pub(crate) series_ids: Vec<i32>,
     pub(crate) outcome: OutcomeSender,
     /// Gives its room back when the batch has been settled.
-    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) room: Room,
+    /// Likewise, the bytes of its message.
+    pub(crate) bytes: HeldBytes,
     /// The batch's own, and that of its waiting for a writer.
     pub(crate) span: Span,
     pub(crate) waiting: Span,

@@ -2,6 +2,7 @@
 //!
 //! Group commit: while a writer is busy, batches pile up; when it is free, all that wait make the next flush. Knows no SQL.
 
+mod room;
 mod seats;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use shared::config::DatabaseConfig;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{Instrument as _, Span};
 
@@ -19,12 +20,14 @@ use crate::error::BatchError;
 use crate::flush::QueuedBatch;
 use crate::metrics::{self, Metrics};
 use crate::writer::Writer;
+use room::Admission;
+pub(crate) use room::Room;
 use seats::Seats;
 
 /// The way into the lanes; cheap to clone. The lanes end when the last clone is dropped and their queues are empty.
 #[derive(Clone)]
 pub(crate) struct Lanes {
-    admission: Arc<Semaphore>,
+    admission: Admission,
     lanes: Arc<[Lane]>,
     seats: Arc<Seats>,
 }
@@ -55,17 +58,16 @@ impl Lanes {
             Lane { queue, waiting_points }
         });
         let lanes = lanes.collect();
-        let admission = Arc::new(Semaphore::new(config.queue_max_points.get()));
-        let free = Arc::clone(&admission);
-        metrics.observe_queue(config.queue_max_points.get(), move || free.available_permits());
+        let admission = Admission::new(config.queue_max_points.get());
+        let free = admission.clone();
+        metrics.observe_queue(config.queue_max_points.get(), move || free.free());
         metrics.observe_writers(config.writers.get());
         (Self { admission, lanes, seats }, tasks)
     }
 
-    /// Waits for room for so many points, first come, first served: this is where backpressure begins.
-    pub(crate) async fn room_for(&self, points: usize) -> Result<OwnedSemaphorePermit, BatchError> {
-        let permits = u32::try_from(points.max(1)).unwrap_or(u32::MAX);
-        Arc::clone(&self.admission).acquire_many_owned(permits).await.map_err(|_| BatchError::shutting_down())
+    /// Waits for room for so many points of a client: this is where backpressure begins.
+    pub(crate) async fn room_for(&self, client: Arc<str>, points: usize) -> Result<Room, BatchError> {
+        self.admission.room_for(client, points).await.map_err(|_| BatchError::shutting_down())
     }
 
     /// Queues a batch. While a producer has batches under way, all go through one lane, in order; whatever else comes goes to
@@ -99,7 +101,7 @@ struct LaneTask {
 impl LaneTask {
     async fn run(mut self) {
         while self.wait_for_batches().await {
-            let mut flush = self.batcher.take();
+            let mut flush = self.batcher.take(Instant::now());
             flush.iter_mut().for_each(|batch| batch.waiting = Span::none());
             let span = metrics::flush(flush.iter().map(|batch| &batch.span));
             let points = flush.iter().map(|batch| batch.points.len()).sum();
@@ -128,6 +130,7 @@ impl LaneTask {
 
     fn push(&mut self, batch: QueuedBatch) {
         let points = batch.points.len();
-        self.batcher.push(batch, points, Instant::now());
+        let client = Arc::clone(batch.room.client());
+        self.batcher.push(&client, batch, points, Instant::now());
     }
 }

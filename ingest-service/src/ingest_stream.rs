@@ -4,14 +4,15 @@
 //! stored all the same. Knows no SQL.
 
 mod call;
+mod caller;
 mod sinks;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::auth::Identity;
 use shared::proto::v1;
+use shared::quotas::CallQuota;
 use shared::readiness::{Readiness, ReadinessHandle};
 use shared::{auth, status, time};
 use tokio::sync::mpsc;
@@ -35,10 +36,14 @@ use crate::service::ingest_service_server::IngestService;
 use crate::validate::{Permissions, ValidBatch, validate};
 use crate::wire::Message;
 use call::Call;
+use caller::Caller;
 use sinks::AckSender;
 
 /// Acknowledgements that wait for a slow client before its stream is no longer read.
 const WAITING_ACKS: usize = 64;
+
+/// How long a unary call waits for room where the service is behind. Streams wait for as long as it takes.
+const UNARY_PATIENCE: Duration = Duration::from_millis(100);
 
 /// What a batch goes through between its arrival and its lane; cheap to clone.
 #[derive(Clone)]
@@ -52,15 +57,17 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// Takes a request's batch in. When this returns it is queued, and will be stored whoever still listens.
-    async fn accept(&self, message: Message, identity: &Identity) -> Result<PendingAck, BatchError> {
-        let accepted = self.queue(message, identity, Instant::now()).instrument(metrics::batch()).await;
+    async fn accept(&self, message: Message, caller: &Caller) -> Result<PendingAck, BatchError> {
+        let accepted = self.queue(message, caller, Instant::now()).instrument(metrics::batch()).await;
         accepted.inspect_err(|error| self.refusals.batch(error))
     }
 
-    async fn queue(&self, message: Message, identity: &Identity, arrived: Instant) -> Result<PendingAck, BatchError> {
-        let checked = || validate(&message.0, &self.limits, Permissions::of(identity), time::now_micros());
+    async fn queue(&self, message: Message, caller: &Caller, arrived: Instant) -> Result<PendingAck, BatchError> {
+        let bytes = caller.quota.message();
+        let checked = || validate(&message.0, &self.limits, Permissions::of(&caller.identity), time::now_micros());
         let valid = metrics::validate().in_scope(checked)?;
         let (span, points) = (Span::current(), valid.points.len());
+        caller.may_send(points + usize::try_from(valid.rejections.count).unwrap_or_default()).await?;
         span.record("tidegauge.points", points).record("tidegauge.sequence", valid.sequence);
         self.refusals.points(&valid.rejections);
         if points == 0 && valid.numbering.is_none() {
@@ -69,12 +76,13 @@ impl Intake {
         }
         let series_ids = self.resolver.resolve(&valid.series).instrument(metrics::resolve()).await?;
         let wait = Instant::now();
-        let room = self.lanes.room_for(points).instrument(metrics::room()).await?;
+        let room = caller.has_patience(self.lanes.room_for(caller.quota.client(), points));
+        let room = room.instrument(metrics::room()).await?;
         self.metrics.waited_for_room(wait.elapsed());
         let (pending, outcome) = PendingAck::new(valid.sequence, points, valid.rejections, arrived);
         let ValidBatch { numbering, points, .. } = valid;
         let waiting = metrics::queue();
-        self.lanes.queue(QueuedBatch { numbering, points, series_ids, outcome, room, span, waiting });
+        self.lanes.queue(QueuedBatch { numbering, points, series_ids, outcome, room, bytes, span, waiting });
         Ok(pending)
     }
 }
@@ -101,14 +109,13 @@ impl IngestServer {
         }
     }
 
-    fn call(&self, identity: Arc<Identity>, max_age: Option<Duration>) -> Call {
-        Call {
-            identity,
-            intake: self.intake.clone(),
-            max_message_bytes: self.max_message_bytes,
-            max_age,
-            shutdown: self.shutdown.clone(),
-        }
+    fn caller<T>(&self, request: &Request<T>, patience: Option<Duration>) -> Result<Caller, Status> {
+        let (identity, quota) = (auth::identity(request.extensions())?, CallQuota::current());
+        Ok(Caller { identity, quota, patience, shutdown: self.shutdown.clone() })
+    }
+
+    fn call(&self, caller: Caller, max_age: Option<Duration>) -> Call {
+        Call { caller, intake: self.intake.clone(), max_message_bytes: self.max_message_bytes, max_age }
     }
 
     /// Runs a call's work to its end even where the call is dropped.
@@ -129,7 +136,7 @@ impl IngestService for IngestServer {
 
     async fn ingest(&self, request: Request<Streaming<Message>>) -> Result<Response<v1::IngestResponse>, Status> {
         self.check_ready()?;
-        let (call, stream) = (self.call(auth::identity(request.extensions())?, None), request.into_inner());
+        let (call, stream) = (self.call(self.caller(&request, None)?, None), request.into_inner());
         let work = async move {
             let mut summary = Summary::default();
             call.run(stream, &mut summary).await.map(|()| summary)
@@ -142,8 +149,8 @@ impl IngestService for IngestServer {
         request: Request<Streaming<Message>>,
     ) -> Result<Response<Self::IngestWithAcksStream>, Status> {
         self.check_ready()?;
-        let identity = auth::identity(request.extensions())?;
-        let (call, stream) = (self.call(identity, Some(self.stream_max_age)), request.into_inner());
+        let caller = self.caller(&request, None)?;
+        let (call, stream) = (self.call(caller, Some(self.stream_max_age)), request.into_inner());
         let (answers, receiver) = mpsc::channel(WAITING_ACKS);
         let work = async move {
             if let Err(status) = call.run(stream, &mut AckSender(answers.clone())).await {
@@ -156,10 +163,10 @@ impl IngestService for IngestServer {
 
     async fn ingest_batch(&self, request: Request<Message>) -> Result<Response<v1::IngestBatchResponse>, Status> {
         self.check_ready()?;
-        let (intake, identity) = (self.intake.clone(), auth::identity(request.extensions())?);
+        let (intake, caller) = (self.intake.clone(), self.caller(&request, Some(UNARY_PATIENCE))?);
         let message = request.into_inner();
         let work = async move {
-            let settled = async { intake.accept(message, &identity).await?.settled(&intake.metrics).await };
+            let settled = async { intake.accept(message, &caller).await?.settled(&intake.metrics).await };
             settled.await.map_err(|error| error.into_status(""))
         };
         let ack = self.detached(work).await?;

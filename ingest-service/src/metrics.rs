@@ -70,11 +70,13 @@ pub(crate) enum BatchOutcome {
     Gap,
     Fenced,
     Refused,
+    OverLimit,
+    Overloaded,
     Unavailable,
 }
 
 impl BatchOutcome {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Applied,
         Self::Duplicate,
         Self::NothingValid,
@@ -84,6 +86,8 @@ impl BatchOutcome {
         Self::Fenced,
         Self::Refused,
         Self::Forbidden,
+        Self::OverLimit,
+        Self::Overloaded,
         Self::Unavailable,
     ];
 
@@ -98,6 +102,8 @@ impl BatchOutcome {
             Self::Gap => "gap",
             Self::Fenced => "fenced",
             Self::Refused => "refused",
+            Self::OverLimit => "over_limit",
+            Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
         }
     }

@@ -54,6 +54,8 @@ fn outcome(error: &BatchError) -> BatchOutcome {
         BatchError::Gap { .. } => BatchOutcome::Gap,
         BatchError::Fenced { .. } => BatchOutcome::Fenced,
         BatchError::Refused => BatchOutcome::Refused,
+        BatchError::OverLimit(_) => BatchOutcome::OverLimit,
+        BatchError::Overloaded => BatchOutcome::Overloaded,
         BatchError::Unavailable(_) => BatchOutcome::Unavailable,
     }
 }

@@ -134,7 +134,7 @@ impl Writer {
             Err(error) => self.refusals.batch(error),
         }
         let _ = batch.outcome.send(outcome); // a stream that has gone needs no answer; its points are stored all the same
-        drop(batch.room);
+        drop((batch.room, batch.bytes));
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use shared::quotas::CallQuota;
 use shared::telemetry::CallNotes;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
@@ -53,6 +54,7 @@ pub(crate) struct FrameSender<T> {
     /// How long a client may take for a parcel.
     patience: Duration,
     notes: CallNotes,
+    quota: CallQuota,
 }
 
 /// The client has gone: there is nobody to answer.
@@ -74,6 +76,7 @@ impl<T: Rows> FrameSender<T> {
             self.notes.granularity(granularity);
         }
         self.notes.rows(frame.rows());
+        self.quota.rows(frame.rows());
         let rows = {
             let (frames, rows) = &mut *self.packed();
             *rows += frame.rows();
@@ -113,8 +116,8 @@ where
     F: Future<Output = Result<(), StreamEnd>> + Send + 'static,
 {
     let (sender, mut receiver) = mpsc::channel(WAITING_PARCELS);
-    let (notes, patience) = (CallNotes::current(), deadline.longest);
-    let work = work(FrameSender { parcels: sender.clone(), packed: Mutex::default(), patience, notes });
+    let (notes, quota, patience) = (CallNotes::current(), CallQuota::current(), deadline.longest);
+    let work = work(FrameSender { parcels: sender.clone(), packed: Mutex::default(), patience, notes, quota });
     let work = async move {
         let outcome = tokio::select! {
             () = sender.closed() => Err(StreamEnd::Gone),

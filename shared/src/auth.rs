@@ -13,5 +13,5 @@ mod revocation;
 
 pub use command::KeysCommand;
 pub use devices::DevicePrefixes;
-pub use identity::{Identity, Scope, identity};
+pub use identity::{ClientLimits, Identity, Scope, identity};
 pub(crate) use layer::{AccessLayer, Gate};

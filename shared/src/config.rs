@@ -6,6 +6,7 @@
 mod command_line;
 mod database;
 mod log;
+mod quotas;
 mod server;
 mod telemetry;
 mod tls;
@@ -16,6 +17,7 @@ mod wrong_value;
 pub use command_line::{defaults, parse};
 pub use database::DatabaseConfig;
 pub use log::{LogConfig, LogFormat};
+pub use quotas::QuotaConfig;
 pub use server::{AccessConfig, ServerConfig};
 pub use telemetry::{telemetry_help, telemetry_variables};
 pub use tls::{ClientCertificate, TlsConfig};

@@ -2,11 +2,12 @@
 
 mod connection;
 mod metrics;
+mod places;
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use opentelemetry::metrics::Meter;
@@ -23,6 +24,7 @@ pub(crate) use connection::Connection;
 pub use connection::Peer;
 use connection::Place;
 use metrics::{Metrics, Refusal};
+use places::Places;
 
 /// Connections that wait to be served.
 const READY: usize = 64;
@@ -42,12 +44,10 @@ pub(crate) fn accept(
     cut: CancellationToken,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(READY);
-    let max_connections = config.max_connections.get().min(Semaphore::MAX_PERMITS);
-    let places = Arc::new(Semaphore::new(max_connections));
+    let places = Places::new(config);
     let acceptor = Acceptor {
-        metrics: Metrics::new(meter, &places, max_connections),
+        metrics: Metrics::new(meter, places.free(), places.most()),
         places,
-        max_connections,
         tls,
         handshakes: Handshakes { most: config.tls.max_handshakes.get(), under_way: VecDeque::new() },
         ready,
@@ -59,8 +59,7 @@ pub(crate) fn accept(
 
 struct Acceptor {
     metrics: Metrics,
-    places: Arc<Semaphore>,
-    max_connections: usize,
+    places: Places,
     tls: Option<Tls>,
     handshakes: Handshakes,
     ready: mpsc::Sender<io::Result<Connection>>,
@@ -86,10 +85,11 @@ impl Acceptor {
     }
 
     async fn take(&mut self, stream: TcpStream, address: SocketAddr) {
-        let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() else {
-            return self.turn_away(stream, address);
+        let held = match self.places.take(address) {
+            Ok(held) => held,
+            Err(reason) => return self.turn_away(stream, address, &reason),
         };
-        let place = Place::new(permit, self.cut.clone());
+        let place = Place::new(held, self.cut.clone());
         if let Err(error) = stream.set_nodelay(true) {
             return tracing::debug!(%error, %address, "a connection broke off at once");
         }
@@ -104,15 +104,13 @@ impl Acceptor {
 
     /// Says why in the one way that HTTP/2 has, where the connection is not encrypted: clients of gRPC make
     /// RESOURCE_EXHAUSTED of it. Where there are too many to be told, and with TLS, the connection is merely closed.
-    fn turn_away(&self, stream: TcpStream, address: SocketAddr) {
+    fn turn_away(&self, stream: TcpStream, address: SocketAddr, reason: &str) {
         static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("connections turned away"));
         self.metrics.refused(Refusal::TooMany);
-        let most = self.max_connections;
-        let reason = format!("there are {most} connections already (TIDEGAUGE_MAX_CONNECTIONS)");
         if self.tls.is_none()
             && let Ok(place) = FAREWELLS.try_acquire()
         {
-            let farewell = connection::say_goaway(stream, connection::goaway(&reason));
+            let farewell = connection::say_goaway(stream, connection::goaway(reason));
             tokio::spawn(async move {
                 let _ = tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await; // told or not, it ends
                 drop(place);

@@ -14,6 +14,7 @@ pub mod series_cache;
 
 pub mod auth;
 pub mod connections;
+pub mod quotas;
 mod reload;
 pub mod tls;
 

@@ -46,6 +46,11 @@ pub const ROWS: Spec =
 /// Statements by summary.
 pub const DB_OPERATION_DURATION: Spec =
     Spec::new("db.client.operation.duration", "s", "Duration of a statement, until its last row is read");
+/// Refusals by limit.
+pub const REFUSALS: Spec =
+    Spec::new("tidegauge.refusals", "{refusal}", "Calls refused, by the limit that their client reached");
+/// Which limit.
+pub const LIMIT: &str = "limit";
 /// Whether work can be done now.
 pub const READY: Spec = Spec::new("tidegauge.ready", "", "1 where work can be done now, 0 where not");
 /// Why not.

@@ -14,6 +14,7 @@ use tower::util::{MapRequestLayer, MapResponseLayer};
 
 use crate::auth::{AccessLayer, Gate};
 use crate::config::ServerConfig;
+use crate::quotas::{QuotaLayer, Quotas};
 use crate::telemetry::CallsLayer;
 use crate::tls::Tls;
 use crate::under_way::CallsUnderWay;
@@ -77,6 +78,7 @@ pub async fn serve(
     let every = config.access.reload_interval;
     let tls = Tls::start(&config.tls, every).await.map_err(ServeError::Setting)?;
     let gate = Gate::start(config.access.identities_file.as_deref(), every).await.map_err(ServeError::Setting)?;
+    let quotas = Quotas::new(&config.quotas, meter);
     let max_message_bytes = config.max_message_bytes;
     let under_way = CallsUnderWay::new(shutdown.clone());
     let router = Server::builder()
@@ -90,6 +92,7 @@ pub async fn serve(
         .layer(CallsLayer::new(meter))
         .layer(under_way.clone())
         .layer(AccessLayer(gate))
+        .layer(QuotaLayer(quotas.clone()))
         .layer(MapRequestLayer::new(compression::only_where_wanted::<Body>))
         .layer(MapResponseLayer::new(move |response| name_oversize(response, max_message_bytes)))
         .add_routes(routes);

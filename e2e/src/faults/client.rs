@@ -10,7 +10,7 @@ use shared::proto::v1::{Batch, BatchResult, IngestWithAcksRequest, IngestWithAck
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 
 use super::content::Content;
@@ -27,6 +27,8 @@ pub(super) struct Client {
     pub(super) journal: Arc<Journal>,
     /// The instance to send to; a change makes it move at once.
     pub(super) route: watch::Receiver<String>,
+    /// A connection that it shares with others; without it, it makes its own.
+    pub(super) shared: Option<Channel>,
     /// No new batches from then on.
     pub(super) stop: CancellationToken,
     pub(super) progress: Progress,
@@ -59,7 +61,11 @@ impl Client {
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         while !self.stop.is_cancelled() || self.progress.acknowledged < self.progress.sent {
             let url = self.route.borrow_and_update().clone();
-            let ended = match Stream::open(url, self.first()).await {
+            let opened = match &self.shared {
+                Some(channel) => Stream::open_on(channel.clone(), self.first()).await,
+                None => Stream::open(url, self.first()).await,
+            };
+            let ended = match opened {
                 Ok(stream) => self.stream(stream).await?,
                 Err(status) => Err(status),
             };
@@ -125,6 +131,10 @@ impl Stream {
     async fn open(url: String, first: u64) -> Result<Self, Status> {
         let unavailable = |error: tonic::transport::Error| Status::unavailable(error.to_string());
         let channel = Endpoint::from_shared(url).map_err(unavailable)?.connect().await.map_err(unavailable)?;
+        Self::open_on(channel, first).await
+    }
+
+    async fn open_on(channel: Channel, first: u64) -> Result<Self, Status> {
         let (batches, receiver) = mpsc::channel(1);
         let acks = IngestServiceClient::new(channel).ingest_with_acks(ReceiverStream::new(receiver)).await?;
         Ok(Self { batches, acks: acks.into_inner(), first, next: first })

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
 
 use super::client::{Client, Progress};
 use super::content::Content;
@@ -45,9 +46,26 @@ impl Load {
     pub(crate) fn start(url: &str, shape: &Shape) -> Self {
         let mut load = Self::idle(url);
         for index in 0..shape.numbered + shape.unnumbered {
-            load.add(content(index < shape.numbered, shape.batch_points), shape.window, load.route.subscribe());
+            load.add(content(index < shape.numbered, shape.batch_points), shape.window, load.route.subscribe(), None);
         }
         load
+    }
+
+    /// Sends to one instance, so many streams over one connection.
+    ///
+    /// # Errors
+    /// The address is none.
+    pub(crate) fn start_sharing(url: &str, shape: &Shape, streams: usize) -> anyhow::Result<Self> {
+        let mut load = Self::idle(url);
+        let mut channel = None;
+        for index in 0..shape.numbered + shape.unnumbered {
+            if index % streams == 0 {
+                channel = Some(Endpoint::from_shared(url.to_owned())?.connect_lazy());
+            }
+            let content = content(index < shape.numbered, shape.batch_points);
+            load.add(content, shape.window, load.route.subscribe(), channel.clone());
+        }
+        Ok(load)
     }
 
     /// Each producer twice, once at either instance.
@@ -56,7 +74,7 @@ impl Load {
         for _ in 0..shape.numbered {
             let content = content(true, shape.batch_points);
             for url in urls {
-                load.add(content.clone(), shape.window, watch::Sender::new(url.to_owned()).subscribe());
+                load.add(content.clone(), shape.window, watch::Sender::new(url.to_owned()).subscribe(), None);
             }
         }
         load
@@ -67,9 +85,9 @@ impl Load {
         Self { journal: Arc::new(Journal::new()), route, stop: CancellationToken::new(), clients: JoinSet::new() }
     }
 
-    fn add(&mut self, content: Content, window: u64, route: watch::Receiver<String>) {
+    fn add(&mut self, content: Content, window: u64, route: watch::Receiver<String>, shared: Option<Channel>) {
         let (journal, stop) = (Arc::clone(&self.journal), self.stop.clone());
-        let client = Client { content, window, journal, route, stop, progress: Progress::default() };
+        let client = Client { content, window, journal, route, shared, stop, progress: Progress::default() };
         self.clients.spawn(client.run());
     }
 

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::Attack;
 use super::frames::{DATA, END_HEADERS, HEADERS, call_headers, frame, opening};
+use super::target::store_one;
 
 /// How long idle connections and slow senders stay.
 const STAY: Duration = Duration::from_secs(5);
@@ -18,6 +19,8 @@ const STAY: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Files that this process has open beside the connections.
 const OTHER_FILES: usize = 500;
+/// Where somebody new comes from.
+const NEWCOMER: &str = "127.0.0.3";
 /// Streams of each slow sender's connection; the service takes 128.
 const SLOW_STREAMS: u32 = 100;
 
@@ -37,8 +40,15 @@ pub(super) async fn idle(address: SocketAddr, wanted: usize) -> anyhow::Result<A
     let closed = connections.iter().filter(|connection| is_closed(connection)).count();
     let limited =
         if possible < wanted { format!(" (this system allows no more than {possible})") } else { String::new() };
-    let seen = format!("{opened} opened{limited}, {closed} closed by the service within {STAY:?}");
-    Ok(Attack { expected: "held or closed, the service goes on", seen, ok: opened > 0 })
+    let newcomer = match store_one(&format!("http://{address}"), NEWCOMER).await {
+        Ok(()) => "served".to_owned(),
+        Err(error) => format!("not served: {error:#}"),
+    };
+    let seen = format!(
+        "{opened} opened{limited}, {closed} closed by the service within {STAY:?}, somebody new meanwhile {newcomer}"
+    );
+    let expected = "held or closed, somebody new from another address is served";
+    Ok(Attack { expected, seen, ok: opened > 0 && newcomer == "served" })
 }
 
 fn is_closed(connection: &TcpStream) -> bool {

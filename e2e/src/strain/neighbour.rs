@@ -63,6 +63,11 @@ impl Neighbour {
         self.take()
     }
 
+    /// Makes no more calls: what comes now is no longer about it.
+    pub(super) fn rest(&self) {
+        self.stop.cancel();
+    }
+
     /// What it noted since.
     pub(super) async fn finish(self) -> anyhow::Result<Latencies> {
         let began = lock(&self.seen).began.unwrap_or_else(Instant::now);
@@ -95,11 +100,15 @@ fn lock(seen: &Mutex<Latencies>) -> std::sync::MutexGuard<'_, Latencies> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+pub(super) fn p99(latencies: &[Duration]) -> Duration {
+    let mut sorted = latencies.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() * 99 / 100).or(sorted.last()).copied().unwrap_or(Duration::MAX)
+}
+
 impl Latencies {
     fn p99(&self) -> Duration {
-        let mut sorted = self.answered.clone();
-        sorted.sort_unstable();
-        sorted.get(sorted.len() * 99 / 100).or(sorted.last()).copied().unwrap_or(Duration::MAX)
+        p99(&self.answered)
     }
 
     /// Whether no call failed.

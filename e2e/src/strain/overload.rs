@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use super::callers::Callers;
 use super::neighbour::{Latencies, Neighbour};
 use super::target::Target;
 use super::{Attack, Setting};
 use crate::faults::Finding;
+use crate::faults::journal::Journal;
 use crate::faults::load::{Load, Shape};
 
 /// One client at full speed.
@@ -15,6 +17,12 @@ const FULL_SPEED: Shape = Shape { numbered: 1, unnumbered: 0, window: u64::MAX, 
 const WATCHED: Duration = Duration::from_secs(5);
 /// How long a greedy client goes on.
 const GREED: Duration = Duration::from_secs(10);
+/// Streams of one connection; the service takes 128.
+const STREAMS: usize = 100;
+/// Unary calls at once.
+const CALLERS: usize = 64;
+/// What an accepted call may take anyway: it waits for room for a while, and then for what is before it.
+const ACCEPTED_ANYWAY: Duration = Duration::from_millis(500);
 /// How much memory may grow in the second half of an overload, in MiB.
 const FLAT: f64 = 32.0;
 
@@ -29,32 +37,66 @@ pub(super) async fn usual(target: &Target, neighbour: &Neighbour) -> anyhow::Res
 }
 
 /// One client with a great many streams of small batches.
-pub(super) async fn greedy(setting: &Setting, target: &Target, streams: usize) -> anyhow::Result<Attack> {
+pub(super) async fn greedy(
+    setting: &Setting,
+    target: &Target,
+    neighbour: &Neighbour,
+    streams: usize,
+) -> anyhow::Result<Attack> {
     let shape = Shape { numbered: streams, unnumbered: 0, window: 256, batch_points: 1_000 };
-    let finding = under(setting, target, &shape, GREED).await?.0;
+    let (journal, _) = under(target, neighbour, &shape, GREED).await?;
+    let finding = Finding::of_totals(&setting.database_url, journal).await?;
     let seen = format!("{streams} streams, {}", told(&finding));
     Ok(Attack { expected: "another client's p99 at most doubled", seen, ok: finding.holds() })
 }
 
-/// More clients than the service can take, none of which waits for anything but the service.
-pub(super) async fn run(setting: &Setting, target: &Target, span: Duration) -> anyhow::Result<Attack> {
+/// More clients than the service can take, with streams and with unary calls, none of which waits for anything but the
+/// service. What one stream and a caller get at full speed is what it can take; more than that many times over is asked for.
+pub(super) async fn run(
+    setting: &Setting,
+    target: &Target,
+    neighbour: &Neighbour,
+    span: Duration,
+) -> anyhow::Result<Attack> {
+    let load = Load::start(&target.url, &FULL_SPEED);
+    let callers = Callers::start(&target.url, 1).await?;
+    tokio::time::sleep(WATCHED).await;
+    let (usual, exact_before) = callers.finish(&setting.database_url).await?;
+    load.finish().await?;
     let shape = Shape { numbered: 24, unnumbered: 8, window: u64::MAX, batch_points: 10_000 };
-    let (finding, grown) = under(setting, target, &shape, span).await?;
-    let seen = format!("{span:?}, {}, memory {grown:+.0} MiB in the second half", told(&finding));
-    let expected = "clients held up, memory flat, another client's p99 at most doubled";
-    Ok(Attack { expected, seen, ok: finding.holds() && grown < FLAT })
+    let callers = Callers::start(&target.url, CALLERS).await?;
+    let (journal, grown) = under(target, neighbour, &shape, span).await?;
+    let (answers, exact) = callers.finish(&setting.database_url).await?;
+    let finding = Finding::of_totals(&setting.database_url, journal).await?;
+    let in_time = !setting.judge_latency || answers.p99() <= (usual.p99() * 2).max(ACCEPTED_ANYWAY);
+    let proper = answers.are_proper() && answers.refused() > 0 && exact && exact_before;
+    let seen = format!(
+        "{span:?}, {}, memory {grown:+.0} MiB in the second half; {}, after p99 {:.0} ms at full speed, {}",
+        told(&finding),
+        answers.told(),
+        usual.p99().as_secs_f64() * 1e3,
+        if exact { "stored exactly what was accepted" } else { "NOT stored exactly what was accepted" },
+    );
+    let expected = "streams held up; unary calls refused with RetryInfo, p99 of the accepted at most doubled; memory flat, \
+                    another client's p99 at most doubled";
+    Ok(Attack { expected, seen, ok: finding.holds() && grown < FLAT && proper && in_time })
 }
 
-/// What became of the points, and by how much memory grew in the second half.
-async fn under(setting: &Setting, target: &Target, shape: &Shape, span: Duration) -> anyhow::Result<(Finding, f64)> {
-    let mut load = Load::start(&target.url, shape);
+/// What was sent, and by how much memory grew in the second half.
+async fn under(
+    target: &Target,
+    neighbour: &Neighbour,
+    shape: &Shape,
+    span: Duration,
+) -> anyhow::Result<(Journal, f64)> {
+    let mut load = Load::start_sharing(&target.url, shape, STREAMS)?;
     load.progress().await?;
     tokio::time::sleep(span / 2).await;
     let half = target.process.peak_mib();
     tokio::time::sleep(span / 2).await;
     let grown = target.process.peak_mib().zip(half).map_or(0.0, |(whole, half)| whole - half);
-    let journal = load.finish().await?;
-    Ok((Finding::compare(&setting.database_url, journal, 1).await?, grown))
+    neighbour.rest();
+    Ok((load.finish().await?, grown))
 }
 
 fn told(finding: &Finding) -> String {

@@ -46,22 +46,23 @@ impl Target {
     async fn answers_anew(&self) -> anyhow::Result<()> {
         let answered = async {
             loop {
-                match store_one(&self.url).await {
+                match store_one(&self.url, "127.0.0.1").await {
                     Ok(()) => return,
                     Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             }
         };
         if tokio::time::timeout(PATIENCE, answered).await.is_err() {
-            let error = store_one(&self.url).await.err();
+            let error = store_one(&self.url, "127.0.0.1").await.err();
             bail!("the service stores nothing for a new client after {PATIENCE:?}: {error:?}");
         }
         Ok(())
     }
 }
 
-async fn store_one(url: &str) -> anyhow::Result<()> {
-    let mut client = IngestServiceClient::new(connect(url, "127.0.0.1").await?);
+/// Stores a point as a new client that comes from an address of this machine.
+pub(super) async fn store_one(url: &str, from: &str) -> anyhow::Result<()> {
+    let mut client = IngestServiceClient::new(connect(url, from).await?);
     let batch = Some(batch(vec![point(&unique("abuse-after"), now(), 1.0)]));
     client.ingest_batch(IngestBatchRequest { batch }).await?;
     Ok(())

@@ -1,16 +1,15 @@
 //! One streaming call: batches in, each settled in order, until the stream ends or something ends it. Does not know what
 //! becomes of an acknowledgement.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use shared::auth::Identity;
 use shared::status;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::Intake;
+use super::caller::Caller;
 use crate::ack::{Ack, PendingAck};
 use crate::error::BatchError;
 use crate::metrics::Metrics;
@@ -28,12 +27,10 @@ pub(super) trait AckSink {
 /// What a call works with.
 pub(super) struct Call {
     pub(super) intake: Intake,
-    /// Who calls.
-    pub(super) identity: Arc<Identity>,
+    pub(super) caller: Caller,
     pub(super) max_message_bytes: usize,
     /// After which time no more is read and the call ends well.
     pub(super) max_age: Option<Duration>,
-    pub(super) shutdown: CancellationToken,
 }
 
 /// What ends a call early.
@@ -75,15 +72,15 @@ impl Call {
                 message = stream.message() => message,
                 () = &mut max_age => return,
                 () = stop.cancelled() => return,
-                () = self.shutdown.cancelled() => Err(Status::aborted("")), // told apart below
+                () = self.caller.shutdown.cancelled() => Err(Status::aborted("")), // told apart below
             };
             let read = match message {
-                Ok(Some(message)) => match self.intake.accept(message, &self.identity).await {
+                Ok(Some(message)) => match self.intake.accept(message, &self.caller).await {
                     Ok(pending) => Ok((index, pending)),
                     Err(error) => Err(Failure::Batch { index, error }),
                 },
                 Ok(None) => return,
-                Err(_) if self.shutdown.is_cancelled() => Err(Failure::Shutdown),
+                Err(_) if self.caller.shutdown.is_cancelled() => Err(Failure::Shutdown),
                 Err(status) => Err(Failure::Stream(status)),
             };
             let failed = read.is_err();

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::key::{self, KeyHash};
-use super::{DevicePrefixes, Identity, Scope};
+use super::{ClientLimits, DevicePrefixes, Identity, Scope};
 use crate::tls::CertificateNames;
 
 /// Every identity, by what it shows.
@@ -47,6 +47,8 @@ struct Entry {
     #[serde(default)]
     certificates: Vec<String>,
     expires: Option<toml::value::Datetime>,
+    #[serde(default)]
+    limits: ClientLimits,
 }
 
 impl Identities {
@@ -72,7 +74,7 @@ impl Identities {
     }
 
     fn add(&mut self, entry: Entry) -> Result<(), String> {
-        let Entry { name, scopes, device_prefixes, producer_prefix, keys, certificates, expires } = entry;
+        let Entry { name, scopes, device_prefixes, producer_prefix, keys, certificates, expires, limits } = entry;
         if name.is_empty() || scopes.is_empty() {
             return Err("name and scopes must not be empty".to_owned());
         }
@@ -81,7 +83,7 @@ impl Identities {
         }
         let expires = expires.map(expiry).transpose()?;
         let devices = DevicePrefixes::new(device_prefixes);
-        let identity = Arc::new(Identity { name, scopes, devices, producer_prefix, expires });
+        let identity = Arc::new(Identity { name, scopes, devices, producer_prefix, expires, limits });
         for entry in keys {
             let (id, hash) = key::parse_entry(&entry)?;
             if self.by_key.insert(id.clone(), (hash, Arc::clone(&identity))).is_some() {
@@ -136,6 +138,8 @@ fn expiry(datetime: toml::value::Datetime) -> Result<DateTime<Utc>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Identities, String> {
@@ -161,6 +165,24 @@ mod tests {
         let names = |name: &str| CertificateNames(vec!["dns:b".to_owned(), name.to_owned()]);
         assert_eq!(identities.by_certificate(&names("cn:a"), before).unwrap().name, "a");
         assert_eq!(identities.by_certificate(&names("dns:a"), before), Err(Unknown::NoCertificateKnown));
+    }
+
+    #[test]
+    fn an_identity_may_have_limits_of_its_own() {
+        let key = key::generate().unwrap();
+        let line = key::entry(&key).unwrap();
+        let limits = "[identity.limits]\npoints_per_second = 1000\nmax_calls = 3\n";
+        let identities = parse(&format!("{HEAD}keys = [\"{line}\"]\n{limits}")).unwrap();
+        let limits = identities.by_key(&key, Utc::now()).unwrap().limits;
+        let expected = ClientLimits {
+            points_per_second: NonZeroUsize::new(1_000),
+            max_calls: NonZeroUsize::new(3),
+            ..ClientLimits::default()
+        };
+        assert_eq!(limits, expected);
+        let told = parse(&format!("{HEAD}[identity.limits]\nmax_calls = 0\n")).unwrap_err();
+        assert!(told.contains("max_calls = 0"), "{told}");
+        assert!(parse(&format!("{HEAD}[identity.limits]\ncalls = 1\n")).unwrap_err().contains("max_calls"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Who calls, and what they may do.
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Utc};
@@ -19,7 +20,7 @@ pub enum Scope {
     Query,
 }
 
-/// Who calls, and what they may do. The place for limits of an identity as well.
+/// Who calls, and what they may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// For logs; unique among the identities.
@@ -32,6 +33,22 @@ pub struct Identity {
     pub producer_prefix: Option<String>,
     /// From when on it is refused.
     pub expires: Option<DateTime<Utc>>,
+    /// How much it may take, where that is not what every client may.
+    pub limits: ClientLimits,
+}
+
+/// Limits of an identity of its own; where one is not set, that of the configuration holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientLimits {
+    /// In place of `TIDEGAUGE_CLIENT_MAX_CALLS`.
+    pub max_calls: Option<NonZeroUsize>,
+    /// In place of `TIDEGAUGE_CLIENT_MESSAGES_PER_SECOND`.
+    pub messages_per_second: Option<NonZeroUsize>,
+    /// In place of `TIDEGAUGE_CLIENT_POINTS_PER_SECOND`.
+    pub points_per_second: Option<NonZeroUsize>,
+    /// In place of `TIDEGAUGE_CLIENT_MAX_BYTES_IN_FLIGHT`.
+    pub max_bytes_in_flight: Option<NonZeroUsize>,
 }
 
 impl Identity {
@@ -45,9 +62,15 @@ impl Identity {
                 devices: DevicePrefixes::all(),
                 producer_prefix: Some(String::new()),
                 expires: None,
+                limits: ClientLimits::default(),
             })
         });
         Arc::clone(&ANYONE)
+    }
+
+    /// Whether nobody in particular calls.
+    pub(crate) fn is_anyone(self: &Arc<Self>) -> bool {
+        Arc::ptr_eq(self, &Self::anyone())
     }
 }
 

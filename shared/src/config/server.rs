@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::quotas::QuotaConfig;
 use super::tls::TlsConfig;
 use super::values;
 
@@ -26,6 +27,9 @@ pub struct ServerConfig {
     #[arg(long, env = "TIDEGAUGE_SHUTDOWN_GRACE", default_value = "25s", value_name = "DURATION",
           value_parser = values::duration)]
     pub shutdown_grace: Duration,
+    /// How much one client may take.
+    #[command(flatten)]
+    pub quotas: QuotaConfig,
     /// Whether calls are encrypted.
     #[command(flatten)]
     pub tls: TlsConfig,

@@ -5,16 +5,23 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
+use super::places::Held;
 use crate::tls::CertificateNames;
+
+/// With so many bytes a client opens HTTP/2 (RFC 9113, section 3.4), and so long it may take. Later, pings find out whether it
+/// is there.
+const OPENING: usize = 24;
+const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who is at the other end; among the extensions of every request.
 #[derive(Clone, Debug)]
@@ -27,14 +34,14 @@ pub struct Peer {
 
 /// Among the connections that may be.
 pub(super) struct Place {
-    _permit: OwnedSemaphorePermit,
+    _held: Held,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Place {
     /// Held until the token is cancelled at the latest.
-    pub(super) fn new(permit: OwnedSemaphorePermit, cut: CancellationToken) -> Self {
-        Self { _permit: permit, cut: Box::pin(cut.cancelled_owned()) }
+    pub(super) fn new(held: Held, cut: CancellationToken) -> Self {
+        Self { _held: held, cut: Box::pin(cut.cancelled_owned()) }
     }
 }
 
@@ -44,12 +51,16 @@ type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 pub(crate) struct Connection {
     stream: Stream,
     peer: Peer,
+    /// When it is closed, unless the client has opened HTTP/2 by then; none once it has.
+    open_by: Option<Pin<Box<Sleep>>>,
+    /// Bytes that came in until then.
+    opening: usize,
     place: Place,
 }
 
 impl Connection {
     pub(super) fn plain(stream: TcpStream, address: SocketAddr, place: Place) -> Self {
-        Self { stream: Either::Left(stream), peer: Peer { address, certificate: None }, place }
+        Self::new(Either::Left(stream), Peer { address, certificate: None }, place)
     }
 
     pub(super) fn encrypted(
@@ -59,7 +70,11 @@ impl Connection {
         place: Place,
     ) -> Self {
         let peer = Peer { address, certificate: names.map(Arc::new) };
-        Self { stream: Either::Right(Box::new(stream)), peer, place }
+        Self::new(Either::Right(Box::new(stream)), peer, place)
+    }
+
+    fn new(stream: Stream, peer: Peer, place: Place) -> Self {
+        Self { stream, peer, open_by: Some(Box::pin(tokio::time::sleep(OPENING_TIMEOUT))), opening: 0, place }
     }
 }
 
@@ -87,7 +102,19 @@ impl Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.poll(cx, |stream, cx| stream.poll_read(cx, buffer))
+        let before = buffer.filled().len();
+        let read = self.poll(cx, |stream, cx| stream.poll_read(cx, buffer))?;
+        let came = buffer.filled().len() - before;
+        if let Some(open_by) = &mut self.open_by {
+            if read.is_pending() && open_by.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.opening += came;
+            if self.opening >= OPENING {
+                self.open_by = None;
+            }
+        }
+        read.map(Ok)
     }
 }
 

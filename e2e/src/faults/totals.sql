@@ -1,0 +1,1 @@
+SELECT count(*), coalesce(sum(value), 0) FROM points WHERE series_id = $1

@@ -1,0 +1,196 @@
+//! What one client may take: over a limit it is told which and when to come again, or held back; nothing that was
+//! acknowledged is lost, and what was refused can be sent again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use e2e::{Services, Sql, at, batch, database_url, now, numbered, point, selector, unique, wait_until_serving};
+use shared::proto::v1::{
+    Batch, IngestBatchRequest, IngestWithAcksRequest, IngestWithAcksResponse, Point, QueryRangeRequest,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming};
+use tonic_types::StatusExt as _;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn count(number: usize) -> NonZeroUsize {
+    number.try_into().unwrap()
+}
+
+fn points(device: &str, number: i64) -> Vec<Point> {
+    let began = now() - 1_000_000;
+    (0..number).map(|index| point(device, began + index, 1.0)).collect()
+}
+
+/// What a refusal names: who is refused, and why. It says when to come again.
+fn refusal(status: &Status) -> (String, Duration) {
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    let details = status.get_error_details();
+    let violation = details.quota_failure().expect("QuotaFailure").violations[0].clone();
+    assert_eq!(violation.subject, "clientip:127.0.0.1");
+    (violation.description, details.retry_info().expect("RetryInfo").retry_delay.unwrap())
+}
+
+async fn open(services: &Services) -> Result<(mpsc::Sender<IngestWithAcksRequest>, Acks), Status> {
+    let (batches, receiver) = mpsc::channel(1_000);
+    let acks = services.ingest.clone().ingest_with_acks(ReceiverStream::new(receiver)).await?;
+    Ok((batches, Acks(acks.into_inner())))
+}
+
+async fn send(batches: &mpsc::Sender<IngestWithAcksRequest>, batch: Batch) {
+    batches.send(IngestWithAcksRequest { batch: Some(batch) }).await.unwrap();
+}
+
+struct Acks(Streaming<IngestWithAcksResponse>);
+
+impl Acks {
+    async fn next(&mut self) -> Result<IngestWithAcksResponse, Status> {
+        let next = tokio::time::timeout(PATIENCE, self.0.message()).await.expect("an answer in time");
+        next.map(|ack| ack.expect("an acknowledgement before the end"))
+    }
+}
+
+#[tokio::test]
+async fn a_numbered_producer_that_sends_again_when_it_was_told_to_loses_nothing() {
+    let (device, mut sql, mut refused) = (unique("limit-points"), Sql::connect().await, 0);
+    let services = Services::start_with(|config| config.server.quotas.client_points_per_second = Some(count(100)));
+    let services = services.await;
+    for sequence in 1..=5 {
+        let batch = numbered(&device, 1, sequence, points(&device, 80));
+        loop {
+            let Err(status) = services.send(batch.clone()).await else { break };
+            let (description, retry_after) = refusal(&status);
+            assert!(description.contains("over 100 points or rows a second"), "{description}");
+            refused += 1;
+            tokio::time::sleep(retry_after).await;
+        }
+    }
+    assert!(refused > 0);
+    assert_eq!(sql.count(&device).await, 400);
+}
+
+#[tokio::test]
+async fn a_stream_over_its_points_and_messages_is_held_back_and_all_of_it_is_stored() {
+    let (device, mut sql) = (unique("limit-held"), Sql::connect().await);
+    let services = Services::start_with(|config| {
+        config.server.quotas.client_points_per_second = Some(count(2_000));
+        config.server.quotas.client_messages_per_second = Some(count(20));
+        config.server.quotas.client_max_bytes_in_flight = count(2_000);
+    });
+    let services = services.await;
+    let (batches, mut acks) = open(&services).await.unwrap();
+    for sequence in 1..=50 {
+        send(&batches, numbered(&device, 1, sequence, points(&device, 100))).await;
+    }
+    for index in 0..50 {
+        let ack = acks.next().await.unwrap();
+        assert_eq!((ack.batch_index, ack.result.unwrap().accepted_count), (index, 100));
+    }
+    assert_eq!(sql.count(&device).await, 5_000);
+}
+
+#[tokio::test]
+async fn a_stream_that_falls_silent_has_what_it_sent_acknowledged_and_is_told_why_it_ends() {
+    let device = unique("limit-silent");
+    let timeout = Duration::from_millis(500);
+    let services = Services::start_with(|config| config.server.quotas.message_timeout = timeout).await;
+    let (batches, mut acks) = open(&services).await.unwrap();
+    send(&batches, numbered(&device, 1, 1, points(&device, 10))).await;
+    assert_eq!(acks.next().await.unwrap().batch_index, 0);
+    let (description, _) = refusal(&acks.next().await.unwrap_err());
+    assert!(description.contains("within 500ms (TIDEGAUGE_MESSAGE_TIMEOUT)"), "{description}");
+    let (batches, mut acks) = open(&services).await.unwrap();
+    send(&batches, numbered(&device, 1, 2, points(&device, 10))).await;
+    assert_eq!(acks.next().await.unwrap().result.unwrap().sequence, 2);
+}
+
+#[tokio::test]
+async fn one_stream_too_many_is_refused_until_another_has_ended() {
+    let device = unique("limit-calls");
+    let services = Services::start_with(|config| config.server.quotas.client_max_calls = count(2)).await;
+    let ((batches, mut acks), kept) = (open(&services).await.unwrap(), open(&services).await.unwrap());
+    let (description, _) = refusal(&open(&services).await.err().unwrap());
+    assert!(description.contains("over 2 open calls (TIDEGAUGE_CLIENT_MAX_CALLS)"), "{description}");
+    send(&batches, batch(points(&device, 10))).await;
+    acks.next().await.unwrap();
+    drop((batches, acks));
+    let again = async {
+        while let Err(status) = open(&services).await {
+            refusal(&status);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("a stream may be opened again");
+    drop(kept);
+}
+
+#[tokio::test]
+async fn a_unary_call_to_a_service_that_is_behind_is_refused_for_now_and_a_stream_waits() {
+    let (device, mut sql) = (unique("limit-behind"), Sql::connect().await);
+    let services = Services::start_with(|config| {
+        (config.limits.batch_max_points, config.flush.queue_max_points) = (count(100), count(100));
+        config.flush.writers = count(1);
+    });
+    let services = services.await;
+    services.send(numbered(&device, 1, 1, points(&device, 10))).await.unwrap();
+    let other = unique("limit-behind-unary");
+    services.send(batch(points(&other, 1))).await.unwrap(); // its series is known: the database is not asked below
+    sqlx::raw_sql("BEGIN").execute(&mut sql.0).await.unwrap();
+    let hold = "SELECT last_sequence FROM producers WHERE producer_id = $1 FOR UPDATE";
+    sqlx::query(hold).bind(&device).execute(&mut sql.0).await.unwrap();
+    let (batches, mut acks) = open(&services).await.unwrap();
+    send(&batches, numbered(&device, 1, 2, points(&device, 60))).await;
+    send(&batches, numbered(&device, 1, 3, points(&device, 60))).await;
+    let mut calls = JoinSet::new();
+    let refused = async {
+        loop {
+            while calls.len() < 2 {
+                let (mut client, batch) = (services.ingest.clone(), batch(points(&other, 60)));
+                calls.spawn(async move { client.ingest_batch(IngestBatchRequest { batch: Some(batch) }).await });
+            }
+            // Until the stream's batch is taken in, there is room for one of them, but not for both.
+            if let Err(status) = calls.join_next().await.unwrap().unwrap() {
+                return status;
+            }
+        }
+    };
+    let status = tokio::time::timeout(PATIENCE, refused).await.expect("a refusal");
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    assert!(status.message().contains("TIDEGAUGE_QUEUE_MAX_POINTS"), "{status}");
+    assert!(status.get_error_details().retry_info().unwrap().retry_delay.unwrap() > Duration::ZERO);
+    sqlx::raw_sql("COMMIT").execute(&mut sql.0).await.unwrap();
+    for sequence in [2, 3] {
+        assert_eq!(acks.next().await.unwrap().result.unwrap().sequence, sequence);
+    }
+    services.send(batch(points(&other, 60))).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_asked_for_more_rows_than_it_may_waits_before_it_asks_again() {
+    let device = unique("limit-rows");
+    let url = database_url();
+    let services = Services::start_query_with(&url, |config| {
+        config.server.quotas.client_points_per_second = Some(count(10));
+    });
+    let services = services.await;
+    wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
+    wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
+    services.send(batch(points(&device, 1_000))).await.unwrap();
+    let question = || QueryRangeRequest {
+        selectors: vec![selector(&device)],
+        start: at(now() - 60_000_000),
+        end: at(now()),
+        ..Default::default()
+    };
+    let mut client = services.query.clone();
+    let mut frames = client.query_range(question()).await.unwrap().into_inner();
+    while frames.message().await.unwrap().is_some() {}
+    let (description, retry_after) = refusal(&client.query_range(question()).await.unwrap_err());
+    assert!(description.contains("over 10 points or rows a second"), "{description}");
+    assert!(retry_after > Duration::from_secs(60), "{retry_after:?}");
+}

@@ -1,0 +1,194 @@
+//! Room for points: bounds what all lanes hold together, and sees to it that no client keeps the others out.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// Gives out room. Whoever holds the fewest points comes first, of several the one that waits longest; batches of one client
+/// keep their order.
+pub(crate) struct Admission(Arc<Shared>);
+
+struct Shared {
+    capacity: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    held: usize,
+    clients: HashMap<Arc<str>, Client>,
+    /// Batches that asked for room so far.
+    asked: u64,
+}
+
+/// A client that holds room or waits for some.
+#[derive(Default)]
+struct Client {
+    held: usize,
+    waiting: VecDeque<Waiting>,
+}
+
+struct Waiting {
+    /// How many asked before it.
+    turn: u64,
+    points: usize,
+    granted: oneshot::Sender<Room>,
+}
+
+/// Room for a batch; given back when this is dropped.
+pub(crate) struct Room {
+    shared: Arc<Shared>,
+    client: Arc<str>,
+    points: usize,
+}
+
+impl Room {
+    /// Whose batch it is.
+    pub(crate) fn client(&self) -> &Arc<str> {
+        &self.client
+    }
+}
+
+impl Admission {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self(Arc::new(Shared { capacity, state: Mutex::default() }))
+    }
+
+    /// Room for so many points of a client, once there is some. Whoever no longer waits drops the receiver.
+    pub(super) fn room_for(&self, client: Arc<str>, points: usize) -> oneshot::Receiver<Room> {
+        let (granted, room) = oneshot::channel();
+        let mut state = self.0.state();
+        let waiting = Waiting { turn: state.asked, points: points.max(1), granted };
+        state.asked += 1;
+        let queue = &mut state.clients.entry(client).or_default().waiting;
+        while queue.front().is_some_and(|first| first.granted.is_closed()) {
+            queue.pop_front(); // where nothing is settled for long, those who gave up must not pile up
+        }
+        queue.push_back(waiting);
+        self.0.grant(state);
+        room
+    }
+
+    /// How many points fit.
+    pub(super) fn free(&self) -> usize {
+        self.0.capacity.saturating_sub(self.0.state().held)
+    }
+}
+
+impl Clone for Admission {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Shared {
+    /// Whoever panicked with the lock held left whole numbers.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives out what room there is. Outside the lock, for room that nobody waits for any more comes back at once.
+    fn grant(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        let mut granted = Vec::new();
+        while let Some((client, waiting)) = state.next(self.capacity) {
+            let room = Room { shared: Arc::clone(self), client, points: waiting.points };
+            granted.push((waiting.granted, room));
+        }
+        drop(state);
+        for (receiver, room) in granted {
+            drop(receiver.send(room));
+        }
+    }
+}
+
+impl State {
+    /// Of the clients that wait and may have more, the one that holds least: its next batch, if it fits. A client has a
+    /// quarter of all room left to others, so that there is some when they come.
+    fn next(&mut self, capacity: usize) -> Option<(Arc<str>, Waiting)> {
+        let (name, client) = self
+            .clients
+            .iter_mut()
+            .filter(|(_, client)| {
+                let next = client.waiting.front().map(|waiting| client.held + waiting.points);
+                next.is_some_and(|points| client.held == 0 || points <= capacity / 4 * 3)
+            })
+            .min_by_key(|(_, client)| (client.held, client.waiting.front().map(|waiting| waiting.turn)))?;
+        let points = client.waiting.front()?.points;
+        if self.held > 0 && self.held + points > capacity {
+            return None;
+        }
+        let (name, waiting) = (Arc::clone(name), client.waiting.pop_front()?);
+        client.held += points;
+        self.held += points;
+        Some((name, waiting))
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        state.held -= self.points;
+        if let Some(client) = state.clients.get_mut(&self.client) {
+            client.held -= self.points;
+            client.waiting.retain(|waiting| !waiting.granted.is_closed());
+            if client.held == 0 && client.waiting.is_empty() {
+                state.clients.remove(&self.client);
+            }
+        }
+        self.shared.grant(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(admission: &Admission, client: &str, points: usize) -> oneshot::Receiver<Room> {
+        admission.room_for(client.into(), points)
+    }
+
+    #[test]
+    fn room_goes_to_whoever_holds_least_and_some_is_left_to_others() {
+        let admission = Admission::new(100);
+        let mut greedy: Vec<_> = (0..20).map(|_| ask(&admission, "greedy", 10)).collect();
+        let mut held: Vec<Room> = greedy.iter_mut().filter_map(|room| room.try_recv().ok()).collect();
+        assert_eq!(held.len(), 7, "three quarters of 100");
+        let mut modest = [ask(&admission, "modest", 20), ask(&admission, "modest", 20)];
+        let first = modest[0].try_recv().unwrap();
+        assert!(modest[1].try_recv().is_err(), "110");
+        held.pop();
+        assert!(modest[1].try_recv().is_ok(), "it came later than all those of the greedy client");
+        drop((first, held));
+        assert!(greedy[8].try_recv().is_ok());
+    }
+
+    #[test]
+    fn the_batches_of_one_client_keep_their_order_and_a_large_one_is_not_passed_by() {
+        let admission = Admission::new(100);
+        let mut first = ask(&admission, "a", 60);
+        let (mut large, mut small) = (ask(&admission, "b", 90), ask(&admission, "b", 1));
+        let (mut other, held) = (ask(&admission, "c", 30), first.try_recv().unwrap());
+        assert!(large.try_recv().is_err() && small.try_recv().is_err() && other.try_recv().is_err());
+        drop(held);
+        let large = large.try_recv().unwrap();
+        assert!(small.try_recv().is_err(), "beyond its share");
+        assert!(other.try_recv().is_err(), "30 more do not fit");
+        drop(large);
+        assert!(small.try_recv().is_ok() && other.try_recv().is_ok());
+    }
+
+    #[test]
+    fn room_that_nobody_waits_for_any_more_is_not_lost() {
+        let admission = Admission::new(100);
+        let mut first = ask(&admission, "a", 100);
+        drop(ask(&admission, "b", 100));
+        let mut last = ask(&admission, "c", 100);
+        drop(first.try_recv().unwrap());
+        drop(last.try_recv().unwrap());
+        assert_eq!(admission.free(), 100);
+        drop(admission.room_for("gone".into(), 100));
+        assert_eq!(admission.free(), 100);
+        assert!(admission.0.state().clients.is_empty());
+    }
+}

@@ -1,0 +1,157 @@
+//! What each client has taken, as long as that is not nothing.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::bucket::Bucket;
+use crate::auth::ClientLimits;
+use crate::config::QuotaConfig;
+
+/// Clients that are known before those that have taken nothing are forgotten.
+const KNOWN: usize = 1_024;
+
+/// How much a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) calls: usize,
+    pub(super) messages: Option<usize>,
+    pub(super) points: Option<usize>,
+    pub(super) bytes: usize,
+}
+
+impl Limits {
+    /// The identity's own, else those of the configuration.
+    pub(super) fn of(own: ClientLimits, config: &QuotaConfig) -> Self {
+        let bytes = own.max_bytes_in_flight.unwrap_or(config.client_max_bytes_in_flight).get();
+        Self {
+            calls: own.max_calls.unwrap_or(config.client_max_calls).get(),
+            messages: own.messages_per_second.or(config.client_messages_per_second).map(usize::from),
+            points: own.points_per_second.or(config.client_points_per_second).map(usize::from),
+            bytes: bytes.min(u32::MAX as usize),
+        }
+    }
+}
+
+/// What one client has taken.
+#[derive(Debug)]
+pub(super) struct Client {
+    /// `identity:NAME` or `clientip:ADDRESS`.
+    pub(super) name: Arc<str>,
+    pub(super) calls: AtomicUsize,
+    pub(super) messages: Mutex<Bucket>,
+    pub(super) points: Mutex<Bucket>,
+    /// Its free bytes, and how many there are in all.
+    pub(super) bytes: Arc<Semaphore>,
+    all_bytes: Mutex<usize>,
+}
+
+impl Client {
+    fn new(name: Arc<str>, bytes: usize) -> Self {
+        let (messages, points) = Default::default();
+        let (calls, bytes, all_bytes) = (AtomicUsize::new(0), Arc::new(Semaphore::new(bytes)), Mutex::new(bytes));
+        Self { name, calls, messages, points, bytes, all_bytes }
+    }
+
+    /// A changed limit of bytes: the buckets and calls are told theirs whenever they are asked.
+    fn resize(&self, bytes: usize) {
+        let mut all = lock(&self.all_bytes);
+        if bytes > *all {
+            self.bytes.add_permits(bytes - *all);
+            *all = bytes;
+        } else {
+            *all -= self.bytes.forget_permits(*all - bytes); // what is taken is forgotten with a later call
+        }
+    }
+
+    fn is_idle(&self, limits: &Limits, now: Instant) -> bool {
+        self.calls.load(Ordering::Relaxed) == 0
+            && lock(&self.messages).is_full(limits.messages, now)
+            && lock(&self.points).is_full(limits.points, now)
+    }
+}
+
+/// All clients that have taken something.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    known: HashMap<Arc<str>, (Arc<Client>, Limits)>,
+    forget_at: usize,
+}
+
+impl Clients {
+    /// A client by its name, with a call counted. `Err` where it has as many as it may.
+    pub(super) fn enter(&mut self, name: &str, limits: Limits) -> Result<Arc<Client>, Arc<str>> {
+        if self.known.len() >= self.forget_at.max(KNOWN) {
+            let now = Instant::now();
+            self.known.retain(|_, (client, limits)| !client.is_idle(limits, now));
+            self.forget_at = self.known.len() * 2;
+        }
+        if !self.known.contains_key(name) {
+            let name: Arc<str> = name.into();
+            self.known.insert(Arc::clone(&name), (Arc::new(Client::new(name, limits.bytes)), limits));
+        }
+        let Some((client, known)) = self.known.get_mut(name) else { return Err(name.into()) };
+        *known = limits;
+        if client.calls.load(Ordering::Relaxed) >= limits.calls {
+            return Err(Arc::clone(&client.name));
+        }
+        client.calls.fetch_add(1, Ordering::Relaxed); // only ever raised with all clients locked
+        client.resize(limits.bytes);
+        Ok(Arc::clone(client))
+    }
+}
+
+/// What stands for an address: all of IPv4, of IPv6 what one subscriber is given.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// Whoever panicked with the lock held left whole numbers.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { calls: 2, messages: None, points: Some(10), bytes: 100 };
+
+    #[test]
+    fn clients_that_hold_nothing_are_forgotten() {
+        let mut clients = Clients::default();
+        let held = clients.enter("held", LIMITS).unwrap();
+        for index in 0..10 * KNOWN {
+            clients.enter(&index.to_string(), LIMITS).unwrap().calls.fetch_sub(1, Ordering::Relaxed);
+        }
+        assert!(clients.known.len() <= 2 * KNOWN, "{}", clients.known.len());
+        assert!(Arc::ptr_eq(&clients.enter("held", LIMITS).unwrap(), &held));
+        assert_eq!(clients.enter("held", LIMITS).unwrap_err(), "held".into(), "two calls are open");
+    }
+
+    #[test]
+    fn a_changed_limit_of_bytes_holds_for_the_next_call() {
+        let mut clients = Clients::default();
+        let client = clients.enter("a", LIMITS).unwrap();
+        client.calls.fetch_sub(1, Ordering::Relaxed);
+        clients.enter("a", Limits { bytes: 500, ..LIMITS }).unwrap();
+        assert_eq!(client.bytes.available_permits(), 500);
+        clients.enter("a", Limits { bytes: 50, ..LIMITS }).unwrap();
+        assert_eq!(client.bytes.available_permits(), 50);
+    }
+
+    #[test]
+    fn an_address_of_version_6_stands_for_its_network() {
+        let network = |text: &str| network(text.parse().unwrap()).to_string();
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(network("192.0.2.1"), "192.0.2.1");
+    }
+}
