@@ -18,8 +18,10 @@ pub(super) struct Metered {
     body: Body,
     call: CallQuota,
     framing: Framing,
-    /// Came in, but is not handed on before `room` is there for the message that begins before it.
+    /// Came in, but is not handed on before `room` is there.
     parked: Bytes,
+    /// Bytes at its beginning that `room` is awaited for.
+    withheld: usize,
     room: Option<BoxFuture<'static, ()>>,
     /// When the message that is waited for is given up; it runs only while it is the client's turn.
     patience: Pin<Box<Sleep>>,
@@ -30,22 +32,25 @@ impl Metered {
     pub(super) fn new(body: Body, call: CallQuota) -> Self {
         let patience = Box::pin(tokio::time::sleep(call.message_timeout()));
         let (framing, parked) = Default::default();
-        Self { body, call, framing, parked, room: None, patience, is_waiting: false }
+        Self { body, call, framing, parked, withheld: 0, room: None, patience, is_waiting: false }
     }
 
     /// Of what came in, that which may be handed on. The end of a message never waits for the beginning of the next one: what
     /// the message holds is only given back once it was handed on.
-    fn take(&mut self) -> Result<Frame<Bytes>, Status> {
-        let mut read = 0;
+    fn take(&mut self) -> Result<Bytes, Status> {
+        let mut read = std::mem::take(&mut self.withheld);
         while read < self.parked.len() && self.room.is_none() {
             let piece = self.framing.read(&self.parked[read..]);
-            read += piece.read;
-            self.is_waiting &= !piece.ended;
+            self.is_waiting &= piece.ended.is_none();
             if let Some(length) = piece.begins {
                 self.room = self.call.begin(length)?;
             }
+            match piece.ended.and_then(|length| self.call.complete(length)) {
+                None => read += piece.read,
+                room => (self.room, self.withheld) = (room, piece.read),
+            }
         }
-        Ok(Frame::data(self.parked.split_to(read)))
+        Ok(self.parked.split_to(read))
     }
 
     fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<Status> {
@@ -70,7 +75,11 @@ impl HttpBody for Metered {
                 self.room = None;
             }
             if !self.parked.is_empty() {
-                return Poll::Ready(Some(self.take()));
+                let taken = self.take()?;
+                if !taken.is_empty() {
+                    return Poll::Ready(Some(Ok(Frame::data(taken))));
+                }
+                continue;
             }
             match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {

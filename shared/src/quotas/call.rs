@@ -135,18 +135,25 @@ impl CallQuota {
         call.over(Limit::MessageTimeout, sentence, RETRY_AFTER).into_status("")
     }
 
-    /// A message of this length begins: `None` where there is room for it, else what to wait for.
+    /// A message of this length begins: `None` where it may, else what to wait for. That of a unary call is held from here on.
     pub(super) fn begin(&self, length: usize) -> Result<Option<BoxFuture<'static, ()>>, Status> {
         let Some(call) = &self.0 else { return Ok(None) };
         if !call.is_stream {
             return call.try_hold(length).map(|()| None).map_err(|limit| call.over_bytes(limit));
         }
-        let in_time = call.take_message().is_ok();
-        if in_time && call.try_hold(length).is_ok() {
-            return Ok(None);
-        }
+        let Err(wait) = call.take_message() else { return Ok(None) };
         let call = Arc::clone(call);
-        Ok(Some(Box::pin(async move { call.wait(length, in_time).await })))
+        Ok(Some(Box::pin(async move { call.wait_for_turn(wait).await })))
+    }
+
+    /// A message of this length is complete: `None` where there is room for it, else what to wait for. A stream's message is
+    /// held from here on and not before: what is held must not wait for bytes that cannot come, for streams that are held back
+    /// fill their connection's window.
+    pub(super) fn complete(&self, length: usize) -> Option<BoxFuture<'static, ()>> {
+        let call = self.0.as_ref().filter(|call| call.is_stream)?;
+        call.try_hold(length).err()?;
+        let call = Arc::clone(call);
+        Some(Box::pin(async move { call.hold(length).await }))
     }
 }
 
@@ -168,11 +175,17 @@ impl Call {
         lock(&self.held).push_back(HeldBytes { _of_client: Some(of_client), _of_all: Some(of_all) });
     }
 
-    /// Waits until the client may send a message, and then until it fits.
-    async fn wait(&self, length: usize, in_time: bool) {
-        while !in_time && let Err(wait) = self.take_message() {
-            tokio::time::sleep(wait).await;
+    /// Waits until the client may send a message.
+    async fn wait_for_turn(&self, first: Duration) {
+        let mut wait = Err(first);
+        while let Err(time) = wait {
+            tokio::time::sleep(time).await;
+            wait = self.take_message();
         }
+    }
+
+    /// Waits until a message fits.
+    async fn hold(&self, length: usize) {
         let take = |bytes: &Arc<Semaphore>, most| Arc::clone(bytes).acquire_many_owned(permits(length, most));
         let of_client = take(&self.client.bytes, self.limits.bytes).await;
         let of_all = take(self.quotas.bytes(), self.quotas.all_bytes()).await;

@@ -103,6 +103,22 @@ async fn the_messages_of_a_stream_are_held_back_but_never_the_end_of_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_is_not_whole_keeps_no_other_one_out() {
+    let quotas = quotas(&["--client-max-bytes-in-flight=1000"]);
+    let (sender, mut half) = body(open(&quotas, STREAM).unwrap());
+    sender.send(frame(700).slice(..400)).unwrap();
+    assert_eq!(next(&mut half).await.unwrap().len(), 400);
+    let call = open(&quotas, STREAM).unwrap();
+    let (other, mut whole) = body(call.clone());
+    other.send(frame(700)).unwrap();
+    assert_eq!(next(&mut whole).await.unwrap().len(), 705);
+    sender.send(frame(700).slice(400..)).unwrap();
+    assert!(waits(&mut half).await, "whole, it waits for room");
+    drop(call.message());
+    assert_eq!(next(&mut half).await.unwrap().len(), 305);
+}
+
+#[tokio::test(start_paused = true)]
 async fn bytes_in_flight_hold_streams_back_and_refuse_unary_calls_until_they_are_given_back() {
     let quotas = quotas(&["--client-max-bytes-in-flight=1000"]);
     let call = open(&quotas, STREAM).unwrap();

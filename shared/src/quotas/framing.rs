@@ -8,26 +8,27 @@ pub(super) struct Framing {
     header: [u8; HEADER],
     /// Bytes of the header that are there.
     filled: usize,
-    /// Bytes of the message that are still to come.
+    /// Bytes of the message, and those of them that are still to come.
+    length: usize,
     left: usize,
 }
 
 /// What a piece of a body brought.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Piece {
-    /// So many bytes of it were looked at: all, or those up to the beginning of a message.
+    /// So many bytes of it were looked at: all, or those up to the beginning or the end of a message.
     pub(super) read: usize,
     /// Length of the message that begins there.
     pub(super) begins: Option<usize>,
-    /// Whether a message became complete.
-    pub(super) ended: bool,
+    /// Length of the message that is complete there.
+    pub(super) ended: Option<usize>,
 }
 
 impl Framing {
-    /// Reads up to where a message begins, after its header.
+    /// Reads up to where a message begins, after its header, or ends.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Piece {
         let mut piece = Piece::default();
-        while piece.read < bytes.len() && piece.begins.is_none() {
+        while piece.read < bytes.len() && piece.begins.is_none() && piece.ended.is_none() {
             let there = &bytes[piece.read..];
             if self.left > 0 {
                 let taken = self.left.min(there.len());
@@ -40,15 +41,16 @@ impl Framing {
                 piece.read += taken;
                 piece.begins = (self.filled == HEADER).then(|| self.begin());
             }
-            piece.ended |= self.left == 0 && self.filled == 0;
+            piece.ended = (self.left == 0 && self.filled == 0).then_some(self.length);
         }
         piece
     }
 
     fn begin(&mut self) -> usize {
         let [_, length @ ..] = self.header;
-        (self.left, self.filled) = (u32::from_be_bytes(length) as usize, 0);
-        self.left
+        (self.length, self.filled) = (u32::from_be_bytes(length) as usize, 0);
+        self.left = self.length;
+        self.length
     }
 }
 
@@ -60,16 +62,16 @@ mod tests {
     fn messages_are_found_wherever_a_body_is_cut() {
         let body = [&[0, 0, 0, 0, 3, 1, 2, 3][..], &[1, 0, 0, 0, 0], &[0, 0, 0, 1, 0], &[7; 256]].concat();
         for size in 1..=body.len() {
-            let (mut framing, mut begun, mut ended) = (Framing::default(), Vec::new(), false);
+            let (mut framing, mut begun, mut ended) = (Framing::default(), Vec::new(), Vec::new());
             for mut chunk in body.chunks(size) {
                 while !chunk.is_empty() {
                     let piece = framing.read(chunk);
                     chunk = &chunk[piece.read..];
                     begun.extend(piece.begins);
-                    ended = piece.ended;
+                    ended.extend(piece.ended);
                 }
             }
-            assert_eq!((begun, ended), (vec![3, 0, 256], true), "in pieces of {size}");
+            assert_eq!((begun, ended), (vec![3, 0, 256], vec![3, 0, 256]), "in pieces of {size}");
         }
     }
 }
