@@ -1,6 +1,6 @@
 //! Room for points: bounds what all lanes hold together, and sees to it that no client keeps the others out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -18,6 +18,8 @@ struct Shared {
 struct State {
     held: usize,
     clients: HashMap<Arc<str>, Client>,
+    /// Clients that wait, the next one first: what they hold, and the turn of their first batch.
+    line: BTreeSet<(usize, u64, Arc<str>)>,
     /// Batches that asked for room so far.
     asked: u64,
 }
@@ -61,11 +63,12 @@ impl Admission {
         let mut state = self.0.state();
         let waiting = Waiting { turn: state.asked, points: points.max(1), granted };
         state.asked += 1;
-        let queue = &mut state.clients.entry(client).or_default().waiting;
-        while queue.front().is_some_and(|first| first.granted.is_closed()) {
-            queue.pop_front(); // where nothing is settled for long, those who gave up must not pile up
-        }
-        queue.push_back(waiting);
+        state.change(&client, |client| {
+            while client.waiting.front().is_some_and(|first| first.granted.is_closed()) {
+                client.waiting.pop_front(); // where nothing is settled for long, those who gave up must not pile up
+            }
+            client.waiting.push_back(waiting);
+        });
         self.0.grant(state);
         room
     }
@@ -106,22 +109,43 @@ impl State {
     /// Of the clients that wait and may have more, the one that holds least: its next batch, if it fits. A client has a
     /// quarter of all room left to others, so that there is some when they come.
     fn next(&mut self, capacity: usize) -> Option<(Arc<str>, Waiting)> {
-        let (name, client) = self
-            .clients
-            .iter_mut()
-            .filter(|(_, client)| {
-                let next = client.waiting.front().map(|waiting| client.held + waiting.points);
-                next.is_some_and(|points| client.held == 0 || points <= capacity / 4 * 3)
-            })
-            .min_by_key(|(_, client)| (client.held, client.waiting.front().map(|waiting| waiting.turn)))?;
-        let points = client.waiting.front()?.points;
+        let may_have_more = |(held, _, name): &&(usize, u64, Arc<str>)| {
+            *held == 0 || held + self.clients.get(name).map_or(0, Client::next_points) <= capacity / 4 * 3
+        };
+        let (_, _, name) = self.line.iter().find(may_have_more)?;
+        let (name, points) = (Arc::clone(name), self.clients.get(name)?.next_points());
         if self.held > 0 && self.held + points > capacity {
             return None;
         }
-        let (name, waiting) = (Arc::clone(name), client.waiting.pop_front()?);
-        client.held += points;
         self.held += points;
+        let waiting = self.change(&name, |client| {
+            client.held += points;
+            client.waiting.pop_front()
+        })?;
         Some((name, waiting))
+    }
+
+    /// Changes what a client holds or waits for, and its place in the line with it.
+    fn change<T>(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Client) -> T) -> T {
+        let client = self.clients.entry(Arc::clone(name)).or_default();
+        let place = |client: &Client| Some((client.held, client.waiting.front()?.turn, Arc::clone(name)));
+        if let Some(place) = place(client) {
+            self.line.remove(&place);
+        }
+        let changed = change(client);
+        match place(client) {
+            Some(place) => drop(self.line.insert(place)),
+            None if client.held == 0 => drop(self.clients.remove(name)),
+            None => {}
+        }
+        changed
+    }
+}
+
+impl Client {
+    /// Points of the batch that comes next.
+    fn next_points(&self) -> usize {
+        self.waiting.front().map_or(0, |waiting| waiting.points)
     }
 }
 
@@ -129,13 +153,10 @@ impl Drop for Room {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         state.held -= self.points;
-        if let Some(client) = state.clients.get_mut(&self.client) {
+        state.change(&self.client, |client| {
             client.held -= self.points;
             client.waiting.retain(|waiting| !waiting.granted.is_closed());
-            if client.held == 0 && client.waiting.is_empty() {
-                state.clients.remove(&self.client);
-            }
-        }
+        });
         self.shared.grant(state);
     }
 }
