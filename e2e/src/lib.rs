@@ -13,6 +13,7 @@ pub mod strain;
 pub mod watch;
 
 mod database;
+mod health;
 mod memory;
 mod plain_http;
 mod points;
@@ -23,11 +24,12 @@ mod services;
 mod until;
 
 pub use database::{OwnDatabase, Sql, database_url};
+pub use health::{wait_for, wait_until_serving};
 pub use memory::Memory;
 pub use plain_http::get;
 pub use points::{at, batch, named, now, numbered, point, selector, series, unique};
 pub use process::{IngestProcess, built_ingest_service, built_program};
 pub use proxy::{CuttingProxy, Moment, Proxy};
 #[cfg(feature = "services")]
-pub use services::{Services, wait_for, wait_until_serving};
+pub use services::Services;
 pub use until::until;

@@ -1,7 +1,5 @@
 //! Both services in this process, on free ports.
 
-use std::time::Duration;
-
 use ingest_service::config::IngestConfig;
 use query_service::config::QueryConfig;
 use shared::config::defaults;
@@ -16,15 +14,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 
 use crate::database::database_url;
+use crate::health::wait_until_serving;
 use crate::{at, selector};
-
-/// How long a condition may take to come true.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Both services, running.
 pub struct Services {
@@ -205,24 +198,4 @@ async fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     (listener, url)
-}
-
-/// Waits, through the standard health service, until a service can do its work.
-pub async fn wait_until_serving(channel: &Channel, service: &str) {
-    wait_for(service, ServingStatus::Serving, channel).await;
-}
-
-/// Waits until a service's health is this.
-pub async fn wait_for(service: &str, wanted: ServingStatus, channel: &Channel) {
-    let request = HealthCheckRequest { service: service.to_owned() };
-    let mut states = HealthClient::new(channel.clone()).watch(request).await.unwrap().into_inner();
-    let reached = async {
-        while let Some(state) = states.message().await.unwrap() {
-            if state.status() == wanted {
-                return;
-            }
-        }
-        panic!("{service} ended before it was {wanted:?}");
-    };
-    tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{service} is not {wanted:?}"));
 }
