@@ -4,7 +4,7 @@
 use shared::db;
 use sqlx::postgres::PgConnection;
 
-use super::checker::Finding;
+use super::checker::{Finding, series_ids};
 use super::journal::Journal;
 use crate::database::config;
 
@@ -27,13 +27,10 @@ impl Finding {
     }
 }
 
-/// How many points of a device there are, and the sum of their values. One series at a time, by its number: the database then
-/// reads no other.
+/// How many points of a device there are, and the sum of their values.
 pub(crate) async fn totals(connection: &mut PgConnection, device_id: &str) -> sqlx::Result<(u64, f64)> {
-    let named = "SELECT series_id FROM series WHERE device_id = $1";
-    let series: Vec<i32> = sqlx::query_scalar(named).bind(device_id).fetch_all(&mut *connection).await?;
     let mut totals = (0, 0.0);
-    for series_id in series {
+    for series_id in series_ids(connection, device_id).await? {
         let statement = sqlx::query_as(include_str!("totals.sql")).bind(series_id);
         let (count, sum): (i64, f64) = statement.fetch_one(&mut *connection).await?;
         totals = (totals.0 + count.unsigned_abs(), totals.1 + sum);
