@@ -144,9 +144,16 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// Says it, and reads what the client sends until it hangs up: a connection that is closed with something unread takes back
-/// what was said.
+/// What an HTTP/2 server says first: its settings.
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+/// How long a client may take for its first call, to be told then.
+const FIRST_CALL: Duration = Duration::from_millis(500);
+
+/// Says it once the client has begun a call: a client that is told before takes its connection for one that broke. Then reads
+/// what it sends until it hangs up: a connection that is closed with something unread takes back what was said.
 pub(super) async fn say_goaway(mut stream: TcpStream, goaway: Vec<u8>) -> io::Result<()> {
+    stream.write_all(&SETTINGS).await?;
+    let _ = tokio::time::timeout(FIRST_CALL, first_call(&mut stream)).await; // begun or not, it is told
     stream.write_all(&goaway).await?;
     stream.shutdown().await?;
     let mut unread = [0; 1024];
@@ -154,13 +161,27 @@ pub(super) async fn say_goaway(mut stream: TcpStream, goaway: Vec<u8>) -> io::Re
     Ok(())
 }
 
-/// What an HTTP/2 server says first and last: its settings, and GOAWAY with ENHANCE_YOUR_CALM and the reason (RFC 9113,
-/// sections 6.5 and 6.8).
+/// Reads up to the first HEADERS frame.
+async fn first_call(stream: &mut TcpStream) -> io::Result<()> {
+    const PREFACE_BYTES: u64 = 24;
+    const HEADERS: u8 = 1;
+    tokio::io::copy(&mut stream.take(PREFACE_BYTES), &mut tokio::io::sink()).await?;
+    loop {
+        let mut header = [0; 9];
+        stream.read_exact(&mut header).await?;
+        if header[3] == HEADERS {
+            return Ok(());
+        }
+        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+        tokio::io::copy(&mut stream.take(length.into()), &mut tokio::io::sink()).await?;
+    }
+}
+
+/// What an HTTP/2 server says last: GOAWAY with ENHANCE_YOUR_CALM and the reason (RFC 9113, section 6.8).
 pub(super) fn goaway(reason: &str) -> Vec<u8> {
-    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     const ENHANCE_YOUR_CALM: u32 = 0xb;
     let length = u32::try_from(8 + reason.len()).unwrap_or(8).to_be_bytes();
     let header = [length[1], length[2], length[3], 7, 0, 0, 0, 0, 0];
     let last_stream = 0_u32.to_be_bytes();
-    [&SETTINGS[..], &header, &last_stream, &ENHANCE_YOUR_CALM.to_be_bytes(), reason.as_bytes()].concat()
+    [&header[..], &last_stream, &ENHANCE_YOUR_CALM.to_be_bytes(), reason.as_bytes()].concat()
 }
