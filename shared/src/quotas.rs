@@ -32,7 +32,7 @@ use client::{Clients, Limits, lock};
 pub(crate) use layer::QuotaLayer;
 pub use over_limit::{Limit, OverLimit};
 
-/// Where a client has too many calls: when one may have ended.
+/// Where nobody knows when there is room again, or a call has ended.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 const PROBES: &str = "probe:";
 

@@ -22,7 +22,7 @@ const LAST_MESSAGE: Duration = Duration::from_secs(2);
 /// What a client is asked to wait before it calls another instance.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Of no interest: a `Watch` ends only with its client.
-const HEALTH: &str = "/grpc.health.v1.Health/";
+pub(crate) const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// Counts calls; cheap to clone, all clones count together.
 #[derive(Clone, Debug)]
@@ -68,6 +68,11 @@ impl CallsUnderWay {
     }
 }
 
+/// An answer that keeps something until it is told to its end or dropped.
+pub(crate) fn holding<T: Send + 'static>(body: Body, held: T) -> Body {
+    Body::new(body.map_frame(move |frame| (frame, &held).0))
+}
+
 impl<S> Layer<S> for CallsUnderWay {
     type Service = Counted<S>;
 
@@ -104,10 +109,6 @@ where
         let counted = self.under_way.calls.token();
         let too_late = CallsUnderWay::too_late(self.under_way.shutdown.clone());
         let response = self.inner.call(request.map(|body| EndedBy::request(body, too_late)));
-        Box::pin(async move {
-            // It counts until its answer is told or dropped.
-            let hold = |body: Body| Body::new(body.map_frame(move |frame| (frame, &counted).0));
-            Ok(response.await?.map(hold))
-        })
+        Box::pin(async move { Ok(response.await?.map(|body| holding(body, counted))) })
     }
 }

@@ -11,11 +11,8 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::client::{Client, Limits, lock};
-use super::{Limit, OverLimit, Quotas};
+use super::{Limit, OverLimit, Quotas, RETRY_AFTER};
 use crate::status;
-
-/// Where nobody knows when there is room again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
     static CURRENT: CallQuota;

@@ -1,12 +1,10 @@
 //! Opens every call against its client's limits, and closes it when the answer is over and nobody works for it any more.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
@@ -15,8 +13,7 @@ use super::client::network;
 use super::{CallQuota, Quotas};
 use crate::auth::Identity;
 use crate::connections::Peer;
-
-const HEALTH: &str = "/grpc.health.v1.Health/";
+use crate::under_way::{HEALTH, holding};
 
 /// Puts the limits in front of every call; to be put behind the access layer.
 #[derive(Clone, Debug)]
@@ -59,10 +56,7 @@ where
         let request = request.map(|body| Body::new(Metered::new(body, call.clone())));
         let response = call.scope(|| self.inner.call(request));
         let held = call.clone();
-        Box::pin(call.scope_future(async move {
-            let response = response.await?;
-            Ok(response.map(|body| Body::new(Answer { body, _call: held })))
-        }))
+        Box::pin(call.scope_future(async move { Ok(response.await?.map(|body| holding(body, held))) }))
     }
 }
 
@@ -75,31 +69,5 @@ fn open(quotas: &Quotas, request: &Request<Body>) -> Result<CallQuota, super::Ov
         Some(identity) => quotas.open(path, &format!("identity:{}", identity.name), identity.limits),
         None if path.starts_with(HEALTH) => quotas.open(path, &format!("probe:{}", address()), Default::default()),
         None => quotas.open(path, &format!("clientip:{}", address()), Default::default()),
-    }
-}
-
-/// An answer, until its end.
-struct Answer {
-    body: Body,
-    _call: CallQuota,
-}
-
-impl HttpBody for Answer {
-    type Data = bytes::Bytes;
-    type Error = tonic::Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
