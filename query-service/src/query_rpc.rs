@@ -72,8 +72,11 @@ impl QueryService for QueryServer {
         &self,
         request: Request<v1::DetectAnomaliesRequest>,
     ) -> Result<Response<v1::DetectAnomaliesResponse>, Status> {
-        answer(self.deadline(&request), anomalies::detect(self.pool.clone(), request.into_inner(), time::now_micros()))
-            .await
+        answer(
+            self.deadline(&request),
+            anomalies::detect(self.pool.clone(), self.relations.clone(), request.into_inner(), time::now_micros()),
+        )
+        .await
     }
 
     async fn watch_anomalies(

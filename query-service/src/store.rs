@@ -24,13 +24,13 @@ pub(crate) struct Point {
     pub(crate) value: f64,
 }
 
-/// Up to where a rollup is materialised; none for one that never was.
-pub(crate) async fn watermark(pool: &ReadPool, granularity: Granularity) -> sqlx::Result<Option<i64>> {
-    let watermark: Option<i64> = sqlx::query_scalar(include_str!("sql/watermark.sql"))
+/// Up to where a rollup is materialised, and the table that holds it, quoted; none for one that never was.
+pub(crate) async fn materialised(pool: &ReadPool, granularity: Granularity) -> sqlx::Result<Option<(i64, String)>> {
+    let found: Option<(i64, String)> = sqlx::query_as(include_str!("sql/materialised.sql"))
         .bind(granularity.relation())
-        .fetch_optional(&pool.named("watermark"))
+        .fetch_optional(&pool.named("materialised"))
         .await?;
-    Ok(watermark.filter(|&micros| micros > 0)) // a rollup that never was has the smallest time there is
+    Ok(found.filter(|&(watermark, _)| watermark > 0)) // a rollup that never was has the smallest time there is
 }
 
 /// How old what each relation keeps may become, in microseconds, where a policy drops what is older.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
+use shared::granularity::Granularity;
 
 /// Monday 2000-01-03T00:00:00Z: what widths are counted from, as `time_bucket` does. Minutes, hours and days begin where
 /// they begin when counted from 1970 as well.
@@ -44,6 +45,11 @@ impl Iterator for Starts<'_> {
 }
 
 impl Grid {
+    /// As a rollup has its buckets; raw points have none.
+    pub(crate) fn of(granularity: Granularity) -> Self {
+        granularity.bucket_micros().map_or(Self::Points, Self::Equal)
+    }
+
     /// Start of the bucket that holds the time.
     pub(crate) fn floor(&self, micros: i64) -> i64 {
         match self {

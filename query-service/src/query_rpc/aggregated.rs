@@ -38,8 +38,18 @@ pub(super) async fn answer(
     check_filled_buckets(&query, &plan, answers.len())?;
     check_raw_points(&pool, &query, &plan, &answers).await?;
     let AggregatedQuery { statistics, gap_fill, combine_devices, .. } = query;
-    let stream =
-        BucketStream { pool, plan, answers, series_count, statistics, gap_fill, combine_devices, watermark, began };
+    let stream = BucketStream {
+        pool,
+        relations,
+        plan,
+        answers,
+        series_count,
+        statistics,
+        gap_fill,
+        combine_devices,
+        watermark,
+        began,
+    };
     Ok(row_stream::spawn(deadline, |frames| stream.run(frames)).await)
 }
 

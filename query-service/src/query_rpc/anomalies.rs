@@ -1,11 +1,14 @@
 //! `DetectAnomalies`.
 
+use shared::granularity::Granularity;
 use shared::proto::v1::{self, AnomalyMethod, BaselineState};
 use shared::time;
 
-use crate::anomaly::{HourlyJudges, Judge, Moments, RobustStats, hour_of_week};
+use crate::anomaly::{HOURS_OF_WEEK, HourlyJudges, Judge, Moments, RobustStats, hour_of_week};
 use crate::error::QueryError;
+use crate::plan::Grid;
 use crate::read_pool::ReadPool;
+use crate::relations::Relations;
 use crate::series;
 use crate::store::{self, Point};
 use crate::validate::AnomalyQuery;
@@ -23,12 +26,13 @@ enum Judges {
 
 pub(super) async fn detect(
     pool: ReadPool,
+    relations: Relations,
     request: v1::DetectAnomaliesRequest,
     now: i64,
 ) -> Result<v1::DetectAnomaliesResponse, QueryError> {
     let query = AnomalyQuery::check(request, now)?;
     let series_id = series::find_one(&pool, &query.device_id, &query.metric_name).await?;
-    let (judges, baseline) = judges(&pool, series_id, &query).await?;
+    let (judges, baseline) = judges(&pool, &relations, series_id, &query).await?;
     let (tested_count, not_judged_count) = judges.count(&pool, series_id, query.window).await?;
     let most = query.max_anomalies as usize;
     let mut outside = match tested_count {
@@ -50,7 +54,12 @@ pub(super) async fn detect(
 }
 
 /// Reads the baseline and makes the judges of it.
-async fn judges(pool: &ReadPool, series_id: i32, query: &AnomalyQuery) -> Result<(Judges, v1::Baseline), QueryError> {
+async fn judges(
+    pool: &ReadPool,
+    relations: &Relations,
+    series_id: i32,
+    query: &AnomalyQuery,
+) -> Result<(Judges, v1::Baseline), QueryError> {
     let AnomalyQuery { baseline: interval, threshold, min_baseline_count, .. } = *query;
     Ok(match query.method {
         AnomalyMethod::Robust => {
@@ -61,13 +70,20 @@ async fn judges(pool: &ReadPool, series_id: i32, query: &AnomalyQuery) -> Result
             (Judges::One(judge), v1::Baseline { median, median_absolute_deviation, ..baseline })
         }
         AnomalyMethod::Seasonal => {
-            let hours = store::baseline_hourly(pool, series_id, interval).await?;
+            let mut hours = [Moments::EMPTY; HOURS_OF_WEEK];
+            for stored in relations.parts(pool, Granularity::Hour, &Grid::of(Granularity::Hour), interval).await? {
+                let part = store::baseline_hourly(pool, series_id, &stored).await?;
+                hours.iter_mut().zip(part).for_each(|(hour, more)| *hour = hour.combine(more));
+            }
             let judges = HourlyJudges::new(&hours, query.window, threshold, min_baseline_count);
             let baseline = baseline(interval, &judges.moments, judges.state());
             (Judges::Hourly(judges), baseline)
         }
         AnomalyMethod::ZScore | AnomalyMethod::Unspecified => {
-            let moments = store::baseline(pool, series_id, interval).await?;
+            let mut moments = Moments::EMPTY;
+            for stored in relations.parts(pool, Granularity::Minute, &Grid::of(Granularity::Minute), interval).await? {
+                moments = moments.combine(store::baseline(pool, series_id, &stored).await?);
+            }
             let judge = Judge::z_score(&moments, threshold, min_baseline_count);
             (Judges::One(judge), baseline(interval, &moments, judge.state))
         }

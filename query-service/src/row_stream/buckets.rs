@@ -12,6 +12,7 @@ use super::pages::{self, Part};
 use super::{FRAME_ROWS, FrameSender, PAGE_ROWS, StreamEnd};
 use crate::plan::{Grid, Plan};
 use crate::read_pool::ReadPool;
+use crate::relations::{Relations, Stored};
 use crate::series::Answer;
 use crate::store::{self, Bucket, BucketRead};
 use crate::validate::GapFill;
@@ -24,6 +25,7 @@ type Sender = FrameSender<v1::QueryAggregatedResponse>;
 /// One `QueryAggregated` on its way.
 pub(crate) struct BucketStream {
     pub(crate) pool: ReadPool,
+    pub(crate) relations: Relations,
     pub(crate) plan: Plan,
     pub(crate) answers: Vec<Answer>,
     pub(crate) series_count: usize,
@@ -130,8 +132,13 @@ impl BucketStream {
         let mut rows: HashMap<i32, Vec<Row>> = HashMap::new();
         for &Part { segment, start, end } in parts.iter().filter(|_| !series.is_empty()) {
             let (series, statistics, combined) = (&series[..], &self.statistics[..], self.combine_devices);
-            let read = BucketRead { series, combined, segment, start, end, statistics };
-            let mut buckets = store::buckets(&self.pool, &read).await?;
+            let mut buckets = Vec::new();
+            for Stored { relation, start, end } in
+                self.relations.parts(&self.pool, segment.source, &segment.grid, (start, end)).await?
+            {
+                let read = BucketRead { series, combined, segment, relation: &relation, start, end, statistics };
+                buckets.append(&mut store::buckets(&self.pool, &read).await?);
+            }
             buckets.sort_unstable_by_key(|bucket| (bucket.series_id, bucket.start));
             for of_series in buckets.chunk_by(|one, other| one.series_id == other.series_id) {
                 let lasts = |bucket: &Bucket| segment.grid.step(bucket.start, 1) - bucket.start;

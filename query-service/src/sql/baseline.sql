@@ -3,6 +3,6 @@ SELECT sum(count)::int8,
        min(min_value),
        max(max_value),
        combine_variance(ARRAY[count::float8, sum_value, variance * count])
-FROM points_1min
+FROM {relation}
 WHERE series_id = $1 AND bucket >= $2 AND bucket < $3
 HAVING count(*) > 0

@@ -5,6 +5,6 @@ SELECT ((date_part('epoch', bucket)::int8 / 3600 % 168 + 168) % 168)::int4 AS ho
        min(min_value),
        max(max_value),
        combine_variance(ARRAY[count::float8, sum_value, variance * count])
-FROM points_1hour
+FROM {relation}
 WHERE series_id = $1 AND bucket >= $2 AND bucket < $3
 GROUP BY hour_of_week

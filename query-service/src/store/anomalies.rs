@@ -1,17 +1,20 @@
 //! The statements that anomalies are found with.
 
-use crate::read_pool::ReadPool;
 use shared::db::Micros;
+use sqlx::AssertSqlSafe;
 
 use super::Point;
 use crate::anomaly::{HOURS_OF_WEEK, Moments};
+use crate::read_pool::ReadPool;
+use crate::relations::Stored;
 
-/// What the minute rollup says of a series in [start, end), both whole minutes.
-pub(crate) async fn baseline(pool: &ReadPool, series_id: i32, (start, end): (i64, i64)) -> sqlx::Result<Moments> {
-    let row: Option<(i64, f64, f64, f64, f64)> = sqlx::query_as(include_str!("../sql/baseline.sql"))
+/// What the minute rollup, or what is materialised of it, says of a series in whole minutes.
+pub(crate) async fn baseline(pool: &ReadPool, series_id: i32, minutes: &Stored) -> sqlx::Result<Moments> {
+    let statement = include_str!("../sql/baseline.sql").replace("{relation}", &minutes.relation);
+    let row: Option<(i64, f64, f64, f64, f64)> = sqlx::query_as(AssertSqlSafe(statement))
         .bind(series_id)
-        .bind(Micros(start))
-        .bind(Micros(end))
+        .bind(Micros(minutes.start))
+        .bind(Micros(minutes.end))
         .fetch_optional(&pool.named("baseline"))
         .await?;
     Ok(row.map_or(Moments::EMPTY, |(count, sum, min, max, variance)| {
@@ -35,16 +38,17 @@ pub(crate) async fn baseline_values(
         .await
 }
 
-/// What the hour rollup says of each hour of the week in [start, end), both whole hours.
+/// What the hour rollup, or what is materialised of it, says of each hour of the week in whole hours.
 pub(crate) async fn baseline_hourly(
     pool: &ReadPool,
     series_id: i32,
-    (start, end): (i64, i64),
+    hours: &Stored,
 ) -> sqlx::Result<[Moments; HOURS_OF_WEEK]> {
-    let rows: Vec<(i32, i64, f64, f64, f64, f64)> = sqlx::query_as(include_str!("../sql/baseline_hourly.sql"))
+    let statement = include_str!("../sql/baseline_hourly.sql").replace("{relation}", &hours.relation);
+    let rows: Vec<(i32, i64, f64, f64, f64, f64)> = sqlx::query_as(AssertSqlSafe(statement))
         .bind(series_id)
-        .bind(Micros(start))
-        .bind(Micros(end))
+        .bind(Micros(hours.start))
+        .bind(Micros(hours.end))
         .fetch_all(&pool.named("baseline_hourly"))
         .await?;
     let mut hours = [Moments::EMPTY; HOURS_OF_WEEK];

@@ -68,6 +68,8 @@ pub(crate) struct BucketRead<'a> {
     /// Whether all series give one answer.
     pub(crate) combined: bool,
     pub(crate) segment: &'a Segment,
+    /// The segment's source, or the table that holds what of it is materialised.
+    pub(crate) relation: &'a str,
     /// [start, end), on edges of the segment's grid.
     pub(crate) start: i64,
     pub(crate) end: i64,
@@ -172,7 +174,7 @@ impl BucketRead<'_> {
                 .replace("{columns}", &self.columns(|column| column.grouped))
                 .replace("{bucket}", &self.bucket("bucket")),
         };
-        text.replace("{key}", key).replace("{series}", series).replace("{relation}", self.segment.source.relation())
+        text.replace("{key}", key).replace("{series}", series).replace("{relation}", self.relation)
     }
 }
 

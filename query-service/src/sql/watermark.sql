@@ -1,3 +1,0 @@
-SELECT _timescaledb_functions.cagg_watermark(mat_hypertable_id)
-FROM _timescaledb_catalog.continuous_agg
-WHERE user_view_schema = current_schema() AND user_view_name = $1
