@@ -1,4 +1,4 @@
-SELECT {key}, {bucket}, sum(count)::int8{columns}
+SELECT {bucket}, sum(count)::int8{columns}{key}
 FROM {relation}
 WHERE {series} AND bucket >= $2 AND bucket < $3
-GROUP BY 1, 2
+GROUP BY {bucket}{key}

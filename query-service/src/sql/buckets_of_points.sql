@@ -1,3 +1,3 @@
-SELECT {key}, {bucket}, count(*){columns}
+SELECT {bucket}, count(*){columns}{key}
 FROM ({points}) AS points
-GROUP BY 1, 2
+GROUP BY {bucket}{key}

@@ -1,3 +1,3 @@
-SELECT series_id, bucket, count{columns}
+SELECT bucket, count{columns}{key}
 FROM {relation}
 WHERE {series} AND bucket >= $2 AND bucket < $3

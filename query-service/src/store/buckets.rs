@@ -3,13 +3,14 @@
 //! The statements differ in what they read and in the columns that were asked for; they are put together from `sql/` and
 //! from the closed lists below, and every value is bound.
 
+use futures_util::TryStreamExt as _;
 use shared::db::Micros;
 use shared::granularity::Granularity;
 use shared::proto::v1::Statistic;
 use sqlx::AssertSqlSafe;
 use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 use sqlx::postgres::types::PgInterval;
+use sqlx::postgres::{PgConnection, PgRow};
 
 use super::Point;
 use crate::plan::{DAY, Grid, Segment};
@@ -49,15 +50,17 @@ impl Bucket {
     }
 }
 
-/// The series or 0, the bucket, the count, and then the columns that were asked for.
-fn decode(row: &PgRow, asked: &[usize]) -> sqlx::Result<Bucket> {
+/// The bucket, the count, the columns that were asked for, and then the series, where it is not known. The types are those of the
+/// statement: to have them compared for each value takes as long as all the rest.
+fn decode(row: &PgRow, asked: &[usize], series_id: Option<i32>) -> sqlx::Result<Bucket> {
     let mut numbers = [f64::NAN; COLUMNS.len()];
     for (at, &column) in asked.iter().enumerate() {
-        numbers[column] = row.try_get::<Option<f64>, _>(3 + at)?.unwrap_or(f64::NAN);
+        numbers[column] = row.try_get_unchecked::<Option<f64>, _>(2 + at)?.unwrap_or(f64::NAN);
     }
     let [sum, min, max, first, last, variance, increase] = numbers;
-    let (series_id, start) = (row.try_get(0)?, row.try_get::<Micros, _>(1)?.0);
-    let count = row.try_get::<i64, _>(2)?.unsigned_abs();
+    let start = row.try_get_unchecked::<Micros, _>(0)?.0;
+    let count = row.try_get_unchecked::<i64, _>(1)?.unsigned_abs();
+    let series_id = series_id.map_or_else(|| row.try_get_unchecked(2 + asked.len()), Ok)?;
     Ok(Bucket { series_id, start, count, sum, min, max, first, last, variance, increase })
 }
 
@@ -139,6 +142,15 @@ impl BucketRead<'_> {
         matches!(self.segment.grid, Grid::Days { .. })
     }
 
+    /// What all buckets are of: the only series, or 0 for several that are combined.
+    fn series_id(&self) -> Option<i32> {
+        match self.series {
+            _ if self.combined => Some(0),
+            [one] => Some(*one),
+            _ => None,
+        }
+    }
+
     fn counts_increases(&self) -> bool {
         self.statistics.contains(&Statistic::Rate)
     }
@@ -153,7 +165,7 @@ impl BucketRead<'_> {
     }
 
     fn statement(&self) -> String {
-        let key = if self.combined { "0" } else { "series_id" };
+        let key = if self.series_id().is_some() { "" } else { ", series_id" };
         // One series has a statement of its own: for it the database finds a plan that serves every series.
         let series = if self.series.len() == 1 { "series_id = $1" } else { "series_id = ANY($1)" };
         let text = match self.segment.source {
@@ -201,8 +213,14 @@ pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Res
         query = query.bind(PgInterval { months: 0, days: 0, microseconds: back });
     }
     let asked = read.asked();
-    let rows = pool.named("buckets").run(async |connection| query.fetch_all(connection).await).await?;
-    rows.iter().map(|row| decode(row, &asked)).collect()
+    let decoded = async |connection: &mut PgConnection| {
+        let (mut rows, mut buckets) = (query.fetch(connection), Vec::new());
+        while let Some(row) = rows.try_next().await? {
+            buckets.push(decode(&row, &asked, read.series_id())?); // while the database makes the next ones
+        }
+        Ok(buckets)
+    };
+    pool.named("buckets").run(decoded).await
 }
 
 /// Points of some series in [start, end) as buckets of their own, the earliest first, at most `limit`.
