@@ -11,7 +11,7 @@ use crate::validate::LatestQuery;
 
 /// How far back to look, one after the other, for the series that were not found before: a chunk that is not looked at is
 /// not opened, and most series have a recent point.
-const LOOK_BACK: [i64; 3] = [24 * HOUR, 30 * 24 * HOUR, i64::MAX];
+const LOOK_BACK: [i64; 3] = [6 * HOUR, 30 * 24 * HOUR, i64::MAX];
 const HOUR: i64 = 3_600 * time::MICROS_PER_SECOND;
 
 pub(super) async fn latest(

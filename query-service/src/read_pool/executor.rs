@@ -8,7 +8,8 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use shared::telemetry;
-use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::query::Query;
 use sqlx::{Describe, Either, Execute, Executor, SqlStr};
 
 use super::ReadPool;
@@ -31,6 +32,25 @@ impl ReadPool {
         let answer = done?;
         lease.give_back();
         Ok(answer)
+    }
+
+    /// Runs a statement and decodes each row as it comes, while the database makes the next ones.
+    ///
+    /// # Errors
+    /// Those of `run`, or a row is not what it should be.
+    pub(crate) async fn decoded<T>(
+        &self,
+        query: Query<'_, Postgres, PgArguments>,
+        decode: impl Fn(&PgRow) -> sqlx::Result<T>,
+    ) -> sqlx::Result<Vec<T>> {
+        let work = async |connection: &mut PgConnection| {
+            let (mut rows, mut all) = (query.fetch(connection), Vec::new());
+            while let Some(row) = rows.try_next().await? {
+                all.push(decode(&row)?);
+            }
+            Ok(all)
+        };
+        self.run(work).await
     }
 
     /// Runs `COPY ... TO STDOUT` and hands over its bytes as they come, a row or so at a time.

@@ -3,14 +3,13 @@
 //! The statements differ in what they read and in the columns that were asked for; they are put together from `sql/` and
 //! from the closed lists below, and every value is bound.
 
-use futures_util::TryStreamExt as _;
 use shared::db::Micros;
 use shared::granularity::Granularity;
 use shared::proto::v1::Statistic;
 use sqlx::AssertSqlSafe;
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use sqlx::postgres::types::PgInterval;
-use sqlx::postgres::{PgConnection, PgRow};
 
 use super::Point;
 use crate::plan::{DAY, Grid, Segment};
@@ -213,14 +212,7 @@ pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Res
         query = query.bind(PgInterval { months: 0, days: 0, microseconds: back });
     }
     let asked = read.asked();
-    let decoded = async |connection: &mut PgConnection| {
-        let (mut rows, mut buckets) = (query.fetch(connection), Vec::new());
-        while let Some(row) = rows.try_next().await? {
-            buckets.push(decode(&row, &asked, read.series_id())?); // while the database makes the next ones
-        }
-        Ok(buckets)
-    };
-    pool.named("buckets").run(decoded).await
+    pool.named("buckets").decoded(query, |row| decode(row, &asked, read.series_id())).await
 }
 
 /// Points of some series in [start, end) as buckets of their own, the earliest first, at most `limit`.

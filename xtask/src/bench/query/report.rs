@@ -14,9 +14,6 @@ use super::way::Way;
 use crate::bench::machine::Machine;
 use crate::bench::numbers::{percentile, rounded, thousands};
 
-const WAYS: [Way; 4] = [Way::Service, Way::Direct, Way::InfluxDb, Way::VictoriaMetrics];
-const RIVALS: [Way; 2] = [Way::InfluxDb, Way::VictoriaMetrics];
-
 /// Everything that was found out, and on what.
 pub(super) struct Report {
     machine: Machine,
@@ -34,20 +31,17 @@ impl Report {
         self.figures.insert(scale, figures);
     }
 
-    fn p50(&self, scale: Scale, question: Question, way: Way) -> Option<f64> {
-        self.figures.get(&scale).and_then(|figures| share(&figures.latencies, question, way, 0.5))
-    }
-
     /// How much longer the service takes with more data.
     fn growth(&self, scale: Scale, question: Question) -> Option<f64> {
-        Some(self.p50(scale, question, Way::Service)? / self.p50(Scale::Once, question, Way::Service)?)
+        let p50 = |scale| share(&self.figures.get(&scale)?.latencies, question, Way::Service, 0.5);
+        Some(p50(scale)? / p50(Scale::Once)?)
     }
 
-    /// Whether the service is faster than every rival that was asked; `None` where none was, or the service was not.
+    /// Whether the service is faster than every rival that was asked beside it; `None` where none was.
     fn ahead(&self, question: Question) -> Option<bool> {
-        let service = self.p50(Scale::Once, question, Way::Service)?;
-        let rivals = RIVALS.iter().filter_map(|&rival| self.p50(Scale::Once, question, rival));
-        rivals.min_by(f64::total_cmp).map(|fastest| service < fastest)
+        let p50 = |way| share(&self.figures.get(&Scale::Once)?.beside_rivals, question, way, 0.5);
+        let fastest = Way::RIVALS.into_iter().filter_map(p50).min_by(f64::total_cmp)?;
+        Some(p50(Way::Service)? < fastest)
     }
 
     /// Questions where the service is ahead, and questions where it has a rival.
@@ -90,16 +84,26 @@ impl Report {
     }
 
     fn question(&self, question: Question) -> Value {
-        let mut object = latencies(self.figures.get(&Scale::Once).map(|figures| &figures.latencies), question, &WAYS);
+        let mut object = self.measured(Scale::Once, question);
         object.insert("ahead_of_rivals".to_owned(), json!(self.ahead(question)));
         let pouring = self.figures.get(&Scale::Once).map(|figures| &figures.while_pouring);
-        object.insert("while_pouring".to_owned(), latencies(pouring, question, &WAYS[..2]).into());
+        object.insert("while_pouring".to_owned(), latencies(pouring, question, &Way::OWN).into());
         for scale in [Scale::TenTimes, Scale::HundredTimes] {
-            let mut with_more = latencies(self.figures.get(&scale).map(|figures| &figures.latencies), question, &WAYS);
+            let mut with_more = self.measured(scale, question);
             with_more.insert("growth".to_owned(), json!(rounded(self.growth(scale, question))));
             object.insert(key(scale).to_owned(), with_more.into());
         }
         object.into()
+    }
+
+    /// The service and SQL in turn, the rivals, and the former two once more with the rivals between.
+    fn measured(&self, scale: Scale, question: Question) -> Map<String, Value> {
+        let figures = self.figures.get(&scale);
+        let beside_rivals = figures.map(|figures| &figures.beside_rivals);
+        let mut object = latencies(figures.map(|figures| &figures.latencies), question, &Way::OWN);
+        object.append(&mut percentiles(beside_rivals, question, &Way::RIVALS));
+        object.insert("beside_rivals".to_owned(), latencies(beside_rivals, question, &Way::OWN).into());
+        object
     }
 }
 
@@ -109,15 +113,19 @@ fn share(latencies: &Latencies, question: Question, way: Way, share: f64) -> Opt
 
 /// p50 and p99 of each way, and how far the service is above SQL.
 fn latencies(of: Option<&Latencies>, question: Question, ways: &[Way]) -> Map<String, Value> {
-    let of = |way, at| of.and_then(|latencies| share(latencies, question, way, at));
-    let mut object = Map::new();
-    for &way in ways {
-        object.insert(format!("{}_p50_ms", way.key()), json!(rounded(of(way, 0.5))));
-        object.insert(format!("{}_p99_ms", way.key()), json!(rounded(of(way, 0.99))));
-    }
-    let overhead = of(Way::Service, 0.5).zip(of(Way::Direct, 0.5)).map(|(service, sql)| service / sql);
+    let mut object = percentiles(of, question, ways);
+    let p50 = |way| share(of?, question, way, 0.5);
+    let overhead = p50(Way::Service).zip(p50(Way::Direct)).map(|(service, sql)| service / sql);
     object.insert("overhead".to_owned(), json!(rounded(overhead)));
     object
+}
+
+fn percentiles(of: Option<&Latencies>, question: Question, ways: &[Way]) -> Map<String, Value> {
+    let value = |way, at| json!(rounded(of.and_then(|of| share(of, question, way, at))));
+    let both = |&way: &Way| {
+        [("p50", 0.5), ("p99", 0.99)].map(|(name, at)| (format!("{}_{name}_ms", way.key()), value(way, at)))
+    };
+    ways.iter().flat_map(both).collect()
 }
 
 fn key(scale: Scale) -> &'static str {
@@ -143,6 +151,9 @@ impl fmt::Display for Report {
             if *scale == Scale::Once {
                 table(f, "the same, p99 in ms", &figures.latencies, 0.99)?;
             }
+            if !figures.beside_rivals.is_empty() {
+                table(f, "the same with rivals between, p50 in ms", &figures.beside_rivals, 0.5)?;
+            }
             if !figures.while_pouring.is_empty() {
                 let title = format!("while {} points/s pour in, p50 in ms", thousands(POURED));
                 table(f, &title, &figures.while_pouring, 0.5)?;
@@ -155,7 +166,8 @@ impl fmt::Display for Report {
 fn table(f: &mut fmt::Formatter<'_>, title: &str, of: &Latencies, at: f64) -> fmt::Result {
     writeln!(f, "\n{title:<44} {:>9} {:>9} {:>9} {:>9} {:>9}", "service", "SQL", "ratio", "InfluxDB", "Victoria")?;
     for question in Question::ALL {
-        let [service, sql, influxdb, victoriametrics] = WAYS.map(|way| share(of, question, way, at));
+        let [service, sql] = Way::OWN.map(|way| share(of, question, way, at));
+        let [influxdb, victoriametrics] = Way::RIVALS.map(|way| share(of, question, way, at));
         let ratio = service.zip(sql).map(|(service, sql)| service / sql);
         let [service, sql, ratio, influxdb, victoriametrics] = [service, sql, ratio, influxdb, victoriametrics]
             .map(|ms| ms.map_or("-".to_owned(), |ms| format!("{ms:.2}")));

@@ -40,7 +40,10 @@ pub(super) type Latencies = BTreeMap<(Question, Way), Vec<f64>>;
 #[derive(Default)]
 pub(super) struct Figures {
     pub(super) points: u64,
+    /// Of query-service and SQL in turn.
     pub(super) latencies: Latencies,
+    /// The same with the rivals between, where any is asked. What waits for its next turn finds caches that others have used.
+    pub(super) beside_rivals: Latencies,
     pub(super) while_pouring: Latencies,
     /// Answers per second with several callers at once, for the first question.
     pub(super) per_second: BTreeMap<Way, f64>,
@@ -64,7 +67,11 @@ pub(super) async fn measure(database: &OwnDatabase, data: Data, plan: Plan, scra
         if question == Question::MillionPoints {
             figures.growth_mib = growth(&mut ways, data, service.memory()).await?;
         }
-        ask_often(&mut ways, question, data, plan, &mut figures.latencies).await?;
+        let (own, all) = (&Way::OWN[..], ways.all());
+        ask_often(&mut ways, own, question, data, plan, &mut figures.latencies).await?;
+        if all.len() > own.len() {
+            ask_often(&mut ways, &all, question, data, plan, &mut figures.beside_rivals).await?;
+        }
     }
     if let Some(length) = plan.more {
         figures.per_second = pressure::eight_callers(&service, database, data, length).await?;
@@ -80,6 +87,7 @@ pub(super) async fn measure(database: &OwnDatabase, data: Data, plan: Plan, scra
 /// A warm-up, then the ways in turn; who begins changes from round to round. A way that has taken its time is asked no more.
 async fn ask_often(
     ways: &mut Ways,
+    all: &[Way],
     question: Question,
     data: Data,
     plan: Plan,
@@ -89,7 +97,6 @@ async fn ask_often(
         Question::MillionPoints => (plan.millions, 1),
         _ => (plan.repetitions, plan.repetitions / 5),
     };
-    let all = ways.all();
     let mut warmed_up = Latencies::new();
     for round in 0..warm_up + repetitions {
         let (into, limit) =
@@ -104,7 +111,7 @@ async fn ask_often(
             }
         }
     }
-    for way in all {
+    for &way in all {
         let median = percentile(&latencies[&(question, way)], 0.5);
         step(&format!("{:<24} {:<16} p50 {median:>9.2} ms", question.key(), way.key()));
     }

@@ -30,6 +30,9 @@ pub(super) enum Way {
 }
 
 impl Way {
+    pub(super) const OWN: [Self; 2] = [Self::Service, Self::Direct];
+    pub(super) const RIVALS: [Self; 2] = [Self::InfluxDb, Self::VictoriaMetrics];
+
     /// What its keys in the output begin with.
     pub(super) fn key(self) -> &'static str {
         match self {
