@@ -1,16 +1,12 @@
 //! Why a whole batch is refused, and the status that says so. Refused points are not errors: see `validate`.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use shared::quotas::OverLimit;
 use shared::status;
 use tonic::Status;
 
 use crate::wire::Malformed;
-
-/// How long a client is asked to wait where the database is away.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a batch was not stored. Nothing of it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +68,7 @@ impl BatchError {
             }
             Self::Refused => Status::internal(sentence),
             Self::OverLimit(over) => over.into_status(prefix),
-            Self::Overloaded | Self::Unavailable(_) => status::unavailable(sentence, RETRY_AFTER),
+            Self::Overloaded | Self::Unavailable(_) => status::unavailable(sentence),
         }
     }
 }

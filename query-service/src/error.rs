@@ -6,8 +6,6 @@ use std::time::Duration;
 use shared::{db, status};
 use tonic::Status;
 
-/// How long a client is asked to wait where the database is away.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long where all subscriptions are taken.
 const SUBSCRIBE_AFTER: Duration = Duration::from_secs(30);
 
@@ -86,10 +84,10 @@ impl From<QueryError> for Status {
                 Self::deadline_exceeded(error.to_string())
             }
             QueryError::TooManySubscriptions(_) => status::too_many(error.to_string(), SUBSCRIBE_AFTER),
-            QueryError::Busy | QueryError::ShuttingDown => status::unavailable(error.to_string(), RETRY_AFTER),
+            QueryError::Busy | QueryError::ShuttingDown => status::unavailable(error.to_string()),
             QueryError::Database(error) if db::is_unavailable(&error) => {
                 tracing::warn!(%error, "the database is away");
-                status::unavailable("the database is away", RETRY_AFTER)
+                status::unavailable("the database is away")
             }
             QueryError::Database(error) => {
                 tracing::error!(%error, "a query failed");

@@ -14,4 +14,4 @@ mod revocation;
 pub use command::KeysCommand;
 pub use devices::DevicePrefixes;
 pub use identity::{ClientLimits, Identity, Scope, identity};
-pub(crate) use layer::{AccessLayer, Gate};
+pub(crate) use layer::Gate;

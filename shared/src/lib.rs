@@ -18,6 +18,7 @@ pub mod quotas;
 mod reload;
 pub mod tls;
 
+mod around;
 mod compression;
 mod ended_by;
 pub mod metrics;

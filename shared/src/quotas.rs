@@ -25,15 +25,12 @@ use tokio::sync::Semaphore;
 use crate::auth::ClientLimits;
 use crate::config::QuotaConfig;
 use crate::telemetry::Repeats;
-use crate::{metrics, proto};
+use crate::{metrics, proto, status};
 pub use call::{CallQuota, HeldBytes};
 pub(crate) use client::network;
 use client::{Clients, Limits, lock};
-pub(crate) use layer::QuotaLayer;
 pub use over_limit::{Limit, OverLimit};
 
-/// Where nobody knows when there is room again, or a call has ended.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 const PROBES: &str = "probe:";
 
 /// What all clients have taken; cheap to clone.
@@ -67,7 +64,7 @@ impl Quotas {
         let limits = Limits::of(own, &self.0.config);
         let client = lock(&self.0.clients).enter(name, limits).map_err(|client| {
             let sentence = format!("over {} open calls (TIDEGAUGE_CLIENT_MAX_CALLS)", limits.calls);
-            self.over(Limit::Calls, &client, &sentence, RETRY_AFTER)
+            self.over(Limit::Calls, &client, &sentence, status::RETRY_AFTER)
         })?;
         let call = CallQuota::new(self.clone(), client, limits, self.0.streams.contains(path));
         if !name.starts_with(PROBES) {

@@ -12,10 +12,11 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tower::util::{MapRequestLayer, MapResponseLayer};
 
-use crate::auth::{AccessLayer, Gate};
+use crate::around::AroundLayer;
+use crate::auth::Gate;
 use crate::config::ServerConfig;
-use crate::quotas::{QuotaLayer, Quotas};
-use crate::telemetry::CallsLayer;
+use crate::quotas::Quotas;
+use crate::telemetry::Calls;
 use crate::tls::Tls;
 use crate::under_way::CallsUnderWay;
 use crate::{compression, connections, proto, status};
@@ -89,10 +90,10 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .layer(CallsLayer::new(meter))
-        .layer(under_way.clone())
-        .layer(AccessLayer(gate))
-        .layer(QuotaLayer(quotas.clone()))
+        .layer(AroundLayer(Calls::new(meter)))
+        .layer(AroundLayer(under_way.clone()))
+        .layer(AroundLayer(gate))
+        .layer(AroundLayer(quotas.clone()))
         .layer(MapRequestLayer::new(compression::only_where_wanted::<Body>))
         .layer(MapResponseLayer::new(move |response| name_oversize(response, max_message_bytes)))
         .add_routes(routes);

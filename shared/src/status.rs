@@ -6,6 +6,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+/// How long a client is asked to wait, where nothing says more exactly when there is room again.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Names this system in `ErrorInfo.domain`.
 pub const ERROR_DOMAIN: &str = "tidegauge";
 
@@ -23,9 +25,9 @@ pub fn not_found(kind: &str, name: &str) -> Status {
     Status::with_error_details(Code::NotFound, sentence, details)
 }
 
-/// Not now; the same request may succeed after the delay.
-pub fn unavailable(sentence: impl Into<String>, retry_after: Duration) -> Status {
-    Status::with_error_details(Code::Unavailable, sentence, ErrorDetails::with_retry_info(Some(retry_after)))
+/// Not now; the same request may succeed after a while.
+pub fn unavailable(sentence: impl Into<String>) -> Status {
+    Status::with_error_details(Code::Unavailable, sentence, ErrorDetails::with_retry_info(Some(RETRY_AFTER)))
 }
 
 /// Over a limit that no retry changes.

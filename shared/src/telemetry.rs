@@ -24,7 +24,7 @@ use crate::shutdown::TELL;
 use log_line::WithTrace;
 
 pub use calls::CallNotes;
-pub(crate) use calls::CallsLayer;
+pub(crate) use calls::Calls;
 pub use meters::Meters;
 pub use repeats::Repeats;
 pub use statements::{Statements, error_type, span};

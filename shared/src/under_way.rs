@@ -1,17 +1,16 @@
 //! Counts the calls under way, so that a service that ends waits for them, and for connections without a call only a moment.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::body::Body;
-use tower::{Layer, Service};
 
+use crate::around::Around;
 use crate::ended_by::EndedBy;
 use crate::status;
 
@@ -19,8 +18,6 @@ use crate::status;
 const LINGER: Duration = Duration::from_millis(500);
 /// How long a message may still take to arrive once the service ends; its sender may be half-open and never send the rest.
 const LAST_MESSAGE: Duration = Duration::from_secs(2);
-/// What a client is asked to wait before it calls another instance.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Of no interest: a `Watch` ends only with its client.
 pub(crate) const HEALTH: &str = "/grpc.health.v1.Health/";
 
@@ -63,7 +60,6 @@ impl CallsUnderWay {
         tokio::time::sleep(LAST_MESSAGE).await;
         status::unavailable(
             "the service is shutting down and the message did not arrive in time; call another instance",
-            RETRY_AFTER,
         )
     }
 }
@@ -73,42 +69,22 @@ pub(crate) fn holding<T: Send + 'static>(body: Body, held: T) -> Body {
     Body::new(body.map_frame(move |frame| (frame, &held).0))
 }
 
-impl<S> Layer<S> for CallsUnderWay {
-    type Service = Counted<S>;
-
-    fn layer(&self, inner: S) -> Counted<S> {
-        Counted { under_way: self.clone(), inner }
-    }
-}
-
-/// A service whose calls are counted.
-#[derive(Clone, Debug)]
-pub(crate) struct Counted<S> {
-    under_way: CallsUnderWay,
-    inner: S,
-}
-
-impl<S> Service<Request<Body>> for Counted<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: 'static,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+impl Around for CallsUnderWay {
+    fn call<F, E>(
+        &self,
+        request: Request<Body>,
+        inside: impl FnOnce(Request<Body>) -> F,
+    ) -> BoxFuture<'static, Result<Response<Body>, E>>
+    where
+        F: Future<Output = Result<Response<Body>, E>> + Send + 'static,
+        E: Send + 'static,
+    {
         if request.uri().path().starts_with(HEALTH) {
-            return Box::pin(self.inner.call(request));
+            return Box::pin(inside(request));
         }
-        let counted = self.under_way.calls.token();
-        let too_late = CallsUnderWay::too_late(self.under_way.shutdown.clone());
-        let response = self.inner.call(request.map(|body| EndedBy::request(body, too_late)));
+        let counted = self.calls.token();
+        let too_late = Self::too_late(self.shutdown.clone());
+        let response = inside(request.map(|body| EndedBy::request(body, too_late)));
         Box::pin(async move { Ok(response.await?.map(|body| holding(body, counted))) })
     }
 }

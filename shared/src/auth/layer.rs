@@ -2,24 +2,24 @@
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, Either, ready};
+use futures_util::future::{BoxFuture, ready};
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tower::{Layer, Service};
 
 use super::file::{Identities, Unknown};
 use super::revocation::{Revocation, Shown};
 use super::{Identity, Scope, key};
+use crate::around::Around;
 use crate::connections::Peer;
 use crate::ended_by::EndedBy;
 use crate::reload::Reloaded;
 use crate::status;
 use crate::telemetry::Repeats;
+use crate::under_way::HEALTH;
 
 /// What a call needs, by the service that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +33,9 @@ enum Need {
 
 fn need(path: &str) -> Need {
     match path.trim_start_matches('/').split('/').next() {
+        _ if path.starts_with(HEALTH) => Need::Nothing,
         Some("tidegauge.v1.IngestService") => Need::Scope(Scope::Ingest),
         Some("tidegauge.v1.QueryService") => Need::Scope(Scope::Query),
-        Some("grpc.health.v1.Health") => Need::Nothing,
         _ => Need::AnyIdentity, // reflection, and what does not exist
     }
 }
@@ -117,58 +117,33 @@ fn log<B>(request: &Request<B>, status: &Status) {
     });
 }
 
-/// Puts the gate in front of every call.
-#[derive(Clone, Debug)]
-pub(crate) struct AccessLayer(pub(crate) Gate);
-
-impl<S> Layer<S> for AccessLayer {
-    type Service = Access<S>;
-
-    fn layer(&self, inner: S) -> Access<S> {
-        Access { gate: self.0.clone(), inner }
-    }
-}
-
-/// A service behind the gate.
-#[derive(Clone, Debug)]
-pub(crate) struct Access<S> {
-    gate: Gate,
-    inner: S,
-}
-
-impl<S> Service<Request<Body>> for Access<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Either<S::Future, BoxFuture<'static, Result<Self::Response, S::Error>>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        match self.gate.admit(&request) {
-            Ok((identity, revocation)) => {
-                request.extensions_mut().insert(identity);
-                let Some(revocation) = revocation else { return Either::Left(self.inner.call(request)) };
-                // Who is answered in a stream is told there. Who sends one is told as the last word, after what was read.
-                if need(request.uri().path()) == Need::Scope(Scope::Query) {
-                    let response = self.inner.call(request);
-                    let ended = move |body| EndedBy::response(body, revocation.came());
-                    return Either::Right(Box::pin(async move { Ok(response.await?.map(ended)) }));
-                }
-                Either::Left(self.inner.call(request.map(|body| EndedBy::request(body, revocation.came()))))
-            }
+impl Around for Gate {
+    fn call<F, E>(
+        &self,
+        mut request: Request<Body>,
+        inside: impl FnOnce(Request<Body>) -> F,
+    ) -> BoxFuture<'static, Result<Response<Body>, E>>
+    where
+        F: Future<Output = Result<Response<Body>, E>> + Send + 'static,
+        E: Send + 'static,
+    {
+        let (identity, revocation) = match self.admit(&request) {
+            Ok(admitted) => admitted,
             Err(status) => {
                 debug_assert!(matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied));
                 log(&request, &status);
-                Either::Right(Box::pin(ready(Ok(status.into_http()))))
+                return Box::pin(ready(Ok(status.into_http())));
             }
+        };
+        request.extensions_mut().insert(identity);
+        let Some(revocation) = revocation else { return Box::pin(inside(request)) };
+        // Who is answered in a stream is told there. Who sends one is told as the last word, after what was read.
+        if need(request.uri().path()) == Need::Scope(Scope::Query) {
+            let response = inside(request);
+            let ended = move |body| EndedBy::response(body, revocation.came());
+            return Box::pin(async move { Ok(response.await?.map(ended)) });
         }
+        Box::pin(inside(request.map(|body| EndedBy::request(body, revocation.came()))))
     }
 }
 

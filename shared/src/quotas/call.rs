@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::client::{Client, Limits, lock};
-use super::{Limit, OverLimit, Quotas, RETRY_AFTER};
+use super::{Limit, OverLimit, Quotas};
 use crate::status;
 
 tokio::task_local! {
@@ -129,7 +129,7 @@ impl CallQuota {
         let Some(call) = &self.0 else { return status::internal() };
         let timeout = humantime::format_duration(self.message_timeout());
         let sentence = format!("no whole message came within {timeout} (TIDEGAUGE_MESSAGE_TIMEOUT)");
-        call.over(Limit::MessageTimeout, sentence, RETRY_AFTER).into_status("")
+        call.over(Limit::MessageTimeout, sentence, status::RETRY_AFTER).into_status("")
     }
 
     /// A message of this length begins: `None` where it may, else what to wait for. That of a unary call is held from here on.
@@ -196,11 +196,11 @@ impl Call {
             self.quotas.refused(limit, &self.client.name);
             let most = self.quotas.config().max_bytes_in_flight;
             let sentence = format!("over {most} bytes in flight of all clients (TIDEGAUGE_MAX_BYTES_IN_FLIGHT)");
-            return status::unavailable(sentence, RETRY_AFTER);
+            return status::unavailable(sentence);
         }
         let most = self.limits.bytes;
         let sentence = format!("over {most} bytes in flight (TIDEGAUGE_CLIENT_MAX_BYTES_IN_FLIGHT)");
-        self.over(limit, sentence, RETRY_AFTER).into_status("")
+        self.over(limit, sentence, status::RETRY_AFTER).into_status("")
     }
 
     fn over_points(&self, rate: usize, wait: Duration) -> OverLimit {

@@ -1,60 +1,36 @@
 //! Opens every call against its client's limits, and closes it when the answer is over and nobody works for it any more.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use http::{Request, Response};
 use tonic::body::Body;
-use tower::{Layer, Service};
 
 use super::body::Metered;
 use super::client::network;
 use super::{CallQuota, Quotas};
+use crate::around::Around;
 use crate::auth::Identity;
 use crate::connections::Peer;
 use crate::under_way::{HEALTH, holding};
 
-/// Puts the limits in front of every call; to be put behind the access layer.
-#[derive(Clone, Debug)]
-pub(crate) struct QuotaLayer(pub(crate) Quotas);
-
-impl<S> Layer<S> for QuotaLayer {
-    type Service = Limited<S>;
-
-    fn layer(&self, inner: S) -> Limited<S> {
-        Limited { quotas: self.0.clone(), inner }
-    }
-}
-
-/// A service whose clients are limited.
-#[derive(Clone, Debug)]
-pub(crate) struct Limited<S> {
-    quotas: Quotas,
-    inner: S,
-}
-
-impl<S> Service<Request<Body>> for Limited<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let call = match open(&self.quotas, &request) {
+/// To be put behind access, which says whose the call is.
+impl Around for Quotas {
+    fn call<F, E>(
+        &self,
+        request: Request<Body>,
+        inside: impl FnOnce(Request<Body>) -> F,
+    ) -> BoxFuture<'static, Result<Response<Body>, E>>
+    where
+        F: Future<Output = Result<Response<Body>, E>> + Send + 'static,
+        E: Send + 'static,
+    {
+        let call = match open(self, &request) {
             Ok(call) => call,
-            Err(over) => return Box::pin(std::future::ready(Ok(over.into_status("").into_http()))),
+            Err(over) => return Box::pin(ready(Ok(over.into_status("").into_http()))),
         };
         let request = request.map(|body| Body::new(Metered::new(body, call.clone())));
-        let response = call.scope(|| self.inner.call(request));
+        let response = call.scope(|| inside(request));
         let held = call.clone();
         Box::pin(call.scope_future(async move { Ok(response.await?.map(|body| holding(body, held))) }))
     }

@@ -5,11 +5,10 @@ mod notes;
 mod watched;
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
@@ -19,10 +18,10 @@ use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use tonic::Code;
 use tonic::body::Body;
-use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use crate::around::Around;
 use crate::{metrics, proto};
 use code::name;
 pub use notes::CallNotes;
@@ -36,7 +35,7 @@ const TRACED: &str = "tidegauge.v1.";
 
 /// Measures and traces calls; to be put outermost.
 #[derive(Clone, Debug)]
-pub(crate) struct CallsLayer(Arc<Instruments>);
+pub(crate) struct Calls(Arc<Instruments>);
 
 #[derive(Debug)]
 struct Instruments {
@@ -47,7 +46,7 @@ struct Instruments {
     methods: HashMap<String, StringValue>,
 }
 
-impl CallsLayer {
+impl Calls {
     /// With the methods of the contract and of the health service.
     #[must_use]
     pub(crate) fn new(meter: &Meter) -> Self {
@@ -69,47 +68,24 @@ fn methods(descriptors: &[u8]) -> Vec<String> {
     names.collect()
 }
 
-impl<S> Layer<S> for CallsLayer {
-    type Service = Calls<S>;
-
-    fn layer(&self, inner: S) -> Calls<S> {
-        Calls { inner, instruments: Arc::clone(&self.0) }
-    }
-}
-
-/// A service whose calls are measured.
-#[derive(Clone, Debug)]
-pub(crate) struct Calls<S> {
-    inner: S,
-    instruments: Arc<Instruments>,
-}
-
-impl<S, B> Service<Request<B>> for Calls<S>
-where
-    S: Service<Request<B>, Response = Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: 'static,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let call = Call::begin(&self.instruments, request.uri().path(), request.headers());
+impl Around for Calls {
+    fn call<F, E>(
+        &self,
+        request: Request<Body>,
+        inside: impl FnOnce(Request<Body>) -> F,
+    ) -> BoxFuture<'static, Result<Response<Body>, E>>
+    where
+        F: Future<Output = Result<Response<Body>, E>> + Send + 'static,
+        E: Send + 'static,
+    {
+        let call = Call::begin(&self.0, request.uri().path(), request.headers());
         let span = call.span.clone();
         let notes = CallNotes(Some(Arc::clone(&call.notes)));
-        let response = NOTES.sync_scope(notes.clone(), || span.in_scope(|| self.inner.call(request)));
+        let response = NOTES.sync_scope(notes.clone(), || span.in_scope(|| inside(request)));
         let answer = async move {
-            let mut response = response.await?;
-            let mut call = call;
+            let (response, mut call) = (response.await?, call);
             call.look_at(response.headers());
-            let body = std::mem::take(response.body_mut());
-            *response.body_mut() = Body::new(Watched { body, call });
-            Ok(response)
+            Ok(response.map(|body| Body::new(Watched { body, call })))
         };
         Box::pin(NOTES.scope(notes, answer.instrument(span)))
     }
