@@ -141,6 +141,10 @@ impl BucketRead<'_> {
         matches!(self.segment.grid, Grid::Days { .. })
     }
 
+    fn is_materialised(&self) -> bool {
+        self.relation != self.segment.source.relation()
+    }
+
     /// What all buckets are of: the only series, or 0 for several that are combined.
     fn series_id(&self) -> Option<i32> {
         match self.series {
@@ -195,8 +199,8 @@ pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Res
     let mut query = sqlx::query(AssertSqlSafe(read.statement()));
     query = match read.series {
         [one] if !from_points => query.bind(*one),
-        // Planned anew for these series: a plan for any list of series reads too much.
-        several => query.persistent(false).bind(several),
+        // Through a view planned anew for these series: a plan for any list of them reads too much there.
+        several => query.persistent(read.is_materialised()).bind(several),
     };
     query = query.bind(Micros(read.start)).bind(Micros(read.end));
     query = match &read.segment.grid {
