@@ -128,7 +128,9 @@ impl BucketStream {
 
     /// Rows of some parts by answer, in time order.
     async fn read(&self, answers: &[Answer], parts: &[Part<'_>]) -> Result<HashMap<i32, Vec<Row>>, StreamEnd> {
-        let series: Vec<i32> = answers.iter().flat_map(|answer| &answer.series).copied().collect();
+        let mut series: Vec<i32> = answers.iter().flat_map(|answer| &answer.series).copied().collect();
+        series.sort_unstable(); // as the index has them
+        series.dedup(); // several selectors may choose one
         let mut rows: HashMap<i32, Vec<Row>> = HashMap::new();
         for &Part { segment, start, end } in parts.iter().filter(|_| !series.is_empty()) {
             let (series, statistics, combined) = (&series[..], &self.statistics[..], self.combine_devices);

@@ -1,4 +1,3 @@
 SELECT {bucket}, sum(count)::int8{columns}{key}
-FROM {relation}
-WHERE {series} AND bucket >= $2 AND bucket < $3
+FROM {rows}
 GROUP BY {bucket}{key}

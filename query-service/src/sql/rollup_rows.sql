@@ -1,0 +1,2 @@
+{relation}
+WHERE {series} AND bucket >= $2 AND bucket < $3
