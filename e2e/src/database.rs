@@ -46,6 +46,13 @@ impl Sql {
         }
     }
 
+    /// Whether all connections share one backend, as in the embedded database: there nothing runs beside anything.
+    pub async fn has_one_backend(&mut self) -> bool {
+        let (mut other, pid) = (Self::connect().await, "SELECT pg_backend_pid()");
+        let own: i32 = sqlx::query_scalar(pid).fetch_one(&mut self.0).await.unwrap();
+        own == sqlx::query_scalar::<_, i32>(pid).fetch_one(&mut other.0).await.unwrap()
+    }
+
     /// Stored points of the devices whose id begins with this.
     pub async fn count(&mut self, device_prefix: &str) -> u64 {
         let statement = "SELECT count(*) FROM iot_data WHERE starts_with(device_id, $1)";

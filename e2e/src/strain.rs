@@ -124,7 +124,7 @@ impl Setting {
 
     async fn beside_another(&self, strain: Strain) -> anyhow::Result<Attack> {
         let target = Target::start(self).await?;
-        let neighbour = Neighbour::start(&target.url).await?;
+        let neighbour = Neighbour::start(&target.url)?;
         let usual = match strain {
             Strain::GreedyClient | Strain::Overload => overload::usual(&target, &neighbour).await?,
             _ => neighbour.undisturbed().await,

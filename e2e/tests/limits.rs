@@ -7,12 +7,14 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use e2e::{Services, Sql, at, batch, database_url, now, numbered, point, selector, unique, wait_until_serving};
+use shared::proto::v1::ingest_service_client::IngestServiceClient;
 use shared::proto::v1::{
     Batch, IngestBatchRequest, IngestWithAcksRequest, IngestWithAcksResponse, Point, QueryRangeRequest,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 
@@ -168,6 +170,36 @@ async fn a_unary_call_to_a_service_that_is_behind_is_refused_for_now_and_a_strea
         assert_eq!(acks.next().await.unwrap().result.unwrap().sequence, sequence);
     }
     services.send(batch(points(&other, 60))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_sends_little_does_not_wait_for_the_flush_of_one_that_sends_much() {
+    let (device, mut sql) = (unique("limit-much"), Sql::connect().await);
+    if sql.has_one_backend().await {
+        return; // nobody could write while a flush is held up
+    }
+    let services = Services::start_with(|config| config.flush.writers = count(1)).await;
+    services.send(numbered(&device, 1, 1, points(&device, 1))).await.unwrap();
+    let (other, little) = (Endpoint::from_shared(services.ingest_url.clone()).unwrap(), unique("limit-little"));
+    let channel = other.local_address(Some([127, 0, 0, 2].into())).connect().await.unwrap();
+    let mut other = IngestServiceClient::new(channel);
+    let mut send_little = async || {
+        let batch = Some(batch(points(&little, 10)));
+        tokio::time::timeout(PATIENCE, other.ingest_batch(IngestBatchRequest { batch })).await.expect("an answer")
+    };
+    send_little().await.unwrap(); // its series is known
+    sqlx::raw_sql("BEGIN").execute(&mut sql.0).await.unwrap();
+    let hold = "SELECT last_sequence FROM producers WHERE producer_id = $1 FOR UPDATE";
+    sqlx::query(hold).bind(&device).execute(&mut sql.0).await.unwrap();
+    let (batches, mut acks) = open(&services).await.unwrap();
+    send(&batches, numbered(&device, 1, 2, points(&device, 3_000))).await; // its flush waits for the row
+    for _ in 0..10 {
+        send_little().await.unwrap();
+    }
+    let early = tokio::time::timeout(Duration::ZERO, acks.0.message()).await;
+    assert!(early.is_err(), "the large flush is still under way: {early:?}");
+    sqlx::raw_sql("COMMIT").execute(&mut sql.0).await.unwrap();
+    assert_eq!(acks.next().await.unwrap().result.unwrap().sequence, 2);
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ pub struct FlushConfig {
     /// How long the database may take to write before the same is tried again on a new connection
     #[arg(long, env = "TIDEGAUGE_WRITE_TIMEOUT", default_value = "2m", value_name = "DURATION", value_parser = duration)]
     pub write_timeout: Duration,
-    /// Connections that write at the same time
+    /// Connections that write at the same time, beside one for clients that send little
     #[arg(long, env = "TIDEGAUGE_WRITERS", default_value = "2", value_name = "NUMBER", value_parser = count)]
     pub writers: NonZeroUsize,
     /// Most points taken in but not yet committed; senders wait beyond it

@@ -1,6 +1,7 @@
 //! Lanes: each has a queue, a batcher and a writer, in a task of its own. Admission bounds what they hold together.
 //!
-//! Group commit: while a writer is busy, batches pile up; when it is free, all that wait make the next flush. Knows no SQL.
+//! Group commit: while a writer is busy, batches pile up; when it is free, all that wait make the next flush. The last lane, the
+//! quick one, is for clients that hold little: they wait for no large flush. Knows no SQL.
 
 mod room;
 mod seats;
@@ -24,12 +25,19 @@ use room::Admission;
 pub(crate) use room::Room;
 use seats::Seats;
 
+/// A client that holds at most this part of a flush holds little.
+const LITTLE: usize = 50;
+/// This part of a flush is the most that the quick lane writes at once.
+const QUICK: usize = 20;
+
 /// The way into the lanes; cheap to clone. The lanes end when the last clone is dropped and their queues are empty.
 #[derive(Clone)]
 pub(crate) struct Lanes {
     admission: Admission,
     lanes: Arc<[Lane]>,
     seats: Arc<Seats>,
+    /// Points that are little for a client to hold.
+    little: usize,
 }
 
 struct Lane {
@@ -39,30 +47,32 @@ struct Lane {
 }
 
 impl Lanes {
-    /// Starts a task per writer; the set is to be joined after the last `Lanes` is dropped.
+    /// Starts a task per writer, and one for the quick lane; the set is to be joined after the last `Lanes` is dropped.
     pub(crate) fn start(database: &DatabaseConfig, config: &FlushConfig, metrics: &Metrics) -> (Self, JoinSet<()>) {
         let mut tasks = JoinSet::new();
         let seats = Arc::new(Seats::default());
-        let lanes = (0..config.writers.get()).map(|_| {
+        let flush_max_points = config.flush_max_points.get();
+        let quick = flush_max_points.div_ceil(QUICK);
+        let lanes = std::iter::repeat_n(flush_max_points, config.writers.get()).chain([quick]).map(|max_points| {
             let (queue, batches) = mpsc::unbounded_channel();
             let waiting_points = Arc::new(AtomicUsize::new(0));
             let task = LaneTask {
                 batches,
                 waiting_points: Arc::clone(&waiting_points),
                 seats: Arc::clone(&seats),
-                batcher: Batcher::new(config.flush_max_points.get(), config.flush_max_delay),
+                batcher: Batcher::new(max_points, config.flush_max_delay),
                 writer: Writer::new(database.clone(), config, metrics.clone()),
                 metrics: metrics.clone(),
             };
             tasks.spawn(task.run());
             Lane { queue, waiting_points }
         });
-        let lanes = lanes.collect();
+        let lanes: Arc<[Lane]> = lanes.collect();
         let admission = Admission::new(config.queue_max_points.get());
         let free = admission.clone();
         metrics.observe_queue(config.queue_max_points.get(), move || free.free());
-        metrics.observe_writers(config.writers.get());
-        (Self { admission, lanes, seats }, tasks)
+        metrics.observe_writers(lanes.len());
+        (Self { admission, lanes, seats, little: flush_max_points.div_ceil(LITTLE) }, tasks)
     }
 
     /// Waits for room for so many points of a client: this is where backpressure begins.
@@ -71,11 +81,12 @@ impl Lanes {
     }
 
     /// Queues a batch. While a producer has batches under way, all go through one lane, in order; whatever else comes goes to
-    /// the idlest.
-    pub(crate) fn queue(&self, batch: QueuedBatch) {
+    /// the idlest. A producer that no longer holds little leaves the quick lane: this waits until it has nothing there.
+    pub(crate) async fn queue(&self, batch: QueuedBatch) {
+        let open = if batch.room.held_by_client() <= self.little { self.lanes.len() } else { self.lanes.len() - 1 };
         let lane = match &batch.numbering {
-            Some(numbering) => self.seats.take(&numbering.producer_id, || self.idlest()),
-            None => self.idlest(),
+            Some(numbering) => self.seats.take(&numbering.producer_id, |lane| lane < open, || self.idlest(open)).await,
+            None => self.idlest(open),
         };
         let lane = &self.lanes[lane];
         lane.waiting_points.fetch_add(batch.points.len(), Ordering::Relaxed);
@@ -83,9 +94,10 @@ impl Lanes {
         let _ = lane.queue.send(batch);
     }
 
-    fn idlest(&self) -> usize {
+    /// Of the lanes that are open to a batch: the last one where none has more to do.
+    fn idlest(&self, open: usize) -> usize {
         let waiting_points = |&lane: &usize| self.lanes[lane].waiting_points.load(Ordering::Relaxed);
-        (0..self.lanes.len()).min_by_key(waiting_points).unwrap_or(0)
+        (0..open).rev().min_by_key(waiting_points).unwrap_or(0)
     }
 }
 

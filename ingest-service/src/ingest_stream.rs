@@ -82,7 +82,7 @@ impl Intake {
         let (pending, outcome) = PendingAck::new(valid.sequence, points, valid.rejections, arrived);
         let ValidBatch { numbering, points, .. } = valid;
         let waiting = metrics::queue();
-        self.lanes.queue(QueuedBatch { numbering, points, series_ids, outcome, room, bytes, span, waiting });
+        self.lanes.queue(QueuedBatch { numbering, points, series_ids, outcome, room, bytes, span, waiting }).await;
         Ok(pending)
     }
 }

@@ -32,7 +32,8 @@ const FLUSH_DURATION: Spec = Spec::new("tidegauge.flush.duration", "s", "Duratio
 const FLUSH_POINTS: Spec = Spec::new("tidegauge.flush.points", "{point}", "Points that a flush writes");
 const FLUSH_BATCHES: Spec = Spec::new("tidegauge.flush.batches", "{batch}", "Batches that a flush settles");
 const ROWS_PER_SERIES: Spec = Spec::new("tidegauge.flush.rows_per_series", "{row}", "Points a series in a flush");
-const WRITERS: Spec = Spec::new("tidegauge.writers", "{writer}", "TIDEGAUGE_WRITERS");
+const WRITERS: Spec =
+    Spec::new("tidegauge.writers", "{writer}", "TIDEGAUGE_WRITERS, and one for clients that hold little");
 const WRITERS_BUSY: Spec = Spec::new("tidegauge.writers.busy", "{writer}", "Writers with a flush under way");
 const RETRIES: Spec = Spec::new("tidegauge.retries", "{retry}", "Work with the database that is tried again, by cause");
 const CACHE_ENTRIES: Spec = Spec::new("tidegauge.series_cache.entries", "{series}", "Series whose number is in memory");

@@ -38,7 +38,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         let names: Vec<&str> = Group::ALL.map(Group::name).into_iter().chain(Strain::ALL.map(Strain::name)).collect();
         bail!("no case is called {}; there are: {}", options.only.join(" or "), names.join(", "));
     }
-    release::build(&[Kind::Ingest, Kind::Query]).await?;
+    release::build_and_become(&[Kind::Ingest, Kind::Query]).await?;
     let database = OwnDatabase::open(options.database_url.as_deref(), "abuse", Policies::Run).await?;
     eprintln!("abuse on {}", database.describe());
     let outcomes = tokio::select! {

@@ -1,4 +1,5 @@
-//! Another client: sends a small batch every few milliseconds and notes how long each takes to be acknowledged.
+//! Another client: sends a small batch every few milliseconds and notes how long each takes to be acknowledged. It has a thread of
+//! its own, as another machine would: what it waits for is the service, not the tasks that abuse it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,7 +8,6 @@ use shared::proto::v1::IngestBatchRequest;
 use shared::proto::v1::ingest_service_client::IngestServiceClient;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 
 use super::target::connect;
 use crate::{batch, now, point, unique};
@@ -39,13 +39,12 @@ pub(super) struct Latencies {
 }
 
 impl Neighbour {
-    pub(super) async fn start(url: &str) -> anyhow::Result<Self> {
-        let client = IngestServiceClient::new(connect(url, ADDRESS).await?);
+    pub(super) fn start(url: &str) -> anyhow::Result<Self> {
         let (seen, stop) = (Arc::new(Mutex::new(Latencies::default())), CancellationToken::new());
-        let work = work(client, Arc::clone(&seen));
-        let until = stop.clone();
-        let task = tokio::spawn(async move {
-            until.run_until_cancelled(work).await;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (work, until) = (work(url.to_owned(), Arc::clone(&seen)), stop.clone());
+        let task = tokio::task::spawn_blocking(move || {
+            runtime.block_on(until.run_until_cancelled_owned(work));
         });
         Ok(Self { seen, stop, task })
     }
@@ -82,7 +81,11 @@ impl Neighbour {
     }
 }
 
-async fn work(mut client: IngestServiceClient<Channel>, seen: Arc<Mutex<Latencies>>) {
+async fn work(url: String, seen: Arc<Mutex<Latencies>>) {
+    let mut client = match connect(&url, ADDRESS).await {
+        Ok(channel) => IngestServiceClient::new(channel),
+        Err(error) => return lock(&seen).failed.push(format!("{error:#}")),
+    };
     let device = unique("abuse-neighbour");
     loop {
         let batch = Some(batch((0..10).map(|index| point(&device, now() + index, 1.0)).collect()));

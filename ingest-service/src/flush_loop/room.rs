@@ -43,12 +43,18 @@ pub(crate) struct Room {
     shared: Arc<Shared>,
     client: Arc<str>,
     points: usize,
+    held: usize,
 }
 
 impl Room {
     /// Whose batch it is.
     pub(crate) fn client(&self) -> &Arc<str> {
         &self.client
+    }
+
+    /// What its client held when it got this, this included.
+    pub(super) fn held_by_client(&self) -> usize {
+        self.held
     }
 }
 
@@ -94,8 +100,8 @@ impl Shared {
     /// Gives out what room there is. Outside the lock, for room that nobody waits for any more comes back at once.
     fn grant(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let mut granted = Vec::new();
-        while let Some((client, waiting)) = state.next(self.capacity) {
-            let room = Room { shared: Arc::clone(self), client, points: waiting.points };
+        while let Some((client, held, waiting)) = state.next(self.capacity) {
+            let room = Room { shared: Arc::clone(self), client, points: waiting.points, held };
             granted.push((waiting.granted, room));
         }
         drop(state);
@@ -107,8 +113,8 @@ impl Shared {
 
 impl State {
     /// Of the clients that wait and may have more, the one that holds least: its next batch, if it fits. A client has a
-    /// quarter of all room left to others, so that there is some when they come.
-    fn next(&mut self, capacity: usize) -> Option<(Arc<str>, Waiting)> {
+    /// quarter of all room left to others, so that there is some when they come. What it holds then is told beside the batch.
+    fn next(&mut self, capacity: usize) -> Option<(Arc<str>, usize, Waiting)> {
         let may_have_more = |(held, _, name): &&(usize, u64, Arc<str>)| {
             *held == 0 || held + self.clients.get(name).map_or(0, Client::next_points) <= capacity / 4 * 3
         };
@@ -118,11 +124,11 @@ impl State {
             return None;
         }
         self.held += points;
-        let waiting = self.change(&name, |client| {
+        let (held, waiting) = self.change(&name, |client| {
             client.held += points;
-            client.waiting.pop_front()
+            Some((client.held, client.waiting.pop_front()?))
         })?;
-        Some((name, waiting))
+        Some((name, held, waiting))
     }
 
     /// Changes what a client holds or waits for, and its place in the line with it.

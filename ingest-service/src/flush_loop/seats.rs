@@ -4,9 +4,15 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 /// The producers that have batches under way; as many entries as that.
 #[derive(Default)]
-pub(super) struct Seats(Mutex<HashMap<String, Seat>>);
+pub(super) struct Seats {
+    taken: Mutex<HashMap<String, Seat>>,
+    /// Told whenever a producer has nothing under way any more.
+    left: Notify,
+}
 
 struct Seat {
     lane: usize,
@@ -14,26 +20,50 @@ struct Seat {
 }
 
 impl Seats {
-    /// The lane for one more batch of a producer.
-    pub(super) fn take(&self, producer_id: &str, idlest: impl FnOnce() -> usize) -> usize {
-        let mut seats = self.lock();
-        if let Some(seat) = seats.get_mut(producer_id) {
-            seat.batches += 1;
-            return seat.lane;
+    /// The lane for one more batch of a producer. Where it may not stay in the lane that it has, this waits until nothing of it
+    /// is under way there.
+    pub(super) async fn take(
+        &self,
+        producer_id: &str,
+        may_stay: impl Fn(usize) -> bool,
+        idlest: impl Fn() -> usize,
+    ) -> usize {
+        loop {
+            let left = self.left.notified(); // from here on, so that none is missed
+            if let Some(lane) = self.try_take(producer_id, &may_stay, &idlest) {
+                return lane;
+            }
+            left.await;
+        }
+    }
+
+    fn try_take(
+        &self,
+        producer_id: &str,
+        may_stay: impl Fn(usize) -> bool,
+        idlest: impl Fn() -> usize,
+    ) -> Option<usize> {
+        let mut taken = self.lock();
+        if let Some(seat) = taken.get_mut(producer_id) {
+            return may_stay(seat.lane).then(|| {
+                seat.batches += 1;
+                seat.lane
+            });
         }
         let lane = idlest();
-        seats.insert(producer_id.to_owned(), Seat { lane, batches: 1 });
-        lane
+        taken.insert(producer_id.to_owned(), Seat { lane, batches: 1 });
+        Some(lane)
     }
 
     /// A batch of each of these producers has been settled.
     pub(super) fn leave(&self, producers: &[String]) {
-        let mut seats = self.lock();
+        let mut taken = self.lock();
         for producer_id in producers {
-            if let Some(seat) = seats.get_mut(producer_id) {
+            if let Some(seat) = taken.get_mut(producer_id) {
                 seat.batches -= 1;
                 if seat.batches == 0 {
-                    seats.remove(producer_id);
+                    taken.remove(producer_id);
+                    self.left.notify_waiters();
                 }
             }
         }
@@ -41,24 +71,44 @@ impl Seats {
 
     /// Whoever panicked with the lock held changed one entry at most.
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Seat>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::Seats;
 
     #[test]
     fn a_producer_keeps_its_lane_while_it_has_batches_under_way() {
         let seats = Seats::default();
-        assert_eq!(seats.take("a", || 1), 1);
-        assert_eq!(seats.take("a", || 0), 1);
-        assert_eq!(seats.take("b", || 0), 0);
+        let take = |producer, idlest| seats.try_take(producer, |_| true, || idlest);
+        assert_eq!(take("a", 1), Some(1));
+        assert_eq!(take("a", 0), Some(1));
+        assert_eq!(take("b", 0), Some(0));
         seats.leave(&["a".to_owned()]);
-        assert_eq!(seats.take("a", || 0), 1, "one batch is still under way");
+        assert_eq!(take("a", 0), Some(1), "one batch is still under way");
         seats.leave(&["a".to_owned(), "a".to_owned()]);
-        assert_eq!(seats.take("a", || 0), 0);
+        assert_eq!(take("a", 0), Some(0));
         assert_eq!(seats.lock().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_producer_that_may_not_stay_waits_until_nothing_of_it_is_under_way() {
+        let seats = Seats::default();
+        let may_stay = |lane| lane != 2;
+        assert_eq!(seats.try_take("a", |_| true, || 2), Some(2));
+        assert_eq!(seats.try_take("a", |_| true, || 0), Some(2));
+        let moved = seats.take("a", may_stay, || 1);
+        tokio::pin!(moved);
+        for producers in [vec![], vec!["a".to_owned()]] {
+            seats.leave(&producers);
+            let waited = tokio::time::timeout(Duration::ZERO, &mut moved).await;
+            assert!(waited.is_err(), "batches of it are under way in the other lane");
+        }
+        seats.leave(&["a".to_owned()]);
+        assert_eq!(moved.await, 1);
     }
 }
