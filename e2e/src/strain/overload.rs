@@ -47,7 +47,7 @@ pub(super) async fn greedy(
     let (journal, _) = under(target, neighbour, &shape, GREED).await?;
     let finding = Finding::of_totals(&setting.database_url, journal).await?;
     let seen = format!("{streams} streams, {}", told(&finding));
-    Ok(Attack { expected: "another client's p99 at most doubled", seen, ok: finding.holds() })
+    Ok(Attack { expected: "another client's p99 at most doubled, or 50 ms", seen, ok: finding.holds() })
 }
 
 /// More clients than the service can take, with streams and with unary calls, none of which waits for anything but the
@@ -77,8 +77,8 @@ pub(super) async fn run(
         usual.p99().as_secs_f64() * 1e3,
         if exact { "stored exactly what was accepted" } else { "NOT stored exactly what was accepted" },
     );
-    let expected = "streams held up; unary calls refused with RetryInfo, p99 of the accepted at most doubled; memory flat, \
-                    another client's p99 at most doubled";
+    let expected = "streams held up; unary calls refused with RetryInfo, p99 of the accepted at most doubled, or 500 ms; \
+                    memory flat, another client's p99 at most doubled, or 50 ms";
     Ok(Attack { expected, seen, ok: finding.holds() && grown < FLAT && proper && in_time })
 }
 

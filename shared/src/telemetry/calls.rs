@@ -2,7 +2,6 @@
 
 mod code;
 mod notes;
-mod watched;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt as _;
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry::{KeyValue, StringValue, Value};
@@ -26,7 +26,6 @@ use crate::{metrics, proto};
 use code::name;
 pub use notes::CallNotes;
 use notes::{NOTES, Notes};
-use watched::Watched;
 
 /// Stands for a method that is not of the contract: a client may call anything.
 const OTHER: &str = "_OTHER";
@@ -85,10 +84,20 @@ impl Around for Calls {
         let answer = async move {
             let (response, mut call) = (response.await?, call);
             call.look_at(response.headers());
-            Ok(response.map(|body| Body::new(Watched { body, call })))
+            Ok(response.map(|body| watched(body, call)))
         };
         Box::pin(NOTES.scope(notes, answer.instrument(span)))
     }
+}
+
+/// An answer that is watched until its trailers, or until nobody wants the rest.
+fn watched(body: Body, mut call: Call) -> Body {
+    Body::new(body.map_frame(move |frame| {
+        if let Some(trailers) = frame.trailers_ref() {
+            call.look_at(trailers);
+        }
+        frame
+    }))
 }
 
 /// One call; when it is dropped, it is over.
