@@ -9,14 +9,18 @@ use rand::RngExt as _;
 use shared::config::DatabaseConfig;
 use shared::db::Micros;
 use shared::proto::v1::query_service_client::QueryServiceClient;
+use shared::proto::v1::query_service_server::SERVICE_NAME;
 use shared::proto::v1::{
     DetectAnomaliesRequest, GetLatestRequest, GetStorageStatsRequest, Granularity, ListDevicesRequest,
     QueryAggregatedRequest, QueryRangeRequest, SeriesKey,
 };
 use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 type Client = QueryServiceClient<Channel>;
 
@@ -30,7 +34,7 @@ struct Watched {
     client: Client,
     login: String,
     sql: Sql,
-    _services: Services,
+    services: Services,
 }
 
 impl Watched {
@@ -46,7 +50,7 @@ impl Watched {
             config.query_timeout = query_timeout;
         });
         let services = services.await;
-        Self { client: services.query.clone(), login, sql, _services: services }
+        Self { client: services.query.clone(), login, sql, services }
     }
 
     /// Connections of the service that run a statement or are stuck within one, and all of them.
@@ -198,6 +202,34 @@ async fn a_thousand_calls_given_up_leave_no_statement_and_no_connection_behind()
             assert_eq!(answer.unwrap().expect("an answer"), 3, "header, points, footer");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_calls_given_up_at_once_do_not_break_their_connection() {
+    let watched = Watched::start(PATIENCE).await;
+    let endpoint = Endpoint::from_shared(watched.services.query_url.clone()).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let health = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
+    let mut states = HealthClient::new(channel.clone()).watch(health).await.unwrap().into_inner();
+    while states.message().await.unwrap().expect("a state").status() != ServingStatus::Serving {}
+    for round in 0..1_000 {
+        let mut calls = JoinSet::new();
+        for _ in 0..120 {
+            let mut client = QueryServiceClient::new(channel.clone());
+            calls.spawn(async move { client.list_devices(ListDevicesRequest::default()).await.map(drop) });
+        }
+        for _ in 0..round % 40 {
+            tokio::task::yield_now().await;
+        }
+        calls.abort_all();
+        while let Some(call) = calls.join_next().await {
+            if let Ok(answered) = call {
+                answered.expect("an answer");
+            }
+        }
+    }
+    let state = tokio::time::timeout(Duration::ZERO, states.message()).await;
+    assert!(state.is_err(), "the connection is another one: {state:?}");
 }
 
 #[tokio::test]

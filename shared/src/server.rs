@@ -25,6 +25,9 @@ use crate::{compression, connections, proto, status};
 const MAX_CONCURRENT_STREAMS: u32 = 128;
 /// Streams reset by this side that a connection may pile up (RUSTSEC-2024-0003); tonic passes none.
 const MAX_LOCAL_ERROR_RESET_STREAMS: usize = 1024;
+/// Streams that a client has reset before they were looked at. One that gives up all its calls at once is no attacker; the
+/// default of 20 would cut its connection, and with it whatever else goes on there.
+const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 2 * MAX_CONCURRENT_STREAMS as usize;
 /// Bytes of request headers.
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 /// HTTP/2 windows: what a sender may have under way, and what a call that waits for room holds. At a round trip of 50 ms this
@@ -85,6 +88,7 @@ pub async fn serve(
     let router = Server::builder()
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
         .http2_max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESET_STREAMS))
+        .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_ACCEPT_RESET_STREAMS))
         .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
