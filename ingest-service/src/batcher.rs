@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// everybody waits for.
 const SHARES: usize = 4;
 /// Clients that have at most this part of a flush waiting have sent little.
-const LITTLE: usize = 50;
+pub(crate) const LITTLE: usize = 50;
 /// For how long a client counts as one that sends.
 const RECENT: Duration = Duration::from_secs(1);
 

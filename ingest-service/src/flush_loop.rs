@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{Instrument as _, Span};
 
-use crate::batcher::Batcher;
+use crate::batcher::{Batcher, LITTLE};
 use crate::config::FlushConfig;
 use crate::error::BatchError;
 use crate::flush::QueuedBatch;
@@ -25,8 +25,6 @@ use room::Admission;
 pub(crate) use room::Room;
 use seats::Seats;
 
-/// A client that holds at most this part of a flush holds little.
-const LITTLE: usize = 50;
 /// This part of a flush is the most that the quick lane writes at once.
 const QUICK: usize = 20;
 

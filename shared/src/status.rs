@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// How long a client is asked to wait, where nothing says more exactly when there is room again.
-pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Names this system in `ErrorInfo.domain`.
 pub const ERROR_DOMAIN: &str = "tidegauge";
 
