@@ -9,7 +9,6 @@ mod certificates;
 mod connections;
 mod guard;
 mod handshakes;
-mod identities;
 mod program;
 mod replacement;
 

@@ -14,6 +14,7 @@ pub mod watch;
 
 mod database;
 mod health;
+mod keyed_identity;
 mod memory;
 mod plain_http;
 mod points;
@@ -25,6 +26,7 @@ mod until;
 
 pub use database::{OwnDatabase, Sql, database_url};
 pub use health::{wait_for, wait_until_serving};
+pub use keyed_identity::KeyedIdentity;
 pub use memory::Memory;
 pub use plain_http::get;
 pub use points::{at, batch, named, now, numbered, point, selector, series, unique};

@@ -6,37 +6,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use e2e::watch::watch_prefix;
-use e2e::{Services, batch, built_ingest_service, now, point, unique};
+use e2e::{KeyedIdentity, Services, batch, built_ingest_service, now, point, unique};
 use shared::config::AccessConfig;
 use shared::proto::v1::{IngestRequest, IngestWithAcksRequest, IngestWithAcksResponse};
-use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A key, and the entry of who has it.
-struct Identity {
-    key: String,
-    entry: String,
-}
-
-impl Identity {
-    async fn make(name: &str, device_prefix: &str) -> Self {
-        let arguments = ["keys", "new", "--name", name, "--device-prefix", device_prefix, "--scope", "ingest"];
-        let made = Command::new(built_ingest_service()).args(arguments).args(["--scope", "query"]).output().await;
-        let made = made.unwrap();
-        let told = String::from_utf8(made.stderr).unwrap();
-        let key = told.split_whitespace().find(|word| word.starts_with("tgk_")).expect(&told).to_owned();
-        Self { key, entry: String::from_utf8(made.stdout).unwrap() }
-    }
-
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.metadata_mut().insert("authorization", format!("Bearer {}", self.key).parse().unwrap());
-        request
-    }
+async fn identity(name: &str, device_prefix: &str) -> KeyedIdentity {
+    let arguments = ["--device-prefix", device_prefix, "--scope", "ingest", "--scope", "query"];
+    KeyedIdentity::make(&built_ingest_service(), name, &arguments).await.unwrap()
 }
 
 /// An `IngestWithAcks` under way.
@@ -47,7 +28,7 @@ struct Stream {
 }
 
 impl Stream {
-    async fn open(services: &Services, identity: &Identity, device: &str) -> Self {
+    async fn open(services: &Services, identity: &KeyedIdentity, device: &str) -> Self {
         let (batches, receiver) = mpsc::channel(1);
         let request = identity.request(ReceiverStream::new(receiver));
         let acks = services.ingest.clone().ingest_with_acks(request).await.unwrap().into_inner();
@@ -77,7 +58,7 @@ async fn ended<T: std::fmt::Debug>(call: impl Future<Output = Result<T, Status>>
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_end_with_their_key_and_those_of_others_go_on() {
     let device = unique("revoked");
-    let (leaving, staying) = (Identity::make("leaving", &device).await, Identity::make("staying", &device).await);
+    let (leaving, staying) = (identity("leaving", &device).await, identity("staying", &device).await);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), [&*leaving.entry, &staying.entry].concat()).unwrap();
     let services = start(file.path()).await;
@@ -114,7 +95,7 @@ async fn streams_end_with_their_key_and_those_of_others_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_where_its_identity_may_do_something_else() {
     let device = unique("narrowed");
-    let identity = Identity::make("narrowed", &device).await;
+    let identity = identity("narrowed", &device).await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &identity.entry).unwrap();
     let services = start(file.path()).await;

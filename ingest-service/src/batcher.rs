@@ -7,12 +7,10 @@ use std::time::{Duration, Instant};
 /// While others send as well, one client has no more of a flush than one of so many parts: a flush that is under way is what
 /// everybody waits for.
 const SHARES: usize = 4;
-/// Clients that have at most this part of a flush waiting have sent little.
-pub(crate) const LITTLE: usize = 50;
 /// For how long a client counts as one that sends.
 const RECENT: Duration = Duration::from_secs(1);
 
-/// Batches that wait to be written, of each client the oldest first.
+/// Batches that wait to be written, of each client the hasty ones first, and of these and of the others the oldest.
 #[derive(Debug)]
 pub(crate) struct Batcher<T> {
     max_points: usize,
@@ -20,15 +18,12 @@ pub(crate) struct Batcher<T> {
     clients: HashMap<Arc<str>, Client<T>>,
     /// Those that have batches waiting, in the order in which it is their turn.
     turns: VecDeque<Arc<str>>,
-    /// Whether the last flush was for those alone who had sent little.
-    was_little: bool,
 }
 
 #[derive(Debug)]
 struct Client<T> {
-    waiting: VecDeque<Waiting<T>>,
-    /// Points of these.
-    points: usize,
+    hasty: VecDeque<Waiting<T>>,
+    others: VecDeque<Waiting<T>>,
     last_arrival: Instant,
 }
 
@@ -41,45 +36,34 @@ struct Waiting<T> {
 
 impl<T> Batcher<T> {
     pub(crate) fn new(max_points: usize, max_delay: Duration) -> Self {
-        Self { max_points, max_delay, clients: HashMap::new(), turns: VecDeque::new(), was_little: false }
+        Self { max_points, max_delay, clients: HashMap::new(), turns: VecDeque::new() }
     }
 
-    pub(crate) fn push(&mut self, client: &Arc<str>, batch: T, points: usize, now: Instant) {
-        let waiting = Waiting { batch, points, arrived: now };
-        if let Some(known) = self.clients.get_mut(client) {
-            if known.waiting.is_empty() {
-                self.turns.push_back(Arc::clone(client));
-            }
-            known.waiting.push_back(waiting);
-            known.points += points;
-            known.last_arrival = now;
-            return;
+    pub(crate) fn push(&mut self, client: &Arc<str>, batch: T, points: usize, hasty: bool, now: Instant) {
+        let new = || Client { hasty: VecDeque::new(), others: VecDeque::new(), last_arrival: now };
+        let known = self.clients.entry(Arc::clone(client)).or_insert_with(new);
+        if known.first().is_none() {
+            self.turns.push_back(Arc::clone(client));
         }
-        self.turns.push_back(Arc::clone(client));
-        let waiting = VecDeque::from([waiting]);
-        self.clients.insert(Arc::clone(client), Client { waiting, points, last_arrival: now });
+        let line = if hasty { &mut known.hasty } else { &mut known.others };
+        line.push_back(Waiting { batch, points, arrived: now });
+        known.last_arrival = now;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
 
-    /// The next flush, to be called when a writer is free: of each client in turn its oldest batches, in order, up to its
+    /// The next flush, to be called when a writer is free: of each client in turn its batches, in order, up to its
     /// share, and only those that arrived within the bound of time after its first. All together stay within the bound of
-    /// points; a batch that is over it by itself is a flush of its own. Every second flush is for those alone who sent little,
-    /// where there are such beside others: it is quickly written. Empty where nothing waits.
+    /// points; a batch that is over it by itself is a flush of its own. Empty where nothing waits.
     pub(crate) fn take(&mut self, now: Instant) -> Vec<T> {
-        self.clients.retain(|_, client| !client.waiting.is_empty() || client.last_arrival + RECENT > now);
+        self.clients.retain(|_, client| client.first().is_some() || client.last_arrival + RECENT > now);
         let share =
             if self.clients.len() > 1 { self.max_points / SHARES.max(self.turns.len()) } else { self.max_points };
-        let only_little = self.is_for_little();
         let (mut flush, mut points) = (Vec::new(), 0);
         for _ in 0..self.turns.len() {
             let Some(name) = self.turns.pop_front() else { break };
-            if only_little && !self.has_little(&name) {
-                self.turns.push_back(name);
-                continue;
-            }
             let Some(client) = self.clients.get_mut(&name) else { continue };
             let left = self.max_points.saturating_sub(points);
             let taken =
@@ -89,42 +73,36 @@ impl<T> Batcher<T> {
                 break;
             }
             points += taken;
-            if !client.waiting.is_empty() {
+            if client.first().is_some() {
                 self.turns.push_back(name);
             }
         }
-        self.was_little = only_little;
         flush
-    }
-
-    fn has_little(&self, name: &Arc<str>) -> bool {
-        self.clients.get(name).is_some_and(|client| client.points <= self.max_points / LITTLE)
-    }
-
-    fn is_for_little(&self) -> bool {
-        let little = || self.turns.iter().map(|name| self.has_little(name));
-        !self.was_little && little().any(|is_little| is_little) && little().any(|is_little| !is_little)
     }
 }
 
 impl<T> Client<T> {
-    /// Takes the oldest batches up to a share, the first in any case; none where that is more than is left. Says how many
+    /// The batch that comes next.
+    fn first(&self) -> Option<&Waiting<T>> {
+        self.hasty.front().or(self.others.front())
+    }
+
+    /// Takes its batches in order up to a share, the first in any case; none where that is more than is left. Says how many
     /// points they have.
     fn take(&mut self, share: usize, left: usize, max_delay: Duration, flush: &mut Vec<T>) -> usize {
-        let Some(first) = self.waiting.front() else { return 0 };
+        let Some(first) = self.first() else { return 0 };
         let last_arrival = first.arrived + max_delay;
         let mut taken = 0;
-        while let Some(next) = self.waiting.front() {
+        while let Some(next) = self.first() {
             let points = taken + next.points;
             let fits = points <= left && (taken == 0 || points <= share && next.arrived <= last_arrival);
             if !fits {
                 break;
             }
-            let Some(next) = self.waiting.pop_front() else { break };
+            let Some(next) = self.hasty.pop_front().or_else(|| self.others.pop_front()) else { break };
             taken = points;
             flush.push(next.batch);
         }
-        self.points -= taken;
         taken
     }
 }
@@ -142,7 +120,7 @@ mod tests {
         let (now, client) = (Instant::now(), Arc::from("client"));
         let mut batcher = batcher();
         for (name, points) in [("a", 60), ("b", 40), ("c", 1), ("d", 250), ("e", 5)] {
-            batcher.push(&client, name, points, now);
+            batcher.push(&client, name, points, false, now);
         }
         let flushes: Vec<_> =
             std::iter::from_fn(|| Some(batcher.take(now)).filter(|flush| !flush.is_empty())).collect();
@@ -154,9 +132,9 @@ mod tests {
     fn a_flush_spans_no_more_arrivals_of_a_client_than_the_bound_of_time() {
         let (now, client) = (Instant::now(), Arc::from("client"));
         let mut batcher = batcher();
-        batcher.push(&client, "a", 1, now);
-        batcher.push(&client, "b", 1, now + Duration::from_secs(1));
-        batcher.push(&client, "c", 1, now + Duration::from_millis(1_001));
+        batcher.push(&client, "a", 1, false, now);
+        batcher.push(&client, "b", 1, false, now + Duration::from_secs(1));
+        batcher.push(&client, "c", 1, false, now + Duration::from_millis(1_001));
         assert_eq!(batcher.take(now), ["a", "b"]);
         assert_eq!(batcher.take(now), ["c"]);
     }
@@ -166,12 +144,10 @@ mod tests {
         let (now, greedy, modest) = (Instant::now(), Arc::from("greedy"), Arc::from("modest"));
         let mut batcher = batcher();
         for _ in 0..20 {
-            batcher.push(&greedy, "g", 10, now);
+            batcher.push(&greedy, "g", 10, false, now);
         }
-        batcher.push(&modest, "m", 1, now);
-        assert_eq!(batcher.take(now), ["m"], "quickly written");
-        batcher.push(&modest, "m", 1, now);
-        assert_eq!(batcher.take(now), ["g", "g", "m"], "and not always before the others");
+        batcher.push(&modest, "m", 1, false, now);
+        assert_eq!(batcher.take(now), ["g", "g", "m"]);
         assert_eq!(batcher.take(now), ["g", "g"], "the other one may be back any time");
         assert_eq!(batcher.take(now + RECENT).len(), 10);
     }
@@ -183,10 +159,23 @@ mod tests {
         let names: [&'static str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
         for name in names {
             for _ in 0..2 {
-                batcher.push(&Arc::from(name), name, 30, now);
+                batcher.push(&Arc::from(name), name, 30, false, now);
             }
         }
         let flushes = std::iter::from_fn(|| Some(batcher.take(now)).filter(|flush| !flush.is_empty()));
         assert_eq!(flushes.flatten().collect::<Vec<_>>(), [names, names].concat());
+    }
+
+    #[test]
+    fn of_one_client_the_hasty_ones_come_first() {
+        let (now, client) = (Instant::now(), Arc::from("client"));
+        let mut batcher = batcher();
+        for (name, points, hasty) in [("a", 60, false), ("b", 60, false), ("c", 30, true), ("d", 5, true)] {
+            batcher.push(&client, name, points, hasty, now);
+        }
+        assert_eq!(batcher.take(now), ["c", "d", "a"]);
+        batcher.push(&client, "e", 30, true, now);
+        assert_eq!(batcher.take(now), ["e", "b"]);
+        assert!(batcher.is_empty());
     }
 }

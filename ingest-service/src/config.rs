@@ -64,7 +64,7 @@ pub struct FlushConfig {
     #[arg(long, env = "TIDEGAUGE_WRITERS", default_value = "2", value_name = "NUMBER", value_parser = count)]
     pub writers: NonZeroUsize,
     /// Most points taken in but not yet committed; senders wait beyond it
-    #[arg(long, env = "TIDEGAUGE_QUEUE_MAX_POINTS", default_value = "1000000", value_name = "POINTS", value_parser = count)]
+    #[arg(long, env = "TIDEGAUGE_QUEUE_MAX_POINTS", default_value = "400000", value_name = "POINTS", value_parser = count)]
     pub queue_max_points: NonZeroUsize,
     /// Most series whose number is kept in memory
     #[arg(long, env = "TIDEGAUGE_SERIES_CACHE", default_value = "1000000", value_name = "SERIES", value_parser = count)]

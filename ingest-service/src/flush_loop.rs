@@ -8,16 +8,15 @@ mod seats;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shared::config::DatabaseConfig;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{Instrument as _, Span};
 
-use crate::batcher::{Batcher, LITTLE};
+use crate::batcher::Batcher;
 use crate::config::FlushConfig;
-use crate::error::BatchError;
 use crate::flush::QueuedBatch;
 use crate::metrics::{self, Metrics};
 use crate::writer::Writer;
@@ -25,6 +24,8 @@ use room::Admission;
 pub(crate) use room::Room;
 use seats::Seats;
 
+/// Clients that hold at most this part of a flush hold little.
+const LITTLE: usize = 50;
 /// This part of a flush is the most that the quick lane writes at once.
 const QUICK: usize = 20;
 
@@ -73,9 +74,10 @@ impl Lanes {
         (Self { admission, lanes, seats, little: flush_max_points.div_ceil(LITTLE) }, tasks)
     }
 
-    /// Waits for room for so many points of a client: this is where backpressure begins.
-    pub(crate) async fn room_for(&self, client: Arc<str>, points: usize) -> Result<Room, BatchError> {
-        self.admission.room_for(client, points).await.map_err(|_| BatchError::shutting_down())
+    /// Waits for room for so many points of a client: this is where backpressure begins. With patience, none where its batch
+    /// would probably not be settled within that time.
+    pub(crate) async fn room_for(&self, client: Arc<str>, points: usize, patience: Option<Duration>) -> Option<Room> {
+        self.admission.room_for(client, points, patience).await
     }
 
     /// Queues a batch. While a producer has batches under way, all go through one lane, in order; whatever else comes goes to
@@ -140,7 +142,78 @@ impl LaneTask {
 
     fn push(&mut self, batch: QueuedBatch) {
         let points = batch.points.len();
-        let client = Arc::clone(batch.room.client());
-        self.batcher.push(&client, batch, points, Instant::now());
+        let (client, hasty) = (Arc::clone(batch.room.client()), batch.room.is_hasty());
+        self.batcher.push(&client, batch, points, hasty, Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ack::PendingAck;
+    use crate::points::Points;
+    use crate::validate::{Numbering, Rejections};
+
+    const LITTLE_POINTS: usize = 20;
+    const QUICK_LANE: usize = 2;
+
+    /// Two lanes and the quick one; nobody writes what is queued.
+    fn lanes() -> (Lanes, Vec<mpsc::UnboundedReceiver<QueuedBatch>>) {
+        let (lanes, queues): (Vec<_>, _) = (0..=QUICK_LANE)
+            .map(|_| {
+                let (queue, batches) = mpsc::unbounded_channel();
+                (Lane { queue, waiting_points: Arc::default() }, batches)
+            })
+            .unzip();
+        let admission = Admission::new(1_000);
+        (Lanes { admission, lanes: lanes.into(), seats: Arc::default(), little: LITTLE_POINTS }, queues)
+    }
+
+    async fn batch(lanes: &Lanes, client: &str, producer: Option<&str>, count: usize) -> QueuedBatch {
+        let mut points = Points::with_capacity(count);
+        (0..count).for_each(|_| points.push(0, 0, 0.0));
+        let numbering = producer.map(|id| Numbering { producer_id: id.to_owned(), epoch: 0, sequence: 1 });
+        let room = lanes.room_for(client.into(), count, None).await.unwrap();
+        let (_, outcome) = PendingAck::new(0, count, Rejections::default(), tokio::time::Instant::now());
+        let (bytes, span) = (shared::quotas::HeldBytes::default(), Span::none());
+        QueuedBatch { numbering, points, series_ids: vec![1], outcome, room, bytes, waiting: span.clone(), span }
+    }
+
+    /// Which lane has got a batch since.
+    fn taken(queues: &mut [mpsc::UnboundedReceiver<QueuedBatch>]) -> Option<(usize, QueuedBatch)> {
+        queues.iter_mut().enumerate().find_map(|(lane, queue)| Some((lane, queue.try_recv().ok()?)))
+    }
+
+    #[tokio::test]
+    async fn only_whoever_holds_little_goes_through_the_quick_lane() {
+        let (lanes, mut queues) = lanes();
+        let mut under_way = Vec::new();
+        for (client, points, expected) in
+            [("a", LITTLE_POINTS, 2), ("a", 1, 1), ("b", LITTLE_POINTS + 1, 0), ("b", 1, 1), ("c", 1, 1), ("d", 9, 1)]
+        {
+            lanes.queue(batch(&lanes, client, None, points).await).await;
+            let (lane, batch) = taken(&mut queues).unwrap();
+            assert_eq!(lane, expected, "{points} points of {client}");
+            under_way.push(batch);
+        }
+        lanes.lanes[0].waiting_points.store(100, Ordering::Relaxed);
+        lanes.lanes[1].waiting_points.store(100, Ordering::Relaxed);
+        lanes.queue(batch(&lanes, "e", None, 1).await).await;
+        assert_eq!(taken(&mut queues).unwrap().0, QUICK_LANE);
+    }
+
+    #[tokio::test]
+    async fn a_producer_that_no_longer_holds_little_leaves_the_quick_lane_once_nothing_of_it_is_there() {
+        let (lanes, mut queues) = lanes();
+        lanes.queue(batch(&lanes, "client", Some("producer"), LITTLE_POINTS).await).await;
+        let (lane, held) = taken(&mut queues).unwrap();
+        assert_eq!(lane, QUICK_LANE);
+        let queued = lanes.queue(batch(&lanes, "client", Some("producer"), 1).await);
+        tokio::pin!(queued);
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, &mut queued).await.is_err(), "it keeps its order");
+        drop(held);
+        lanes.seats.leave(&["producer".to_owned()]);
+        queued.await;
+        assert_ne!(taken(&mut queues).unwrap().0, QUICK_LANE);
     }
 }

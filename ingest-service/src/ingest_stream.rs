@@ -42,8 +42,9 @@ use sinks::AckSender;
 /// Acknowledgements that wait for a slow client before its stream is no longer read.
 const WAITING_ACKS: usize = 64;
 
-/// How long a unary call waits for room where the service is behind. Streams wait for as long as it takes.
-const UNARY_PATIENCE: Duration = Duration::from_millis(100);
+/// How long a unary call should take at most where the service is behind: it waits for room no longer than leaves time for what
+/// comes then. Streams wait for as long as it takes.
+const UNARY_PATIENCE: Duration = Duration::from_millis(250);
 
 /// What a batch goes through between its arrival and its lane; cheap to clone.
 #[derive(Clone)]
@@ -76,8 +77,8 @@ impl Intake {
         }
         let series_ids = self.resolver.resolve(&valid.series).instrument(metrics::resolve()).await?;
         let wait = Instant::now();
-        let room = caller.has_patience(self.lanes.room_for(caller.quota.client(), points));
-        let room = room.instrument(metrics::room()).await?;
+        let room = self.lanes.room_for(caller.quota.client(), points, caller.patience);
+        let room = room.instrument(metrics::room()).await.ok_or(BatchError::Overloaded)?;
         self.metrics.waited_for_room(wait.elapsed());
         let (pending, outcome) = PendingAck::new(valid.sequence, points, valid.rejections, arrived);
         let ValidBatch { numbering, points, .. } = valid;

@@ -6,10 +6,9 @@ use tempfile::TempDir;
 
 use super::caller::{Caller, code};
 use super::guard::guard;
-use super::identities::KeyedIdentity;
 use super::program::Program;
 use super::{Outcome, Setting};
-use crate::{Sql, batch, now, numbered, point, unique};
+use crate::{KeyedIdentity, Sql, batch, now, numbered, point, unique};
 
 pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
     let services = Guarded::start(setting).await?;

@@ -12,6 +12,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::PATIENCE;
 use super::authority::Pair;
+use crate::keyed_identity::bearer;
 
 /// Who calls.
 #[derive(Clone)]
@@ -57,8 +58,7 @@ impl Caller {
     pub(super) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(key) = &self.key {
-            let header = format!("Bearer {key}").parse();
-            request.metadata_mut().insert("authorization", header.expect("a header of letters"));
+            request.metadata_mut().insert("authorization", bearer(key));
         }
         request
     }

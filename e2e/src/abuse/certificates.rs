@@ -3,7 +3,6 @@
 use super::authority::{Authority, Pair};
 use super::caller::{Caller, code};
 use super::guard::guard;
-use super::identities::with_certificate;
 use super::program::Program;
 use super::{Outcome, Setting};
 use crate::{Sql, batch, now, point, unique};
@@ -46,4 +45,12 @@ async fn attempt(service: &Program, authority: &Authority, shown: Option<&Pair>,
         Err(status) if std::error::Error::source(status).is_some() => "no connection".to_owned(), // not the service's
         answer => code(answer),
     }
+}
+
+/// An identity that shows a certificate.
+fn with_certificate(name: &str, scope: &str, device_prefix: &str, certificate: &str) -> String {
+    format!(
+        "[[identity]]\nname = \"{name}\"\nscopes = [\"{scope}\"]\ndevice_prefixes = [\"{device_prefix}\"]\n\
+         certificates = [\"{certificate}\"]\n"
+    )
 }

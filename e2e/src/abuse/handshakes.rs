@@ -8,10 +8,9 @@ use tokio::net::TcpStream;
 
 use super::caller::Caller;
 use super::guard::guard;
-use super::identities::KeyedIdentity;
 use super::program::Program;
 use super::{Outcome, PATIENCE, Setting};
-use crate::{batch, now, point, unique};
+use crate::{KeyedIdentity, batch, now, point, unique};
 
 /// Handshakes that may be under way at once; many more are tried.
 const MOST: usize = 16;

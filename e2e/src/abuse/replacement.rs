@@ -17,10 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::authority::{Authority, Pair};
 use super::caller::{Caller, code};
-use super::identities::KeyedIdentity;
 use super::program::Program;
 use super::{Outcome, PATIENCE, Setting};
-use crate::{batch, now, point, unique};
+use crate::{KeyedIdentity, batch, now, point, unique};
 
 const CLIENTS: usize = 8;
 

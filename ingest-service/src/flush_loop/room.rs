@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-/// Gives out room. Whoever holds the fewest points comes first, of several the one that waits longest; batches of one client
-/// keep their order.
+/// Gives out room. Whoever holds the fewest points comes first, of several the one that waits longest. Of one client, batches
+/// that wait for as long as it takes keep their order, and so do those that do not; the two take turns.
 pub(crate) struct Admission(Arc<Shared>);
 
 struct Shared {
@@ -28,13 +30,19 @@ struct State {
 #[derive(Default)]
 struct Client {
     held: usize,
-    waiting: VecDeque<Waiting>,
+    /// Those that wait for as long as it takes, and those that do not.
+    waiting: [VecDeque<Waiting>; 2],
+    /// Which of these come next.
+    next: usize,
+    /// How long the batch that was settled last had room.
+    settled_in: Duration,
 }
 
 struct Waiting {
     /// How many asked before it.
     turn: u64,
     points: usize,
+    hasty: bool,
     granted: oneshot::Sender<Room>,
 }
 
@@ -44,12 +52,20 @@ pub(crate) struct Room {
     client: Arc<str>,
     points: usize,
     held: usize,
+    hasty: bool,
+    /// When its batch got it; none where nobody waited for it any more.
+    since: Option<Instant>,
 }
 
 impl Room {
     /// Whose batch it is.
     pub(crate) fn client(&self) -> &Arc<str> {
         &self.client
+    }
+
+    /// Whether somebody waits who does not for long.
+    pub(super) fn is_hasty(&self) -> bool {
+        self.hasty
     }
 
     /// What its client held when it got this, this included.
@@ -63,20 +79,35 @@ impl Admission {
         Self(Arc::new(Shared { capacity, state: Mutex::default() }))
     }
 
-    /// Room for so many points of a client, once there is some. Whoever no longer waits drops the receiver.
-    pub(super) fn room_for(&self, client: Arc<str>, points: usize) -> oneshot::Receiver<Room> {
+    /// Room for so many points of a client, once there is some. With patience, none where its batch would not be settled within
+    /// that time, if it then took as long as the client's last one.
+    pub(super) async fn room_for(&self, client: Arc<str>, points: usize, patience: Option<Duration>) -> Option<Room> {
+        let (settled_in, room) = self.ask(client, points, patience.is_some());
+        let mut room = match patience {
+            Some(patience) => timeout(patience.saturating_sub(settled_in), room).await.ok()?,
+            None => room.await,
+        }
+        .ok()?;
+        room.since = Some(Instant::now());
+        Some(room)
+    }
+
+    /// How long the client's last batch took, and room once there is some. Whoever no longer waits drops the receiver.
+    fn ask(&self, client: Arc<str>, points: usize, hasty: bool) -> (Duration, oneshot::Receiver<Room>) {
         let (granted, room) = oneshot::channel();
         let mut state = self.0.state();
-        let waiting = Waiting { turn: state.asked, points: points.max(1), granted };
+        let waiting = Waiting { turn: state.asked, points: points.max(1), hasty, granted };
         state.asked += 1;
-        state.change(&client, |client| {
-            while client.waiting.front().is_some_and(|first| first.granted.is_closed()) {
-                client.waiting.pop_front(); // where nothing is settled for long, those who gave up must not pile up
+        let settled_in = state.change(&client, |client| {
+            let line = &mut client.waiting[usize::from(hasty)];
+            while line.front().is_some_and(|first| first.granted.is_closed()) {
+                line.pop_front(); // where nothing is settled for long, those who gave up must not pile up
             }
-            client.waiting.push_back(waiting);
+            line.push_back(waiting);
+            client.settled_in
         });
         self.0.grant(state);
-        room
+        (settled_in, room)
     }
 
     /// How many points fit.
@@ -101,8 +132,8 @@ impl Shared {
     fn grant(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let mut granted = Vec::new();
         while let Some((client, held, waiting)) = state.next(self.capacity) {
-            let room = Room { shared: Arc::clone(self), client, points: waiting.points, held };
-            granted.push((waiting.granted, room));
+            let Waiting { points, hasty, granted: receiver, .. } = waiting;
+            granted.push((receiver, Room { shared: Arc::clone(self), client, points, held, hasty, since: None }));
         }
         drop(state);
         for (receiver, room) in granted {
@@ -126,7 +157,7 @@ impl State {
         self.held += points;
         let (held, waiting) = self.change(&name, |client| {
             client.held += points;
-            Some((client.held, client.waiting.pop_front()?))
+            Some((client.held, client.take_first()?))
         })?;
         Some((name, held, waiting))
     }
@@ -134,7 +165,7 @@ impl State {
     /// Changes what a client holds or waits for, and its place in the line with it.
     fn change<T>(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Client) -> T) -> T {
         let client = self.clients.entry(Arc::clone(name)).or_default();
-        let place = |client: &Client| Some((client.held, client.waiting.front()?.turn, Arc::clone(name)));
+        let place = |client: &Client| Some((client.held, client.first()?.turn, Arc::clone(name)));
         if let Some(place) = place(client) {
             self.line.remove(&place);
         }
@@ -149,9 +180,20 @@ impl State {
 }
 
 impl Client {
+    /// The batch that comes next.
+    fn first(&self) -> Option<&Waiting> {
+        self.waiting[self.next].front().or(self.waiting[1 - self.next].front())
+    }
+
+    fn take_first(&mut self) -> Option<Waiting> {
+        let first = self.waiting[self.next].pop_front();
+        self.next = 1 - self.next;
+        first.or_else(|| self.waiting[self.next].pop_front())
+    }
+
     /// Points of the batch that comes next.
     fn next_points(&self) -> usize {
-        self.waiting.front().map_or(0, |waiting| waiting.points)
+        self.first().map_or(0, |waiting| waiting.points)
     }
 }
 
@@ -161,7 +203,8 @@ impl Drop for Room {
         state.held -= self.points;
         state.change(&self.client, |client| {
             client.held -= self.points;
-            client.waiting.retain(|waiting| !waiting.granted.is_closed());
+            client.settled_in = self.since.map_or(client.settled_in, |since| since.elapsed());
+            client.waiting.iter_mut().for_each(|line| line.retain(|waiting| !waiting.granted.is_closed()));
         });
         self.shared.grant(state);
     }
@@ -172,7 +215,7 @@ mod tests {
     use super::*;
 
     fn ask(admission: &Admission, client: &str, points: usize) -> oneshot::Receiver<Room> {
-        admission.room_for(client.into(), points)
+        admission.ask(client.into(), points, false).1
     }
 
     #[test]
@@ -214,8 +257,41 @@ mod tests {
         drop(first.try_recv().unwrap());
         drop(last.try_recv().unwrap());
         assert_eq!(admission.free(), 100);
-        drop(admission.room_for("gone".into(), 100));
+        drop(ask(&admission, "gone", 100));
         assert_eq!(admission.free(), 100);
         assert!(admission.0.state().clients.is_empty());
+    }
+
+    #[test]
+    fn those_that_do_not_wait_long_take_turns_with_those_that_do() {
+        let admission = Admission::new(100);
+        let mut first = ask(&admission, "a", 75);
+        let mut patient: Vec<_> = (0..3).map(|_| ask(&admission, "a", 25)).collect();
+        let mut hasty: Vec<_> = (0..4).map(|_| admission.ask("a".into(), 25, true).1).collect();
+        drop(hasty.remove(0));
+        drop(first.try_recv().unwrap());
+        let held: Vec<Room> =
+            hasty[..2].iter_mut().chain(&mut patient[..1]).map(|room| room.try_recv().unwrap()).collect();
+        assert!(hasty[2].try_recv().is_err() && patient[1].try_recv().is_err());
+        drop(held);
+        assert!(hasty[2].try_recv().is_ok() && patient[1].try_recv().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_longer_than_its_patience_without_what_its_batch_takes_then() {
+        const PATIENCE: Option<Duration> = Some(Duration::from_millis(250));
+        let admission = Admission::new(100);
+        let held = admission.room_for("a".into(), 75, None).await.unwrap();
+        let began = tokio::time::Instant::now();
+        assert!(admission.room_for("a".into(), 75, PATIENCE).await.is_none());
+        assert_eq!(began.elapsed().as_millis(), 250);
+        let other = admission.room_for("a".into(), 0, PATIENCE).await;
+        admission.0.state().clients.get_mut("a").unwrap().settled_in = Duration::from_millis(200);
+        let began = tokio::time::Instant::now();
+        assert!(admission.room_for("a".into(), 75, PATIENCE).await.is_none());
+        assert_eq!(began.elapsed().as_millis(), 50);
+        drop(other);
+        drop(held);
+        assert!(admission.room_for("a".into(), 75, PATIENCE).await.is_some(), "nothing is known of its last one");
     }
 }

@@ -1,4 +1,4 @@
-//! Who makes a call, and how long it waits for what it may not have yet.
+//! Who makes a call, and what it may send.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::error::BatchError;
 pub(super) struct Caller {
     pub(super) identity: Arc<Identity>,
     pub(super) quota: CallQuota,
-    /// How long a batch waits for room; without it, for as long as that takes.
+    /// How long a batch should take at most; without it, it waits for room for as long as that takes.
     pub(super) patience: Option<Duration>,
     pub(super) shutdown: CancellationToken,
 }
@@ -25,14 +25,5 @@ impl Caller {
             Some(told) => told.map_err(BatchError::OverLimit),
             None => Err(BatchError::shutting_down()),
         }
-    }
-
-    /// Waits, but not for longer than this caller does.
-    pub(super) async fn has_patience<T>(
-        &self,
-        room: impl Future<Output = Result<T, BatchError>>,
-    ) -> Result<T, BatchError> {
-        let Some(patience) = self.patience else { return room.await };
-        tokio::time::timeout(patience, room).await.unwrap_or(Err(BatchError::Overloaded))
     }
 }

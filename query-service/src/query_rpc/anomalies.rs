@@ -32,8 +32,9 @@ pub(super) async fn detect(
 ) -> Result<v1::DetectAnomaliesResponse, QueryError> {
     let query = AnomalyQuery::check(request, now)?;
     let series_id = series::find_one(&pool, &query.device_id, &query.metric_name).await?;
-    let (judges, baseline) = judges(&pool, &relations, series_id, &query).await?;
-    let (tested_count, not_judged_count) = judges.count(&pool, series_id, query.window).await?;
+    let ((judges, baseline), counts) =
+        tokio::try_join!(judges(&pool, &relations, series_id, &query), counts(&pool, series_id, &query))?;
+    let (tested_count, not_judged_count) = judges.divide(&counts);
     let most = query.max_anomalies as usize;
     let mut outside = match tested_count {
         0 => Vec::new(),
@@ -90,6 +91,14 @@ async fn judges(
     })
 }
 
+/// Number of points in the window, by hour of the week where these are judged apart, else under any one hour.
+async fn counts(pool: &ReadPool, series_id: i32, query: &AnomalyQuery) -> Result<Vec<(usize, u64)>, QueryError> {
+    Ok(match query.method {
+        AnomalyMethod::Seasonal => store::count_hourly(pool, series_id, query.window).await?,
+        _ => vec![(0, store::count(pool, series_id, query.window).await?)],
+    })
+}
+
 /// What the robust rule needs of a series in [start, end).
 pub(crate) async fn robust_stats(
     pool: &ReadPool,
@@ -107,29 +116,21 @@ pub(crate) async fn robust_stats(
 
 impl Judges {
     fn of(&self, timestamp: i64) -> Option<&Judge> {
+        self.of_hour(hour_of_week(timestamp))
+    }
+
+    fn of_hour(&self, hour_of_week: usize) -> Option<&Judge> {
         match self {
             Self::One(judge) => Some(judge),
-            Self::Hourly(judges) => judges.of(hour_of_week(timestamp)),
+            Self::Hourly(judges) => judges.of(hour_of_week),
         }
     }
 
-    /// Points of the window that are judged, and that are not.
-    async fn count(&self, pool: &ReadPool, series_id: i32, window: (i64, i64)) -> sqlx::Result<(u64, u64)> {
-        Ok(match self {
-            Self::One(judge) => match store::count(pool, series_id, window).await? {
-                count if judge.judges() => (count, 0),
-                count => (0, count),
-            },
-            Self::Hourly(judges) => {
-                let mut counts = (0, 0);
-                for (hour, count) in store::count_hourly(pool, series_id, window).await? {
-                    match judges.of(hour) {
-                        Some(judge) if judge.judges() => counts.0 += count,
-                        _ => counts.1 += count,
-                    }
-                }
-                counts
-            }
+    /// Of so many points by hour of the week: how many are judged, and how many are not.
+    fn divide(&self, counts: &[(usize, u64)]) -> (u64, u64) {
+        counts.iter().fold((0, 0), |(judged, not_judged), &(hour, count)| match self.of_hour(hour) {
+            Some(judge) if judge.judges() => (judged + count, not_judged),
+            _ => (judged, not_judged + count),
         })
     }
 

@@ -4,17 +4,24 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use tokio::process::Command;
+use tonic::Request;
+use tonic::metadata::AsciiMetadataValue;
 
 /// A key, and the identity that has it, as the file takes it.
 #[derive(Clone, Debug)]
-pub(super) struct KeyedIdentity {
-    pub(super) key: String,
-    pub(super) entry: String,
+pub struct KeyedIdentity {
+    /// The key itself.
+    pub key: String,
+    /// An `[[identity]]` of the file.
+    pub entry: String,
 }
 
 impl KeyedIdentity {
     /// With `keys new` and these arguments beside the name.
-    pub(super) async fn make(program: &Path, name: &str, arguments: &[&str]) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// The program refuses, or tells a secret that it should not.
+    pub async fn make(program: &Path, name: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         let output = Command::new(program).args(["keys", "new", "--name", name]).args(arguments).output().await?;
         let (entry, told) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
         ensure!(output.status.success(), "keys new: {told}");
@@ -22,12 +29,16 @@ impl KeyedIdentity {
         ensure!(!entry.contains(key), "the key is in the entry for the file");
         Ok(Self { key: key.to_owned(), entry })
     }
+
+    /// A request that shows the key.
+    pub fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", bearer(&self.key));
+        request
+    }
 }
 
-/// An identity that shows a certificate.
-pub(super) fn with_certificate(name: &str, scope: &str, device_prefix: &str, certificate: &str) -> String {
-    format!(
-        "[[identity]]\nname = \"{name}\"\nscopes = [\"{scope}\"]\ndevice_prefixes = [\"{device_prefix}\"]\n\
-         certificates = [\"{certificate}\"]\n"
-    )
+/// The value of the header `authorization` for a key.
+pub(crate) fn bearer(key: &str) -> AsciiMetadataValue {
+    format!("Bearer {key}").parse().unwrap()
 }
