@@ -11,6 +11,8 @@ use shared::proto::v1::ingest_service_client::IngestServiceClient;
 use shared::proto::v1::{
     Batch, IngestBatchRequest, IngestWithAcksRequest, IngestWithAcksResponse, Point, QueryRangeRequest,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,6 +21,8 @@ use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Who cannot send for so long is held back.
+const HELD_BACK: Duration = Duration::from_secs(3);
 
 fn count(number: usize) -> NonZeroUsize {
     number.try_into().unwrap()
@@ -203,6 +207,52 @@ async fn a_client_that_sends_little_does_not_wait_for_the_flush_of_one_that_send
     }
     assert_eq!(acks.next().await.unwrap().result.unwrap().sequence, 2);
     assert_eq!((sql.count(&device).await, sql.count(&little).await), (3_001, 110));
+}
+
+#[tokio::test]
+async fn a_client_that_reads_no_acknowledgement_is_held_back_and_then_gets_every_one() {
+    const MANY: u64 = 3_000;
+    let (device, mut sql) = (unique("limit-unread"), Sql::connect().await);
+    let services = Services::start().await;
+    let channel = Endpoint::from_shared(services.ingest_url.clone()).unwrap().connect().await.unwrap();
+    let (batches, receiver) = mpsc::channel(1);
+    let acks = IngestServiceClient::new(channel).ingest_with_acks(ReceiverStream::new(receiver)).await.unwrap();
+    let mut taken = 0;
+    while taken < MANY {
+        let mut points = points(&device, 200);
+        points.iter_mut().step_by(2).for_each(|point| point.metric_name.clear()); // each is told: some 10 kB
+        let request = IngestWithAcksRequest { batch: Some(numbered(&device, 1, taken + 1, points)) };
+        if tokio::time::timeout(HELD_BACK, batches.send(request)).await.is_err() {
+            break;
+        }
+        taken += 1;
+    }
+    assert!(taken < MANY, "all were taken though none was acknowledged to anybody");
+    services.send(batch(points(&unique("limit-reading"), 10))).await.unwrap();
+    drop(batches);
+    let mut acks = Acks(acks.into_inner());
+    for index in 0..taken {
+        let ack = acks.next().await.unwrap();
+        let result = ack.result.unwrap();
+        assert_eq!((ack.batch_index, result.accepted_count, result.rejected_count), (index, 100, 100));
+    }
+    assert!(acks.0.message().await.unwrap().is_none());
+    assert_eq!(sql.count(&device).await, 100 * taken);
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_open_http2_is_closed_and_one_that_did_stays() {
+    let services = Services::start().await;
+    let address = services.ingest_url.trim_start_matches("http://");
+    let closed = async |said: &str| {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(said.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let closed = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut answer)).await;
+        assert!(closed.is_ok(), "it is neither closed nor reset after {said:?}");
+    };
+    tokio::join!(closed(""), closed("PRI * HTTP/2.0\r\n"));
+    services.send(batch(points(&unique("limit-opened"), 1))).await.unwrap();
 }
 
 #[tokio::test]

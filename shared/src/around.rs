@@ -1,5 +1,6 @@
 //! What stands around every call: one frame of tower's for all that does.
 
+use std::convert::Infallible;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -7,17 +8,13 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+/// What a call is answered, in time: an error is a response too.
+pub(crate) type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
 /// Stands around calls.
 pub(crate) trait Around: Clone {
     /// Answers a call by what is inside, or in its place.
-    fn call<F, E>(
-        &self,
-        request: Request<Body>,
-        inside: impl FnOnce(Request<Body>) -> F,
-    ) -> BoxFuture<'static, Result<Response<Body>, E>>
-    where
-        F: Future<Output = Result<Response<Body>, E>> + Send + 'static,
-        E: Send + 'static;
+    fn call(&self, request: Request<Body>, inside: impl FnOnce(Request<Body>) -> Answer) -> Answer;
 }
 
 /// Puts something around a service.
@@ -42,19 +39,18 @@ pub(crate) struct Surrounded<A, S> {
 impl<A, S> Service<Request<Body>> for Surrounded<A, S>
 where
     A: Around,
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,
-    S::Error: Send + 'static,
 {
     type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+    type Error = Infallible;
+    type Future = Answer;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inside.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.around.call(request, |request| self.inside.call(request))
+        self.around.call(request, |request| Box::pin(self.inside.call(request)))
     }
 }

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::Request;
 use http_body_util::BodyExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::around::Around;
+use crate::around::{Answer, Around};
 use crate::ended_by::EndedBy;
 use crate::status;
 
@@ -70,17 +69,9 @@ pub(crate) fn holding<T: Send + 'static>(body: Body, held: T) -> Body {
 }
 
 impl Around for CallsUnderWay {
-    fn call<F, E>(
-        &self,
-        request: Request<Body>,
-        inside: impl FnOnce(Request<Body>) -> F,
-    ) -> BoxFuture<'static, Result<Response<Body>, E>>
-    where
-        F: Future<Output = Result<Response<Body>, E>> + Send + 'static,
-        E: Send + 'static,
-    {
+    fn call(&self, request: Request<Body>, inside: impl FnOnce(Request<Body>) -> Answer) -> Answer {
         if request.uri().path().starts_with(HEALTH) {
-            return Box::pin(inside(request));
+            return inside(request);
         }
         let counted = self.calls.token();
         let too_late = Self::too_late(self.shutdown.clone());

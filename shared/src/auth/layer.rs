@@ -4,16 +4,16 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::ready;
+use http::Request;
 use http::header::AUTHORIZATION;
-use http::{Request, Response};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::file::{Identities, Unknown};
 use super::revocation::{Revocation, Shown};
 use super::{Identity, Scope, key};
-use crate::around::Around;
+use crate::around::{Answer, Around};
 use crate::connections::Peer;
 use crate::ended_by::EndedBy;
 use crate::reload::Reloaded;
@@ -118,15 +118,7 @@ fn log<B>(request: &Request<B>, status: &Status) {
 }
 
 impl Around for Gate {
-    fn call<F, E>(
-        &self,
-        mut request: Request<Body>,
-        inside: impl FnOnce(Request<Body>) -> F,
-    ) -> BoxFuture<'static, Result<Response<Body>, E>>
-    where
-        F: Future<Output = Result<Response<Body>, E>> + Send + 'static,
-        E: Send + 'static,
-    {
+    fn call(&self, mut request: Request<Body>, inside: impl FnOnce(Request<Body>) -> Answer) -> Answer {
         let (identity, revocation) = match self.admit(&request) {
             Ok(admitted) => admitted,
             Err(status) => {
@@ -136,7 +128,7 @@ impl Around for Gate {
             }
         };
         request.extensions_mut().insert(identity);
-        let Some(revocation) = revocation else { return Box::pin(inside(request)) };
+        let Some(revocation) = revocation else { return inside(request) };
         // Who is answered in a stream is told there. Who sends one is told as the last word, after what was read.
         if need(request.uri().path()) == Need::Scope(Scope::Query) {
             let response = inside(request);

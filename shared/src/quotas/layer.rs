@@ -2,29 +2,21 @@
 
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, ready};
-use http::{Request, Response};
+use futures_util::future::ready;
+use http::Request;
 use tonic::body::Body;
 
 use super::body::Metered;
 use super::client::network;
 use super::{CallQuota, Quotas};
-use crate::around::Around;
+use crate::around::{Answer, Around};
 use crate::auth::Identity;
 use crate::connections::Peer;
 use crate::under_way::{HEALTH, holding};
 
 /// To be put behind access, which says whose the call is.
 impl Around for Quotas {
-    fn call<F, E>(
-        &self,
-        request: Request<Body>,
-        inside: impl FnOnce(Request<Body>) -> F,
-    ) -> BoxFuture<'static, Result<Response<Body>, E>>
-    where
-        F: Future<Output = Result<Response<Body>, E>> + Send + 'static,
-        E: Send + 'static,
-    {
+    fn call(&self, request: Request<Body>, inside: impl FnOnce(Request<Body>) -> Answer) -> Answer {
         let call = match open(self, &request) {
             Ok(call) => call,
             Err(over) => return Box::pin(ready(Ok(over.into_status("").into_http()))),

@@ -7,8 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
@@ -21,7 +20,7 @@ use tonic::body::Body;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::around::Around;
+use crate::around::{Answer, Around};
 use crate::{metrics, proto};
 use code::name;
 pub use notes::CallNotes;
@@ -68,15 +67,7 @@ fn methods(descriptors: &[u8]) -> Vec<String> {
 }
 
 impl Around for Calls {
-    fn call<F, E>(
-        &self,
-        request: Request<Body>,
-        inside: impl FnOnce(Request<Body>) -> F,
-    ) -> BoxFuture<'static, Result<Response<Body>, E>>
-    where
-        F: Future<Output = Result<Response<Body>, E>> + Send + 'static,
-        E: Send + 'static,
-    {
+    fn call(&self, request: Request<Body>, inside: impl FnOnce(Request<Body>) -> Answer) -> Answer {
         let call = Call::begin(&self.0, request.uri().path(), request.headers());
         let span = call.span.clone();
         let notes = CallNotes(Some(Arc::clone(&call.notes)));
