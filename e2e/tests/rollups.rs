@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
 use e2e::{OwnDatabase, Services, Sql, now, series, unique, wait_until_serving};
-use shared::db::Micros;
+use shared::db::{self, Micros};
 use shared::granularity::Granularity;
 use shared::proto::v1::{self, Batch, BucketsFrame};
 use shared::time;
@@ -120,6 +120,40 @@ async fn live_and_materialised_buckets_meet_without_gap_or_double() {
             check(&buckets, width, &times, &values, 1e-9);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_right_while_the_watermarks_move() {
+    let database = OwnDatabase::start().await;
+    let services = Services::start_on(&database.url).await;
+    wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
+    let mut sql = database.sql().await;
+    let end = midnight() - 3 * DAY;
+    let start = end - 30 * HOUR;
+    let (times, values) = walk(start, end, |at| (at as f64 / 50.0).cos() * 3.0);
+    send(&services, "moving", &times, &values).await;
+    let refreshing = async {
+        for hour in 1..=30 {
+            for rollup in Granularity::ROLLUPS {
+                db::refresh(&mut sql.0, rollup, start - 2 * DAY, start + hour * HOUR).await.unwrap();
+            }
+        }
+    };
+    let mut asked = 0;
+    let asking = async {
+        loop {
+            for (granularity, width) in LEVELS {
+                let (_, buckets) = services.aggregated("moving", granularity, (start, end)).await.unwrap();
+                check(&buckets, width, &times, &values, 1e-9);
+                asked += 1;
+            }
+        }
+    };
+    tokio::select! {
+        () = refreshing => {}
+        () = asking => {}
+    }
+    assert!(asked > 10, "{asked}");
 }
 
 /// Bucket starts and counts as SQL computes them from the raw points.
