@@ -126,7 +126,8 @@ impl Setting {
         let target = Target::start(self).await?;
         let neighbour = Neighbour::start(&target.url)?;
         let usual = match strain {
-            Strain::GreedyClient | Strain::Overload => overload::usual(&target, &neighbour).await?,
+            Strain::GreedyClient => overload::usual(&target, &neighbour, overload::GREED).await?,
+            Strain::Overload => overload::usual(&target, &neighbour, self.overload()).await?,
             _ => neighbour.undisturbed().await,
         };
         let mut attack = self.attack(strain, &target, &neighbour).await?;
@@ -149,7 +150,7 @@ impl Setting {
             Strain::RandomBytes => lingering::random_bytes(target.address, self.count(1_000, 100)).await,
             Strain::HalfRequests => lingering::half_requests(target.address, self.count(1_000, 100)).await,
             Strain::GreedyClient => overload::greedy(self, target, neighbour, self.count(1_000, 200)).await,
-            Strain::Overload => overload::run(self, target, neighbour, self.span(120, 10)).await,
+            Strain::Overload => overload::run(self, target, neighbour, self.overload()).await,
             Strain::Shutdown => unreachable!("has no other client beside it"),
         }
     }
@@ -158,7 +159,8 @@ impl Setting {
         if self.quick { quick } else { whole }
     }
 
-    fn span(&self, whole: u64, quick: u64) -> Duration {
-        Duration::from_secs(if self.quick { quick } else { whole })
+    /// How long an overload goes on.
+    fn overload(&self) -> Duration {
+        Duration::from_secs(if self.quick { 10 } else { 120 })
     }
 }

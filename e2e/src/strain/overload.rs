@@ -13,10 +13,8 @@ use crate::faults::load::{Load, Shape};
 
 /// One client at full speed.
 const FULL_SPEED: Shape = Shape { numbered: 1, unnumbered: 0, window: u64::MAX, batch_points: 10_000 };
-/// How long it is watched.
-const WATCHED: Duration = Duration::from_secs(5);
 /// How long a greedy client goes on.
-const GREED: Duration = Duration::from_secs(10);
+pub(super) const GREED: Duration = Duration::from_secs(10);
 /// Streams of one connection; the service takes 128.
 const STREAMS: usize = 100;
 /// Unary calls at once.
@@ -26,11 +24,12 @@ const ACCEPTED_ANYWAY: Duration = Duration::from_millis(500);
 /// How much memory may grow in the second half of an overload, in MiB.
 const FLAT: f64 = 32.0;
 
-/// Another client's latencies beside one client at full speed.
-pub(super) async fn usual(target: &Target, neighbour: &Neighbour) -> anyhow::Result<Latencies> {
+/// Another client's latencies beside one client at full speed, watched for half as long as what is to be compared with it: the
+/// database's own jobs, which run every minute, are usual too.
+pub(super) async fn usual(target: &Target, neighbour: &Neighbour, span: Duration) -> anyhow::Result<Latencies> {
     let mut load = Load::start(&target.url, &FULL_SPEED);
     load.progress().await?;
-    let usual = neighbour.over(WATCHED).await;
+    let usual = neighbour.over(span / 2).await;
     load.finish().await?;
     neighbour.over(Duration::ZERO).await;
     Ok(usual)
@@ -60,7 +59,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<Attack> {
     let load = Load::start(&target.url, &FULL_SPEED);
     let callers = Callers::start(&target.url, 1).await?;
-    tokio::time::sleep(WATCHED).await;
+    tokio::time::sleep(span / 2).await;
     let (usual, exact_before) = callers.finish(&setting.database_url).await?;
     load.finish().await?;
     let shape = Shape { numbered: 24, unnumbered: 8, window: u64::MAX, batch_points: 10_000 };
