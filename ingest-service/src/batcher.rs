@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 const SHARES: usize = 4;
 /// For how long a client counts as one that sends.
 const RECENT: Duration = Duration::from_secs(1);
+/// A hasty batch goes before those of its client that came by so much earlier, and no more: these must not wait for ever.
+const HASTE: Duration = Duration::from_millis(500);
 
-/// Batches that wait to be written, of each client the hasty ones first, and of these and of the others the oldest.
+/// Batches that wait to be written, of each client the oldest first, where hasty ones count as older than they are.
 #[derive(Debug)]
 pub(crate) struct Batcher<T> {
     max_points: usize,
+    hasty_max_points: usize,
     max_delay: Duration,
     clients: HashMap<Arc<str>, Client<T>>,
     /// Those that have batches waiting, in the order in which it is their turn.
@@ -35,14 +38,15 @@ struct Waiting<T> {
 }
 
 impl<T> Batcher<T> {
-    pub(crate) fn new(max_points: usize, max_delay: Duration) -> Self {
-        Self { max_points, max_delay, clients: HashMap::new(), turns: VecDeque::new() }
+    /// With most points of a flush, and of one while hasty batches wait: each waits for a flush under way and for its own.
+    pub(crate) fn new(max_points: usize, hasty_max_points: usize, max_delay: Duration) -> Self {
+        Self { max_points, hasty_max_points, max_delay, clients: HashMap::new(), turns: VecDeque::new() }
     }
 
     pub(crate) fn push(&mut self, client: &Arc<str>, batch: T, points: usize, hasty: bool, now: Instant) {
         let new = || Client { hasty: VecDeque::new(), others: VecDeque::new(), last_arrival: now };
         let known = self.clients.entry(Arc::clone(client)).or_insert_with(new);
-        if known.first().is_none() {
+        if !known.is_waiting() {
             self.turns.push_back(Arc::clone(client));
         }
         let line = if hasty { &mut known.hasty } else { &mut known.others };
@@ -58,14 +62,15 @@ impl<T> Batcher<T> {
     /// share, and only those that arrived within the bound of time after its first. All together stay within the bound of
     /// points; a batch that is over it by itself is a flush of its own. Empty where nothing waits.
     pub(crate) fn take(&mut self, now: Instant) -> Vec<T> {
-        self.clients.retain(|_, client| client.first().is_some() || client.last_arrival + RECENT > now);
-        let share =
-            if self.clients.len() > 1 { self.max_points / SHARES.max(self.turns.len()) } else { self.max_points };
+        self.clients.retain(|_, client| client.is_waiting() || client.last_arrival + RECENT > now);
+        let is_hasty = self.clients.values().any(|client| !client.hasty.is_empty());
+        let max_points = if is_hasty { self.hasty_max_points } else { self.max_points };
+        let share = if self.clients.len() > 1 { max_points / SHARES.max(self.turns.len()) } else { max_points };
         let (mut flush, mut points) = (Vec::new(), 0);
         for _ in 0..self.turns.len() {
             let Some(name) = self.turns.pop_front() else { break };
             let Some(client) = self.clients.get_mut(&name) else { continue };
-            let left = self.max_points.saturating_sub(points);
+            let left = max_points.saturating_sub(points);
             let taken =
                 client.take(share, if flush.is_empty() { usize::MAX } else { left }, self.max_delay, &mut flush);
             if taken == 0 {
@@ -73,7 +78,7 @@ impl<T> Batcher<T> {
                 break;
             }
             points += taken;
-            if client.first().is_some() {
+            if client.is_waiting() {
                 self.turns.push_back(name);
             }
         }
@@ -82,26 +87,34 @@ impl<T> Batcher<T> {
 }
 
 impl<T> Client<T> {
-    /// The batch that comes next.
-    fn first(&self) -> Option<&Waiting<T>> {
-        self.hasty.front().or(self.others.front())
+    /// The line whose first batch comes next.
+    fn next_line(&mut self) -> &mut VecDeque<Waiting<T>> {
+        match (self.hasty.front(), self.others.front()) {
+            (Some(hasty), Some(other)) if hasty.arrived <= other.arrived + HASTE => &mut self.hasty,
+            (Some(_), None) => &mut self.hasty,
+            _ => &mut self.others,
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.hasty.is_empty() || !self.others.is_empty()
     }
 
     /// Takes its batches in order up to a share, the first in any case; none where that is more than is left. Says how many
     /// points they have.
     fn take(&mut self, share: usize, left: usize, max_delay: Duration, flush: &mut Vec<T>) -> usize {
-        let Some(first) = self.first() else { return 0 };
-        let last_arrival = first.arrived + max_delay;
-        let mut taken = 0;
-        while let Some(next) = self.first() {
+        let (mut taken, mut last_arrival) = (0, None);
+        loop {
+            let line = self.next_line();
+            let Some(next) = line.front() else { break };
             let points = taken + next.points;
+            let last_arrival = *last_arrival.get_or_insert(next.arrived + max_delay);
             let fits = points <= left && (taken == 0 || points <= share && next.arrived <= last_arrival);
             if !fits {
                 break;
             }
-            let Some(next) = self.hasty.pop_front().or_else(|| self.others.pop_front()) else { break };
             taken = points;
-            flush.push(next.batch);
+            flush.extend(line.pop_front().map(|next| next.batch));
         }
         taken
     }
@@ -112,7 +125,7 @@ mod tests {
     use super::*;
 
     fn batcher() -> Batcher<&'static str> {
-        Batcher::new(100, Duration::from_secs(1))
+        Batcher::new(100, 50, Duration::from_secs(1))
     }
 
     #[test]
@@ -173,9 +186,24 @@ mod tests {
         for (name, points, hasty) in [("a", 60, false), ("b", 60, false), ("c", 30, true), ("d", 5, true)] {
             batcher.push(&client, name, points, hasty, now);
         }
-        assert_eq!(batcher.take(now), ["c", "d", "a"]);
-        batcher.push(&client, "e", 30, true, now);
-        assert_eq!(batcher.take(now), ["e", "b"]);
+        assert_eq!(batcher.take(now), ["c", "d"], "95 points are more than a flush has while hasty ones wait");
+        batcher.push(&client, "e", 60, true, now);
+        assert_eq!(batcher.take(now), ["e"]);
+        batcher.push(&client, "f", 30, false, now);
+        assert_eq!(batcher.take(now), ["a"]);
+        assert_eq!(batcher.take(now), ["b", "f"]);
         assert!(batcher.is_empty());
+    }
+
+    #[test]
+    fn whoever_has_waited_for_long_is_not_passed_by() {
+        let (began, client) = (Instant::now(), Arc::from("client"));
+        let mut batcher = batcher();
+        batcher.push(&client, "other", 50, false, began);
+        for (name, after) in [("a", Duration::ZERO), ("b", HASTE), ("c", HASTE + Duration::from_nanos(1))] {
+            batcher.push(&client, name, 50, true, began + after);
+        }
+        let flushes: Vec<_> = std::iter::from_fn(|| batcher.take(began).pop()).collect();
+        assert_eq!(flushes, ["a", "b", "other", "c"]);
     }
 }

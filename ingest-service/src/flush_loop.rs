@@ -28,6 +28,8 @@ use seats::Seats;
 const LITTLE: usize = 50;
 /// This part of a flush is the most that the quick lane writes at once.
 const QUICK: usize = 20;
+/// And this part the other ones, while unary calls wait.
+const HASTY: usize = 2;
 
 /// The way into the lanes; cheap to clone. The lanes end when the last clone is dropped and their queues are empty.
 #[derive(Clone)]
@@ -52,14 +54,15 @@ impl Lanes {
         let seats = Arc::new(Seats::default());
         let flush_max_points = config.flush_max_points.get();
         let quick = flush_max_points.div_ceil(QUICK);
-        let lanes = std::iter::repeat_n(flush_max_points, config.writers.get()).chain([quick]).map(|max_points| {
+        let most = [flush_max_points, flush_max_points.div_ceil(HASTY)];
+        let lanes = std::iter::repeat_n(most, config.writers.get()).chain([[quick; 2]]).map(|[most, hasty_most]| {
             let (queue, batches) = mpsc::unbounded_channel();
             let waiting_points = Arc::new(AtomicUsize::new(0));
             let task = LaneTask {
                 batches,
                 waiting_points: Arc::clone(&waiting_points),
                 seats: Arc::clone(&seats),
-                batcher: Batcher::new(max_points, config.flush_max_delay),
+                batcher: Batcher::new(most, hasty_most, config.flush_max_delay),
                 writer: Writer::new(database.clone(), config, metrics.clone()),
                 metrics: metrics.clone(),
             };

@@ -43,7 +43,7 @@ use sinks::AckSender;
 const WAITING_ACKS: usize = 64;
 
 /// How long a unary call should take at most where the service is behind: it waits for room no longer than leaves time for what
-/// comes then. Streams wait for as long as it takes.
+/// comes then, and is refused after it. Streams wait for as long as it takes.
 const UNARY_PATIENCE: Duration = Duration::from_millis(250);
 
 /// What a batch goes through between its arrival and its lane; cheap to clone.

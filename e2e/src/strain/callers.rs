@@ -86,15 +86,19 @@ async fn call(
         let values = vec![1.0; times.len()];
         let mut batch = batch(Vec::new());
         batch.series = vec![series(&device, times, values)];
-        let asked = Instant::now();
-        let answer = client.ingest_batch(IngestBatchRequest { batch: Some(batch) }).await;
-        let refused = answer.is_err();
-        seen.lock().unwrap_or_else(PoisonError::into_inner).note(answer.err(), asked.elapsed());
-        if refused {
+        let request = IngestBatchRequest { batch: Some(batch) };
+        loop {
+            let asked = Instant::now();
+            let answer = client.ingest_batch(request.clone()).await;
+            let refused = answer.is_err();
+            seen.lock().unwrap_or_else(PoisonError::into_inner).note(answer.err(), asked.elapsed());
+            if stop.is_cancelled() {
+                return;
+            }
+            if !refused {
+                break;
+            }
             tokio::time::sleep(PAUSE).await;
-        }
-        if stop.is_cancelled() {
-            return;
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::faults::Finding;
 use crate::faults::journal::Journal;
 use crate::faults::load::{Load, Shape};
 
-/// One client at full speed.
-const FULL_SPEED: Shape = Shape { numbered: 1, unnumbered: 0, window: u64::MAX, batch_points: 10_000 };
+/// One client at full speed: a stream for each writer.
+const FULL_SPEED: Shape = Shape { numbered: 2, unnumbered: 0, window: u64::MAX, batch_points: 10_000 };
 /// How long a greedy client goes on.
 pub(super) const GREED: Duration = Duration::from_secs(10);
 /// Streams of one connection; the service takes 128.
@@ -50,7 +50,7 @@ pub(super) async fn greedy(
 }
 
 /// More clients than the service can take, with streams and with unary calls, none of which waits for anything but the
-/// service. What one stream and a caller get at full speed is what it can take; more than that many times over is asked for.
+/// service. What two streams and a caller get at full speed is what it can take; more than that many times over is asked for.
 pub(super) async fn run(
     setting: &Setting,
     target: &Target,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Gives out room. Whoever holds the fewest points comes first, of several the one that waits longest. Of one client, batches
 /// that wait for as long as it takes keep their order, and so do those that do not; the two take turns.
@@ -80,11 +80,21 @@ impl Admission {
     }
 
     /// Room for so many points of a client, once there is some. With patience, none where its batch would not be settled within
-    /// that time, if it then took as long as the client's last one.
+    /// that time, if it then took as long as the client's last one. This is said when that time has passed and not before:
+    /// whoever asks again at once, though told not to, costs what others could use.
     pub(super) async fn room_for(&self, client: Arc<str>, points: usize, patience: Option<Duration>) -> Option<Room> {
         let (settled_in, room) = self.ask(client, points, patience.is_some());
         let mut room = match patience {
-            Some(patience) => timeout(patience.saturating_sub(settled_in), room).await.ok()?,
+            Some(patience) => {
+                let refusal = sleep(patience);
+                match timeout(patience.saturating_sub(settled_in), room).await {
+                    Ok(room) => room,
+                    Err(_) => {
+                        refusal.await;
+                        return None;
+                    }
+                }
+            }
             None => room.await,
         }
         .ok()?;
@@ -285,13 +295,14 @@ mod tests {
         let began = tokio::time::Instant::now();
         assert!(admission.room_for("a".into(), 75, PATIENCE).await.is_none());
         assert_eq!(began.elapsed().as_millis(), 250);
-        let other = admission.room_for("a".into(), 0, PATIENCE).await;
         admission.0.state().clients.get_mut("a").unwrap().settled_in = Duration::from_millis(200);
         let began = tokio::time::Instant::now();
-        assert!(admission.room_for("a".into(), 75, PATIENCE).await.is_none());
-        assert_eq!(began.elapsed().as_millis(), 50);
-        drop(other);
-        drop(held);
+        let late = async {
+            tokio::time::sleep(Duration::from_millis(51)).await;
+            drop(held);
+        };
+        assert!(tokio::join!(admission.room_for("a".into(), 75, PATIENCE), late).0.is_none());
+        assert_eq!(began.elapsed().as_millis(), 250, "not told before");
         assert!(admission.room_for("a".into(), 75, PATIENCE).await.is_some(), "nothing is known of its last one");
     }
 }
