@@ -41,13 +41,15 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::ServiceKilled,
         Self::DatabaseCut(Moment::InCopy),
         Self::DatabaseCut(Moment::BeforeCommit),
         Self::DatabaseCut(Moment::CommitSwallowed),
         Self::DatabaseCut(Moment::CommitLate),
         Self::DatabaseCut(Moment::AnswerWithheld),
+        Self::DatabaseCut(Moment::AtOnceLate),
+        Self::DatabaseCut(Moment::AtOnceAnswerWithheld),
         Self::AcksDropped,
         Self::TwoStreamsOneProducer,
         Self::ProducerMoves,
@@ -65,6 +67,8 @@ impl Fault {
             Self::DatabaseCut(Moment::CommitSwallowed) => "database_cut_in_commit_before_it_arrives",
             Self::DatabaseCut(Moment::CommitLate) => "database_cut_in_commit_it_arrives_late",
             Self::DatabaseCut(Moment::AnswerWithheld) => "database_cut_after_commit_answer_withheld",
+            Self::DatabaseCut(Moment::AtOnceLate) => "database_cut_in_small_flush_it_arrives_late",
+            Self::DatabaseCut(Moment::AtOnceAnswerWithheld) => "database_cut_after_small_flush_answer_withheld",
             Self::AcksDropped => "acks_dropped",
             Self::TwoStreamsOneProducer => "two_streams_one_producer",
             Self::ProducerMoves => "producer_moves",

@@ -52,6 +52,16 @@ mod faults {
     }
 
     #[tokio::test]
+    async fn a_small_flush_that_arrives_after_the_connection_was_given_up_is_not_written_twice() {
+        nothing_is_lost_or_doubled(Fault::DatabaseCut(Moment::AtOnceLate)).await;
+    }
+
+    #[tokio::test]
+    async fn a_small_flush_whose_answer_is_lost_is_not_written_twice() {
+        nothing_is_lost_or_doubled(Fault::DatabaseCut(Moment::AtOnceAnswerWithheld)).await;
+    }
+
+    #[tokio::test]
     async fn lost_acknowledgements_double_nothing() {
         nothing_is_lost_or_doubled(Fault::AcksDropped).await;
     }

@@ -50,8 +50,8 @@ pub(crate) struct SortedRuns<'f> {
 }
 
 impl<'f> SortedRuns<'f> {
-    pub(crate) fn gather(batches: impl Iterator<Item = &'f QueuedBatch>) -> Self {
-        Self::of(batches.map(|batch| (&batch.points, &*batch.series_ids)))
+    pub(crate) fn gather(batches: impl IntoIterator<Item = &'f QueuedBatch>) -> Self {
+        Self::of(batches.into_iter().map(|batch| (&batch.points, &*batch.series_ids)))
     }
 
     /// Of points whose series refer to the ids beside them.

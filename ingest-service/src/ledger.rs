@@ -49,6 +49,32 @@ pub(crate) fn decide(positions: &mut Positions, numbering: &Numbering) -> Decisi
     Decision::Apply
 }
 
+/// How a flush moves a producer on within an epoch: from the last sequence that is applied before it to its own last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) epoch: i64,
+    pub(crate) before: i64,
+    pub(crate) after: i64,
+}
+
+/// The steps of a flush's producers, in the order in which their rows are locked.
+pub(crate) type Steps<'n> = BTreeMap<&'n str, Step>;
+
+/// The steps if each batch is the next one of its producer. None where that cannot be, or where a producer begins an epoch and
+/// may be new to the ledger.
+pub(crate) fn steps<'n>(numberings: impl Iterator<Item = &'n Numbering>) -> Option<Steps<'n>> {
+    let mut steps = Steps::new();
+    for Numbering { producer_id, epoch, sequence } in numberings {
+        let (epoch, sequence) = (*epoch, *sequence);
+        let step = steps.entry(producer_id).or_insert(Step { epoch, before: sequence - 1, after: sequence - 1 });
+        if step.before == 0 || epoch != step.epoch || sequence != step.after + 1 {
+            return None;
+        }
+        step.after = sequence;
+    }
+    Some(steps)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +101,22 @@ mod tests {
         assert_eq!(positions["p"].epoch, 3, "a batch that is not applied takes nothing over");
         assert_eq!(decided(&mut positions, 4, 1), Decision::Apply);
         assert_eq!(decided(&mut positions, 3, 10), Decision::Fenced { current: 4 });
+    }
+
+    #[test]
+    fn batches_in_order_are_a_step_of_each_producer() {
+        let number =
+            |producer_id: &str, epoch, sequence| Numbering { producer_id: producer_id.to_owned(), epoch, sequence };
+        let in_order = [number("p", 3, 5), number("q", 0, 2), number("p", 3, 6)];
+        let (p, q) = (Step { epoch: 3, before: 4, after: 6 }, Step { epoch: 0, before: 1, after: 2 });
+        assert_eq!(steps(in_order.iter()), Some(Steps::from([("p", p), ("q", q)])));
+        for (last, why) in [
+            (number("p", 3, 6), "the same one twice"),
+            (number("p", 3, 8), "one is missing"),
+            (number("p", 4, 7), "another epoch"),
+            (number("r", 3, 1), "the first of an epoch"),
+        ] {
+            assert_eq!(steps(in_order.iter().chain([&last])), None, "{why}");
+        }
     }
 }

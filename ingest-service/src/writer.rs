@@ -1,8 +1,9 @@
-//! One flush, one transaction: lock the ledger, keep the batches that move it on, COPY their rows, COMMIT, acknowledge.
+//! One flush, one transaction: lock the ledger, keep the batches that move it on, write their rows, COMMIT, acknowledge.
 //!
-//! Only this module opens transactions. Its connection is dropped after any error, for a broken COPY or COMMIT leaves it in
-//! an unknown state; what a broken COMMIT did is found out through the ledger row that every flush of this writer moves.
+//! Only this module writes points. Its connection is dropped after any error, for a broken COPY or COMMIT leaves it in an
+//! unknown state; what a broken COMMIT did is found out through the ledger row that every flush of this writer moves.
 
+mod at_once;
 mod ledger_rows;
 mod point_rows;
 mod refused_points;
@@ -74,7 +75,8 @@ impl Writer {
         let mut unknown = None; // what was decided in an attempt whose COMMIT has an unknown outcome
         let began = Instant::now();
         loop {
-            let mut attempt = Attempt { own: &self.own, flush, decisions: Vec::new(), shape: FlushShape::default() };
+            let (first, decisions, shape) = (backoff.attempts() == 0, Vec::new(), FlushShape::default());
+            let mut attempt = Attempt { own: &self.own, flush, first, decisions, shape };
             let error = match self.session.run(&mut attempt).await {
                 Ok(transaction::Outcome::Committed) => {
                     return Ok(self.committed(began, flush, (attempt.decisions, attempt.shape)));

@@ -9,7 +9,7 @@ use crate::{CuttingProxy, IngestProcess, Moment};
 pub(super) async fn run(setting: &Setting, moment: Moment) -> anyhow::Result<Finding> {
     let proxy = CuttingProxy::start(&setting.database_url).await;
     let service = IngestProcess::start(&setting.ingest_service, &proxy.url(&setting.database_url)).await?;
-    let mut load = Load::start(service.url(), &Shape::STEADY);
+    let mut load = Load::start(service.url(), shape(moment));
     for _ in 0..setting.rounds {
         load.progress().await?;
         let cut = tokio::time::timeout(PATIENCE, proxy.cut(moment)).await;
@@ -17,4 +17,12 @@ pub(super) async fn run(setting: &Setting, moment: Moment) -> anyhow::Result<Fin
     }
     load.progress().await?;
     Finding::compare(&setting.database_url, load.finish().await?, setting.rounds).await
+}
+
+/// What leads to the moment: only small flushes are written at once.
+fn shape(moment: Moment) -> &'static Shape {
+    match moment {
+        Moment::AtOnceLate | Moment::AtOnceAnswerWithheld => &Shape::LIGHT,
+        _ => &Shape::STEADY,
+    }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Shape {
 impl Shape {
     /// Flushes on both sides of the size from which they are copied, and not more than many rounds can bear.
     pub(crate) const STEADY: Self = Self { numbered: 6, unnumbered: 2, window: 8, batch_points: 2_000 };
+    /// Flushes too small to be copied.
+    pub(crate) const LIGHT: Self = Self { numbered: 3, unnumbered: 1, window: 4, batch_points: 100 };
 }
 
 /// Clients at work.

@@ -7,10 +7,13 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// Kinds that a proxy looks at.
 pub(super) mod kind {
+    pub(in super::super) const BIND: u8 = b'B';
     pub(in super::super) const COPY_DATA: u8 = b'd';
     pub(in super::super) const COMMAND_COMPLETE: u8 = b'C';
     pub(in super::super) const PARSE: u8 = b'P';
     pub(in super::super) const QUERY: u8 = b'Q';
+    pub(in super::super) const READY_FOR_QUERY: u8 = b'Z';
+    pub(in super::super) const SYNC: u8 = b'S';
 }
 
 /// One message, whole.
@@ -50,6 +53,26 @@ impl Message {
             _ => return false,
         };
         statement.trim_ascii().eq_ignore_ascii_case(b"COMMIT")
+    }
+
+    /// The name under which a statement is prepared that writes a small flush at once: one that locks rows and inserts points.
+    pub(super) fn prepares_write_at_once(&self) -> Option<&[u8]> {
+        let has = |part: &[u8]| self.text(1).windows(part.len()).any(|window| window == part);
+        (self.bytes[0] == kind::PARSE && has(b"FOR UPDATE") && has(b"INSERT INTO points")).then(|| self.text(0))
+    }
+
+    /// Whether it binds parameters to the statement that was prepared under this name.
+    pub(super) fn binds(&self, statement: &[u8]) -> bool {
+        self.bytes[0] == kind::BIND && self.text(1) == statement
+    }
+
+    pub(super) fn is_sync(&self) -> bool {
+        self.bytes[0] == kind::SYNC
+    }
+
+    /// The server has done all that it was asked for, and committed it unless a transaction is open.
+    pub(super) fn is_ready(&self) -> bool {
+        self.bytes[0] == kind::READY_FOR_QUERY
     }
 
     /// Whether the server says that this command is done; its name may be followed by counts.

@@ -75,6 +75,7 @@ async fn one_trace_id_leads_from_the_python_client_to_the_sql_statement() {
         "INSERT points",
         "UPDATE producers",
         "COMMIT",
+        "UPDATE producers INSERT points",
     ] {
         assert!(ingested.contains(name), "no span {name} in {ingested:?}");
     }

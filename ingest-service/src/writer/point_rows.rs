@@ -11,16 +11,31 @@ use crate::flush::SortedRuns;
 /// work.
 const PIECE_ROWS: usize = 256 * 1024 / ROW_BYTES;
 
+/// Points as arrays, each with one entry a point.
+pub(super) struct Columns {
+    pub(super) timestamps: Vec<Micros>,
+    pub(super) series_ids: Vec<i32>,
+    pub(super) values: Vec<f64>,
+}
+
+impl Columns {
+    pub(super) fn of(points: &SortedRuns<'_>) -> Self {
+        let runs = || points.runs.iter();
+        Self {
+            timestamps: runs().flat_map(|run| run.timestamps).map(|&micros| Micros(micros)).collect(),
+            series_ids: runs().flat_map(|run| run.timestamps.iter().map(|_| run.series_id)).collect(),
+            values: runs().flat_map(|run| run.values).copied().collect(),
+        }
+    }
+}
+
 /// One statement, the points as arrays.
 pub(super) async fn insert(transaction: &mut Transaction<'_, Postgres>, points: &SortedRuns<'_>) -> sqlx::Result<()> {
-    let runs = || points.runs.iter();
-    let timestamps: Vec<Micros> = runs().flat_map(|run| run.timestamps).map(|&micros| Micros(micros)).collect();
-    let series_ids: Vec<i32> = runs().flat_map(|run| run.timestamps.iter().map(|_| run.series_id)).collect();
-    let values: Vec<f64> = runs().flat_map(|run| run.values).copied().collect();
+    let columns = Columns::of(points);
     let written = sqlx::query(include_str!("../sql/points_insert.sql"))
-        .bind(timestamps)
-        .bind(series_ids)
-        .bind(values)
+        .bind(columns.timestamps)
+        .bind(columns.series_ids)
+        .bind(columns.values)
         .execute(&mut **transaction)
         .await?
         .rows_affected();
@@ -50,7 +65,7 @@ pub(super) async fn copy(
     check_written(copy.finish().await?, points)
 }
 
-fn check_written(written: u64, points: &SortedRuns<'_>) -> sqlx::Result<()> {
+pub(super) fn check_written(written: u64, points: &SortedRuns<'_>) -> sqlx::Result<()> {
     if written == points.rows as u64 {
         return Ok(());
     }

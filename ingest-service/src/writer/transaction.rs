@@ -14,13 +14,15 @@ use crate::metrics::{FlushShape, Metrics};
 use crate::validate::Numbering;
 
 use super::write_path::{Way, WritePath};
-use super::{ledger_rows, point_rows};
+use super::{at_once, ledger_rows, point_rows};
 
 /// One attempt: what to write, and what was decided about it.
 pub(super) struct Attempt<'a> {
     pub(super) own: &'a Numbering,
     pub(super) flush: &'a [QueuedBatch],
-    /// One for each batch, once the ledger is locked.
+    /// Nothing of it was tried before.
+    pub(super) first: bool,
+    /// One for each batch, once the ledger is locked or is to be found as expected.
     pub(super) decisions: Vec<Decision>,
     /// What was written, once it was.
     pub(super) shape: FlushShape,
@@ -83,27 +85,61 @@ impl Session {
 
     async fn try_once(&mut self, attempt: &mut Attempt<'_>) -> Result<Outcome, Failure> {
         let mut connection = self.connect().await?;
+        let points = SortedRuns::gather(attempt.flush);
+        let outcome = if self.at_once(&mut connection, attempt, &points).await.map_err(Failure::InCommit)? {
+            Outcome::Committed
+        } else {
+            self.in_transaction(&mut connection, attempt, points).await?
+        };
+        self.connection = Some(connection); // only after success
+        Ok(outcome)
+    }
+
+    /// Writes a small flush by a statement that is a transaction of its own, if each batch is the next one of its producer; if
+    /// not, nothing. Not what may have been written before: what was decided then must not be forgotten.
+    async fn at_once(
+        &mut self,
+        connection: &mut PgConnection,
+        attempt: &mut Attempt<'_>,
+        points: &SortedRuns<'_>,
+    ) -> sqlx::Result<bool> {
+        let way = self.write_path.of(points);
+        if !attempt.first || way != Way::Insert {
+            return Ok(false);
+        }
+        let numberings = attempt.flush.iter().filter_map(|batch| batch.numbering.as_ref());
+        let Some(steps) = ledger::steps(numberings.chain([attempt.own])) else { return Ok(false) };
+        attempt.decisions = vec![Decision::Apply; attempt.flush.len()];
+        attempt.shape = points.shape(way, self.metrics.watermark());
+        let statement = at_once::write(connection, &steps, points);
+        self.metrics.statements().run("UPDATE producers INSERT points", statement).await
+    }
+
+    /// Writes what the ledger says is to be applied; `points` are those of all batches.
+    async fn in_transaction(
+        &mut self,
+        connection: &mut PgConnection,
+        attempt: &mut Attempt<'_>,
+        mut points: SortedRuns<'_>,
+    ) -> Result<Outcome, Failure> {
         let metrics = self.metrics.clone();
         let statements = metrics.statements();
         let mut transaction = statements.run("BEGIN", connection.begin()).await?;
         let mut positions = ledger_rows::lock(statements, &mut transaction, attempt).await?;
-        let outcome = match ledger::decide(&mut positions, attempt.own) {
-            Decision::Apply => {
-                attempt.decide(&mut positions);
-                let points = attempt.points();
-                let way = self.write(&mut transaction, &points).await?;
-                statements.run("UPDATE producers", ledger_rows::advance(&mut transaction, &positions)).await?;
-                attempt.shape = points.shape(way, metrics.watermark());
-                statements.run("COMMIT", transaction.commit()).await.map_err(Failure::InCommit)?;
-                Outcome::Committed
-            }
-            decision => {
-                transaction.rollback().await?;
-                if decision == Decision::Duplicate { Outcome::CommittedBefore } else { Outcome::Forgotten }
-            }
-        };
-        self.connection = Some(connection); // only after success
-        Ok(outcome)
+        let decision = ledger::decide(&mut positions, attempt.own);
+        if decision != Decision::Apply {
+            transaction.rollback().await?;
+            return Ok(if decision == Decision::Duplicate { Outcome::CommittedBefore } else { Outcome::Forgotten });
+        }
+        attempt.decide(&mut positions);
+        if attempt.decisions.iter().any(|decision| *decision != Decision::Apply) {
+            points = SortedRuns::gather(attempt.applied());
+        }
+        let way = self.write(&mut transaction, &points).await?;
+        statements.run("UPDATE producers", ledger_rows::advance(&mut transaction, &positions)).await?;
+        attempt.shape = points.shape(way, metrics.watermark());
+        statements.run("COMMIT", transaction.commit()).await.map_err(Failure::InCommit)?;
+        Ok(Outcome::Committed)
     }
 
     /// Tries points out: writes them and takes that back.
@@ -166,9 +202,11 @@ impl<'a> Attempt<'a> {
         self.decisions = decisions.collect();
     }
 
-    /// The points of the batches that are to be applied.
-    fn points(&self) -> SortedRuns<'a> {
-        let applied = self.flush.iter().zip(&self.decisions).filter(|(_, decision)| **decision == Decision::Apply);
-        SortedRuns::gather(applied.map(|(batch, _)| batch))
+    fn applied(&self) -> impl Iterator<Item = &'a QueuedBatch> {
+        self.flush
+            .iter()
+            .zip(&self.decisions)
+            .filter(|(_, decision)| **decision == Decision::Apply)
+            .map(|(batch, _)| batch)
     }
 }

@@ -1,0 +1,35 @@
+//! A small flush as one statement, which is a transaction of its own: one round trip to the database instead of five.
+
+use sqlx::postgres::PgConnection;
+
+use super::point_rows::{Columns, check_written};
+use crate::flush::SortedRuns;
+use crate::ledger::{Step, Steps};
+
+/// Moves the ledger on by these steps and inserts the points, both or neither; whether it did. It does not where the ledger,
+/// once its rows are locked, is not at the beginning of each step: then there is something to decide.
+pub(super) async fn write(
+    connection: &mut PgConnection,
+    steps: &Steps<'_>,
+    points: &SortedRuns<'_>,
+) -> sqlx::Result<bool> {
+    let producers: Vec<&str> = steps.keys().copied().collect();
+    let column = |of: fn(&Step) -> i64| -> Vec<i64> { steps.values().map(of).collect() };
+    let columns = Columns::of(points);
+    let written = sqlx::query(include_str!("../sql/points_insert_at_once.sql"))
+        .bind(producers)
+        .bind(column(|step| step.epoch))
+        .bind(column(|step| step.before))
+        .bind(column(|step| step.after))
+        .bind(columns.timestamps)
+        .bind(columns.series_ids)
+        .bind(columns.values)
+        .execute(connection)
+        .await?
+        .rows_affected();
+    if written == 0 {
+        return Ok(false);
+    }
+    check_written(written, points)?;
+    Ok(true)
+}
