@@ -23,7 +23,7 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
     /// TimescaleDB Community to use, where a database is created and dropped again; without it an embedded one is started
-    #[arg(long, value_name = "URL")]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
     /// Print a JSON array with one entry per case instead of a table
     #[arg(long)]

@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::neighbour::p99;
+use super::neighbour::{in_ms, p99};
 use super::target::connect;
 use crate::faults::totals::totals;
 use crate::{Sql, batch, now, series, unique};
@@ -113,7 +113,7 @@ impl Answers {
     }
 
     /// Of those that were accepted.
-    pub(super) fn p99(&self) -> Duration {
+    pub(super) fn p99(&self) -> Option<Duration> {
         p99(&self.accepted)
     }
 
@@ -125,9 +125,9 @@ impl Answers {
     pub(super) fn told(&self) -> String {
         let first = self.other.first().map(|status| format!(" ({status})")).unwrap_or_default();
         format!(
-            "{} calls accepted, p99 {:.0} ms, {} refused with RetryInfo, {} otherwise{first}",
+            "{} calls accepted, p99 {}, {} refused with RetryInfo, {} otherwise{first}",
             self.accepted.len(),
-            self.p99().as_secs_f64() * 1e3,
+            in_ms(self.p99()),
             self.refused,
             self.other.len()
         )

@@ -103,14 +103,24 @@ fn lock(seen: &Mutex<Latencies>) -> std::sync::MutexGuard<'_, Latencies> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(super) fn p99(latencies: &[Duration]) -> Duration {
+/// Of nothing there is none.
+pub(super) fn p99(latencies: &[Duration]) -> Option<Duration> {
     let mut sorted = latencies.to_vec();
     sorted.sort_unstable();
-    sorted.get(sorted.len() * 99 / 100).or(sorted.last()).copied().unwrap_or(Duration::MAX)
+    sorted.get(sorted.len() * 99 / 100).or(sorted.last()).copied()
+}
+
+/// Whether a latency is at most twice the usual one, or one that is allowed anyway; not where either was never seen.
+pub(super) fn at_most_doubled(latency: Option<Duration>, usual: Option<Duration>, anyway: Duration) -> bool {
+    latency.zip(usual).is_some_and(|(latency, usual)| latency <= usual.saturating_mul(2).max(anyway))
+}
+
+pub(super) fn in_ms(latency: Option<Duration>) -> String {
+    latency.map_or("unknown".to_owned(), |latency| format!("{:.1} ms", latency.as_secs_f64() * 1e3))
 }
 
 impl Latencies {
-    fn p99(&self) -> Duration {
+    fn p99(&self) -> Option<Duration> {
         p99(&self.answered)
     }
 
@@ -124,11 +134,11 @@ impl Latencies {
         let (p99, before, failed) = (self.p99(), usual.p99(), self.failed.len());
         let first = self.failed.first().map(|status| format!(" ({status})")).unwrap_or_default();
         let told = format!(
-            "another client's p99 {:.1} ms after {:.1} ms ({} calls, {failed} failed{first})",
-            p99.as_secs_f64() * 1e3,
-            before.as_secs_f64() * 1e3,
+            "another client's p99 {} after {} ({} calls, {failed} failed{first})",
+            in_ms(p99),
+            in_ms(before),
             self.answered.len()
         );
-        (told, self.all_answered() && p99 <= (before * 2).max(ALLOWED_ANYWAY))
+        (told, self.all_answered() && at_most_doubled(p99, before, ALLOWED_ANYWAY))
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::callers::Callers;
-use super::neighbour::{Latencies, Neighbour};
+use super::neighbour::{Latencies, Neighbour, at_most_doubled, in_ms};
 use super::target::Target;
 use super::{Attack, Setting};
 use crate::faults::Finding;
@@ -67,13 +67,13 @@ pub(super) async fn run(
     let (journal, grown) = under(target, neighbour, &shape, span).await?;
     let (answers, exact) = callers.finish(&setting.database_url).await?;
     let finding = Finding::of_totals(&setting.database_url, journal).await?;
-    let in_time = !setting.judge_latency || answers.p99() <= (usual.p99() * 2).max(ACCEPTED_ANYWAY);
+    let in_time = !setting.judge_latency || at_most_doubled(answers.p99(), usual.p99(), ACCEPTED_ANYWAY);
     let proper = answers.are_proper() && answers.refused() > 0 && exact && exact_before;
     let seen = format!(
-        "{span:?}, {}, memory {grown:+.0} MiB in the second half; {}, after p99 {:.0} ms at full speed, {}",
+        "{span:?}, {}, memory {grown:+.0} MiB in the second half; {}, after p99 {} at full speed, {}",
         told(&finding),
         answers.told(),
-        usual.p99().as_secs_f64() * 1e3,
+        in_ms(usual.p99()),
         if exact { "stored exactly what was accepted" } else { "NOT stored exactly what was accepted" },
     );
     let expected = "streams held up; unary calls refused with RetryInfo, p99 of the accepted at most doubled, or 500 ms; \
