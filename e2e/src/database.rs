@@ -88,7 +88,7 @@ impl Sql {
 
     /// Whether a policy is refreshing, which may be holding what a refresh of ours wanted.
     async fn policy_runs(&mut self) -> bool {
-        let statement = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'Refresh Continuous%'
+        let statement = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'Refresh Rollup%'
                                         AND datname = current_database())";
         sqlx::query_scalar(statement).fetch_one(&mut self.0).await.unwrap()
     }

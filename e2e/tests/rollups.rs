@@ -184,7 +184,7 @@ async fn the_policies_bring_late_points_into_every_level_and_the_watermark_on() 
     for (from, to) in [(half, times.len()), (0, half)] {
         send(&services, "late", &times[from..to], &values[from..to]).await;
         let jobs = "SELECT job_id FROM timescaledb_information.jobs
-                    WHERE proc_name = 'policy_refresh_continuous_aggregate' ORDER BY job_id";
+                    WHERE proc_name = 'refresh_rollup' ORDER BY job_id";
         for job in sqlx::query_scalar::<_, i32>(jobs).fetch_all(&mut sql.0).await.unwrap() {
             sqlx::query("CALL run_job($1)").bind(job).execute(&mut sql.0).await.unwrap();
         }

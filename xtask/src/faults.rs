@@ -31,7 +31,7 @@ pub(crate) struct Options {
     /// TimescaleDB Community to use, where a database is created and dropped again; without it an embedded one is started
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
-    /// Print one JSON object instead of a table
+    /// Print a JSON array with one entry per fault instead of a table
     #[arg(long)]
     json: bool,
 }
@@ -62,7 +62,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         false => println!("{}", report::table(&findings)),
     }
     if !findings.iter().all(|(_, finding)| finding.holds()) {
-        bail!("points were lost or doubled, or memory went over its bound");
+        bail!("points were lost or doubled, memory went over its bound, or nothing was acknowledged");
     }
     Ok(())
 }

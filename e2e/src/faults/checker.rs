@@ -1,6 +1,7 @@
 //! Compares the journal with what the database holds, batch by batch.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use shared::db;
 use sqlx::postgres::PgConnection;
@@ -33,10 +34,16 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Whether nothing was lost, nothing doubled, and memory stayed in its bound.
+    /// What should be found.
+    pub const EXPECTED: &str = "points acknowledged, 0 lost, 0 doubled, memory below 256 MiB where it is looked at";
+
+    /// Whether something was acknowledged, nothing lost, nothing doubled, and memory stayed in its bound.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.lost == 0 && self.doubled == 0 && self.peak_mib.is_none_or(|peak| peak < MEMORY_BOUND)
+        self.acknowledged > 0
+            && self.lost == 0
+            && self.doubled == 0
+            && self.peak_mib.is_none_or(|peak| peak < MEMORY_BOUND)
     }
 
     /// Compares a journal with the database.
@@ -84,11 +91,19 @@ impl Finding {
         }
     }
 
-    fn tell(&mut self, entry: &Entry, number: u64, what: std::fmt::Arguments<'_>) {
+    fn tell(&mut self, entry: &Entry, number: u64, what: fmt::Arguments<'_>) {
         if self.evidence.len() < TOLD {
             let kind = if entry.content.numbered { "numbered" } else { "unnumbered" };
             self.evidence.push(format!("{kind} batch {number} of {}: {what}", entry.content.device_id));
         }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { acknowledged, lost, doubled, .. } = self;
+        write!(f, "{acknowledged} points acknowledged, {lost} lost, {doubled} doubled")?;
+        self.peak_mib.map_or(Ok(()), |peak| write!(f, ", peak {peak:.0} MiB"))
     }
 }
 
@@ -133,7 +148,7 @@ mod tests {
         let entry = Entry { content, sent: 1, acknowledged: acknowledged.then_some(1).into_iter().collect() };
         let mut finding = Finding::default();
         finding.add(&entry, BTreeMap::from([(1, found)]));
-        assert_eq!(finding.holds(), finding.evidence.is_empty());
+        assert_eq!((finding.lost, finding.doubled) == (0, 0), finding.evidence.is_empty());
         (finding.lost, finding.doubled)
     }
 

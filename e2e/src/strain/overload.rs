@@ -45,7 +45,7 @@ pub(super) async fn greedy(
     let shape = Shape { numbered: streams, unnumbered: 0, window: 256, batch_points: 1_000 };
     let (journal, _) = under(target, neighbour, &shape, GREED).await?;
     let finding = Finding::of_totals(&setting.database_url, journal).await?;
-    let seen = format!("{streams} streams, {}", told(&finding));
+    let seen = format!("{streams} streams, {finding}");
     Ok(Attack { expected: "another client's p99 at most doubled, or 50 ms", seen, ok: finding.holds() })
 }
 
@@ -70,8 +70,7 @@ pub(super) async fn run(
     let in_time = !setting.judge_latency || at_most_doubled(answers.p99(), usual.p99(), ACCEPTED_ANYWAY);
     let proper = answers.are_proper() && answers.refused() > 0 && exact && exact_before;
     let seen = format!(
-        "{span:?}, {}, memory {grown:+.0} MiB in the second half; {}, after p99 {} at full speed, {}",
-        told(&finding),
+        "{span:?}, {finding}, memory {grown:+.0} MiB in the second half; {}, after p99 {} at full speed, {}",
         answers.told(),
         in_ms(usual.p99()),
         if exact { "stored exactly what was accepted" } else { "NOT stored exactly what was accepted" },
@@ -96,9 +95,4 @@ async fn under(
     let grown = target.process.peak_mib().zip(half).map_or(0.0, |(whole, half)| whole - half);
     neighbour.rest();
     Ok((load.finish().await?, grown))
-}
-
-fn told(finding: &Finding) -> String {
-    let Finding { acknowledged, lost, doubled, .. } = finding;
-    format!("{acknowledged} points acknowledged, {lost} lost, {doubled} doubled")
 }

@@ -87,7 +87,7 @@ impl Table<'_> {
         let mut connection = self.0.connect().await?;
         let jobs: Vec<i32> = sqlx::query_scalar(
             "SELECT job_id FROM timescaledb_information.jobs
-             WHERE proc_name = 'policy_refresh_continuous_aggregate' ORDER BY job_id",
+             WHERE proc_name = 'refresh_rollup' ORDER BY job_id",
         )
         .fetch_all(&mut connection)
         .await?;

@@ -1,21 +1,30 @@
-//! What came of each fault: a table for people, an object for machines. Counts are points.
+//! What came of each fault: a table for people, an array for machines. Counts are points.
 
 use std::fmt::Write as _;
 
 use e2e::faults::{Fault, Finding};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-/// One entry per fault, under its name.
+/// One entry per fault.
 pub(super) fn json(findings: &[(Fault, Finding)]) -> Value {
     let entry = |(fault, finding): &(Fault, Finding)| {
         let Finding { rounds, acknowledged, lost, doubled, .. } = finding;
-        let mut entry = json!({ "rounds": rounds, "acknowledged": acknowledged, "lost": lost, "doubled": doubled });
+        let mut entry = json!({
+            "case": fault.name(),
+            "expected": Finding::EXPECTED,
+            "seen": finding.to_string(),
+            "ok": finding.holds(),
+            "rounds": rounds,
+            "acknowledged": acknowledged,
+            "lost": lost,
+            "doubled": doubled,
+        });
         if *fault == Fault::DatabaseAway {
             entry["peak_mib"] = json!(finding.peak_mib);
         }
-        (fault.name().to_owned(), entry)
+        entry
     };
-    Value::Object(findings.iter().map(entry).collect::<Map<_, _>>())
+    findings.iter().map(entry).collect()
 }
 
 pub(super) fn table(findings: &[(Fault, Finding)]) -> String {
