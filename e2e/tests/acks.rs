@@ -126,7 +126,7 @@ async fn a_producer_that_moves_with_batches_in_flight_loses_and_doubles_nothing(
 
 #[tokio::test]
 async fn a_stream_of_a_certain_age_is_ended_cleanly() {
-    let services = Services::start_with(|config| config.stream_max_age = Duration::from_millis(300)).await;
+    let services = Services::start_with(|config| config.server.stream_max_age = Duration::from_millis(300)).await;
     let device = unique("aged");
     let mut stream = Stream::open(&services).await;
     stream.send(batch(vec![point(&device, now(), 1.0)])).await;

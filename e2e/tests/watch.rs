@@ -128,3 +128,20 @@ async fn tokens_of_others_unknown_devices_and_one_subscription_too_many_are_refu
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().contains("another subscription"), "{}", status.message());
 }
+
+#[tokio::test]
+async fn a_subscription_of_a_certain_age_is_ended_cleanly_and_goes_on_with_its_last_token() {
+    let services = Services::start_query_with(&database_url(), |config| {
+        config.watch_interval = Duration::from_millis(20);
+        config.server.stream_max_age = Duration::from_millis(300);
+    })
+    .await;
+    wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
+    let request = watch_prefix(&unique("aged"));
+    let mut messages = services.query.clone().watch_anomalies(request.clone()).await.unwrap().into_inner();
+    let mut resume_token = String::new();
+    while let Some(message) = messages.message().await.expect("it ends with OK") {
+        resume_token = message.resume_token;
+    }
+    Watch::start(&services, WatchAnomaliesRequest { resume_token, ..request }).await.unwrap();
+}

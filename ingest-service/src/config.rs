@@ -21,9 +21,6 @@ pub struct IngestConfig {
     /// How points are written.
     #[command(flatten)]
     pub flush: FlushConfig,
-    /// Age at which an IngestWithAcks stream is ended, so that load spreads over instances
-    #[arg(long, env = "TIDEGAUGE_STREAM_MAX_AGE", help_heading = "Service", default_value = "1h", value_name = "DURATION", value_parser = duration)]
-    pub stream_max_age: Duration,
     /// Bring the schema in at start (for development; in production run the subcommand `migrate` first)
     #[arg(long, env = "TIDEGAUGE_MIGRATE", help_heading = "Service")]
     pub migrate: bool,

@@ -71,7 +71,7 @@ pub async fn run(
         },
         readiness,
         max_message_bytes: config.server.max_message_bytes,
-        stream_max_age: config.stream_max_age,
+        stream_max_age: config.server.stream_max_age,
         tasks: tasks.clone(),
         shutdown: shutdown.clone(),
     };

@@ -43,8 +43,7 @@ pub async fn run(
     Port { readiness, meters: meters.clone() }.serve(http, stop.clone());
     let longest = config.query_timeout;
     let pool = ReadPool::new(&config.database, config.database_connections.get(), longest, &meters.meter());
-    let (interval, most) = (config.watch_interval, config.watch_subscriptions.get());
-    let watchers = Watchers::new(interval, most, config.database_connections.get(), shutdown.clone());
+    let watchers = Watchers::new(&config, shutdown.clone());
     let relations = Relations::default();
     let server = QueryServer { pool: pool.clone(), relations, longest, watchers };
     let service = QueryServiceServer::new(Permitted(server))

@@ -15,6 +15,7 @@ use shared::time::MICROS_PER_SECOND;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::QueryConfig;
 use crate::error::QueryError;
 
 pub(crate) use position::Position;
@@ -30,6 +31,8 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 pub(crate) struct Watchers {
     /// Pause between two looks.
     pub(crate) interval: Duration,
+    /// Age at which a subscription ends.
+    pub(crate) max_age: Duration,
     /// Ends every subscription.
     pub(crate) shutdown: CancellationToken,
     /// At most half of the connections look for anomalies at once, so that queries find one.
@@ -39,10 +42,16 @@ pub(crate) struct Watchers {
 }
 
 impl Watchers {
-    pub(crate) fn new(interval: Duration, most: usize, connections: usize, shutdown: CancellationToken) -> Self {
-        let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        let turns = Arc::new(Semaphore::new((connections / 2).clamp(1, Semaphore::MAX_PERMITS)));
-        Self { interval: interval.max(SHORTEST_INTERVAL), shutdown, turns, places, most }
+    pub(crate) fn new(config: &QueryConfig, shutdown: CancellationToken) -> Self {
+        let (most, connections) = (config.watch_subscriptions.get(), config.database_connections.get());
+        Self {
+            interval: config.watch_interval.max(SHORTEST_INTERVAL),
+            max_age: config.server.stream_max_age,
+            shutdown,
+            turns: Arc::new(Semaphore::new((connections / 2).clamp(1, Semaphore::MAX_PERMITS))),
+            places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+            most,
+        }
     }
 
     /// A place among the subscriptions, until it is dropped.

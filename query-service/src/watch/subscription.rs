@@ -54,6 +54,7 @@ pub(crate) struct Subscription {
     position: Position,
     looks: u32,
     looks_since_message: u32,
+    began: Instant,
     next_sweep: Instant,
     _place: OwnedSemaphorePermit,
 }
@@ -77,6 +78,7 @@ impl Subscription {
             position,
             looks: 0,
             looks_since_message: 0,
+            began: Instant::now(),
             next_sweep: Instant::now(),
             _place: place,
         };
@@ -84,7 +86,7 @@ impl Subscription {
         Ok(subscription)
     }
 
-    /// Tells of anomalies until the service shuts down or the client has gone.
+    /// Tells of anomalies until it is of age, the service shuts down or the client has gone.
     pub(crate) async fn run(mut self, frames: Frames) -> Result<(), StreamEnd> {
         let shutdown = self.watchers.shutdown.clone();
         match shutdown.run_until_cancelled(self.tell(&frames)).await {
@@ -99,13 +101,14 @@ impl Subscription {
             self.sweep(None).await?;
         }
         self.send(frames, v1::WatchAnomaliesResponse::default()).await?;
-        loop {
+        while self.began.elapsed() < self.watchers.max_age {
             self.look(frames).await?;
             if self.looks_since_message >= LOOKS_PER_TOKEN {
                 self.send(frames, v1::WatchAnomaliesResponse::default()).await?;
             }
             sleep(self.watchers.interval).await;
         }
+        self.send(frames, v1::WatchAnomaliesResponse::default()).await // so that the next one need not look back
     }
 
     async fn look(&mut self, frames: &Frames) -> Result<(), StreamEnd> {

@@ -23,6 +23,11 @@ pub struct ServerConfig {
     #[arg(long, env = "TIDEGAUGE_MAX_CONNECTIONS", default_value = "1000", value_name = "NUMBER",
           value_parser = values::count)]
     pub max_connections: NonZeroUsize,
+    /// Age at which a stream that has no end of its own (IngestWithAcks, WatchAnomalies) is ended with OK, so that load spreads
+    /// over instances
+    #[arg(long, env = "TIDEGAUGE_STREAM_MAX_AGE", default_value = "1h", value_name = "DURATION",
+          value_parser = values::duration)]
+    pub stream_max_age: Duration,
     /// How long calls under way may take to end after SIGTERM; must be shorter than what the supervisor waits before it kills
     #[arg(long, env = "TIDEGAUGE_SHUTDOWN_GRACE", default_value = "25s", value_name = "DURATION",
           value_parser = values::duration)]
