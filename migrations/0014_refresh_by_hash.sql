@@ -3,7 +3,7 @@
 -- took 140 s and 3.2 GB of temporary files, and every COMMIT waited for those to be written (on 2.28). By hash it takes as
 -- much memory as there are groups.
 --
--- The policies run through this procedure from now on, with the offsets and the schedule that they have. The setting cannot
+-- The policies run through this procedure from now on, with the offsets and the schedule that they have; paused ones stay so. The setting cannot
 -- be local to a transaction, for a refresh is several; it ends with the job.
 CREATE PROCEDURE refresh_rollup(job_id int, config jsonb)
 LANGUAGE plpgsql
@@ -20,7 +20,7 @@ DECLARE
     policy record;
 BEGIN
     FOR policy IN
-        SELECT jobs.job_id, jobs.config, jobs.schedule_interval, rollup.user_view_name
+        SELECT jobs.*, rollup.user_view_name
         FROM timescaledb_information.jobs
         JOIN _timescaledb_catalog.continuous_agg AS rollup
             ON rollup.mat_hypertable_id = (jobs.config ->> 'mat_hypertable_id')::int
@@ -31,9 +31,12 @@ BEGIN
     LOOP
         PERFORM alter_job(
             add_job('refresh_rollup', policy.schedule_interval, config => policy.config, fixed_schedule => false,
+                    scheduled => policy.scheduled,
                     check_config => '_timescaledb_functions.policy_refresh_continuous_aggregate_check',
                     job_name => 'Refresh Rollup ' || policy.user_view_name),
-            retry_period => policy.schedule_interval
+            max_runtime => policy.max_runtime,
+            max_retries => policy.max_retries,
+            retry_period => policy.retry_period
         );
         PERFORM delete_job(policy.job_id);
     END LOOP;
