@@ -27,7 +27,7 @@ mod until;
 pub use database::{OwnDatabase, Sql, database_url};
 pub use health::{wait_for, wait_until_serving};
 pub use keyed_identity::KeyedIdentity;
-pub use memory::Memory;
+pub use memory::{MEMORY_BOUND, Memory};
 pub use plain_http::get;
 pub use points::{at, batch, named, now, numbered, point, selector, series, unique};
 pub use process::{IngestProcess, built_ingest_service, built_program};

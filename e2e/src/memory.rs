@@ -1,5 +1,8 @@
 //! What a running process takes of memory, from outside. Linux says it; elsewhere every answer is `None`.
 
+/// What ingest-service may take whatever happens, in MiB.
+pub const MEMORY_BOUND: f64 = 256.0;
+
 /// The memory of one process, by its id.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory(u32);

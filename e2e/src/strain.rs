@@ -15,16 +15,19 @@ mod shutdown;
 mod target;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use crate::MEMORY_BOUND;
 use crate::abuse::Outcome;
-use neighbour::Neighbour;
+use neighbour::{Latencies, Neighbour, Usual};
 use target::Target;
 
 /// Within which a case must be over.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(900);
+/// For how long the other client is watched at least.
+const WATCHED: Duration = Duration::from_secs(5);
 
 /// What is done to the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,13 +100,13 @@ pub struct Setting {
     pub ingest_service: PathBuf,
     /// A short form: fewer of everything.
     pub quick: bool,
-    /// Whether the other client's latency counts; where other work goes on beside it, it says nothing.
+    /// Whether latencies are compared with usual ones; where other work goes on beside, they say nothing.
     pub judge_latency: bool,
 }
 
 /// What was seen of the abuse itself.
 struct Attack {
-    expected: &'static str,
+    expected: String,
     seen: String,
     ok: bool,
 }
@@ -119,24 +122,56 @@ impl Setting {
             _ => tokio::time::timeout(PATIENCE, self.beside_another(strain)).await,
         };
         let Attack { expected, seen, ok } = told.with_context(|| format!("not over after {PATIENCE:?}"))??;
-        Ok(Outcome { case: strain.name(), expected: expected.to_owned(), seen, ok })
+        Ok(Outcome { case: strain.name(), expected, seen, ok })
     }
 
     async fn beside_another(&self, strain: Strain) -> anyhow::Result<Attack> {
         let target = Target::start(self).await?;
         let neighbour = Neighbour::start(&target.url)?;
-        let usual = match strain {
-            Strain::GreedyClient => overload::usual(&target, &neighbour, overload::GREED).await?,
-            Strain::Overload => overload::usual(&target, &neighbour, self.overload()).await?,
-            _ => neighbour.undisturbed().await,
-        };
-        let mut attack = self.attack(strain, &target, &neighbour).await?;
-        let during = neighbour.finish().await?;
-        let (told, unharmed) = during.beside(&usual);
+        let usual = if self.judge_latency { Some(self.usual(strain, &neighbour).await?) } else { None };
+        let (mut attack, during) = self.watched(strain, &target, &neighbour).await?;
+        neighbour.finish().await?;
         let (state, sound) = target.state().await?;
-        attack.seen = format!("{}; {told}; {state}", attack.seen);
-        attack.ok &= sound && (unharmed || !self.judge_latency && during.all_answered());
+        attack.seen = format!("{}; {}", attack.seen, during.told());
+        attack.ok &= sound && during.all_answered();
+        attack.expected += &format!("; no call of another client fails; memory below {MEMORY_BOUND} MiB, 0 panics");
+        if let Some(usual) = usual {
+            attack.expected += "; another client's p99 at most doubled by sharing the instance";
+            attack.seen = format!("{}, {}", attack.seen, usual.told());
+            attack.ok &= usual.is_at_most_doubled(&during);
+        }
+        attack.seen = format!("{}; {state}", attack.seen);
         Ok(attack)
+    }
+
+    /// What the other client has alone, and while the same is done to an instance that is not its own.
+    async fn usual(&self, strain: Strain, neighbour: &Neighbour) -> anyhow::Result<Usual> {
+        let alone = neighbour.alone().await;
+        let another = Target::start(self).await?;
+        let (_, elsewhere) = self.watched(strain, &another, neighbour).await?;
+        Ok(Usual { alone, elsewhere })
+    }
+
+    /// Abuses an instance, again and again until the other client has made enough calls.
+    async fn watched(
+        &self,
+        strain: Strain,
+        target: &Target,
+        neighbour: &Neighbour,
+    ) -> anyhow::Result<(Attack, Latencies)> {
+        let began = Instant::now();
+        neighbour.begin();
+        let mut attack = self.attack(strain, target, neighbour).await?;
+        let mut times = 1;
+        while attack.ok && began.elapsed() < WATCHED {
+            attack = self.attack(strain, target, neighbour).await?;
+            times += 1;
+        }
+        let noted = neighbour.noted();
+        if times > 1 {
+            attack.seen = format!("{}, the last of {times} times", attack.seen);
+        }
+        Ok((attack, noted))
     }
 
     async fn attack(&self, strain: Strain, target: &Target, neighbour: &Neighbour) -> anyhow::Result<Attack> {

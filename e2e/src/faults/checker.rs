@@ -8,13 +8,11 @@ use sqlx::postgres::PgConnection;
 
 use super::content::MAX_POINTS;
 use super::journal::{Entry, Journal};
+use crate::MEMORY_BOUND;
 use crate::database::config;
 
 /// Offending batches that are told about.
 const TOLD: usize = 10;
-
-/// Memory that the service may take whatever happens, in MiB.
-const MEMORY_BOUND: f64 = 256.0;
 
 /// What came of a fault, in points.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +33,10 @@ pub struct Finding {
 
 impl Finding {
     /// What should be found.
-    pub const EXPECTED: &str = "points acknowledged, 0 lost, 0 doubled, memory below 256 MiB where it is looked at";
+    #[must_use]
+    pub fn expected() -> String {
+        format!("points acknowledged, 0 lost, 0 doubled, memory below {MEMORY_BOUND} MiB where it is looked at")
+    }
 
     /// Whether something was acknowledged, nothing lost, nothing doubled, and memory stayed in its bound.
     #[must_use]

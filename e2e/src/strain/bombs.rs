@@ -40,7 +40,7 @@ impl Ends {
         let (calls, ok) = (self.calls, self.unexpected.is_empty());
         let first: Vec<String> = self.unexpected.into_iter().take(3).collect();
         let seen = if ok { format!("{calls} calls, all so") } else { format!("{calls} calls; {}", first.join(", ")) };
-        Attack { expected, seen, ok }
+        Attack { expected: expected.to_owned(), seen, ok }
     }
 }
 

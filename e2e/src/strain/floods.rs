@@ -41,7 +41,7 @@ pub(super) async fn headers(address: SocketAddr) -> anyhow::Result<Attack> {
     }
     let seen = format!("1 MiB: {large}; endless: {closed} of 10 connections closed after {} KiB each", sent / 10_240);
     let ok = closed == 10 && !matches!(large, Ended::Code(0));
-    Ok(Attack { expected: "1 MiB of headers: refused; endless headers: closed", seen, ok })
+    Ok(Attack { expected: "1 MiB of headers: refused; endless headers: closed".to_owned(), seen, ok })
 }
 
 /// Opens streams and resets them at once, on as many connections as that takes.
@@ -65,7 +65,11 @@ pub(super) async fn resets(address: SocketAddr, wanted: usize) -> anyhow::Result
     }
     let seconds = began.elapsed().as_secs_f64();
     let seen = format!("{resets} resets in {seconds:.1} s; {connections} connections, for the service closed them");
-    Ok(Attack { expected: "connections closed, the service goes on", seen, ok: resets >= wanted && connections > 1 })
+    Ok(Attack {
+        expected: "connections closed, the service goes on".to_owned(),
+        seen,
+        ok: resets >= wanted && connections > 1,
+    })
 }
 
 /// Opens a connection and writes piece after piece, up to so many. Says how many were written, and whether the service closed

@@ -48,7 +48,7 @@ pub(super) async fn idle(address: SocketAddr, wanted: usize) -> anyhow::Result<A
         "{opened} opened{limited}, {closed} closed by the service within {STAY:?}, somebody new meanwhile {newcomer}"
     );
     let expected = "held or closed, somebody new from another address is served";
-    Ok(Attack { expected, seen, ok: opened > 0 && newcomer == "served" })
+    Ok(Attack { expected: expected.to_owned(), seen, ok: opened > 0 && newcomer == "served" })
 }
 
 fn is_closed(connection: &TcpStream) -> bool {
@@ -82,7 +82,7 @@ pub(super) async fn slow_senders(address: SocketAddr, connections: usize) -> any
     }
     let streams = connections * SLOW_STREAMS as usize;
     let seen = format!("{streams} streams on {connections} connections, {sent} bytes in {STAY:?}");
-    Ok(Attack { expected: "held or closed, the service goes on", seen, ok: sent > 0 })
+    Ok(Attack { expected: "held or closed, the service goes on".to_owned(), seen, ok: sent > 0 })
 }
 
 async fn dribble(address: SocketAddr) -> anyhow::Result<usize> {
@@ -117,7 +117,7 @@ pub(super) async fn random_bytes(address: SocketAddr, connections: usize) -> any
         closed += usize::from(is_answered_by_closing(address, &bytes).await?);
     }
     let seen = format!("{closed} of {connections} connections closed");
-    Ok(Attack { expected: "every connection closed", seen, ok: closed == connections })
+    Ok(Attack { expected: "every connection closed".to_owned(), seen, ok: closed == connections })
 }
 
 async fn is_answered_by_closing(address: SocketAddr, bytes: &[u8]) -> anyhow::Result<bool> {
@@ -147,5 +147,5 @@ pub(super) async fn half_requests(address: SocketAddr, connections: usize) -> an
         drop(connection);
     }
     let seen = format!("{connections} connections broken off");
-    Ok(Attack { expected: "the service goes on", seen, ok: true })
+    Ok(Attack { expected: "the service goes on".to_owned(), seen, ok: true })
 }

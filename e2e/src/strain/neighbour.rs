@@ -8,18 +8,15 @@ use shared::proto::v1::IngestBatchRequest;
 use shared::proto::v1::ingest_service_client::IngestServiceClient;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use super::target::connect;
 use crate::{batch, now, point, unique};
 
 /// Between an answer and the next batch.
 const PAUSE: Duration = Duration::from_millis(5);
-/// For how long it is watched alone, to know what is usual, and at least while something happens.
+/// For how long it is watched alone.
 const ALONE: Duration = Duration::from_secs(3);
-const AT_LEAST: Duration = Duration::from_secs(2);
-/// Twice as long as usual is allowed, and this in any case: on a machine whose cores are all busy with the abuse itself,
-/// shorter times say nothing of the service.
-const ALLOWED_ANYWAY: Duration = Duration::from_millis(50);
 /// Comes from an address of its own, as another machine would.
 const ADDRESS: &str = "127.0.0.2";
 
@@ -35,7 +32,16 @@ pub(super) struct Neighbour {
 pub(super) struct Latencies {
     answered: Vec<Duration>,
     failed: Vec<String>,
-    began: Option<Instant>,
+    /// Calls that are answered now are not about what was done.
+    closed: bool,
+}
+
+/// What to compare with.
+pub(super) struct Usual {
+    /// Nothing happens.
+    pub(super) alone: Latencies,
+    /// The same is done to another instance, on the same machine and with the same database.
+    pub(super) elsewhere: Latencies,
 }
 
 impl Neighbour {
@@ -49,35 +55,33 @@ impl Neighbour {
         Ok(Self { seen, stop, task })
     }
 
-    /// What is usual where nothing happens. What is noted later begins anew.
-    pub(super) async fn undisturbed(&self) -> Latencies {
-        self.take(); // the first calls find nothing warm
-        self.over(ALONE).await
+    /// How its calls go where nothing happens.
+    pub(super) async fn alone(&self) -> Latencies {
+        tokio::time::sleep(ALONE / 3).await; // the first calls find nothing warm
+        self.begin();
+        tokio::time::sleep(ALONE).await;
+        self.noted()
     }
 
-    /// What is noted from now on for a while.
-    pub(super) async fn over(&self, span: Duration) -> Latencies {
-        self.take();
-        tokio::time::sleep(span).await;
-        self.take()
+    /// Notes anew.
+    pub(super) fn begin(&self) {
+        self.noted();
     }
 
-    /// Makes no more calls: what comes now is no longer about it.
-    pub(super) fn rest(&self) {
+    /// Notes nothing more until it begins anew.
+    pub(super) fn close(&self) {
+        lock(&self.seen).closed = true;
+    }
+
+    /// What it noted since it began.
+    pub(super) fn noted(&self) -> Latencies {
+        std::mem::take(&mut lock(&self.seen))
+    }
+
+    /// Makes no more calls.
+    pub(super) async fn finish(self) -> anyhow::Result<()> {
         self.stop.cancel();
-    }
-
-    /// What it noted since.
-    pub(super) async fn finish(self) -> anyhow::Result<Latencies> {
-        let began = lock(&self.seen).began.unwrap_or_else(Instant::now);
-        tokio::time::sleep(AT_LEAST.saturating_sub(began.elapsed())).await;
-        self.stop.cancel();
-        self.task.await?;
-        Ok(std::mem::take(&mut lock(&self.seen)))
-    }
-
-    fn take(&self) -> Latencies {
-        std::mem::replace(&mut lock(&self.seen), Latencies { began: Some(Instant::now()), ..Latencies::default() })
+        Ok(self.task.await?)
     }
 }
 
@@ -91,10 +95,7 @@ async fn work(url: String, seen: Arc<Mutex<Latencies>>) {
         let batch = Some(batch((0..10).map(|index| point(&device, now() + index, 1.0)).collect()));
         let began = Instant::now();
         let answer = client.ingest_batch(IngestBatchRequest { batch }).await;
-        match answer {
-            Ok(_) => lock(&seen).answered.push(began.elapsed()),
-            Err(status) => lock(&seen).failed.push(status.to_string()),
-        }
+        lock(&seen).note(answer.err(), began.elapsed());
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -110,9 +111,9 @@ pub(super) fn p99(latencies: &[Duration]) -> Option<Duration> {
     sorted.get(sorted.len() * 99 / 100).or(sorted.last()).copied()
 }
 
-/// Whether a latency is at most twice the usual one, or one that is allowed anyway; not where either was never seen.
-pub(super) fn at_most_doubled(latency: Option<Duration>, usual: Option<Duration>, anyway: Duration) -> bool {
-    latency.zip(usual).is_some_and(|(latency, usual)| latency <= usual.saturating_mul(2).max(anyway))
+/// Whether a latency is at most twice the usual one; not where either was never seen.
+pub(super) fn at_most_doubled(latency: Option<Duration>, usual: Option<Duration>) -> bool {
+    latency.zip(usual).is_some_and(|(latency, usual)| latency <= usual.saturating_mul(2))
 }
 
 pub(super) fn in_ms(latency: Option<Duration>) -> String {
@@ -120,6 +121,14 @@ pub(super) fn in_ms(latency: Option<Duration>) -> String {
 }
 
 impl Latencies {
+    fn note(&mut self, failed: Option<Status>, took: Duration) {
+        match failed {
+            _ if self.closed => {}
+            None => self.answered.push(took),
+            Some(status) => self.failed.push(status.to_string()),
+        }
+    }
+
     fn p99(&self) -> Option<Duration> {
         p99(&self.answered)
     }
@@ -129,16 +138,21 @@ impl Latencies {
         self.failed.is_empty() && !self.answered.is_empty()
     }
 
-    /// Told beside what is usual; whether the abuse did no harm.
-    pub(super) fn beside(&self, usual: &Self) -> (String, bool) {
-        let (p99, before, failed) = (self.p99(), usual.p99(), self.failed.len());
+    pub(super) fn told(&self) -> String {
         let first = self.failed.first().map(|status| format!(" ({status})")).unwrap_or_default();
-        let told = format!(
-            "another client's p99 {} after {} ({} calls, {failed} failed{first})",
-            in_ms(p99),
-            in_ms(before),
-            self.answered.len()
-        );
-        (told, self.all_answered() && at_most_doubled(p99, before, ALLOWED_ANYWAY))
+        let (answered, failed) = (self.answered.len(), self.failed.len());
+        format!("another client's p99 {} ({answered} calls, {failed} failed{first})", in_ms(self.p99()))
+    }
+}
+
+impl Usual {
+    pub(super) fn told(&self) -> String {
+        let Self { alone, elsewhere } = self;
+        format!("{} with the same at another instance, {} alone", in_ms(elsewhere.p99()), in_ms(alone.p99()))
+    }
+
+    /// Whether the other client notices little of the abuse, beyond that it takes cores and a database which both need.
+    pub(super) fn is_at_most_doubled(&self, latencies: &Latencies) -> bool {
+        at_most_doubled(latencies.p99(), self.elsewhere.p99())
     }
 }

@@ -47,7 +47,7 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Attack> {
     let finding = Finding::compare(&setting.database_url, load.finish().await?, 1).await?;
     let seen = format!("{status} after {:.1} s; {finding}", took.as_secs_f64());
     Ok(Attack {
-        expected: "exit status 0 within 15 s, nothing acknowledged lost",
+        expected: "exit status 0 within 15 s, nothing acknowledged lost".to_owned(),
         seen,
         ok: status.success() && finding.holds(),
     })

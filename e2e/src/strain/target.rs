@@ -9,10 +9,8 @@ use shared::proto::v1::ingest_service_client::IngestServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
 use super::Setting;
-use crate::{IngestProcess, batch, now, point, unique};
+use crate::{IngestProcess, MEMORY_BOUND, batch, now, point, unique};
 
-/// Memory that the service may take whatever happens, in MiB.
-const MEMORY_BOUND: f64 = 256.0;
 /// Within which a service that can do its work answers a new client.
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -11,7 +11,7 @@ pub(super) fn json(findings: &[(Fault, Finding)]) -> Value {
         let Finding { rounds, acknowledged, lost, doubled, .. } = finding;
         let mut entry = json!({
             "case": fault.name(),
-            "expected": Finding::EXPECTED,
+            "expected": Finding::expected(),
             "seen": finding.to_string(),
             "ok": finding.holds(),
             "rounds": rounds,
