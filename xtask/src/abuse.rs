@@ -9,60 +9,38 @@ use clap::Args;
 use e2e::abuse::{self, Group, Outcome};
 use e2e::strain::{self, Strain};
 
-use crate::own_database::{OwnDatabase, Policies};
+use crate::cases::Cases;
+use crate::own_database::OwnDatabase;
 use crate::release;
 use crate::service::Kind;
 
 /// Which cases, and how much.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only the cases and groups of cases whose name contains one of these
-    #[arg(value_name = "CASE")]
-    only: Vec<String>,
+    #[command(flatten)]
+    cases: Cases,
     /// Fewer of everything, and an overload of 10 seconds instead of two minutes
     #[arg(long)]
     quick: bool,
-    /// TimescaleDB Community to use, where a database is created and dropped again; without it an embedded one is started
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    database_url: Option<String>,
-    /// Print a JSON array with one entry per case instead of a table
-    #[arg(long)]
-    json: bool,
 }
 
 /// Runs them; an error where a case is not as promised.
-pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let groups = options.wanted(Group::ALL, Group::name);
-    let strains = options.wanted(Strain::ALL, Strain::name);
+pub(crate) async fn run(Options { cases, quick }: Options) -> anyhow::Result<()> {
+    let groups = cases.wanted(Group::ALL, Group::name);
+    let strains = cases.wanted(Strain::ALL, Strain::name);
     if groups.is_empty() && strains.is_empty() {
         let names: Vec<&str> = Group::ALL.map(Group::name).into_iter().chain(Strain::ALL.map(Strain::name)).collect();
-        bail!("no case is called {}; there are: {}", options.only.join(" or "), names.join(", "));
+        return cases.none_of(&names);
     }
     release::build_and_become(&[Kind::Ingest, Kind::Query]).await?;
-    let database = OwnDatabase::open(options.database_url.as_deref(), "abuse", Policies::Run).await?;
-    eprintln!("abuse on {}", database.describe());
-    let outcomes = tokio::select! {
-        outcomes = run_each(database.url(), options.quick, &groups, &strains) => Ok(outcomes),
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("ended before all cases were through")),
-    };
-    database.close().await;
-    let outcomes = outcomes?;
-    match options.json {
-        true => println!("{}", report::json(&outcomes)),
-        false => println!("{}", report::table(&outcomes)),
-    }
+    let work = async |database: &OwnDatabase| Ok(run_each(database.url(), quick, &groups, &strains).await);
+    let outcomes = cases.on_own_database("abuse", work).await?;
+    cases.print(|| report::json(&outcomes), || report::table(&outcomes));
     let broken: Vec<&str> = outcomes.iter().filter(|outcome| !outcome.ok).map(|outcome| outcome.case).collect();
     if !broken.is_empty() {
         bail!("not as promised: {}", broken.join(", "));
     }
     Ok(())
-}
-
-impl Options {
-    fn wanted<T: Copy, const N: usize>(&self, all: [T; N], name: fn(T) -> &'static str) -> Vec<T> {
-        let wants = |case: &T| self.only.is_empty() || self.only.iter().any(|part| name(*case).contains(part.as_str()));
-        all.into_iter().filter(wants).collect()
-    }
 }
 
 async fn run_each(database_url: &str, quick: bool, groups: &[Group], strains: &[Strain]) -> Vec<Outcome> {

@@ -5,6 +5,7 @@
 
 mod abuse;
 mod bench;
+mod cases;
 mod database;
 mod demo;
 mod faults;
