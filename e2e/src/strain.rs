@@ -26,7 +26,9 @@ use target::Target;
 
 /// Within which a case must be over.
 const PATIENCE: Duration = Duration::from_secs(900);
-/// For how long the other client is watched at least.
+/// For how long the other client is watched at least, so that its calls go on.
+const AT_LEAST: Duration = Duration::from_secs(1);
+/// And so that its latencies say something.
 const WATCHED: Duration = Duration::from_secs(5);
 
 /// What is done to the service.
@@ -152,7 +154,7 @@ impl Setting {
         Ok(Usual { alone, elsewhere })
     }
 
-    /// Abuses an instance, again and again until the other client has made enough calls.
+    /// Abuses an instance, again and again where latencies are compared, until the other client has made enough calls.
     async fn watched(
         &self,
         strain: Strain,
@@ -163,10 +165,11 @@ impl Setting {
         neighbour.begin();
         let mut attack = self.attack(strain, target, neighbour).await?;
         let mut times = 1;
-        while attack.ok && began.elapsed() < WATCHED {
+        while self.judge_latency && attack.ok && began.elapsed() < WATCHED {
             attack = self.attack(strain, target, neighbour).await?;
             times += 1;
         }
+        tokio::time::sleep(AT_LEAST.saturating_sub(began.elapsed())).await;
         let noted = neighbour.noted();
         if times > 1 {
             attack.seen = format!("{}, the last of {times} times", attack.seen);
@@ -184,8 +187,10 @@ impl Setting {
             Strain::SlowSenders => lingering::slow_senders(target.address, self.count(50, 10)).await,
             Strain::RandomBytes => lingering::random_bytes(target.address, self.count(1_000, 100)).await,
             Strain::HalfRequests => lingering::half_requests(target.address, self.count(1_000, 100)).await,
-            Strain::GreedyClient => overload::greedy(self, target, neighbour, self.count(1_000, 200)).await,
-            Strain::Overload => overload::run(self, target, neighbour, self.overload()).await,
+            Strain::GreedyClient => {
+                overload::greedy(self, target, neighbour, self.count(1_000, 200), self.seconds(20, 10)).await
+            }
+            Strain::Overload => overload::run(self, target, neighbour, self.seconds(120, 10)).await,
             Strain::Shutdown => unreachable!("has no other client beside it"),
         }
     }
@@ -194,8 +199,7 @@ impl Setting {
         if self.quick { quick } else { whole }
     }
 
-    /// How long an overload goes on.
-    fn overload(&self) -> Duration {
-        Duration::from_secs(if self.quick { 10 } else { 120 })
+    fn seconds(&self, whole: u64, quick: u64) -> Duration {
+        Duration::from_secs(if self.quick { quick } else { whole })
     }
 }

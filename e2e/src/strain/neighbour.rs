@@ -141,7 +141,8 @@ impl Latencies {
     pub(super) fn told(&self) -> String {
         let first = self.failed.first().map(|status| format!(" ({status})")).unwrap_or_default();
         let (answered, failed) = (self.answered.len(), self.failed.len());
-        format!("another client's p99 {} ({answered} calls, {failed} failed{first})", in_ms(self.p99()))
+        let (p99, longest) = (in_ms(self.p99()), in_ms(self.answered.iter().max().copied()));
+        format!("another client's p99 {p99} ({answered} calls, {failed} failed{first}, longest {longest})")
     }
 }
 

@@ -13,8 +13,6 @@ use crate::faults::load::{Load, Shape};
 
 /// One client at full speed: a stream for each writer.
 const FULL_SPEED: Shape = Shape { numbered: 2, unnumbered: 0, window: u64::MAX, batch_points: 10_000 };
-/// How long a greedy client goes on.
-const GREED: Duration = Duration::from_secs(10);
 /// Streams of one connection; the service takes 128.
 const STREAMS: usize = 100;
 /// Unary calls at once.
@@ -28,9 +26,10 @@ pub(super) async fn greedy(
     target: &Target,
     neighbour: &Neighbour,
     streams: usize,
+    span: Duration,
 ) -> anyhow::Result<Attack> {
     let shape = Shape { numbered: streams, unnumbered: 0, window: 256, batch_points: 1_000 };
-    let (journal, _) = under(target, neighbour, &shape, GREED).await?;
+    let (journal, _) = under(target, neighbour, &shape, span).await?;
     let finding = Finding::of_totals(&setting.database_url, journal).await?;
     let seen = format!("{streams} streams, {finding}");
     Ok(Attack { expected: "nothing lost".to_owned(), seen, ok: finding.holds() })
@@ -74,6 +73,7 @@ async fn under(
     shape: &Shape,
     span: Duration,
 ) -> anyhow::Result<(Journal, f64)> {
+    neighbour.begin();
     let mut load = Load::start_sharing(&target.url, shape, STREAMS)?;
     load.progress().await?;
     tokio::time::sleep(span / 2).await;
