@@ -49,7 +49,7 @@ pub fn to_timestamp(micros: i64) -> Timestamp {
 #[must_use]
 pub fn from_duration(duration: &prost_types::Duration) -> Option<i64> {
     let same_sign = duration.seconds.signum() * i64::from(duration.nanos.signum()) >= 0;
-    let valid = same_sign && duration.nanos.abs() < 1_000_000_000;
+    let valid = same_sign && duration.nanos.unsigned_abs() < 1_000_000_000;
     valid
         .then(|| duration.seconds.checked_mul(MICROS_PER_SECOND)?.checked_add(i64::from(duration.nanos / 1_000)))
         .flatten()
@@ -97,9 +97,15 @@ mod tests {
     }
 
     #[test]
-    fn durations_of_mixed_sign_are_refused() {
-        assert_eq!(from_duration(&prost_types::Duration { seconds: 1, nanos: -1 }), None);
-        assert_eq!(from_duration(&prost_types::Duration { seconds: i64::MAX, nanos: 0 }), None);
+    fn durations_that_protobuf_does_not_have_are_refused() {
+        let refused =
+            [(1, -1), (-1, 1), (i64::MAX, 0), (i64::MIN, 0), (0, 1_000_000_000), (0, i32::MAX), (0, i32::MIN)];
+        for (seconds, nanos) in refused {
+            assert_eq!(from_duration(&prost_types::Duration { seconds, nanos }), None, "{seconds} s {nanos} ns");
+        }
+        for (nanos, micros) in [(999_999_999, 999_999), (-999_999_999, -999_999)] {
+            assert_eq!(from_duration(&prost_types::Duration { seconds: 0, nanos }), Some(micros));
+        }
     }
 
     #[test]
