@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(900);
 /// For how long the other client is watched at least, so that its calls go on.
 const AT_LEAST: Duration = Duration::from_secs(1);
 /// And so that its latencies say something.
-const WATCHED: Duration = Duration::from_secs(5);
+const WATCHED: Duration = Duration::from_secs(10);
 
 /// What is done to the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
