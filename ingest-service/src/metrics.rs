@@ -70,6 +70,8 @@ pub(crate) enum BatchOutcome {
     TooLarge,
     Gap,
     Fenced,
+    Reused,
+    SequenceTooOld,
     Refused,
     OverLimit,
     Overloaded,
@@ -77,7 +79,7 @@ pub(crate) enum BatchOutcome {
 }
 
 impl BatchOutcome {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::Applied,
         Self::Duplicate,
         Self::NothingValid,
@@ -85,6 +87,8 @@ impl BatchOutcome {
         Self::TooLarge,
         Self::Gap,
         Self::Fenced,
+        Self::Reused,
+        Self::SequenceTooOld,
         Self::Refused,
         Self::Forbidden,
         Self::OverLimit,
@@ -102,6 +106,8 @@ impl BatchOutcome {
             Self::TooLarge => "too_large",
             Self::Gap => "gap",
             Self::Fenced => "fenced",
+            Self::Reused => "sequence_reused",
+            Self::SequenceTooOld => "sequence_too_old",
             Self::Refused => "refused",
             Self::OverLimit => "over_limit",
             Self::Overloaded => "overloaded",
@@ -219,13 +225,13 @@ impl Metrics {
         self.0.batches.add(1, &[KeyValue::new(OUTCOME, outcome.name())]);
     }
 
-    pub(crate) fn accepted(&self, points: usize) {
-        self.0.accepted.add(points as u64, &[]);
+    pub(crate) fn accepted(&self, points: u64) {
+        self.0.accepted.add(points, &[]);
         self.batch(BatchOutcome::Applied);
     }
 
-    pub(crate) fn duplicate(&self, points: usize) {
-        self.0.duplicate.add(points as u64, &[]);
+    pub(crate) fn duplicate(&self, points: u64) {
+        self.0.duplicate.add(points, &[]);
         self.batch(BatchOutcome::Duplicate);
     }
 

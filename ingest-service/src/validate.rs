@@ -16,7 +16,7 @@ use crate::points::Points;
 use crate::wire::{Malformed, WireBatch, WirePoint, WireSeries};
 
 pub(crate) use permissions::Permissions;
-pub(crate) use producer::{Numbering, OWN_PRODUCERS};
+pub(crate) use producer::{Numbering, OWN_PRODUCERS, check_producer_id};
 pub(crate) use rejections::{REASONS, Rejections};
 use times::AcceptedTimes;
 
@@ -38,8 +38,6 @@ pub(crate) struct SeriesName<'m> {
 #[derive(Debug)]
 pub(crate) struct ValidBatch<'m> {
     pub(crate) numbering: Option<Numbering>,
-    /// As sent; 0 for a batch that is not numbered.
-    pub(crate) sequence: u64,
     /// Each series once; the points refer to them by index.
     pub(crate) series: Vec<SeriesName<'m>>,
     pub(crate) points: Points,
@@ -65,7 +63,7 @@ pub(crate) fn validate<'m>(
         return Err(BatchError::Invalid { field: "batch", sentence });
     }
     if found > limit {
-        return Err(BatchError::TooManyPoints { found, limit });
+        return Err(BatchError::TooManyPoints { found, limit, numbering: numbering.map(Box::new) });
     }
     let named = batch.series().count().min(found); // in row form, names are few and not known before
     let mut pass = Pass {
@@ -89,7 +87,7 @@ pub(crate) fn validate<'m>(
     if forbidden == found {
         return Err(Permissions::nothing_permitted(found));
     }
-    Ok(ValidBatch { numbering, sequence: batch.sequence, series, points, rejections })
+    Ok(ValidBatch { numbering, series, points, rejections })
 }
 
 fn count(batch: &WireBatch<'_>) -> Result<usize, Malformed> {

@@ -46,6 +46,19 @@ pub fn failed_precondition(reason: &str, metadata: HashMap<String, String>, sent
     Status::with_error_details(Code::FailedPrecondition, sentence, details)
 }
 
+/// Adds metadata to the `ErrorInfo` of a status and appends to its message. A status without `ErrorInfo` gets the reason.
+#[must_use]
+pub fn with_metadata(status: &Status, reason: &str, metadata: [(&str, String); 2], appended: &str) -> Status {
+    let mut details = status.get_error_details();
+    let (reason, mut all) = match details.error_info() {
+        Some(info) => (info.reason.clone(), info.metadata.clone()),
+        None => (reason.to_owned(), HashMap::new()),
+    };
+    all.extend(metadata.map(|(key, value)| (key.to_owned(), value)));
+    details.set_error_info(reason, ERROR_DOMAIN, all);
+    Status::with_error_details(status.code(), format!("{}{appended}", status.message()), details)
+}
+
 /// The caller is known, but may not: a reason in capitals.
 pub fn permission_denied(reason: &str, sentence: impl Into<String>) -> Status {
     let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, HashMap::new());

@@ -159,7 +159,7 @@ fn a_batch_without_points_or_with_too_many_is_refused_as_a_whole() {
     let error = validate(&v1::Batch::default(), &limits(), NOW).unwrap_err();
     assert_eq!(error.to_string(), "batch: has no points; a batch needs at least one");
     let error = validate(&rows(vec![point("a", NOW, 1.0); 1_001]), &limits(), NOW).unwrap_err();
-    assert_eq!(error, BatchError::TooManyPoints { found: 1_001, limit: 1_000 });
+    assert_eq!(error, BatchError::TooManyPoints { found: 1_001, limit: 1_000, numbering: None });
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! A batch, its points and its columns, as views of the message's bytes. Field numbers are those of the contract.
 
 use std::borrow::Cow;
+use std::hash::Hasher as _;
+
+use siphasher::sip::SipHasher13;
 
 use super::fields::{Fields, Malformed, Value};
 
@@ -40,6 +43,11 @@ pub(crate) struct WireSeries<'m> {
     pub(crate) values: Cow<'m, [u8]>,
 }
 
+/// Returns whether a message of a stream has no batch and thus only keeps the stream open.
+pub(crate) fn is_heartbeat(message: &[u8]) -> bool {
+    Fields(message).all(|field| matches!(field, Ok((number, _)) if number != 1))
+}
+
 impl<'m> WireBatch<'m> {
     /// The batch of a request message, which has it as field 1. A message without one holds an empty batch.
     pub(crate) fn parse(message: &'m [u8]) -> Result<Self, Malformed> {
@@ -61,6 +69,13 @@ impl<'m> WireBatch<'m> {
             }
         }
         Ok(batch)
+    }
+
+    /// Returns a hash of the batch's bytes. It is stored, so it must be the same in every version of the service.
+    pub(crate) fn content_hash(&self) -> u64 {
+        let mut hasher = SipHasher13::new();
+        hasher.write(self.body);
+        hasher.finish()
     }
 
     /// The points in row form, in their order.
@@ -200,6 +215,20 @@ mod tests {
         assert_eq!(WireBatch::parse(&[]).unwrap().row_count, 0);
         assert_eq!(WireBatch::parse(&[0x0a, 0, 0x0a, 0]).unwrap_err(), Malformed::Twice);
         assert_eq!(WireBatch::parse(&[0x08, 0]).unwrap_err(), Malformed::Type(1));
+    }
+
+    #[test]
+    fn a_message_without_a_batch_is_a_heartbeat() {
+        assert!(is_heartbeat(&[]));
+        assert!(is_heartbeat(&[0x10, 1]), "an unknown field");
+        assert!(!is_heartbeat(&[0x0a, 0]), "an empty batch");
+        assert!(!is_heartbeat(&[0x10]), "what cannot be read is told so");
+    }
+
+    #[test]
+    fn the_hash_of_stored_batches_never_changes() {
+        let batch = WireBatch::parse(&[0x0a, 2, 0x10, 7]).unwrap();
+        assert_eq!(batch.content_hash(), 10_332_846_626_530_061_477);
     }
 
     #[test]

@@ -69,7 +69,8 @@ impl Identity {
     }
 
     /// Whether nobody in particular calls.
-    pub(crate) fn is_anyone(self: &Arc<Self>) -> bool {
+    #[must_use]
+    pub fn is_anyone(self: &Arc<Self>) -> bool {
         Arc::ptr_eq(self, &Self::anyone())
     }
 }
