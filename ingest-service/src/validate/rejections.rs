@@ -3,7 +3,7 @@
 use shared::proto::v1::{Rejection, RejectionReason};
 
 /// How many reasons the contract has, the unset one included.
-pub(crate) const REASONS: usize = RejectionReason::ValueTooLarge as usize + 1;
+pub(crate) const REASONS: usize = RejectionReason::ValueMissing as usize + 1;
 
 /// Most entries that an answer lists.
 pub(crate) const MAX_LISTED: usize = 100;
