@@ -75,7 +75,8 @@ impl Intake {
             self.metrics.batch(BatchOutcome::NothingValid);
             return Ok(PendingAck::nothing_to_store(valid.rejections));
         }
-        let series_ids = self.resolver.resolve(&valid.series).instrument(metrics::resolve()).await?;
+        let resolved = self.resolver.resolve(&valid.series, &caller.quota, &caller.shutdown);
+        let series_ids = resolved.instrument(metrics::resolve()).await?;
         let wait = Instant::now();
         let room = self.lanes.room_for(caller.quota.client(), points, caller.patience);
         let room = room.instrument(metrics::room()).await.ok_or(BatchError::Overloaded)?;

@@ -4,6 +4,7 @@
 //! A unary call over a limit is refused with RESOURCE_EXHAUSTED; a stream of messages is held back, which the client feels as
 //! HTTP/2 flow control. Nothing here knows what a message says.
 
+mod allowance;
 mod body;
 mod bucket;
 mod call;
@@ -77,6 +78,13 @@ impl Quotas {
         self.refused(limit, client);
         let sentence = format!("{client} is {sentence}");
         OverLimit { limit, client: Arc::clone(client), sentence, retry_after }
+    }
+
+    /// Logs some of the times that a stream is held back where nothing else shows it.
+    fn held_back(&self, limit: Limit, client: &str) {
+        static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("streams held back"));
+        let limit = limit.name();
+        LOG.log(|| tracing::warn!(limit, client, "a stream is held back: its client is at a limit"));
     }
 
     /// Counts a refusal, and logs some.

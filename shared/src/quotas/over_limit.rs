@@ -15,6 +15,8 @@ pub enum Limit {
     Messages,
     /// Points or rows a second of one client.
     Points,
+    /// Series that one client creates in a minute.
+    NewSeries,
     /// Bytes in flight of one client.
     BytesInFlight,
     /// Bytes in flight of all.
@@ -25,8 +27,15 @@ pub enum Limit {
 
 impl Limit {
     /// All there are.
-    pub const ALL: [Self; 6] =
-        [Self::Calls, Self::Messages, Self::Points, Self::BytesInFlight, Self::AllBytesInFlight, Self::MessageTimeout];
+    pub const ALL: [Self; 7] = [
+        Self::Calls,
+        Self::Messages,
+        Self::Points,
+        Self::NewSeries,
+        Self::BytesInFlight,
+        Self::AllBytesInFlight,
+        Self::MessageTimeout,
+    ];
 
     /// As metrics have it.
     #[must_use]
@@ -35,6 +44,7 @@ impl Limit {
             Self::Calls => "calls",
             Self::Messages => "messages",
             Self::Points => "points",
+            Self::NewSeries => "new_series",
             Self::BytesInFlight => "bytes_in_flight",
             Self::AllBytesInFlight => "all_bytes_in_flight",
             Self::MessageTimeout => "message_timeout",
