@@ -94,11 +94,10 @@ impl SeriesResolver {
             missing.iter().zip(found).for_each(|(&at, id)| ids[at] = id);
             missing.retain(|&at| ids[at].is_none());
             if !missing.is_empty() {
-                let more =
-                    shutdown.run_until_cancelled(quota.wait_for_new_series(missing.len(), self.per_minute)).await;
-                more.unwrap_or_else(|| Ok(())).map_err(BatchError::OverLimit)?;
-                if shutdown.is_cancelled() {
-                    return Err(BatchError::shutting_down());
+                let more = quota.wait_for_new_series(missing.len(), self.per_minute);
+                match shutdown.run_until_cancelled(more).await {
+                    Some(more) => more.map_err(BatchError::OverLimit)?,
+                    None => return Err(BatchError::shutting_down()),
                 }
             }
         }
