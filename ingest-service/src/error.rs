@@ -66,7 +66,7 @@ impl BatchError {
             Self::Fenced { current, .. } => {
                 status::failed_precondition("EPOCH_FENCED", metadata(&[("current_epoch", current)]), sentence)
             }
-            Self::Refused => Status::internal(sentence),
+            Self::Refused => status::internal_because(sentence),
             Self::OverLimit(over) => over.into_status(prefix),
             Self::Overloaded | Self::Unavailable(_) => status::unavailable(sentence),
         }

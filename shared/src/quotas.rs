@@ -33,6 +33,10 @@ use client::{Clients, Limits, lock};
 pub use over_limit::{Limit, OverLimit};
 
 const PROBES: &str = "probe:";
+const ADDRESSES: &str = "clientip:";
+const SHARED_ADDRESS: &str = "; all devices behind this address count as one client, unless they have identities \
+                              (TIDEGAUGE_IDENTITIES_FILE) or a proxy says whose each connection is \
+                              (TIDEGAUGE_PROXY_PROTOCOL_FROM)";
 
 /// What all clients have taken; cheap to clone.
 #[derive(Clone, Debug)]
@@ -76,7 +80,8 @@ impl Quotas {
 
     fn over(&self, limit: Limit, client: &Arc<str>, sentence: &str, retry_after: Duration) -> OverLimit {
         self.refused(limit, client);
-        let sentence = format!("{client} is {sentence}");
+        let advice = if client.starts_with(ADDRESSES) && limit.is_shared() { SHARED_ADDRESS } else { "" };
+        let sentence = format!("{client} is {sentence}{advice}");
         OverLimit { limit, client: Arc::clone(client), sentence, retry_after }
     }
 

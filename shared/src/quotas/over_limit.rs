@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, QuotaViolation, StatusExt as _};
+use tonic_types::{ErrorDetails, QuotaViolation};
+
+use crate::status;
 
 /// Which limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,11 @@ impl Limit {
         Self::AllBytesInFlight,
         Self::MessageTimeout,
     ];
+
+    /// Whether others that are taken for the same client may have reached it.
+    pub(super) fn is_shared(self) -> bool {
+        !matches!(self, Self::MessageTimeout)
+    }
 
     /// As metrics have it.
     #[must_use]
@@ -73,6 +80,6 @@ impl OverLimit {
         let message = format!("{prefix}{}", self.sentence);
         let mut details = ErrorDetails::with_quota_failure(vec![QuotaViolation::new(&*self.client, self.sentence)]);
         details.set_retry_info(Some(self.retry_after));
-        Status::with_error_details(Code::ResourceExhausted, message, details)
+        status::with_details(Code::ResourceExhausted, message, details)
     }
 }
