@@ -37,7 +37,7 @@ async fn many_batches_in_flight_are_acknowledged_in_order_and_once_each() {
     let mut stream = Stream::open(&services).await;
     for sequence in 1..=500 {
         let mut points = vec![point(&device, now(), 1.0); 10];
-        points[3].value = f64::NAN;
+        points[3].value = Some(f64::NAN);
         stream.send(numbered(&device, 1, sequence, points)).await;
     }
     let batches = stream.batches;

@@ -34,8 +34,8 @@ async fn one_bad_point_never_costs_a_good_one() {
     let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("bad"));
     let time = now();
     let mut points = vec![point(&device, time, 1.0); 20];
-    points[3].value = f64::NAN;
-    points[4].value = f64::NEG_INFINITY;
+    points[3].value = Some(f64::NAN);
+    points[4].value = Some(f64::NEG_INFINITY);
     points[5].device_id = String::new();
     points[6].device_id = "x".repeat(257);
     points[7] = point(&device, time - 31 * 86_400_000_000, 1.0);
@@ -136,10 +136,10 @@ async fn points_that_the_database_refuses_come_back_and_the_rest_is_stored() {
     let began = now();
     let refused_batch = |round: u64| {
         let mut points = vec![point("refused", began, 1.0); 50];
-        points[3].value = f64::NAN; // refused before: the indexes must still be those of the batch as it was sent
+        points[3].value = Some(f64::NAN); // refused before: the indexes must still be those of the batch as it was sent
         if round == 2 || round == 4 {
-            points[10].value = 7.0;
-            points[40].value = 7.0;
+            points[10].value = Some(7.0);
+            points[40].value = Some(7.0);
         }
         numbered("refused", 1, round + 1, points)
     };

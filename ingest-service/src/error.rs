@@ -114,7 +114,7 @@ impl BatchError {
             }
             Self::Reused(error) => status::failed_precondition("SEQUENCE_REUSED", error.metadata(), sentence),
             Self::TooOld(error) => status::failed_precondition("SEQUENCE_TOO_OLD", error.metadata(), sentence),
-            Self::Refused => Status::internal(sentence),
+            Self::Refused => status::internal_because(sentence),
             Self::OverLimit(over) => over.into_status(prefix),
             Self::Overloaded | Self::Unavailable(_) => status::unavailable(sentence),
         }

@@ -84,7 +84,8 @@ impl Intake {
             self.metrics.batch(BatchOutcome::NothingValid);
             return Ok(PendingAck::known(ack::answer(0, 0, &rejections, time::now_micros())));
         }
-        let series_ids = self.resolver.resolve(&series).instrument(metrics::resolve()).await?;
+        let resolved = self.resolver.resolve(&series, &caller.quota, &caller.shutdown);
+        let series_ids = resolved.instrument(metrics::resolve()).await?;
         let wait = Instant::now();
         let room = self.lanes.room_for(caller.client(numbering.as_ref()), points, caller.patience);
         let room = room.instrument(metrics::room()).await.ok_or(BatchError::Overloaded)?;

@@ -64,6 +64,7 @@ pub async fn run(
                 config.database.clone(),
                 config.flush.write_timeout,
                 config.flush.series_cache.get(),
+                config.series.new_series_per_minute,
                 metrics.clone(),
             ),
             lanes,

@@ -73,7 +73,7 @@ impl Call {
                 message = stream.message() => message,
                 () = &mut max_age => return,
                 () = stop.cancelled() => return,
-                () = self.caller.shutdown.cancelled() => Err(Status::aborted("")), // told apart below
+                () = self.caller.shutdown.cancelled() => Err(status::internal()), // told apart below
             };
             let read = match message {
                 Ok(Some(message)) if is_heartbeat(&message.0) => {

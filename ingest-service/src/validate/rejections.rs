@@ -3,7 +3,7 @@
 use shared::proto::v1::{PointRanges, Rejection, RejectionReason};
 
 /// Reasons in the contract, the unset one included.
-pub(crate) const REASONS: usize = RejectionReason::ValueTooLarge as usize + 1;
+pub(crate) const REASONS: usize = RejectionReason::ValueMissing as usize + 1;
 
 /// Most entries listed for one batch.
 pub(crate) const MAX_LISTED: usize = 100;

@@ -29,7 +29,8 @@ pub(crate) struct WireProducer<'m> {
 pub(crate) struct WirePoint<'m> {
     pub(crate) device_id: &'m [u8],
     pub(crate) metric_name: &'m [u8],
-    pub(crate) value: f64,
+    /// None where the field is absent.
+    pub(crate) value: Option<f64>,
     /// Seconds and nanoseconds.
     pub(crate) timestamp: Option<(i64, i32)>,
 }
@@ -116,7 +117,7 @@ impl<'m> WirePoint<'m> {
             match field? {
                 (1, value) => point.device_id = value.bytes(1)?,
                 (2, value) => point.metric_name = value.bytes(2)?,
-                (3, value) => point.value = value.double(3)?,
+                (3, value) => point.value = Some(value.double(3)?),
                 (4, value) => merge_timestamp(point.timestamp.get_or_insert_default(), value.bytes(4)?)?,
                 _ => {}
             }
@@ -183,7 +184,8 @@ mod tests {
     fn what_prost_encodes_is_read_back() {
         let timestamp = Some(prost_types::Timestamp { seconds: -5, nanos: 7 });
         let (device_id, metric_name) = ("dev".to_owned(), "met".to_owned());
-        let point = v1::Point { device_id: device_id.clone(), metric_name: metric_name.clone(), value: 1.5, timestamp };
+        let point =
+            v1::Point { device_id: device_id.clone(), metric_name: metric_name.clone(), value: Some(1.5), timestamp };
         let columns = v1::SeriesPoints { device_id, metric_name, timestamps_us: vec![1, -2], values: vec![0.5, 2.5] };
         let producer = Some(v1::Producer { producer_id: "gateway".to_owned(), epoch: 9 });
         let batch = v1::Batch { producer, sequence: 3, points: vec![point; 2], series: vec![columns] };
@@ -191,7 +193,7 @@ mod tests {
         let read = WireBatch::parse(&bytes).unwrap();
         assert_eq!(read.producer, Some(WireProducer { producer_id: b"gateway", epoch: 9 }));
         assert_eq!((read.sequence, read.row_count), (3, 2));
-        let expected = WirePoint { device_id: b"dev", metric_name: b"met", value: 1.5, timestamp: Some((-5, 7)) };
+        let expected = WirePoint { device_id: b"dev", metric_name: b"met", value: Some(1.5), timestamp: Some((-5, 7)) };
         assert_eq!(read.points().collect::<Vec<_>>(), [Ok(expected); 2]);
         let series = read.series().next().unwrap().unwrap();
         assert!(matches!(series.values, Cow::Borrowed(_)), "columns are not copied");

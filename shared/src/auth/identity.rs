@@ -47,6 +47,8 @@ pub struct ClientLimits {
     pub messages_per_second: Option<NonZeroUsize>,
     /// In place of `TIDEGAUGE_CLIENT_POINTS_PER_SECOND`.
     pub points_per_second: Option<NonZeroUsize>,
+    /// In place of `TIDEGAUGE_NEW_SERIES_PER_MINUTE`.
+    pub new_series_per_minute: Option<NonZeroUsize>,
     /// In place of `TIDEGAUGE_CLIENT_MAX_BYTES_IN_FLIGHT`.
     pub max_bytes_in_flight: Option<NonZeroUsize>,
 }
