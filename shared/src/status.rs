@@ -91,7 +91,7 @@ pub fn with_metadata(status: &Status, reason: &str, metadata: [(&str, String); 2
     };
     all.extend(metadata.map(|(key, value)| (key.to_owned(), value)));
     details.set_error_info(reason, ERROR_DOMAIN, all);
-    Status::with_error_details(status.code(), format!("{}{appended}", status.message()), details)
+    with_details(status.code(), format!("{}{appended}", status.message()), details)
 }
 
 /// The caller is known, but may not: a reason in capitals.
