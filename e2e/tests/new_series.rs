@@ -107,7 +107,7 @@ async fn a_refused_batch_that_is_sent_again_needs_only_the_series_that_it_lacked
     let result = tokio::time::timeout(PATIENCE, stored).await.expect("it is stored in the end");
     assert!(refused > 0, "the limit was reached");
     assert_eq!(result.accepted_count, (PER_MINUTE + 100) as u64);
-    assert_eq!(sql.count(&prefix).await, (PER_MINUTE + 100) as u64);
+    assert_eq!(series(&mut sql, &prefix).await, PER_MINUTE + 100);
 }
 
 #[tokio::test(flavor = "multi_thread")]

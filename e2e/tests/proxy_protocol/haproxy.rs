@@ -11,15 +11,15 @@ use tokio::process::{Child, Command};
 use crate::service::PROXY;
 
 /// A running HAProxy; it ends with the test.
-pub struct HaProxy {
-    pub address: SocketAddr,
+pub(crate) struct HaProxy {
+    pub(crate) address: SocketAddr,
     _process: Child,
     _folder: TempDir,
 }
 
 impl HaProxy {
     /// In front of that address. It passes bytes on, so TLS goes through to the service.
-    pub async fn start(service: SocketAddr) -> Self {
+    pub(crate) async fn start(service: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = format!(

@@ -8,7 +8,7 @@ mod service;
 use std::time::Duration;
 
 use haproxy::HaProxy;
-use service::{MOST, PROXY, Service, connect, subject, taken_for, too_many_series};
+use service::{MOST, PROXY, Service, call, connect, subject, taken_for, too_many_series};
 use shared::proto::v1::ingest_service_client::IngestServiceClient;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -56,7 +56,7 @@ async fn the_limit_of_connections_is_that_of_the_address_which_the_proxy_names()
     let service = Service::start(None).await;
     let mut held = Vec::new();
     for _ in 0..MOST {
-        held.push(h2::client::handshake(from_proxy(&service, &header([192, 0, 2, 7])).await).await.unwrap());
+        held.push(call(from_proxy(&service, &header([192, 0, 2, 7])).await).await.unwrap());
     }
     let error = taken_for(from_proxy(&service, &header([192, 0, 2, 7])).await).await.unwrap_err();
     let told = error.to_string();

@@ -12,43 +12,43 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is sent.
 #[derive(Clone, Debug)]
-pub struct Raw {
-    pub method: &'static str,
-    pub path: String,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Raw {
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
     /// Whether the request ends after its body.
-    pub ends: bool,
+    pub(crate) ends: bool,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
-    pub http: u16,
-    pub headers: HeaderMap,
+pub(crate) struct Answer {
+    pub(crate) http: u16,
+    pub(crate) headers: HeaderMap,
     /// From the trailers, or the headers of an answer that has nothing else.
-    pub status: Option<Status>,
+    pub(crate) status: Option<Status>,
 }
 
 impl Raw {
-    pub fn call(path: &str, body: Vec<u8>) -> Self {
+    pub(crate) fn call(path: &str, body: Vec<u8>) -> Self {
         let headers = vec![("content-type", "application/grpc".to_owned()), ("te", "trailers".to_owned())];
         Self { method: "POST", path: path.to_owned(), headers, body, ends: true }
     }
 
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.retain(|(known, _)| *known != name);
         self.headers.push((name, value.into()));
         self
     }
 
     /// The request is left open.
-    pub fn open(self) -> Self {
+    pub(crate) fn open(self) -> Self {
         Self { ends: false, ..self }
     }
 
     /// On a connection of its own, to http://HOST:PORT.
-    pub async fn send(self, url: &str) -> Answer {
+    pub(crate) async fn send(self, url: &str) -> Answer {
         let what = format!("{self:?}");
         tokio::time::timeout(PATIENCE, self.exchange(url)).await.unwrap_or_else(|_| panic!("no answer to {what}"))
     }
@@ -80,23 +80,23 @@ impl Raw {
 }
 
 impl Answer {
-    pub fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         self.status.as_ref().map_or(Code::Unknown, Status::code)
     }
 
-    pub fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         self.status.as_ref().map_or("", |status| status.message())
     }
 
     /// The field that `BadRequest` names.
-    pub fn field(&self) -> String {
+    pub(crate) fn field(&self) -> String {
         let violations = self.status.as_ref().and_then(|status| status.get_error_details().bad_request().cloned());
         violations.map(|found| found.field_violations[0].field.clone()).unwrap_or_default()
     }
 }
 
 /// A message behind its flag and its length.
-pub fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     [&[flag][..], &length, message].concat()
 }
