@@ -5,6 +5,6 @@ CROSS JOIN LATERAL (
     SELECT points."timestamp", points.value
     FROM points
     WHERE points.series_id = wanted.series_id AND points."timestamp" >= $2
-    ORDER BY points."timestamp" DESC
+    ORDER BY points."timestamp" DESC, points.value DESC
     LIMIT 1
 ) AS newest

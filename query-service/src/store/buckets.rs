@@ -86,7 +86,9 @@ struct Column {
     of_points: &'static str,
 }
 
-/// In the order of `Bucket`'s fields. The variance of points is that of leading bits plus rest, as in `migrations/0005`.
+/// In the order of `Bucket`'s fields. What is computed from points is computed as in `migrations/0016`: the variance is that of
+/// leading bits plus rest, no division can raise an error, and of one timestamp the smaller value comes first. The minutes
+/// of a rollup have different starts, so `first` and `last` have no ties there.
 const COLUMNS: [Column; 7] = [
     Column {
         needed_by: &[Statistic::Avg, Statistic::Sum],
@@ -100,21 +102,21 @@ const COLUMNS: [Column; 7] = [
         needed_by: &[Statistic::First],
         of_rollup: "first_value",
         grouped: "first(first_value, bucket)",
-        of_points: r#"first(value, "timestamp")"#,
+        of_points: r#"(min(ARRAY[date_part('epoch', "timestamp"), value]))[2]"#,
     },
     Column {
         needed_by: &[Statistic::Last],
         of_rollup: "last_value",
         grouped: "last(last_value, bucket)",
-        of_points: r#"last(value, "timestamp")"#,
+        of_points: r#"(max(ARRAY[date_part('epoch', "timestamp"), value]))[2]"#,
     },
     Column {
         needed_by: &[Statistic::Stddev],
         of_rollup: "variance",
         grouped: "combine_variance(ARRAY[count::float8, sum_value, variance * count])",
-        of_points: "(regr_sxx(value - leading_bits(value), leading_bits(value))
-                     + regr_syy(value - leading_bits(value), leading_bits(value))
-                     + 2 * regr_sxy(value - leading_bits(value), leading_bits(value))) / count(*)",
+        of_points: "per_point(regr_sxx(value - leading_bits(value), leading_bits(value))
+                              + regr_syy(value - leading_bits(value), leading_bits(value))
+                              + 2 * regr_sxy(value - leading_bits(value), leading_bits(value)), count(*))",
     },
     Column { needed_by: &[Statistic::Rate], of_rollup: NOTHING, grouped: NOTHING, of_points: "sum(increase)" },
 ];
