@@ -2,25 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
-use std::borrow::Cow;
-use std::path::Path;
-
 use e2e::{OwnDatabase, Sql};
 use shared::db;
-use sqlx::Acquire as _;
-use sqlx::migrate::Migrator;
 
 /// The last step before the policies moved to `refresh_rollup`.
 const BEFORE_REFRESH_BY_HASH: i64 = 13;
 const COARSEST: &str = "SELECT max(job_id) FROM timescaledb_information.jobs WHERE proc_name LIKE '%refresh%'";
-
-/// Brings in the schema as it was at a step.
-async fn migrate_to(sql: &mut Sql, step: i64) {
-    sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS timescaledb").execute(&mut sql.0).await.unwrap();
-    let mut steps = Migrator::new(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"))).await.unwrap();
-    steps.migrations = Cow::Owned(steps.iter().filter(|found| found.version <= step).cloned().collect());
-    steps.run(sql.0.acquire().await.unwrap()).await.unwrap();
-}
 
 /// Of each refresh policy: what is refreshed, and how its job is set.
 async fn policies(sql: &mut Sql) -> Vec<(String, String)> {
@@ -41,7 +28,7 @@ async fn policies(sql: &mut Sql) -> Vec<(String, String)> {
 async fn refresh_policies_keep_what_was_set_when_they_move_to_refresh_rollup() {
     let database = OwnDatabase::start_empty().await;
     let mut sql = database.sql().await;
-    migrate_to(&mut sql, BEFORE_REFRESH_BY_HASH).await;
+    sql.migrate_to(BEFORE_REFRESH_BY_HASH).await;
     let set =
         "SELECT alter_job($1, scheduled => false, max_runtime => '7 min', max_retries => 3, retry_period => '11 s',
                                 schedule_interval => '13 min')";

@@ -228,7 +228,8 @@ pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Res
     pool.named("buckets").decoded(query, |row| decode(row, &asked, read.series_id())).await
 }
 
-/// Points of some series in [start, end) as buckets of their own, the earliest first, at most `limit`.
+/// Points of some series in [start, end) as buckets of their own, the earliest first, those of one timestamp by value, at most
+/// `limit`. Where the limit is reached, points of the last timestamp are missing.
 pub(crate) async fn points_as_buckets(
     pool: &ReadPool,
     series: &[i32],
@@ -244,7 +245,10 @@ pub(crate) async fn points_as_buckets(
         .fetch_all(&pool.named("points_as_buckets"))
         .await?;
     let point = |(series_id, time, value): (i32, Micros, f64)| (series_id, Point { timestamp: time.0, value });
-    Ok(rows.into_iter().map(point).map(Bucket::of).collect())
+    let mut buckets: Vec<Bucket> = rows.into_iter().map(point).map(Bucket::of).collect();
+    // Only equal timestamps are left to sort. The database would read all points of the interval for that, not a page.
+    buckets.sort_by(|one, other| one.start.cmp(&other.start).then(one.sum.total_cmp(&other.sum)));
+    Ok(buckets)
 }
 
 /// Number of points of some series in [start, end); counting ends at `limit`.
