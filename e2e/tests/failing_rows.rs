@@ -1,4 +1,4 @@
-//! A bucket that cannot be computed stops no other one, shows as a failing job, and heals once its points are mended.
+//! What cannot be computed of a rollup stops nothing else, shows as a failing job, and heals once its points are corrected.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -69,14 +69,19 @@ async fn run_jobs(sql: &mut Sql) -> Vec<(Granularity, String)> {
     failed
 }
 
-async fn set_aside(sql: &mut Sql) -> Vec<i64> {
-    let statement = "SELECT bucket FROM rollup_buckets_set_aside WHERE rollup = 'points_1min' ORDER BY bucket";
+/// Buckets of the device that are set aside in the minutes; no other one is.
+async fn set_aside(sql: &mut Sql, device: &str) -> Vec<i64> {
+    let others = "SELECT count(*) FROM rollup_rows_set_aside LEFT JOIN series USING (series_id)
+                  WHERE device_id IS DISTINCT FROM $1 OR rollup <> 'points_1min'";
+    let others: i64 = sqlx::query_scalar(others).bind(device).fetch_one(&mut sql.0).await.unwrap();
+    assert_eq!(others, 0, "rows of other series or rollups are set aside");
+    let statement = "SELECT bucket FROM rollup_rows_set_aside ORDER BY bucket";
     let rows: Vec<Micros> = sqlx::query_scalar(statement).fetch_all(&mut sql.0).await.unwrap();
     rows.into_iter().map(|bucket| bucket.0).collect()
 }
 
 #[tokio::test]
-async fn a_poisoned_bucket_stops_no_other_one_shows_in_the_metric_and_heals() {
+async fn a_poisoned_minute_of_a_series_stops_nothing_else_shows_in_the_metric_and_heals() {
     let database = OwnDatabase::start().await;
     let services = Services::start_on(&database.url).await;
     wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
@@ -98,21 +103,23 @@ async fn a_poisoned_bucket_stops_no_other_one_shows_in_the_metric_and_heals() {
     assert!(failed[0].1.contains("value out of range"), "{failed:?}");
     let failed = run_jobs(&mut sql).await;
     assert_eq!(failed.len(), 1, "{failed:?}");
-    assert!(failed[0].1.contains("cannot refresh 3 bucket(s) of points_1min, the first at"), "{failed:?}");
-    assert_eq!(set_aside(&mut sql).await, poisoned);
+    assert!(failed[0].1.contains("cannot compute 3 row(s) of points_1min, the first at"), "{failed:?}");
+    assert_eq!(set_aside(&mut sql, "bad").await, poisoned);
     assert_eq!(failing(&database).await, "1");
 
     let (header, found) = buckets(&services, "good", v1::Granularity::Minute, whole).await;
     assert!(time::from_timestamp(&header.watermark.unwrap()).unwrap() >= whole.1, "the watermark stands still");
+    assert_eq!(found.bucket_starts_us, minutes().collect::<Vec<_>>(), "no minute of another series is affected");
+    let (_, found) = buckets(&services, "bad", v1::Granularity::Minute, whole).await;
     let others: Vec<i64> = minutes().filter(|minute| !poisoned.contains(minute)).collect();
-    assert_eq!(found.bucket_starts_us, others, "at most these minutes are affected");
+    assert_eq!(found.bucket_starts_us, others, "no other minute of the series is affected");
 
     late_points_arrive_beside_the_poison(&services, &mut sql, begin, &poisoned).await;
     assert_eq!(failing(&database).await, "1", "it does not look healthy in between");
 
     sqlx::query("DELETE FROM points WHERE abs(value) > 1e200").execute(&mut sql.0).await.unwrap();
     assert_eq!(run_jobs(&mut sql).await, []);
-    assert!(set_aside(&mut sql).await.is_empty());
+    assert!(set_aside(&mut sql, "bad").await.is_empty());
     assert_eq!(failing(&database).await, "0");
     for (device, late) in [("bad", 0), ("good", 2)] {
         for granularity in [v1::Granularity::Minute, v1::Granularity::Hour] {
@@ -122,17 +129,21 @@ async fn a_poisoned_bucket_stops_no_other_one_shows_in_the_metric_and_heals() {
     }
 }
 
-/// Late points of another device, in a poisoned minute and in a sound one, and new poison: what can be refreshed is.
+/// Late points of another device, in a poisoned minute and in a sound one: both arrive.
 async fn late_points_arrive_beside_the_poison(services: &Services, sql: &mut Sql, begin: i64, poisoned: &[i64]) {
     let sound = begin + 72 * MINUTE;
     send(services, "good", vec![poisoned[0] + 3, sound + 3]).await;
     let failed = run_jobs(sql).await;
     assert_eq!(failed.len(), 1, "{failed:?}");
-    let (_, found) = buckets(services, "good", v1::Granularity::Minute, (sound, sound + MINUTE)).await;
-    assert_eq!(found.count, [2], "the late point is in its rollup");
+    for minute in [poisoned[0], sound] {
+        let (_, found) = buckets(services, "good", v1::Granularity::Minute, (minute, minute + MINUTE)).await;
+        assert_eq!(found.count, [2], "the late point is in its rollup");
+    }
     let hour = Granularity::Hour.floor(sound);
     let (_, found) = buckets(services, "good", v1::Granularity::Hour, (hour, hour + HOUR)).await;
-    assert_eq!(found.count, [59], "60 minutes without the two poisoned ones, and the late point");
+    assert_eq!(found.count, [62], "60 minutes and both late points");
+    let (_, found) = buckets(services, "bad", v1::Granularity::Hour, (hour, hour + HOUR)).await;
+    assert_eq!(found.count, [58], "60 minutes without the two poisoned ones");
     let day = Granularity::Day.floor(sound);
     assert!(!buckets(services, "good", v1::Granularity::Day, (day, day + DAY)).await.1.count.is_empty());
 }
@@ -148,7 +159,7 @@ async fn a_run_that_was_cut_off_sets_nothing_aside() {
     // What a run leaves behind when its server crashes.
     sqlx::query("INSERT INTO rollup_refreshes VALUES ('points_1min', now())").execute(&mut sql.0).await.unwrap();
     assert_eq!(run_jobs(&mut sql).await, []);
-    assert!(set_aside(&mut sql).await.is_empty());
+    assert!(set_aside(&mut sql, "bad").await.is_empty());
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM rollup_refreshes").fetch_one(&mut sql.0).await.unwrap();
     assert_eq!(left, 0);
     let (header, found) = buckets(&services, "cut", v1::Granularity::Minute, (minute, minute + MINUTE)).await;
