@@ -95,9 +95,17 @@ impl Sql {
         sqlx::raw_sql(AssertSqlSafe(format!("CALL run_job({job})"))).execute(&mut self.0).await.map(|_| ())
     }
 
+    /// Creates the extension in an empty database, and keeps its jobs from running by themselves: one that is paused while it runs
+    /// is cut off, which counts as a failed run. Takes a superuser; without one, jobs may run.
+    async fn stop_scheduler(&mut self) {
+        sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS timescaledb").execute(&mut self.0).await.unwrap();
+        let stop = "SELECT _timescaledb_functions.stop_background_workers()";
+        drop(sqlx::raw_sql(stop).execute(&mut self.0).await);
+    }
+
     /// Brings the schema as it was at a step into an empty database.
     pub async fn migrate_to(&mut self, step: i64) {
-        sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS timescaledb").execute(&mut self.0).await.unwrap();
+        self.stop_scheduler().await;
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"));
         let mut steps = Migrator::new(folder).await.unwrap();
         steps.migrations = Cow::Owned(steps.iter().filter(|found| found.version <= step).cloned().collect());
@@ -141,12 +149,7 @@ impl OwnDatabase {
     pub async fn start() -> Self {
         let own = Self::start_empty().await;
         if let Origin::Created { .. } = own._origin {
-            // A job that begins before it is paused is cut off, which counts as a failed run. Takes a superuser; without one
-            // such a run is possible.
-            let mut sql = own.sql().await;
-            let stop =
-                "CREATE EXTENSION IF NOT EXISTS timescaledb; SELECT _timescaledb_functions.stop_background_workers()";
-            drop(sqlx::raw_sql(stop).execute(&mut sql.0).await);
+            own.sql().await.stop_scheduler().await;
         }
         db::migrate(&own.config()).await.expect("the schema");
         if let Origin::Created { .. } = own._origin {
