@@ -23,7 +23,7 @@ BEGIN
         JOIN _timescaledb_catalog.continuous_agg AS catalog
             ON catalog.user_view_schema = current_schema() AND catalog.user_view_name = settings.relation
     LOOP
-        SELECT greatest(time_bucket(INTERVAL '1 day', range_start),
+        SELECT greatest(time_bucket(INTERVAL '1 day', refresh_rollups.range_start),
                         time_bucket(INTERVAL '1 day', now() - rollup.kept) + INTERVAL '1 day',
                         _timescaledb_functions.to_timestamp(min(slice.range_start)))
         INTO first_bucket
