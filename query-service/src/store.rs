@@ -70,7 +70,7 @@ pub(crate) async fn metrics_of_devices(
         .bind(names.1)
         .bind(after)
         .bind(limit)
-        .fetch_all(pool)
+        .fetch_all(&pool.named("metrics_of_devices"))
         .await
 }
 
