@@ -7,19 +7,21 @@ use std::time::{Duration, Instant};
 use shared::granularity::Granularity;
 use tokio::sync::Mutex;
 
-use crate::plan::Kept;
+use crate::plan::{DayOfPoints, Kept};
 use crate::read_pool::ReadPool;
 use crate::store;
 use crate::watermarks::{Stored, Watermarks};
 
-/// How long policies are remembered.
+/// How long policies, and which chunks are compacted, are remembered.
 const POLICIES_FRESH: Duration = Duration::from_secs(60);
+const COMPACTED_FRESH: Duration = Duration::from_secs(60);
 /// Remembers it for all calls; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Relations {
     /// How old what each relation keeps may become.
     policies: Arc<Mutex<Option<Policies>>>,
     watermarks: Watermarks,
+    compacted: Arc<Mutex<Option<Compacted>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -27,6 +29,13 @@ struct Policies {
     read: Instant,
     /// By relation, in microseconds.
     oldest: Vec<(String, i64)>,
+}
+
+#[derive(Clone, Debug)]
+struct Compacted {
+    read: Instant,
+    /// [start, end) of each chunk, in microseconds.
+    chunks: Arc<[(i64, i64)]>,
 }
 
 impl Relations {
@@ -62,5 +71,28 @@ impl Relations {
         interval: (i64, i64),
     ) -> sqlx::Result<Vec<Stored>> {
         self.watermarks.parts(pool, granularity, interval).await
+    }
+
+    /// Counts the points of some series by day without reading them; says nothing where no hours are materialised.
+    pub(crate) async fn days_of_points(
+        &self,
+        pool: &ReadPool,
+        series: &[i32],
+        interval: (i64, i64),
+    ) -> sqlx::Result<Vec<DayOfPoints>> {
+        let Some(hours) = self.watermarks.table(pool, Granularity::Hour).await? else { return Ok(Vec::new()) };
+        let compacted = self.compacted(pool).await?;
+        store::days_of_points(pool, &hours, series, interval, &compacted).await
+    }
+
+    async fn compacted(&self, pool: &ReadPool) -> sqlx::Result<Arc<[(i64, i64)]>> {
+        let mut known = self.compacted.lock().await;
+        if let Some(compacted) = known.as_ref().filter(|compacted| compacted.read.elapsed() < COMPACTED_FRESH) {
+            return Ok(Arc::clone(&compacted.chunks));
+        }
+        let read = Instant::now();
+        let chunks: Arc<[(i64, i64)]> = store::compacted_chunks(pool).await?.into();
+        *known = Some(Compacted { read, chunks: Arc::clone(&chunks) });
+        Ok(chunks)
     }
 }

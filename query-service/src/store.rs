@@ -4,6 +4,7 @@ mod anomalies;
 mod bucket;
 mod buckets;
 mod chunks;
+mod density;
 mod latest;
 mod source;
 mod watched;
@@ -17,6 +18,7 @@ pub(crate) use anomalies::{baseline, baseline_hourly, baseline_values, count, co
 pub(crate) use bucket::{Bucket, whole};
 pub(crate) use buckets::{BucketRead, buckets, count_up_to, extent, points_as_buckets};
 pub(crate) use chunks::chunks;
+pub(crate) use density::{compacted_chunks, days_of_points};
 pub(crate) use latest::latest;
 pub(crate) use source::Source;
 pub(crate) use watched::{WatchedBounds, WatchedPoint, watched, watched_baselines, watched_hours, watched_minutes};

@@ -74,6 +74,13 @@ impl Watermarks {
         Ok(trusted.iter().find(|trusted| trusted.rollup == granularity).map(|trusted| trusted.until))
     }
 
+    /// Returns the table that holds what is materialised of a rollup.
+    pub(crate) async fn table(&self, pool: &ReadPool, granularity: Granularity) -> sqlx::Result<Option<Arc<str>>> {
+        let trusted = self.trusted(pool).await?;
+        let found = trusted.iter().find(|trusted| trusted.rollup == granularity);
+        Ok(found.map(|trusted| Arc::clone(&trusted.table)))
+    }
+
     /// Divides an interval on edges of a rollup into what it is read from, the earliest first.
     pub(crate) async fn parts(
         &self,
