@@ -76,6 +76,13 @@ impl Services {
         Self::start_query_with(url, |_| {}).await
     }
 
+    /// The same, with another configuration of the ingest-service.
+    pub async fn start_ingest_with(url: &str, change: impl FnOnce(&mut IngestConfig)) -> Self {
+        let mut config = ingest_config(url);
+        change(&mut config);
+        Self::start_configured(config, |_| {}).await
+    }
+
     /// The same, with another configuration of the query-service.
     pub async fn start_query_with(url: &str, change: impl FnOnce(&mut QueryConfig)) -> Self {
         Self::start_configured(ingest_config(url), change).await

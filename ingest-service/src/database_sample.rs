@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use shared::metrics::GRANULARITY;
 
-use crate::metrics::{JOBS_FAILING, LEDGER_PRODUCERS, LEDGER_SIZE, Metrics, PROCEDURE, ROLLUP_LAG};
+use crate::metrics::{JOBS_FAILING, LEDGER_PRODUCERS, LEDGER_SIZE, Metrics, PROCEDURE, ROLLUP_LAG, ROLLUP_REFRESH_AGE};
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// How soon it is tried again where the database is not ready.
@@ -29,6 +29,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 struct Sample {
     /// By rollup, in microseconds.
     watermarks: Vec<(Granularity, i64)>,
+    /// By rollup: when its last refresh ended well, in microseconds.
+    refreshed: Vec<(Granularity, i64)>,
     ledger: Option<(f64, f64)>,
     /// By procedure: jobs whose last run failed.
     failing: BTreeMap<String, f64>,
@@ -67,20 +69,25 @@ pub(crate) fn start(
 
 async fn sample(database: &DatabaseConfig) -> sqlx::Result<Sample> {
     let mut connection = db::connect(database, "tidegauge metrics").await?;
-    let watermarks = watermarks(&mut connection).await?;
+    let watermarks = by_rollup(&mut connection, include_str!("sql/watermarks.sql")).await?;
+    let refreshed = by_rollup(&mut connection, include_str!("sql/refreshed.sql")).await?;
     let ledger = sqlx::query_as(include_str!("sql/ledger_size.sql")).fetch_optional(&mut connection).await?;
     let failing: Vec<(String, i64)> =
         sqlx::query_as(include_str!("sql/jobs_failing.sql")).fetch_all(&mut connection).await?;
     connection.close().await?;
     let failing = failing.into_iter().map(|(job, count)| (job, count as f64)).collect();
-    Ok(Sample { watermarks, ledger, failing })
+    Ok(Sample { watermarks, refreshed, ledger, failing })
 }
 
-async fn watermarks(connection: &mut PgConnection) -> sqlx::Result<Vec<(Granularity, i64)>> {
-    let rows: Vec<(String, i64)> = sqlx::query_as(include_str!("sql/watermarks.sql")).fetch_all(connection).await?;
+async fn by_rollup(connection: &mut PgConnection, statement: &'static str) -> sqlx::Result<Vec<(Granularity, i64)>> {
+    let rows: Vec<(String, i64)> = sqlx::query_as(statement).fetch_all(connection).await?;
     let rollup = |name: &str| Granularity::ROLLUPS.into_iter().find(|rollup| rollup.relation() == name);
     let known = rows.into_iter().filter_map(|(name, micros)| Some((rollup(&name)?, micros)));
     Ok(known.filter(|(_, micros)| *micros > 0).collect()) // a rollup that never was has the smallest time there is
+}
+
+fn seconds_since(micros: i64) -> f64 {
+    ((time::now_micros() - micros) as f64 / time::MICROS_PER_SECOND as f64).max(0.0)
 }
 
 fn observe(metrics: &Metrics, latest: &Latest) {
@@ -88,8 +95,13 @@ fn observe(metrics: &Metrics, latest: &Latest) {
     let sample = Arc::clone(latest);
     ROLLUP_LAG.observe(metrics.meter(), move |gauge| {
         for (rollup, watermark) in read(&sample).watermarks {
-            let lag = (time::now_micros() - watermark) as f64 / time::MICROS_PER_SECOND as f64;
-            gauge.observe(lag.max(0.0), &[KeyValue::new(GRANULARITY, rollup.name())]);
+            gauge.observe(seconds_since(watermark), &[KeyValue::new(GRANULARITY, rollup.name())]);
+        }
+    });
+    let sample = Arc::clone(latest);
+    ROLLUP_REFRESH_AGE.observe(metrics.meter(), move |gauge| {
+        for (rollup, refreshed) in read(&sample).refreshed {
+            gauge.observe(seconds_since(refreshed), &[KeyValue::new(GRANULARITY, rollup.name())]);
         }
     });
     let sample = Arc::clone(latest);

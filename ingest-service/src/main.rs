@@ -17,7 +17,10 @@ fn main() -> ExitCode {
     }
     process::run("ingest-service", &cli.log, async {
         match cli.command {
-            Some(Command::Migrate { wait }) => migrate(&cli.config.database, wait).await,
+            Some(Command::Migrate { wait }) => {
+                migrate(&cli.config.database, wait).await?;
+                check_settings(&cli.config).await
+            }
             Some(Command::Keys { .. }) | None => {
                 tracing::info!(%settings, "configuration");
                 serve(cli.listen, cli.http_listen, cli.config).await
@@ -48,4 +51,15 @@ async fn migrate(database: &DatabaseConfig, wait: Duration) -> anyhow::Result<()
             Err(error) => return Err(error).with_context(|| format!("cannot migrate {}", database.address())),
         }
     }
+}
+
+/// Refuses settings of the database that do not go together with those of this process: the service would not become ready.
+async fn check_settings(config: &IngestConfig) -> anyhow::Result<()> {
+    let database = &config.database;
+    let conflicts = db::history_conflicts(database, config.limits.oldest_accepted)
+        .await
+        .with_context(|| format!("cannot read the settings of {}", database.address()))?;
+    let sentences: Vec<String> = conflicts.into_iter().map(|conflict| conflict.sentence).collect();
+    anyhow::ensure!(sentences.is_empty(), "unsafe settings: {}", sentences.join("; "));
+    Ok(())
 }

@@ -47,6 +47,8 @@ pub(crate) const LEDGER_PRODUCERS: Spec =
 pub(crate) const LEDGER_SIZE: Spec = Spec::new("tidegauge.ledger.size", "By", "The ledger on disk, indexes included");
 pub(crate) const ROLLUP_LAG: Spec =
     Spec::new("tidegauge.rollup.lag", "s", "How far the watermark of a rollup lies behind the clock");
+pub(crate) const ROLLUP_REFRESH_AGE: Spec =
+    Spec::new("tidegauge.rollup.refresh_age", "s", "How long ago the job that refreshes a rollup last ended well");
 pub(crate) const JOBS_FAILING: Spec =
     Spec::new("tidegauge.database.jobs.failing", "{job}", "Jobs of the database whose last run failed");
 

@@ -50,8 +50,11 @@ pub async fn run(
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(migrate(config.database.clone())));
     }
     let (reporter, health) = tonic_health::server::health_reporter();
-    let readiness = readiness::watch(config.database.clone(), reporter, &[SERVICE_NAME], shutdown.clone()).await;
+    let oldest_accepted = Some(config.limits.oldest_accepted);
+    let names = &[SERVICE_NAME];
+    let readiness = readiness::watch(config.database.clone(), reporter, names, oldest_accepted, shutdown.clone()).await;
     shared::metrics::observe_readiness(metrics.meter(), &readiness);
+    shared::metrics::observe_settings(metrics.meter(), &readiness);
     let stop = CancellationToken::new();
     Port { readiness: readiness.clone(), meters: meters.clone() }.serve(http, stop.clone());
     database_sample::start(config.database.clone(), readiness.clone(), &metrics, shutdown.clone());

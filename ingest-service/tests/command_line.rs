@@ -66,3 +66,29 @@ fn a_new_key_is_printed_apart_from_its_identity_and_hashed_to_the_same() {
     let line = String::from_utf8(hash.wait_with_output().unwrap().stdout).unwrap();
     assert!(identity.contains(line.trim()), "{identity}");
 }
+
+#[tokio::test]
+async fn migrate_refuses_settings_that_do_not_go_together_once_the_schema_is_there() {
+    let database = e2e::OwnDatabase::start_empty().await;
+    let migrate = async |accepted: &str| {
+        let variables = [
+            ("DATABASE_URL".to_owned(), database.url.clone()),
+            ("TIDEGAUGE_OLDEST_ACCEPTED".to_owned(), accepted.to_owned()),
+        ];
+        tokio::task::spawn_blocking(move || {
+            let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (&**name, &**value)).collect();
+            run(&["migrate"], &variables)
+        })
+        .await
+        .unwrap()
+    };
+    let refused = migrate("400days").await;
+    assert_eq!(refused.status.code(), Some(1));
+    let sentence =
+        "unsafe settings: TIDEGAUGE_OLDEST_ACCEPTED is 400 days, but refreshes of points_1min look back 31 days";
+    let told = told(&refused);
+    assert!(told.contains("schema is up to date") && told.contains(sentence), "{told}");
+    assert!(migrate("30days").await.status.success());
+    sqlx::query("SELECT set_accepted_age('400 days')").execute(&mut database.sql().await.0).await.unwrap();
+    assert!(migrate("400days").await.status.success());
+}

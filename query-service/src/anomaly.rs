@@ -6,7 +6,7 @@ mod seasonal;
 
 use shared::proto::v1::{AnomalyDirection, BaselineState};
 
-pub(crate) use moments::Moments;
+pub(crate) use moments::{Moments, within};
 pub(crate) use robust::RobustStats;
 pub(crate) use seasonal::{HOURS_OF_WEEK, HourlyJudges, hour_of_week};
 

@@ -5,6 +5,7 @@ mod planned;
 mod seeds;
 
 use prost::Message;
+use shared::granularity::Granularity;
 use shared::proto::v1::{self, AnomalyMethod};
 use tonic::{Code, Status};
 
@@ -68,7 +69,7 @@ fn range(request: v1::QueryRangeRequest) -> Result<(), QueryError> {
     let query = RangeQuery::check(request)?;
     check_selectors(&query.selectors);
     assert!(query.max_points.is_none_or(|most| (2..=1_000_000).contains(&most)));
-    planned::check_interval(query.start, query.end);
+    assert!(query.start <= query.end, "an interval between two microseconds is empty");
     let plan = plan::points(query.start, query.end);
     planned::check(&plan, (query.start, query.end));
     assert_eq!((plan.start, plan.end), (query.start, query.end), "points are not rounded to buckets");
@@ -78,7 +79,8 @@ fn range(request: v1::QueryRangeRequest) -> Result<(), QueryError> {
 fn aggregated(request: v1::QueryAggregatedRequest, kept: &Kept) -> Result<(), QueryError> {
     let query = AggregatedQuery::check(request)?;
     check_selectors(&query.selectors);
-    planned::check_interval(query.start, query.end);
+    let of_points = query.granularity == Some(Granularity::Raw) && query.bucket_width.is_none();
+    planned::check_interval(query.start, query.end, of_points);
     assert!(!query.statistics.is_empty());
     let plan = plan::choose(&query, kept)?;
     planned::check_aggregated(&query, &plan);
@@ -90,7 +92,7 @@ fn anomalies(request: v1::DetectAnomaliesRequest) -> Result<(), QueryError> {
     check_id(&query.device_id);
     check_id(&query.metric_name);
     let ((start, end), (from, to)) = (query.window, query.baseline);
-    assert!(start < end && end - start <= 31 * DAY, "a window is not empty and has its limit");
+    assert!(start <= end && end - start <= 31 * DAY + 1, "a window has its limit");
     assert!(from < to && to <= start, "the baseline lies before the window");
     assert!(to - from <= 366 * DAY && (to - from) % 60_000_000 == 0);
     assert!(start - to < if query.method == AnomalyMethod::Seasonal { DAY / 24 } else { 60_000_000 });

@@ -1,6 +1,7 @@
 //! From a checked request to granularity, buckets and covered interval. Pure: knows no SQL and no clock.
 
 mod choose;
+mod cost;
 mod grid;
 mod stitch;
 
@@ -9,6 +10,7 @@ use shared::proto::v1::{self, GranularityReason};
 use shared::time;
 
 pub(crate) use choose::choose;
+pub(crate) use cost::DayOfPoints;
 pub(crate) use grid::{DAY, Grid};
 
 /// How an interval is answered.

@@ -84,8 +84,9 @@ impl QueryService for QueryServer {
         request: Request<v1::WatchAnomaliesRequest>,
     ) -> Result<Response<Self::WatchAnomaliesStream>, Status> {
         let deadline = self.deadline(&request);
-        let (pool, watchers) = (self.pool.clone(), self.watchers.clone());
-        answer(deadline, watch::watch(pool, watchers, deadline, request.into_inner())).await
+        let (pool, relations) = (self.pool.clone(), self.relations.clone());
+        let watchers = self.watchers.clone();
+        answer(deadline, watch::watch(pool, relations, watchers, deadline, request.into_inner())).await
     }
 
     async fn get_latest(

@@ -39,7 +39,13 @@ const BACKSTOP: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct ReadPool {
     shared: Arc<Shared>,
-    /// Names the statements that run through this handle, for spans and metrics.
+}
+
+/// The pool, for one kind of statement. Only this type runs statements, so that none is without a name in spans and metrics.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedPool {
+    pool: ReadPool,
+    /// The name of its file in `sql/`, or of the function that puts it together.
     statement: &'static str,
 }
 
@@ -65,7 +71,7 @@ struct Session {
 }
 
 /// A connection in use.
-pub(crate) struct Lease {
+struct Lease {
     pool: ReadPool,
     /// None once it is given back.
     held: Option<(Session, OwnedSemaphorePermit)>,
@@ -82,25 +88,26 @@ impl ReadPool {
     pub(crate) fn new(database: &DatabaseConfig, connections: usize, longest: Duration, meter: &Meter) -> Self {
         let backstop = format!("{}ms", (longest + BACKSTOP).as_millis());
         let url = database.url.clone().options(db::READ_SETTINGS).options([("statement_timeout", backstop)]);
+        let statements = Statements::new(meter);
         let shared = Arc::new(Shared {
             database: DatabaseConfig { url },
             longest,
             permits: Arc::new(Semaphore::new(connections)),
             idle: Mutex::default(),
-            canceller: Canceller::new(database.clone()),
+            canceller: Canceller::new(database.clone(), statements.clone()),
             waiting: AtomicUsize::new(0),
             timeouts: metrics::POOL_TIMEOUTS.counter(meter),
-            statements: Statements::new(meter),
+            statements,
             series: SeriesCache::new(CACHED_SERIES),
         });
         shared.timeouts.add(0, &[]);
         observe(meter, &shared, connections);
-        Self { shared, statement: "other" }
+        Self { shared }
     }
 
     /// The same connections, for a statement of this name.
-    pub(crate) fn named(&self, statement: &'static str) -> Self {
-        Self { shared: Arc::clone(&self.shared), statement }
+    pub(crate) fn named(&self, statement: &'static str) -> NamedPool {
+        NamedPool { pool: self.clone(), statement }
     }
 
     /// The ids of series that were read before: what exists is never taken away.
@@ -112,7 +119,7 @@ impl ReadPool {
     ///
     /// # Errors
     /// None is free in time, or the database is away.
-    pub(crate) async fn lease(&self) -> sqlx::Result<Lease> {
+    async fn lease(&self) -> sqlx::Result<Lease> {
         let waiting = Waiting::new(&self.shared.waiting);
         let permit = match timeout(ACQUIRE_TIMEOUT, self.shared.permits.clone().acquire_owned()).await {
             Ok(permit) => permit.map_err(|_| sqlx::Error::PoolClosed)?,
@@ -124,7 +131,7 @@ impl ReadPool {
         drop(waiting);
         let session = match self.rested().await {
             Some(session) => session,
-            None => Session::open(&self.shared.database).await?,
+            None => Session::open(&self.shared).await?,
         };
         Ok(Lease { pool: self.clone(), held: Some((session, permit)) })
     }
@@ -189,9 +196,10 @@ fn observe(meter: &Meter, shared: &Arc<Shared>, connections: usize) {
 }
 
 impl Session {
-    async fn open(database: &DatabaseConfig) -> sqlx::Result<Self> {
-        let mut connection = db::connect(database, "tidegauge query").await?;
-        let pid = connection.fetch_one("SELECT pg_backend_pid()").await?.try_get(0)?;
+    async fn open(shared: &Shared) -> sqlx::Result<Self> {
+        let mut connection = db::connect(&shared.database, "tidegauge query").await?;
+        let backend_pid = connection.fetch_one(include_str!("sql/backend_pid.sql"));
+        let pid = shared.statements.run("backend_pid", backend_pid).await?.try_get(0)?;
         let opened = Instant::now();
         Ok(Self { connection, pid, opened, rested_since: opened })
     }
@@ -202,12 +210,12 @@ impl Lease {
     ///
     /// # Errors
     /// None in practice: a lease is not used once it is given back.
-    pub(crate) fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
+    fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
         self.held.as_mut().map(|(session, _)| &mut session.connection).ok_or(sqlx::Error::PoolClosed)
     }
 
     /// Gives the connection back, once the last answer has been read to its end without an error.
-    pub(crate) fn give_back(mut self) {
+    fn give_back(mut self) {
         if let Some((mut session, permit)) = self.held.take() {
             session.rested_since = Instant::now();
             if session.opened.elapsed() < MAX_AGE && !self.pool.shared.permits.is_closed() {

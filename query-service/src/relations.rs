@@ -1,29 +1,27 @@
-//! What is known of points and rollups as a whole, so that a call need not ask for it: what retention still holds, up to
-//! where each rollup is materialised, and where what is materialised lies.
+//! What is known of points and rollups as a whole, so that a call need not ask for it: what retention still holds, and up to
+//! where each rollup is materialised.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::granularity::Granularity;
 use tokio::sync::Mutex;
 
-use crate::plan::{Grid, Kept};
+use crate::plan::{DayOfPoints, Kept};
 use crate::read_pool::ReadPool;
 use crate::store;
+use crate::watermarks::{Stored, Watermarks};
 
-/// How long policies are remembered.
+/// How long policies, and which chunks are compacted, are remembered.
 const POLICIES_FRESH: Duration = Duration::from_secs(60);
-/// How long watermarks are remembered. They move on about once a minute, and an older one is no wrong one: beyond it, buckets
-/// are told to be live that no longer are.
-const WATERMARK_FRESH: Duration = Duration::from_secs(1);
-
+const COMPACTED_FRESH: Duration = Duration::from_secs(60);
 /// Remembers it for all calls; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Relations {
     /// How old what each relation keeps may become.
     policies: Arc<Mutex<Option<Policies>>>,
-    rollups: Arc<Mutex<HashMap<Granularity, Rollup>>>,
+    watermarks: Watermarks,
+    compacted: Arc<Mutex<Option<Compacted>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,27 +32,10 @@ struct Policies {
 }
 
 #[derive(Clone, Debug)]
-struct Rollup {
+struct Compacted {
     read: Instant,
-    /// None for one that never was materialised.
-    materialised: Option<Materialised>,
-}
-
-/// The part of a rollup that is materialised.
-#[derive(Clone, Debug)]
-struct Materialised {
-    watermark: i64,
-    table: Arc<str>,
-}
-
-/// A part of an interval.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stored {
-    /// What it is read from.
-    pub(crate) relation: Arc<str>,
-    /// [start, end) in microseconds.
-    pub(crate) start: i64,
-    pub(crate) end: i64,
+    /// [start, end) of each chunk, in microseconds.
+    chunks: Arc<[(i64, i64)]>,
 }
 
 impl Relations {
@@ -77,41 +58,41 @@ impl Relations {
         })
     }
 
-    /// Up to where a rollup is materialised; none for raw points and for a rollup that never was.
+    /// Returns up to where a rollup is materialised for certain; none for raw points and for a rollup that is not at all.
     pub(crate) async fn watermark(&self, pool: &ReadPool, granularity: Granularity) -> sqlx::Result<Option<i64>> {
-        Ok(self.materialised(pool, granularity).await?.map(|materialised| materialised.watermark))
+        self.watermarks.of(pool, granularity).await
     }
 
-    /// What an interval on edges of a grid is read from, the earliest first: the table of what is materialised, and from the last
-    /// edge before the watermark on the relation itself. That is a view of both, whose live part takes time also where it has
-    /// nothing to tell.
+    /// Divides an interval on edges of a granularity into what it is read from, the earliest first.
     pub(crate) async fn parts(
         &self,
         pool: &ReadPool,
         granularity: Granularity,
-        grid: &Grid,
-        (start, end): (i64, i64),
+        interval: (i64, i64),
     ) -> sqlx::Result<Vec<Stored>> {
-        let materialised = self.materialised(pool, granularity).await?;
-        let edge = |materialised: &Materialised| grid.floor(materialised.watermark).clamp(start, end);
-        let live_from = materialised.as_ref().map_or(start, edge);
-        let live = Stored { relation: granularity.relation().into(), start: live_from, end };
-        let before = materialised.map(|Materialised { table, .. }| Stored { relation: table, start, end: live_from });
-        Ok(before.into_iter().chain([live]).filter(|part| part.start < part.end).collect())
+        self.watermarks.parts(pool, granularity, interval).await
     }
 
-    async fn materialised(&self, pool: &ReadPool, granularity: Granularity) -> sqlx::Result<Option<Materialised>> {
-        if granularity == Granularity::Raw {
-            return Ok(None);
-        }
-        let mut known = self.rollups.lock().await;
-        if let Some(rollup) = known.get(&granularity).filter(|rollup| rollup.read.elapsed() < WATERMARK_FRESH) {
-            return Ok(rollup.materialised.clone());
+    /// Counts the points of some series by day without reading them; says nothing where no hours are materialised.
+    pub(crate) async fn days_of_points(
+        &self,
+        pool: &ReadPool,
+        series: &[i32],
+        interval: (i64, i64),
+    ) -> sqlx::Result<Vec<DayOfPoints>> {
+        let Some(hours) = self.watermarks.table(pool, Granularity::Hour).await? else { return Ok(Vec::new()) };
+        let compacted = self.compacted(pool).await?;
+        store::days_of_points(pool, &hours, series, interval, &compacted).await
+    }
+
+    async fn compacted(&self, pool: &ReadPool) -> sqlx::Result<Arc<[(i64, i64)]>> {
+        let mut known = self.compacted.lock().await;
+        if let Some(compacted) = known.as_ref().filter(|compacted| compacted.read.elapsed() < COMPACTED_FRESH) {
+            return Ok(Arc::clone(&compacted.chunks));
         }
         let read = Instant::now();
-        let found = store::materialised(pool, granularity).await?;
-        let materialised = found.map(|(watermark, table)| Materialised { watermark, table: table.into() });
-        known.insert(granularity, Rollup { read, materialised: materialised.clone() });
-        Ok(materialised)
+        let chunks: Arc<[(i64, i64)]> = store::compacted_chunks(pool).await?.into();
+        *known = Some(Compacted { read, chunks: Arc::clone(&chunks) });
+        Ok(chunks)
     }
 }

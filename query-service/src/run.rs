@@ -37,7 +37,7 @@ pub async fn run(
     );
     let meters = Meters::new("query-service")?;
     let (reporter, health) = tonic_health::server::health_reporter();
-    let readiness = readiness::watch(config.database.clone(), reporter, &[SERVICE_NAME], shutdown.clone()).await;
+    let readiness = readiness::watch(config.database.clone(), reporter, &[SERVICE_NAME], None, shutdown.clone()).await;
     shared::metrics::observe_readiness(&meters.meter(), &readiness);
     let stop = CancellationToken::new();
     Port { readiness, meters: meters.clone() }.serve(http, stop.clone());

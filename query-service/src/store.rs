@@ -1,19 +1,26 @@
 //! The statements over points and rollups: one function each, the text in `sql/`, every value bound.
 
 mod anomalies;
+mod bucket;
 mod buckets;
 mod chunks;
+mod density;
 mod latest;
+mod source;
 mod watched;
 
 use shared::granularity::Granularity;
 
 use crate::read_pool::ReadPool;
+use crate::watermarks::Materialised;
 
 pub(crate) use anomalies::{baseline, baseline_hourly, baseline_values, count, count_hourly, outside, outside_hourly};
-pub(crate) use buckets::{Bucket, BucketRead, buckets, count_up_to, extent, points_as_buckets};
+pub(crate) use bucket::{Bucket, whole};
+pub(crate) use buckets::{BucketRead, buckets, count_up_to, extent, points_as_buckets};
 pub(crate) use chunks::chunks;
+pub(crate) use density::{compacted_chunks, days_of_points};
 pub(crate) use latest::latest;
+pub(crate) use source::Source;
 pub(crate) use watched::{WatchedBounds, WatchedPoint, watched, watched_baselines, watched_hours, watched_minutes};
 
 /// One raw point.
@@ -24,13 +31,19 @@ pub(crate) struct Point {
     pub(crate) value: f64,
 }
 
-/// Up to where a rollup is materialised, and the table that holds it, quoted; none for one that never was.
-pub(crate) async fn materialised(pool: &ReadPool, granularity: Granularity) -> sqlx::Result<Option<(i64, String)>> {
-    let found: Option<(i64, String)> = sqlx::query_as(include_str!("sql/materialised.sql"))
-        .bind(granularity.relation())
-        .fetch_optional(&pool.named("materialised"))
+/// What is materialised of each rollup that ever was.
+pub(crate) async fn materialised(pool: &ReadPool) -> sqlx::Result<Vec<Materialised>> {
+    let rollups = Granularity::ROLLUPS;
+    let rows: Vec<(String, i64, String, i64, i64, Option<i64>)> = sqlx::query_as(include_str!("sql/materialised.sql"))
+        .bind(rollups.map(Granularity::relation))
+        .bind(rollups.map(|rollup| rollup.bucket_micros().unwrap_or_default()))
+        .fetch_all(&pool.named("materialised"))
         .await?;
-    Ok(found.filter(|&(watermark, _)| watermark > 0)) // a rollup that never was has the smallest time there is
+    let of_row = |(name, watermark, table, policy_reaches, known_to, disturbed_from): (String, _, _, _, _, _)| {
+        let rollup = rollups.into_iter().find(|rollup| rollup.relation() == name)?;
+        Some(Materialised { rollup, watermark, table, policy_reaches, known_to, disturbed_from })
+    };
+    Ok(rows.into_iter().filter_map(of_row).collect())
 }
 
 /// How old what each relation keeps may become, in microseconds, where a policy drops what is older.
@@ -70,7 +83,7 @@ pub(crate) async fn metrics_of_devices(
         .bind(names.1)
         .bind(after)
         .bind(limit)
-        .fetch_all(pool)
+        .fetch_all(&pool.named("metrics_of_devices"))
         .await
 }
 

@@ -44,6 +44,7 @@ pub(crate) struct Selector {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RangeQuery {
     pub(crate) selectors: Vec<Selector>,
+    /// [start, end) in microseconds; empty for an interval between two microseconds.
     pub(crate) start: i64,
     pub(crate) end: i64,
     /// Most points a series; none: all.
@@ -113,19 +114,25 @@ fn check_prefix(field: &str, prefix: &str) -> Result<(), QueryError> {
     Ok(())
 }
 
-fn instant(field: &str, timestamp: Option<&Timestamp>) -> Result<i64, QueryError> {
+/// Returns a bound in nanoseconds since 1970-01-01T00:00:00Z.
+fn instant(field: &str, timestamp: Option<&Timestamp>) -> Result<i128, QueryError> {
     let Some(timestamp) = timestamp else { return Err(QueryError::invalid(field, "is missing")) };
-    time::from_timestamp(timestamp)
+    time::nanos_of(timestamp)
         .ok_or_else(|| QueryError::invalid(field, "is not a valid timestamp of the years 1 to 9999"))
 }
 
 fn interval(start: Option<&Timestamp>, end: Option<&Timestamp>) -> Result<(i64, i64), QueryError> {
-    let (start, end) = (instant("start", start)?, instant("end", end)?);
+    rounded(instant("start", start)?, instant("end", end)?)
+}
+
+/// Rounds both bounds of an interval in nanoseconds up to whole microseconds. Points are stored in whole microseconds, so the
+/// interval holds the same points before and after. It is empty afterwards if it lay between two microseconds.
+fn rounded(start: i128, end: i128) -> Result<(i64, i64), QueryError> {
     if end <= start {
-        let sentence = format!("{} is not after start {}", time::display(end), time::display(start));
+        let sentence = format!("{} is not after start {}", time::display_nanos(end), time::display_nanos(start));
         return Err(QueryError::invalid("end", sentence));
     }
-    Ok((start, end))
+    Ok((time::round_up_to_micros(start), time::round_up_to_micros(end)))
 }
 
 #[cfg(test)]

@@ -93,7 +93,11 @@ impl Port {
         match path {
             "/livez" => text(StatusCode::OK, "alive\n".to_owned()),
             "/readyz" => match self.readiness.now() {
-                Readiness::Ready => text(StatusCode::OK, "ready\n".to_owned()),
+                Readiness::Ready => {
+                    let conflicts = self.readiness.conflicts();
+                    let notes = conflicts.iter().map(|conflict| format!("unsafe settings: {}\n", conflict.sentence));
+                    text(StatusCode::OK, "ready\n".to_owned() + &notes.collect::<String>())
+                }
                 Readiness::Waiting { sentence, .. } => {
                     text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {sentence}\n"))
                 }

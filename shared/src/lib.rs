@@ -6,6 +6,7 @@ pub mod config;
 pub mod proto;
 
 pub mod granularity;
+pub mod history;
 pub mod status;
 pub mod time;
 

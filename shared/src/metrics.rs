@@ -5,6 +5,7 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter, UpDownCounter};
 
+use crate::history::Pair;
 use crate::readiness::{Cause, Readiness, ReadinessHandle};
 
 /// Full name of a method of the contract; `_OTHER` for what is none.
@@ -56,6 +57,14 @@ pub const READY: Spec = Spec::new("tidegauge.ready", "", "1 where work can be do
 /// Why not.
 pub const NOT_READY: Spec =
     Spec::new("tidegauge.not_ready", "", "1 for the reason why no work can be done now, else 0");
+/// Which settings of the database do not go together.
+pub const SETTINGS_UNSAFE: Spec = Spec::new(
+    "tidegauge.database.settings_unsafe",
+    "",
+    "1 for two settings of the database and the service that do not go together, else 0",
+);
+/// Which two settings.
+pub const PAIR: &str = "pair";
 
 const DURATIONS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -118,6 +127,18 @@ pub fn observe_readiness(meter: &Meter, readiness: &ReadinessHandle) {
         for cause in Cause::ALL {
             let holds = matches!(&now, Readiness::Waiting { cause: found, .. } if *found == cause);
             not_ready.observe(f64::from(u8::from(holds)), &[KeyValue::new(REASON, cause.name())]);
+        }
+    });
+}
+
+/// Shows which settings do not go together.
+pub fn observe_settings(meter: &Meter, readiness: &ReadinessHandle) {
+    let handle = readiness.clone();
+    SETTINGS_UNSAFE.observe(meter, move |settings| {
+        let conflicts = handle.conflicts();
+        for pair in Pair::ALL {
+            let is_unsafe = conflicts.iter().any(|conflict| conflict.pair == pair);
+            settings.observe(f64::from(u8::from(is_unsafe)), &[KeyValue::new(PAIR, pair.name())]);
         }
     });
 }

@@ -1,19 +1,20 @@
 //! Whether work can be done now: watches the database, tells health checks, and says what is waited for.
 
+mod probe;
+
 use std::time::Duration;
 
-use sqlx::postgres::PgConnection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::config::DatabaseConfig;
-use crate::db;
+use crate::history::Conflict;
+
+use probe::Probe;
 
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// A busy database is not one that is away: a refused or broken connection shows at once, a slow answer only after this.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a service can do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,13 +37,16 @@ pub enum Cause {
     DatabaseAway,
     /// The database answers, but is not one to work with: a migration is missing, or it is of the wrong edition.
     Schema,
+    /// Settings of the database do not go together with those of the service. It says so at the start only: a service that once was
+    /// ready goes on, and tells of [`ReadinessHandle::conflicts`].
+    Settings,
     /// The service ends.
     ShuttingDown,
 }
 
 impl Cause {
     /// All there are.
-    pub const ALL: [Self; 3] = [Self::DatabaseAway, Self::Schema, Self::ShuttingDown];
+    pub const ALL: [Self; 4] = [Self::DatabaseAway, Self::Schema, Self::Settings, Self::ShuttingDown];
 
     /// As logs and metrics have it.
     #[must_use]
@@ -50,6 +54,7 @@ impl Cause {
         match self {
             Self::DatabaseAway => "database_away",
             Self::Schema => "schema",
+            Self::Settings => "settings",
             Self::ShuttingDown => "shutting_down",
         }
     }
@@ -57,32 +62,45 @@ impl Cause {
 
 /// Whether work can be done now, for any number of readers.
 #[derive(Clone, Debug)]
-pub struct ReadinessHandle(watch::Receiver<Readiness>);
+pub struct ReadinessHandle {
+    readiness: watch::Receiver<Readiness>,
+    conflicts: watch::Receiver<Vec<Conflict>>,
+}
 
 impl ReadinessHandle {
     /// What holds now.
     #[must_use]
     pub fn now(&self) -> Readiness {
-        self.0.borrow().clone()
+        self.readiness.borrow().clone()
+    }
+
+    /// Returns the settings that do not go together, as of some seconds ago.
+    #[must_use]
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        self.conflicts.borrow().clone()
     }
 }
 
 /// Watches the database until the token is cancelled. `services` are the names that health checks ask for; they and ""
-/// are NOT_SERVING when this returns, which must be before listening.
+/// are NOT_SERVING when this returns, which must be before listening. A service that accepts points up to an age gives it, and is
+/// not ready before the settings of the database go with it.
 pub async fn watch(
     database: DatabaseConfig,
     health: HealthReporter,
     services: &'static [&'static str],
+    oldest_accepted: Option<Duration>,
     shutdown: CancellationToken,
 ) -> ReadinessHandle {
     let sentence = format!("waiting for the database at {}", database.address());
     let waiting = Readiness::Waiting { cause: Cause::DatabaseAway, sentence };
-    let (sender, receiver) = watch::channel(waiting);
+    let (sender, readiness) = watch::channel(waiting);
+    let (conflicts_sender, conflicts) = watch::channel(Vec::new());
     report(&health, services, ServingStatus::NotServing).await;
     let ending = Readiness::Waiting { cause: Cause::ShuttingDown, sentence: "shutting down".to_owned() };
     tokio::spawn(async move {
-        let mut probe = Probe { database, connection: None };
+        let mut probe = Probe::new(database, oldest_accepted);
         while let Some(found) = shutdown.run_until_cancelled(probe.run()).await {
+            tell_conflicts(&conflicts_sender, probe.conflicts(), &found);
             if *sender.borrow() != found {
                 match &found {
                     Readiness::Ready => tracing::info!("ready"),
@@ -101,44 +119,28 @@ pub async fn watch(
         report(&health, services, ServingStatus::NotServing).await;
         sender.send_replace(ending);
     });
-    ReadinessHandle(receiver)
+    ReadinessHandle { readiness, conflicts }
+}
+
+/// Passes conflicts on, and logs each once that arises while the service is ready. At the start they are the reason for not being
+/// ready.
+fn tell_conflicts(sender: &watch::Sender<Vec<Conflict>>, found: &[Conflict], readiness: &Readiness) {
+    let before = sender.borrow().clone();
+    if before == found {
+        return;
+    }
+    for conflict in found.iter().filter(|conflict| *readiness == Readiness::Ready && !before.contains(conflict)) {
+        tracing::warn!(pair = conflict.pair.name(), "unsafe settings: {}", conflict.sentence);
+    }
+    if found.is_empty() {
+        tracing::info!("the settings of the database go together again");
+    }
+    sender.send_replace(found.to_vec());
 }
 
 async fn report(health: &HealthReporter, services: &[&str], status: ServingStatus) {
     health.set_service_status("", status).await;
     for service in services {
         health.set_service_status(service, status).await;
-    }
-}
-
-/// One connection of its own, so that a full pool or a long flush does not look like an outage.
-struct Probe {
-    database: DatabaseConfig,
-    connection: Option<PgConnection>,
-}
-
-impl Probe {
-    async fn run(&mut self) -> Readiness {
-        match tokio::time::timeout(PROBE_TIMEOUT, self.check()).await {
-            Ok(Ok(())) => Readiness::Ready,
-            Ok(Err(db::ProbeError::Schema(sentence))) => Readiness::Waiting { cause: Cause::Schema, sentence },
-            Ok(Err(db::ProbeError::Database(error))) => self.away(&error.to_string()),
-            Err(_) => self.away(&format!("no answer within {PROBE_TIMEOUT:?}")),
-        }
-    }
-
-    async fn check(&mut self) -> Result<(), db::ProbeError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => db::connect(&self.database, "tidegauge readiness").await?,
-        };
-        db::check_schema(&mut connection).await?;
-        self.connection = Some(connection); // only after success: a broken or cancelled one is not used again
-        Ok(())
-    }
-
-    fn away(&self, why: &str) -> Readiness {
-        let sentence = format!("waiting for the database at {}: {why}", self.database.address());
-        Readiness::Waiting { cause: Cause::DatabaseAway, sentence }
     }
 }

@@ -8,6 +8,9 @@ use prost_types::Timestamp;
 /// Microseconds in a second.
 pub const MICROS_PER_SECOND: i64 = 1_000_000;
 
+/// Nanoseconds in a second.
+const NANOS_PER_SECOND: i128 = 1_000_000_000;
+
 /// First second of protobuf's timestamps.
 pub const FIRST_SECOND: i64 = -62_135_596_800; // 0001-01-01T00:00:00Z
 /// Last second of protobuf's timestamps.
@@ -35,6 +38,28 @@ pub fn from_timestamp(timestamp: &Timestamp) -> Option<i64> {
     let valid =
         (FIRST_SECOND..=LAST_SECOND).contains(&timestamp.seconds) && (0..1_000_000_000).contains(&timestamp.nanos);
     valid.then(|| timestamp.seconds * MICROS_PER_SECOND + i64::from(timestamp.nanos / 1_000))
+}
+
+/// Nanoseconds of a protobuf timestamp since 1970-01-01T00:00:00Z; `None` for one that protobuf does not have.
+#[must_use]
+pub fn nanos_of(timestamp: &Timestamp) -> Option<i128> {
+    from_timestamp(timestamp)?;
+    Some(i128::from(timestamp.seconds) * NANOS_PER_SECOND + i128::from(timestamp.nanos))
+}
+
+/// Nanoseconds of a protobuf duration; `None` for one that protobuf does not have.
+#[must_use]
+pub fn nanos_of_duration(duration: &prost_types::Duration) -> Option<i128> {
+    from_duration(duration)?;
+    Some(i128::from(duration.seconds) * NANOS_PER_SECOND + i128::from(duration.nanos))
+}
+
+/// The first whole microsecond that is not before a time in nanoseconds. Points are stored in whole microseconds, so exactly the
+/// points at or after that microsecond are at or after the time. The limits of an `i64` where it does not fit.
+#[must_use]
+pub fn round_up_to_micros(nanos: i128) -> i64 {
+    let micros = nanos.div_euclid(1_000) + i128::from(nanos.rem_euclid(1_000) > 0);
+    i64::try_from(micros).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// A protobuf timestamp from microseconds; the first or last that there is where they lie before or after it, as the bucket
@@ -70,9 +95,41 @@ pub fn display(micros: i64) -> String {
         .map_or_else(|| format!("{micros} µs"), |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
 }
 
+/// The same for a time in nanoseconds, with as many digits as it has: `2026-11-23T05:57:06.000001500Z`.
+#[must_use]
+pub fn display_nanos(nanos: i128) -> String {
+    let seconds = i64::try_from(nanos.div_euclid(NANOS_PER_SECOND)).ok();
+    let time = seconds.zip(u32::try_from(nanos.rem_euclid(NANOS_PER_SECOND)).ok());
+    time.and_then(|(seconds, nanos)| DateTime::<Utc>::from_timestamp(seconds, nanos))
+        .map_or_else(|| format!("{nanos} ns"), |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bounds_are_rounded_up_to_the_next_microsecond() {
+        let rounded = |seconds, nanos| nanos_of(&Timestamp { seconds, nanos }).map(round_up_to_micros);
+        assert_eq!(rounded(1, 0), Some(1_000_000), "a whole microsecond stays");
+        assert_eq!(rounded(1, 1), Some(1_000_001));
+        assert_eq!(rounded(1, 999), Some(1_000_001));
+        assert_eq!(rounded(1, 1_000), Some(1_000_001));
+        assert_eq!(rounded(1, 999_999_999), Some(2_000_000));
+        assert_eq!(rounded(-1, 999_999_001), Some(0), "also before 1970");
+        assert_eq!(rounded(-1, 1), Some(-999_999));
+        assert_eq!(rounded(LAST_SECOND, 999_999_999), Some((LAST_SECOND + 1) * MICROS_PER_SECOND));
+        assert_eq!(rounded(0, 1_000_000_000), None);
+        assert_eq!(round_up_to_micros(i128::MAX), i64::MAX);
+        assert_eq!(round_up_to_micros(i128::MIN), i64::MIN);
+    }
+
+    #[test]
+    fn times_in_nanoseconds_are_shown_with_all_their_digits() {
+        assert_eq!(display_nanos(1_000_000_500), "1970-01-01T00:00:01.000000500Z");
+        assert_eq!(display_nanos(-500), "1969-12-31T23:59:59.999999500Z");
+        assert_eq!(display_nanos(i128::MAX), format!("{} ns", i128::MAX));
+    }
 
     #[test]
     fn timestamps_are_cut_off_towards_the_past() {

@@ -23,7 +23,8 @@ impl Moments {
             return Self::EMPTY;
         }
         let n = count as f64;
-        let (mean, squares) = if min == max { (min, 0.0) } else { (sum / n, (variance * n).max(0.0)) };
+        let (mean, squares) =
+            if min == max { (min, 0.0) } else { (within(sum / n, min, max), (variance * n).max(0.0)) };
         Self { count, mean, squares, min, max }
     }
 
@@ -37,7 +38,7 @@ impl Moments {
         match values {
             [] => Self::EMPTY,
             _ if min == max => Self { count: values.len() as u64, mean: min, squares: 0.0, min, max },
-            _ => Self { count: values.len() as u64, mean, squares, min, max },
+            _ => Self { count: values.len() as u64, mean: within(mean, min, max), squares, min, max },
         }
     }
 
@@ -62,11 +63,22 @@ impl Moments {
             mean if mean.is_finite() => mean,
             _ => self.mean * (1.0 - share) + other.mean * share, // the distance of two finite means need not be one
         };
-        Self { count, mean, squares, min, max }
+        Self { count, mean: within(mean, min, max), squares, min, max }
+    }
+
+    /// Population variance; NaN where there is no point.
+    pub(crate) fn variance(&self) -> f64 {
+        self.squares / self.count as f64
     }
 
     /// Sample standard deviation; NaN below two points.
     pub(crate) fn stddev(&self) -> f64 {
         if self.count < 2 { f64::NAN } else { (self.squares / (self.count - 1) as f64).sqrt() }
     }
+}
+
+/// Moves a mean back between the smallest and the largest value that it is of: rounding may have taken it past them. NaN stands for
+/// a bound that is not known.
+pub(crate) fn within(mean: f64, min: f64, max: f64) -> f64 {
+    mean.max(min).min(max)
 }

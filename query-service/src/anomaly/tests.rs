@@ -16,6 +16,7 @@ fn values() -> impl Strategy<Value = Vec<f64>> {
         vec(1e9 - 0.1..1e9 + 0.1, 2..200),
         vec(prop_oneof![8 => Just(7.5), 2 => few()], 2..200),
         vec(few(), 2..200),
+        vec(prop_oneof![Just(0.1), Just(0.1 + f64::EPSILON / 8.0)], 2..200),
     ]
 }
 
@@ -82,6 +83,9 @@ proptest! {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         let stddev = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+        prop_assert!(combined.min <= combined.mean && combined.mean <= combined.max, "{combined:?}");
+        let whole = Moments::new(combined.count, values.iter().sum(), combined.min, combined.max, 0.0);
+        prop_assert!(whole.min <= whole.mean && whole.mean <= whole.max, "{whole:?}");
         prop_assert_eq!(combined.count, values.len() as u64);
         prop_assert_eq!(combined.min, values.iter().copied().fold(f64::MAX, f64::min));
         prop_assert_eq!(combined.max, values.iter().copied().fold(f64::MIN, f64::max));

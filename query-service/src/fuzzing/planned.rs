@@ -7,8 +7,8 @@ use crate::plan::{Grid, Plan, Segment};
 use crate::validate::{AggregatedQuery, GapFill};
 
 /// A question's interval.
-pub(super) fn check_interval(start: i64, end: i64) {
-    assert!(start < end, "an interval is not empty");
+pub(super) fn check_interval(start: i64, end: i64, may_be_empty: bool) {
+    assert!(start < end || (may_be_empty && start == end), "an interval is not empty");
     [start, end].into_iter().for_each(check_told);
 }
 
@@ -51,7 +51,8 @@ pub(super) fn check(plan: &Plan, (start, end): (i64, i64)) {
 
 fn check_segment(segment: &Segment) {
     let Segment { grid, start, end, .. } = segment;
-    assert!(start < end, "a part is not empty: {segment:?}");
+    let may_be_empty = *grid == Grid::Points;
+    assert!(start < end || (may_be_empty && start == end), "a part is not empty: {segment:?}");
     assert_eq!((grid.floor(*start), grid.ceil(*end)), (*start, *end), "a part begins and ends with a bucket");
     if *grid != Grid::Points {
         assert!(grid.count(*start, *end) > 0);

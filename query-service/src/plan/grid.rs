@@ -132,7 +132,9 @@ impl Grid {
     }
 }
 
-/// Days of a time zone, or so many of them together, numbered from the one that begins on Monday 2000-01-03 there.
+/// Days of a time zone, or so many of them together, numbered from the one that begins on Monday 2000-01-03 there. A day lasts
+/// from the first instant of its local date to the first instant of the next one: where clocks are set back over midnight, the
+/// hour that repeats the old date belongs to the new day.
 pub(crate) struct LocalDays<'a> {
     pub(crate) zone: &'a TimeZone,
     pub(crate) days: i64,
@@ -143,10 +145,19 @@ impl LocalDays<'_> {
     pub(crate) fn number(&self, micros: i64) -> i64 {
         let offset = Timestamp::from_microsecond(micros).map_or(0, |time| self.zone.to_offset(time).seconds());
         let day = (micros + i64::from(offset) * 1_000_000 - ORIGIN).div_euclid(DAY);
-        day.div_euclid(self.days)
+        let mut number = day.div_euclid(self.days);
+        // The local date says it but for times that repeat the date before, or belong to a date that is skipped.
+        while self.edge(number + 1) <= micros {
+            number += 1;
+        }
+        while self.edge(number) > micros {
+            number -= 1;
+        }
+        number
     }
 
-    /// First instant of a bucket: local midnight, or the first one after it where clocks skip midnight.
+    /// First instant of a bucket: local midnight, the first of two where clocks are set back over it, or the first instant
+    /// after it where they skip it.
     pub(crate) fn edge(&self, number: i64) -> i64 {
         let utc = ORIGIN + number * self.days * DAY;
         let local = Timestamp::from_microsecond(utc).and_then(|time| {
@@ -164,6 +175,9 @@ impl LocalDays<'_> {
         Grid::Days { days: self.days, edges: edges.into() }
     }
 }
+
+#[cfg(test)]
+mod every_zone;
 
 #[cfg(test)]
 mod tests {
@@ -215,6 +229,19 @@ mod tests {
         assert_eq!(edges[0], micros("2018-11-04T03:00:00Z"));
         let edges = days("Pacific/Apia", "2011-12-29T12:00:00Z", "2011-12-31T12:00:00Z");
         assert!(edges.is_sorted_by(|one, next| one < next), "{edges:?}");
+    }
+
+    #[test]
+    fn a_date_that_occurs_twice_ends_where_the_next_one_first_begins() {
+        // St John's went from 00:01 on the 7th back to 23:01 on the 6th.
+        let edges = days("America/St_Johns", "2010-11-06T12:00:00Z", "2010-11-07T03:00:00Z");
+        let expected = ["2010-11-06T02:30:00Z", "2010-11-07T02:30:00Z", "2010-11-08T03:30:00Z"];
+        assert_eq!(edges, expected.map(micros));
+        let zone = TimeZoneDatabase::bundled().get("America/St_Johns").unwrap();
+        let days = LocalDays { zone: &zone, days: 1 };
+        let number = |text| days.number(micros(text));
+        assert_eq!(number("2010-11-07T02:29:59Z") + 1, number("2010-11-07T02:30:00Z"));
+        assert_eq!(number("2010-11-07T02:30:00Z"), number("2010-11-07T03:00:00Z"), "the date before is repeated");
     }
 
     #[test]

@@ -2,16 +2,17 @@
 
 use std::time::Instant;
 
+use shared::granularity::Granularity;
 use shared::proto::v1;
 use shared::time;
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Kept, Plan};
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::row_stream::{self, BucketStream, Frames};
-use crate::series::Answer;
+use crate::series::{Answer, Series};
 use crate::validate::{AggregatedQuery, GapFill};
 use crate::{series, store};
 
@@ -28,10 +29,11 @@ pub(super) async fn answer(
 ) -> Result<Frames<v1::QueryAggregatedResponse>, QueryError> {
     let began = Instant::now();
     let query = AggregatedQuery::check(request)?;
-    let plan = plan::choose(&query, &relations.kept(&pool, time::now_micros()).await?)?;
-    let (series, watermark) = tokio::try_join!(series::find(&pool, &query.selectors), async {
-        Ok(relations.watermark(&pool, plan.granularity()).await?)
-    })?;
+    let kept = relations.kept(&pool, time::now_micros()).await?;
+    let plan = plan::choose(&query, &kept)?;
+    let series = series::find(&pool, &query.selectors).await?;
+    let plan = of_the_faster(&pool, &relations, &query, &kept, plan, &series).await?;
+    let watermark = relations.watermark(&pool, plan.granularity()).await?;
     let series_count = series.len();
     let answers =
         if query.combine_devices { series::together(&query.selectors, &series) } else { series::each(series) };
@@ -51,6 +53,24 @@ pub(super) async fn answer(
         began,
     };
     Ok(row_stream::spawn(deadline, |frames| stream.run(frames)).await)
+}
+
+/// Lets AUTO read points where that takes less time than reading minutes, if points are kept for all of the interval.
+async fn of_the_faster(
+    pool: &ReadPool,
+    relations: &Relations,
+    query: &AggregatedQuery,
+    kept: &Kept,
+    plan: Plan,
+    series: &[Series],
+) -> Result<Plan, QueryError> {
+    let is_free = query.granularity.is_none() && kept.from(Granularity::Raw) <= plan.read_from(query.gap_fill);
+    if !is_free || !plan.may_read_points(series.len()) {
+        return Ok(plan);
+    }
+    let ids: Vec<i32> = series.iter().map(|series| series.series_id).collect();
+    let days = relations.days_of_points(pool, &ids, (plan.start, plan.end)).await?;
+    Ok(plan.of_the_faster(&query.statistics, &days))
 }
 
 fn check_filled_buckets(query: &AggregatedQuery, plan: &Plan, answers: usize) -> Result<(), QueryError> {

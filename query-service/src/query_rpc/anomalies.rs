@@ -6,7 +6,6 @@ use shared::time;
 
 use crate::anomaly::{HOURS_OF_WEEK, HourlyJudges, Judge, Moments, RobustStats, hour_of_week};
 use crate::error::QueryError;
-use crate::plan::Grid;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::series;
@@ -72,7 +71,7 @@ async fn judges(
         }
         AnomalyMethod::Seasonal => {
             let mut hours = [Moments::EMPTY; HOURS_OF_WEEK];
-            for stored in relations.parts(pool, Granularity::Hour, &Grid::of(Granularity::Hour), interval).await? {
+            for stored in relations.parts(pool, Granularity::Hour, interval).await? {
                 let part = store::baseline_hourly(pool, series_id, &stored).await?;
                 hours.iter_mut().zip(part).for_each(|(hour, more)| *hour = hour.combine(more));
             }
@@ -82,7 +81,7 @@ async fn judges(
         }
         AnomalyMethod::ZScore | AnomalyMethod::Unspecified => {
             let mut moments = Moments::EMPTY;
-            for stored in relations.parts(pool, Granularity::Minute, &Grid::of(Granularity::Minute), interval).await? {
+            for stored in relations.parts(pool, Granularity::Minute, interval).await? {
                 moments = moments.combine(store::baseline(pool, series_id, &stored).await?);
             }
             let judge = Judge::z_score(&moments, threshold, min_baseline_count);

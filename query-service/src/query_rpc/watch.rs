@@ -5,17 +5,19 @@ use shared::proto::v1;
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
+use crate::relations::Relations;
 use crate::row_stream::{self, Frames};
 use crate::validate::WatchQuery;
 use crate::watch::{Subscription, Watchers};
 
 pub(super) async fn watch(
     pool: ReadPool,
+    relations: Relations,
     watchers: Watchers,
     deadline: Deadline,
     request: v1::WatchAnomaliesRequest,
 ) -> Result<Frames<v1::WatchAnomaliesResponse>, QueryError> {
     let query = WatchQuery::check(request)?;
-    let subscription = Subscription::new(pool, watchers, query).await?;
+    let subscription = Subscription::new(pool, relations, watchers, query).await?;
     Ok(row_stream::spawn(deadline, |frames| subscription.run(frames)).await)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::config::DatabaseConfig;
 use shared::db;
+use shared::telemetry::Statements;
 use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -15,13 +16,14 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// cancelled from elsewhere.
 pub(super) struct Canceller {
     database: DatabaseConfig,
+    statements: Statements,
     /// None before the first use and after a failure.
     connection: Mutex<Option<PgConnection>>,
 }
 
 impl Canceller {
-    pub(super) fn new(database: DatabaseConfig) -> Self {
-        Self { database, connection: Mutex::default() }
+    pub(super) fn new(database: DatabaseConfig, statements: Statements) -> Self {
+        Self { database, statements, connection: Mutex::default() }
     }
 
     /// Cancels what the backend runs, if anything. The backend must serve no one any more: a cancel may be late.
@@ -44,7 +46,8 @@ impl Canceller {
             Some(connection) => connection,
             None => db::connect(&self.database, "tidegauge query cancel").await?,
         };
-        sqlx::query(include_str!("../sql/cancel.sql")).bind(pid).execute(&mut connection).await?;
+        let cancel = sqlx::query(include_str!("../sql/cancel.sql")).bind(pid).execute(&mut connection);
+        self.statements.run("cancel", cancel).await?;
         Ok(connection)
     }
 }

@@ -12,23 +12,23 @@ use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatemen
 use sqlx::query::Query;
 use sqlx::{Describe, Either, Execute, Executor, SqlStr};
 
-use super::ReadPool;
+use super::NamedPool;
 use crate::error::too_long;
 
-impl ReadPool {
+impl NamedPool {
     /// Runs one statement and reads all of its answer.
     ///
     /// # Errors
     /// The work's own, or the database did not answer in time.
     pub(crate) async fn run<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> sqlx::Result<T> {
-        let mut lease = self.lease().await?;
+        let mut lease = self.pool.lease().await?;
         let (began, span) = (Instant::now(), telemetry::span(self.statement));
         let done = match lease.connection() {
-            Ok(connection) => tokio::time::timeout(self.shared.longest, work(connection)).await,
+            Ok(connection) => tokio::time::timeout(self.pool.shared.longest, work(connection)).await,
             Err(error) => Ok(Err(error)),
         };
-        let done = done.unwrap_or_else(|_| Err(too_long(self.shared.longest)));
-        self.shared.statements.ended(self.statement, &span, began, done.as_ref().err());
+        let done = done.unwrap_or_else(|_| Err(too_long(self.pool.shared.longest)));
+        self.pool.shared.statements.ended(self.statement, &span, began, done.as_ref().err());
         let answer = done?;
         lease.give_back();
         Ok(answer)
@@ -73,7 +73,7 @@ impl ReadPool {
     }
 }
 
-impl<'p> Executor<'p> for &ReadPool {
+impl<'p> Executor<'p> for &NamedPool {
     type Database = Postgres;
 
     fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
@@ -81,12 +81,12 @@ impl<'p> Executor<'p> for &ReadPool {
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let pool = self.clone();
+        let NamedPool { pool, statement } = self.clone();
         Box::pin(try_stream! {
             let mut lease = pool.lease().await?;
-            let (began, span) = (Instant::now(), telemetry::span(pool.statement));
+            let (began, span) = (Instant::now(), telemetry::span(statement));
             let ended = |error: Option<&sqlx::Error>| {
-                pool.shared.statements.ended(pool.statement, &span, began, error);
+                pool.shared.statements.ended(statement, &span, began, error);
             };
             {
                 let mut rows = lease.connection()?.fetch_many(query);
@@ -124,7 +124,7 @@ impl<'p> Executor<'p> for &ReadPool {
     where
         'p: 'e,
     {
-        let pool = self.clone();
+        let pool = self.pool.clone();
         Box::pin(async move {
             let mut lease = pool.lease().await?;
             let statement = lease.connection()?.prepare_with(sql, parameters).await?;
@@ -137,7 +137,7 @@ impl<'p> Executor<'p> for &ReadPool {
     where
         'p: 'e,
     {
-        let pool = self.clone();
+        let pool = self.pool.clone();
         Box::pin(async move {
             let mut lease = pool.lease().await?;
             let description = lease.connection()?.describe(sql).await?;

@@ -21,10 +21,9 @@ const ORDER: [Statistic; SLOTS] = [
 impl Row {
     /// A bucket that lasts for so many microseconds.
     pub(super) fn of(bucket: &Bucket, lasts: i64) -> Self {
-        let avg = bucket.sum / bucket.count as f64;
         let rate = bucket.increase / (lasts as f64 / 1e6);
         let Bucket { start, count, sum, min, max, first, last, .. } = *bucket;
-        Self { start, count, values: [avg, max, min, sum, first, last, bucket.stddev(), rate] }
+        Self { start, count, values: [bucket.avg(), max, min, sum, first, last, bucket.stddev(), rate] }
     }
 }
 

@@ -12,10 +12,11 @@ use super::pages::{self, Part};
 use super::{FRAME_ROWS, FrameSender, PAGE_ROWS, StreamEnd};
 use crate::plan::{Grid, Plan};
 use crate::read_pool::ReadPool;
-use crate::relations::{Relations, Stored};
+use crate::relations::Relations;
 use crate::series::Answer;
 use crate::store::{self, Bucket, BucketRead};
 use crate::validate::GapFill;
+use crate::watermarks::Stored;
 
 /// Most series that one statement reads.
 const SERIES_AT_ONCE: usize = 1_000;
@@ -135,13 +136,12 @@ impl BucketStream {
         for &Part { segment, start, end } in parts.iter().filter(|_| !series.is_empty()) {
             let (series, statistics, combined) = (&series[..], &self.statistics[..], self.combine_devices);
             let mut buckets = Vec::new();
-            for Stored { relation, start, end } in
-                self.relations.parts(&self.pool, segment.source, &segment.grid, (start, end)).await?
-            {
-                let read = BucketRead { series, combined, segment, relation: &relation, start, end, statistics };
+            for Stored { source, start, end } in self.relations.parts(&self.pool, segment.source, (start, end)).await? {
+                let grid = &segment.grid;
+                let read = BucketRead { series, combined, grid, source: &source, start, end, statistics };
                 buckets.append(&mut store::buckets(&self.pool, &read).await?);
             }
-            buckets.sort_unstable_by_key(|bucket| (bucket.series_id, bucket.start));
+            let buckets = store::whole(buckets);
             for of_series in buckets.chunk_by(|one, other| one.series_id == other.series_id) {
                 let lasts = |bucket: &Bucket| segment.grid.step(bucket.start, 1) - bucket.start;
                 let of_series_rows = of_series.iter().map(|bucket| Row::of(bucket, lasts(bucket)));

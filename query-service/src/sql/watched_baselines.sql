@@ -4,6 +4,6 @@ SELECT series_id,
        min(min_value),
        max(max_value),
        combine_variance(ARRAY[count::float8, sum_value, variance * count])
-FROM points_1min
+FROM {relation}
 WHERE series_id = ANY($1) AND bucket >= $2 AND bucket < $3
 GROUP BY series_id

@@ -1,10 +1,10 @@
--- The interval is there for the live part of the rollup, which the list of hours does not narrow.
+-- The interval is there for what is computed from points, which the list of hours does not narrow.
 SELECT series_id,
        sum(count)::int8,
        sum(sum_value),
        min(min_value),
        max(max_value),
        combine_variance(ARRAY[count::float8, sum_value, variance * count])
-FROM points_1hour
-WHERE series_id = ANY($1) AND bucket >= $2 AND bucket < $3 AND bucket = ANY($4)
+FROM {relation}
+WHERE series_id = ANY($1) AND bucket >= $2 AND bucket < $3 AND {hour} = ANY($4)
 GROUP BY series_id

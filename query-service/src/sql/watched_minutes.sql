@@ -1,3 +1,3 @@
 SELECT series_id, bucket, count, sum_value, min_value, max_value, variance
-FROM points_1min
+FROM {relation}
 WHERE series_id = ANY($1) AND bucket >= $2 AND bucket < $3

@@ -6,11 +6,11 @@ use sqlx::AssertSqlSafe;
 use super::Point;
 use crate::anomaly::{HOURS_OF_WEEK, Moments};
 use crate::read_pool::ReadPool;
-use crate::relations::Stored;
+use crate::watermarks::Stored;
 
-/// What the minute rollup, or what is materialised of it, says of a series in whole minutes.
+/// What a part of the minutes says of a series.
 pub(crate) async fn baseline(pool: &ReadPool, series_id: i32, minutes: &Stored) -> sqlx::Result<Moments> {
-    let statement = include_str!("../sql/baseline.sql").replace("{relation}", &minutes.relation);
+    let statement = include_str!("../sql/baseline.sql").replace("{relation}", &minutes.source.relation());
     let row: Option<(i64, f64, f64, f64, f64)> = sqlx::query_as(AssertSqlSafe(statement))
         .bind(series_id)
         .bind(Micros(minutes.start))
@@ -38,13 +38,13 @@ pub(crate) async fn baseline_values(
         .await
 }
 
-/// What the hour rollup, or what is materialised of it, says of each hour of the week in whole hours.
+/// What a part of the hours, or of minutes where no hours are, says of each hour of the week.
 pub(crate) async fn baseline_hourly(
     pool: &ReadPool,
     series_id: i32,
     hours: &Stored,
 ) -> sqlx::Result<[Moments; HOURS_OF_WEEK]> {
-    let statement = include_str!("../sql/baseline_hourly.sql").replace("{relation}", &hours.relation);
+    let statement = include_str!("../sql/baseline_hourly.sql").replace("{relation}", &hours.source.relation());
     let rows: Vec<(i32, i64, f64, f64, f64, f64)> = sqlx::query_as(AssertSqlSafe(statement))
         .bind(series_id)
         .bind(Micros(hours.start))

@@ -4,50 +4,15 @@
 //! from the closed lists below, and every value is bound.
 
 use shared::db::Micros;
-use shared::granularity::Granularity;
 use shared::proto::v1::Statistic;
 use sqlx::AssertSqlSafe;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::postgres::types::PgInterval;
 
-use super::Point;
-use crate::plan::{DAY, Grid, Segment};
+use super::{Bucket, Point, Source};
+use crate::plan::{DAY, Grid};
 use crate::read_pool::ReadPool;
-
-/// One bucket. What was not asked for is NaN.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Bucket {
-    /// The series; 0 where several were combined.
-    pub(crate) series_id: i32,
-    /// Microseconds since the Unix epoch.
-    pub(crate) start: i64,
-    pub(crate) count: u64,
-    pub(crate) sum: f64,
-    pub(crate) min: f64,
-    pub(crate) max: f64,
-    pub(crate) first: f64,
-    pub(crate) last: f64,
-    /// Population variance.
-    pub(crate) variance: f64,
-    /// What a counter counted; NaN where no point of the bucket has a predecessor.
-    pub(crate) increase: f64,
-}
-
-impl Bucket {
-    /// A raw point as a bucket.
-    fn of((series_id, point): (i32, Point)) -> Self {
-        let Point { timestamp: start, value } = point;
-        let (sum, min, max, first, last) = (value, value, value, value, value);
-        Self { series_id, start, count: 1, sum, min, max, first, last, variance: 0.0, increase: f64::NAN }
-    }
-
-    /// Sample standard deviation; NaN for a single point.
-    pub(crate) fn stddev(&self) -> f64 {
-        let n = self.count as f64;
-        if self.count < 2 { f64::NAN } else { (self.variance * n / (n - 1.0)).max(0.0).sqrt() }
-    }
-}
 
 /// The bucket, the count, the columns that were asked for, and then the series, where it is not known. The types are those of the
 /// statement: to have them compared for each value takes as long as all the rest.
@@ -69,10 +34,9 @@ pub(crate) struct BucketRead<'a> {
     pub(crate) series: &'a [i32],
     /// Whether all series give one answer.
     pub(crate) combined: bool,
-    pub(crate) segment: &'a Segment,
-    /// The segment's source, or the table that holds what of it is materialised.
-    pub(crate) relation: &'a str,
-    /// [start, end), on edges of the segment's grid.
+    pub(crate) grid: &'a Grid,
+    pub(crate) source: &'a Source,
+    /// [start, end), on edges of the source's buckets. A bucket of the grid that reaches beyond is read in part.
     pub(crate) start: i64,
     pub(crate) end: i64,
     pub(crate) statistics: &'a [Statistic],
@@ -91,13 +55,23 @@ struct Column {
 /// of a rollup have different starts, so `first` and `last` have no ties there.
 const COLUMNS: [Column; 7] = [
     Column {
-        needed_by: &[Statistic::Avg, Statistic::Sum],
+        needed_by: &[Statistic::Avg, Statistic::Sum, Statistic::Stddev],
         of_rollup: "sum_value",
         grouped: "sum(sum_value)",
         of_points: "sum(value)",
     },
-    Column { needed_by: &[Statistic::Min], of_rollup: "min_value", grouped: "min(min_value)", of_points: "min(value)" },
-    Column { needed_by: &[Statistic::Max], of_rollup: "max_value", grouped: "max(max_value)", of_points: "max(value)" },
+    Column {
+        needed_by: &[Statistic::Min, Statistic::Avg],
+        of_rollup: "min_value",
+        grouped: "min(min_value)",
+        of_points: "min(value)",
+    },
+    Column {
+        needed_by: &[Statistic::Max, Statistic::Avg],
+        of_rollup: "max_value",
+        grouped: "max(max_value)",
+        of_points: "max(value)",
+    },
     Column {
         needed_by: &[Statistic::First],
         of_rollup: "first_value",
@@ -123,6 +97,13 @@ const COLUMNS: [Column; 7] = [
 /// Stands for a column that a rollup does not have; it is not asked for there.
 const NOTHING: &str = "NULL::float8";
 
+/// Returns what stands for the minute rollup where it is computed from points: a relation with the same columns.
+pub(super) fn minutes_of_points() -> String {
+    let of_rollup = COLUMNS.iter().filter(|column| column.of_rollup != NOTHING);
+    let columns: String = of_rollup.flat_map(|column| [", ", column.of_points, " AS ", column.of_rollup]).collect();
+    include_str!("../sql/minutes_of_points.sql").replace("{columns}", &columns)
+}
+
 impl BucketRead<'_> {
     /// The columns that some statistic needs.
     fn asked(&self) -> Vec<usize> {
@@ -136,15 +117,11 @@ impl BucketRead<'_> {
 
     /// Whether the buckets stand in the rollup as they are.
     fn is_native(&self) -> bool {
-        self.segment.grid.width() == self.segment.source.bucket_micros() && !self.is_local()
+        self.grid.width() == self.source.rows().bucket_micros() && !matches!(self.grid, Grid::Days { .. })
     }
 
-    fn is_local(&self) -> bool {
-        matches!(self.segment.grid, Grid::Days { .. })
-    }
-
-    fn is_materialised(&self) -> bool {
-        self.relation != self.segment.source.relation()
+    fn is_table(&self) -> bool {
+        matches!(self.source, Source::Table { .. })
     }
 
     /// What all buckets are of: the only series, or 0 for several that are combined.
@@ -162,7 +139,7 @@ impl BucketRead<'_> {
 
     /// Start of the bucket that the time in a column belongs to.
     fn bucket(&self, column: &str) -> String {
-        match self.segment.grid {
+        match self.grid {
             _ if self.is_native() => column.to_owned(),
             Grid::Days { .. } => format!("($4::timestamptz[])[width_bucket({column}, $4::timestamptz[])]"),
             _ => format!("time_bucket($4::interval, {column})"),
@@ -173,8 +150,8 @@ impl BucketRead<'_> {
         let key = if self.series_id().is_some() { "" } else { ", series_id" };
         // One series has a statement of its own: for it the database finds a plan that serves every series.
         let series = if self.series.len() == 1 { "series_id = $1" } else { "series_id = ANY($1)" };
-        let text = match self.segment.source {
-            Granularity::Raw => include_str!("../sql/buckets_of_points.sql")
+        let text = match self.source {
+            Source::Points => include_str!("../sql/buckets_of_points.sql")
                 .replace("{columns}", &self.columns(|column| column.of_points))
                 .replace("{bucket}", &self.bucket(r#""timestamp""#))
                 .replace(
@@ -192,35 +169,33 @@ impl BucketRead<'_> {
                 .replace("{bucket}", &self.bucket("bucket")),
         };
         // Several are looked up one after the other in the index of a table. A plan for any list of them, which compares each row
-        // with each of the list where it takes another way, is only as good as what is known of the table; in a view there is
-        // no index.
+        // with each of the list where it takes another way, is only as good as what is known of the table.
         let rows = match self.series {
-            [_, _, ..] if self.is_materialised() => include_str!("../sql/rollup_rows_by_series.sql"),
+            [_, _, ..] if self.is_table() => include_str!("../sql/rollup_rows_by_series.sql"),
             _ => include_str!("../sql/rollup_rows.sql"),
         };
         let text = text.replace("{rows}", rows);
-        text.replace("{key}", key).replace("{series}", series).replace("{relation}", self.relation)
+        text.replace("{key}", key).replace("{series}", series).replace("{relation}", &self.source.relation())
     }
 }
 
 /// Buckets that have points, in no order.
 pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Result<Vec<Bucket>> {
-    let from_points = read.segment.source == Granularity::Raw;
+    let from_points = *read.source == Source::Points;
     let mut query = sqlx::query(AssertSqlSafe(read.statement()));
     query = match read.series {
         [one] if !from_points => query.bind(*one),
-        several => query.persistent(read.is_materialised()).bind(several),
+        several => query.persistent(read.is_table()).bind(several),
     };
     query = query.bind(Micros(read.start)).bind(Micros(read.end));
-    query = match &read.segment.grid {
+    query = match read.grid {
         Grid::Equal(width) if !read.is_native() => query.bind(PgInterval { months: 0, days: 0, microseconds: *width }),
-        grid @ Grid::Days { .. } => {
-            query.bind(grid.edges(read.start, read.end).iter().map(|&edge| Micros(edge)).collect::<Vec<_>>())
-        }
+        grid @ Grid::Days { .. } => query
+            .bind(grid.edges(grid.floor(read.start), read.end).iter().map(|&edge| Micros(edge)).collect::<Vec<_>>()),
         _ => query,
     };
     if from_points && read.counts_increases() {
-        let back = read.segment.grid.width().unwrap_or(DAY).max(DAY);
+        let back = read.grid.width().unwrap_or(DAY).max(DAY);
         query = query.bind(Micros(read.start.saturating_sub(back)));
         query = query.bind(PgInterval { months: 0, days: 0, microseconds: back });
     }

@@ -1,10 +1,13 @@
 //! The statements that many series are watched with.
 
 use shared::db::Micros;
+use shared::granularity::Granularity;
+use sqlx::AssertSqlSafe;
 
 use super::Point;
 use crate::anomaly::Moments;
 use crate::read_pool::ReadPool;
+use crate::watermarks::Stored;
 
 /// What lies outside [lower, upper] is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,31 +64,33 @@ fn of_series((series_id, count, sum, min, max, variance): MomentsRow) -> (i32, M
     (series_id, Moments::new(count.unsigned_abs(), sum, min, max, variance))
 }
 
-/// What the minute rollup says of each series in [start, end), both whole minutes; series without points are left out.
+/// What a part of the minutes says of each series; series without points are left out.
 pub(crate) async fn watched_baselines(
     pool: &ReadPool,
     series_ids: &[i32],
-    (start, end): (i64, i64),
+    minutes: &Stored,
 ) -> sqlx::Result<Vec<(i32, Moments)>> {
-    let rows: Vec<MomentsRow> = sqlx::query_as(include_str!("../sql/watched_baselines.sql"))
+    let statement = include_str!("../sql/watched_baselines.sql").replace("{relation}", &minutes.source.relation());
+    let rows: Vec<MomentsRow> = sqlx::query_as(AssertSqlSafe(statement))
         .bind(series_ids)
-        .bind(Micros(start))
-        .bind(Micros(end))
+        .bind(Micros(minutes.start))
+        .bind(Micros(minutes.end))
         .fetch_all(&pool.named("watched_baselines"))
         .await?;
     Ok(rows.into_iter().map(of_series).collect())
 }
 
-/// The rows of the minute rollup in [start, end), in any order: series, minute, moments.
+/// The rows of a part of the minutes, in any order: series, minute, moments.
 pub(crate) async fn watched_minutes(
     pool: &ReadPool,
     series_ids: &[i32],
-    (start, end): (i64, i64),
+    minutes: &Stored,
 ) -> sqlx::Result<Vec<(i32, i64, Moments)>> {
-    let rows: Vec<(i32, Micros, i64, f64, f64, f64, f64)> = sqlx::query_as(include_str!("../sql/watched_minutes.sql"))
+    let statement = include_str!("../sql/watched_minutes.sql").replace("{relation}", &minutes.source.relation());
+    let rows: Vec<(i32, Micros, i64, f64, f64, f64, f64)> = sqlx::query_as(AssertSqlSafe(statement))
         .bind(series_ids)
-        .bind(Micros(start))
-        .bind(Micros(end))
+        .bind(Micros(minutes.start))
+        .bind(Micros(minutes.end))
         .fetch_all(&pool.named("watched_minutes"))
         .await?;
     let minute = |(series_id, minute, count, sum, min, max, variance): (i32, Micros, i64, f64, f64, f64, f64)| {
@@ -94,17 +99,24 @@ pub(crate) async fn watched_minutes(
     Ok(rows.into_iter().map(minute).collect())
 }
 
-/// What the hour rollup says of each series in these hours, all of them together; series without points are left out.
+/// What a part of the hours, or of minutes where no hours are, says of each series in these hours, all of them together; series
+/// without points are left out.
 pub(crate) async fn watched_hours(
     pool: &ReadPool,
     series_ids: &[i32],
-    (start, end): (i64, i64),
+    part: &Stored,
     hours: &[i64],
 ) -> sqlx::Result<Vec<(i32, Moments)>> {
-    let rows: Vec<MomentsRow> = sqlx::query_as(include_str!("../sql/watched_hours.sql"))
+    let hour = match part.source.rows() {
+        Granularity::Hour => "bucket",
+        _ => "time_bucket(INTERVAL '1 hour', bucket)",
+    };
+    let statement =
+        include_str!("../sql/watched_hours.sql").replace("{relation}", &part.source.relation()).replace("{hour}", hour);
+    let rows: Vec<MomentsRow> = sqlx::query_as(AssertSqlSafe(statement))
         .bind(series_ids)
-        .bind(Micros(start))
-        .bind(Micros(end))
+        .bind(Micros(part.start))
+        .bind(Micros(part.end))
         .bind(hours.iter().copied().map(Micros).collect::<Vec<_>>())
         .fetch_all(&pool.named("watched_hours"))
         .await?;

@@ -27,6 +27,7 @@ pub(crate) enum GapFill {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AggregatedQuery {
     pub(crate) selectors: Vec<Selector>,
+    /// [start, end) in microseconds. Never empty, unless each point is a bucket of its own.
     pub(crate) start: i64,
     pub(crate) end: i64,
     /// None for AUTO.
@@ -53,7 +54,7 @@ impl AggregatedQuery {
         let (start, end) = interval(request.start.as_ref(), request.end.as_ref())?;
         let combine_devices = combine_devices(request.combine)?;
         let statistics = statistics(&request.statistics, combine_devices)?;
-        let query = Self {
+        let mut query = Self {
             start,
             end,
             granularity: granularity(request.granularity)?,
@@ -67,6 +68,9 @@ impl AggregatedQuery {
             selectors: selectors(request.selectors)?,
         };
         query.check_points_alone()?;
+        if query.start == query.end && !query.of_points() {
+            query.start -= 1; // an interval between two microseconds overlaps the bucket that holds the earlier one
+        }
         Ok(query)
     }
 

@@ -77,3 +77,16 @@ fn statistics_have_a_default_and_are_told_once() {
     assert_eq!(with(&[Statistic::Last], v1::Combine::Devices).raw_only, Some("LAST of several devices"));
     assert_eq!(twice.selectors[0].device, DeviceSelector::Id("d".to_owned()));
 }
+
+#[test]
+fn an_interval_between_two_microseconds_overlaps_the_bucket_that_it_lies_in() {
+    let between = |granularity: v1::Granularity| {
+        let instant = |nanos| Some(Timestamp { seconds: 59, nanos });
+        let (start, end) = (instant(999_999_100), instant(999_999_500));
+        let request = v1::QueryAggregatedRequest { granularity: granularity as i32, start, end, ..request() };
+        let query = AggregatedQuery::check(request).unwrap();
+        (query.start, query.end)
+    };
+    assert_eq!(between(v1::Granularity::Minute), (59_999_999, 60_000_000), "in the first minute");
+    assert_eq!(between(v1::Granularity::Raw), (60_000_000, 60_000_000), "no point");
+}

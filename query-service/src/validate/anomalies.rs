@@ -4,7 +4,7 @@ use shared::granularity::Granularity;
 use shared::proto::v1::{self, AnomalyMethod};
 use shared::time;
 
-use super::{check_id, instant};
+use super::{check_id, instant, rounded};
 use crate::error::QueryError;
 
 const MINUTE: i64 = 60_000_000;
@@ -28,7 +28,7 @@ pub(crate) struct AnomalyQuery {
     pub(crate) metric_name: String,
     /// Never `Unspecified`.
     pub(crate) method: AnomalyMethod,
-    /// Window to judge, [start, end) in microseconds.
+    /// Window to judge, [start, end) in microseconds; empty for one between two microseconds.
     pub(crate) window: (i64, i64),
     /// Before the window, [start, end) in microseconds: whole minutes, for `Seasonal` whole weeks that end with an hour.
     pub(crate) baseline: (i64, i64),
@@ -69,21 +69,25 @@ pub(super) fn method(method: i32) -> Result<AnomalyMethod, QueryError> {
 }
 
 fn window(request: &v1::DetectAnomaliesRequest, now: i64) -> Result<(i64, i64), QueryError> {
-    let end = request.end.as_ref().map_or(Ok(now), |end| instant("end", Some(end)))?;
+    let end = request.end.as_ref().map_or(Ok(nanos(now)), |end| instant("end", Some(end)))?;
     let start = match (&request.start, &request.window) {
         (Some(_), Some(_)) => return Err(QueryError::invalid("window", "stands beside start; set one of the two")),
         (Some(start), None) => instant("start", Some(start))?,
-        (None, None) => end - DEFAULT_WINDOW,
-        (None, Some(window)) => end - duration("window", window, 1, MAX_WINDOW)?,
+        (None, None) => end - nanos(DEFAULT_WINDOW),
+        (None, Some(window)) => {
+            let micros = duration("window", window, 1, MAX_WINDOW)?;
+            end - time::nanos_of_duration(window).unwrap_or(nanos(micros))
+        }
     };
-    if end <= start {
-        let sentence = format!("{} is not after start {}", time::display(end), time::display(start));
-        return Err(QueryError::invalid("end", sentence));
-    }
-    if end - start > MAX_WINDOW {
+    let window = rounded(start, end)?;
+    if end - start > nanos(MAX_WINDOW) {
         return Err(QueryError::invalid("start", "lies more than 31 days before end, which is the limit"));
     }
-    Ok((start, end))
+    Ok(window)
+}
+
+fn nanos(micros: i64) -> i128 {
+    i128::from(micros) * 1_000
 }
 
 pub(super) fn baseline_length(

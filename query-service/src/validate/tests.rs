@@ -28,6 +28,43 @@ fn intervals_are_half_open_and_not_empty() {
     assert!(refused(range(i64::MIN, 2)).contains("years 1 to 9999"));
 }
 
+/// So many nanoseconds after 1970-01-01T00:01:00Z.
+fn after_a_minute(nanos: i32) -> Option<Timestamp> {
+    Some(Timestamp { seconds: 60 - i64::from(nanos < 0), nanos: nanos.rem_euclid(1_000_000_000) })
+}
+
+#[test]
+fn bounds_between_two_microseconds_are_those_of_the_later_one() {
+    let rounded = |start, end| {
+        let (start, end) = (after_a_minute(start), after_a_minute(end));
+        let query = RangeQuery::check(v1::QueryRangeRequest { start, end, ..range(1, 2) }).unwrap();
+        (query.start - 60_000_000, query.end - 60_000_000)
+    };
+    assert_eq!(rounded(0, 500), (0, 1), "the point at the start is inside");
+    assert_eq!(rounded(500, 5_000), (1, 5), "the point before the start is not");
+    assert_eq!(rounded(1, 999_999_999), (1, 1_000_000), "the last microsecond is inside");
+    assert_eq!(rounded(-1, 1), (0, 1));
+    assert_eq!(rounded(100, 500), (1, 1), "between two microseconds is nothing");
+    let refused =
+        refused(v1::QueryRangeRequest { start: after_a_minute(500), end: after_a_minute(100), ..range(1, 2) });
+    assert_eq!(refused, "end: 1970-01-01T00:01:00.000000100Z is not after start 1970-01-01T00:01:00.000000500Z");
+}
+
+#[test]
+fn windows_are_rounded_like_other_intervals() {
+    let window = |start: Option<Timestamp>, end, window| {
+        let series = Some(v1::SeriesKey { device_id: "d".to_owned(), metric_name: "m".to_owned() });
+        let request = v1::DetectAnomaliesRequest { series, start, end, window, ..Default::default() };
+        let (start, end) = AnomalyQuery::check(request, 0).unwrap().window;
+        (start - 60_000_000, end - 60_000_000)
+    };
+    assert_eq!(window(after_a_minute(500), after_a_minute(5_001), None), (1, 6));
+    assert_eq!(window(after_a_minute(100), after_a_minute(500), None), (1, 1));
+    // A thousand microseconds and a half before half a microsecond after the minute is a whole microsecond.
+    let length = prost_types::Duration { seconds: 0, nanos: 1_000_500 };
+    assert_eq!(window(None, after_a_minute(500), Some(length)), (-1_000, 1));
+}
+
 #[test]
 fn selectors_are_bounded_and_complete() {
     let with = |selectors| refused(v1::QueryRangeRequest { selectors, ..range(1, 2) });

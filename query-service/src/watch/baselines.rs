@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use shared::granularity::Granularity;
 use shared::proto::v1::{self, AnomalyMethod};
 
 use crate::anomaly::{Judge, Moments};
 use crate::error::QueryError;
 use crate::query_rpc::anomalies::{baseline, robust_stats};
 use crate::read_pool::ReadPool;
+use crate::relations::Relations;
 use crate::store::{self, WatchedBounds};
 use crate::validate::WatchQuery;
 
@@ -25,6 +27,7 @@ pub(super) struct Judged {
 
 /// Judges by step and series. The baseline of a step ends where the step begins.
 pub(super) struct Baselines {
+    relations: Relations,
     query: WatchQuery,
     steps: BTreeMap<i64, HashMap<i32, Judged>>,
     /// Series whose judges are there for all these steps.
@@ -32,8 +35,8 @@ pub(super) struct Baselines {
 }
 
 impl Baselines {
-    pub(super) fn new(query: WatchQuery) -> Self {
-        Self { query, steps: BTreeMap::new(), known: HashSet::new() }
+    pub(super) fn new(relations: Relations, query: WatchQuery) -> Self {
+        Self { relations, query, steps: BTreeMap::new(), known: HashSet::new() }
     }
 
     /// How long a baseline holds: as long as is cheap. By ROBUST every value is read again.
@@ -98,12 +101,16 @@ impl Baselines {
                 for &step in steps {
                     let (start, end) = self.interval(step);
                     let hours: Vec<i64> = (1..=(end - start) / WEEK).map(|weeks| step - weeks * WEEK).collect();
-                    let found = store::watched_hours(pool, series_ids, (start, end), &hours).await?;
-                    self.keep(step, series_ids, &found.into_iter().collect());
+                    let mut found = HashMap::new();
+                    for part in self.relations.parts(pool, Granularity::Hour, (start, end)).await? {
+                        add(&mut found, store::watched_hours(pool, series_ids, &part, &hours).await?);
+                    }
+                    self.keep(step, series_ids, &found);
                 }
             }
             AnomalyMethod::ZScore | AnomalyMethod::Unspecified => {
-                let sliding = Sliding::read(pool, series_ids, self.query.baseline, first, last).await?;
+                let (relations, length) = (&self.relations, self.query.baseline);
+                let sliding = Sliding::read(pool, relations, series_ids, length, (first, last)).await?;
                 for &step in steps {
                     self.keep(step, series_ids, &sliding.before(step));
                 }
@@ -162,14 +169,24 @@ struct Sliding {
 
 impl Sliding {
     /// Reads what the baselines of this length take that end at minutes from `first` to `last`.
-    async fn read(pool: &ReadPool, series_ids: &[i32], length: i64, first: i64, last: i64) -> sqlx::Result<Self> {
+    async fn read(
+        pool: &ReadPool,
+        relations: &Relations,
+        series_ids: &[i32],
+        length: i64,
+        (first, last): (i64, i64),
+    ) -> sqlx::Result<Self> {
         let parts = Parts::new(length, first, last);
         let mut sliding = Self { length, middle: HashMap::new(), ends: Vec::new() };
         for end in parts.ends {
-            sliding.ends.extend(store::watched_minutes(pool, series_ids, end).await?);
+            for minutes in relations.parts(pool, Granularity::Minute, end).await? {
+                sliding.ends.extend(store::watched_minutes(pool, series_ids, &minutes).await?);
+            }
         }
         if let Some(middle) = parts.middle {
-            sliding.middle = store::watched_baselines(pool, series_ids, middle).await?.into_iter().collect();
+            for minutes in relations.parts(pool, Granularity::Minute, middle).await? {
+                add(&mut sliding.middle, store::watched_baselines(pool, series_ids, &minutes).await?);
+            }
         }
         Ok(sliding)
     }
@@ -179,11 +196,18 @@ impl Sliding {
         let mut baselines = self.middle.clone();
         for &(series_id, start, moments) in &self.ends {
             if (minute - self.length..minute).contains(&start) {
-                let baseline = baselines.entry(series_id).or_insert(Moments::EMPTY);
-                *baseline = baseline.combine(moments);
+                add(&mut baselines, vec![(series_id, moments)]);
             }
         }
         baselines
+    }
+}
+
+/// Adds moments of series to those that are there.
+fn add(baselines: &mut HashMap<i32, Moments>, more: Vec<(i32, Moments)>) {
+    for (series_id, moments) in more {
+        let baseline = baselines.entry(series_id).or_insert(Moments::EMPTY);
+        *baseline = baseline.combine(moments);
     }
 }
 

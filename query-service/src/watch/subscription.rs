@@ -12,6 +12,7 @@ use super::{LOOK_BACK, Position, Watchers};
 use crate::error::QueryError;
 use crate::query_rpc::anomalies::anomaly;
 use crate::read_pool::ReadPool;
+use crate::relations::Relations;
 use crate::row_stream::{FrameSender, StreamEnd};
 use crate::series;
 use crate::store::{self, WatchedPoint};
@@ -61,7 +62,12 @@ pub(crate) struct Subscription {
 
 impl Subscription {
     /// Finds the series and takes up the token's position, or that of now.
-    pub(crate) async fn new(pool: ReadPool, watchers: Watchers, query: WatchQuery) -> Result<Self, QueryError> {
+    pub(crate) async fn new(
+        pool: ReadPool,
+        relations: Relations,
+        watchers: Watchers,
+        query: WatchQuery,
+    ) -> Result<Self, QueryError> {
         let place = watchers.place()?;
         let (question, now) = (query.fingerprint(), time::now_micros());
         let position = match query.resume_token.as_str() {
@@ -69,7 +75,7 @@ impl Subscription {
             token => Position::of_token(token, question, now)?,
         };
         let mut subscription = Self {
-            baselines: Baselines::new(query.clone()),
+            baselines: Baselines::new(relations, query.clone()),
             pool,
             watchers,
             query,

@@ -1,0 +1,167 @@
+-- Three settings hang together: up to which age points are accepted (TIDEGAUGE_OLDEST_ACCEPTED), how far back the refreshes of the
+-- rollups look (start_offset of their jobs), and for how long points and rollups are kept (retention policies). A point that
+-- is older than a refresh looks back never reaches the rollup, and a refresh over dropped points erases what the rollup has of
+-- them. These functions change the settings together, and refuse what does not fit. ingest-service checks the same
+-- (shared/src/history.rs).
+--
+-- Functions and no view: a view over the extension's own ones would be in the way of ALTER EXTENSION ... UPDATE.
+
+-- Returns the settings of points and of each rollup: from which relation it is made, by which job, how far back that job looks (null
+-- where it looks back without bound), and for how long the relation is kept (null where nothing is dropped).
+CREATE FUNCTION history_settings()
+RETURNS TABLE (relation text, source text, bucket interval, refresh_job int, refresh_window interval, kept interval)
+LANGUAGE sql STABLE
+AS $$
+    SELECT known.relation, known.source, known.bucket, refresh.job_id, refresh.refresh_window, retention.kept
+    FROM (VALUES ('points', NULL, NULL),
+                 ('points_1min', 'points', INTERVAL '1 minute'),
+                 ('points_1hour', 'points_1min', INTERVAL '1 hour'),
+                 ('points_1day', 'points_1hour', INTERVAL '1 day')) AS known (relation, source, bucket)
+    LEFT JOIN LATERAL (
+        SELECT job_id, (config ->> 'start_offset')::interval AS refresh_window
+        FROM timescaledb_information.jobs
+        JOIN _timescaledb_catalog.continuous_agg AS rollup ON rollup.mat_hypertable_id = (config ->> 'mat_hypertable_id')::int
+        WHERE proc_name IN ('refresh_rollup', 'policy_refresh_continuous_aggregate')
+          AND rollup.user_view_schema = current_schema() AND rollup.user_view_name = known.relation
+        ORDER BY (config ->> 'start_offset')::interval DESC NULLS FIRST
+        LIMIT 1
+    ) AS refresh ON true
+    LEFT JOIN LATERAL (
+        SELECT min((config ->> 'drop_after')::interval) AS kept
+        FROM timescaledb_information.jobs
+        WHERE proc_name = 'policy_retention' AND config ? 'drop_after'
+          AND hypertable_schema = current_schema() AND hypertable_name = known.relation
+    ) AS retention ON true
+    ORDER BY known.bucket NULLS FIRST
+$$;
+
+-- Sets up to which age late points reach the rollups: how far back refreshes look, and for how long idle producers are
+-- remembered. Raise it before TIDEGAUGE_OLDEST_ACCEPTED, and lower it after that.
+CREATE FUNCTION set_accepted_age(age interval) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    rollup record;
+    wanted interval;
+BEGIN
+    IF age IS NULL OR age <= INTERVAL '0' THEN
+        RAISE EXCEPTION 'age is %: it must be a positive interval, such as 30 days', coalesce(age::text, 'null');
+    END IF;
+    FOR rollup IN
+        SELECT settings.*, under.kept AS source_kept
+        FROM history_settings() AS settings
+        JOIN history_settings() AS under ON under.relation = settings.source
+    LOOP
+        -- A day for the time until the next run, and on each level more than the buckets of the level.
+        wanted := age + CASE rollup.relation WHEN 'points_1min' THEN INTERVAL '1 day'
+                                             WHEN 'points_1hour' THEN INTERVAL '2 days'
+                                             ELSE INTERVAL '4 days' END;
+        IF rollup.refresh_job IS NULL THEN
+            RAISE EXCEPTION '% has no job that refreshes it', rollup.relation;
+        END IF;
+        IF rollup.source_kept < wanted + INTERVAL '1 day' THEN
+            RAISE EXCEPTION 'age is %, for which refreshes of % look back %, but % is kept for % only: they would erase what '
+                            'was made of dropped data', age, rollup.relation, wanted, rollup.source, rollup.source_kept
+                USING HINT = format('Keep it for %s or more first: SELECT set_retention(%L, %L)',
+                                    wanted + INTERVAL '1 day', rollup.source, wanted + INTERVAL '1 day');
+        END IF;
+        PERFORM alter_job(job_id, config => jsonb_set(config, '{start_offset}', to_jsonb(wanted)))
+        FROM timescaledb_information.jobs
+        WHERE job_id = rollup.refresh_job;
+    END LOOP;
+    PERFORM alter_job(job_id, config => jsonb_set(config, '{idle_after}', to_jsonb(age + INTERVAL '30 days')))
+    FROM timescaledb_information.jobs
+    WHERE proc_name = 'forget_idle_producers' AND (config ->> 'idle_after')::interval < age + INTERVAL '30 days';
+END
+$$;
+
+-- Sets for how long points, or the rows of a rollup, are kept; null keeps them for ever.
+CREATE FUNCTION set_retention(relation text, keep interval) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    dropped ALIAS FOR relation;
+    rollup record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM history_settings() AS settings WHERE settings.relation = dropped) THEN
+        RAISE EXCEPTION 'relation is %: it must be points, points_1min, points_1hour or points_1day', coalesce(dropped, 'null');
+    END IF;
+    FOR rollup IN SELECT * FROM history_settings() AS settings WHERE settings.source = dropped AND refresh_job IS NOT NULL LOOP
+        IF rollup.refresh_window IS NULL THEN
+            RAISE EXCEPTION 'refreshes of % look back without bound: they would erase what was made of dropped data', rollup.relation
+                USING HINT = 'Bound them first, for example: SELECT set_accepted_age(''30 days'')';
+        END IF;
+        IF keep < rollup.refresh_window + INTERVAL '1 day' THEN
+            RAISE EXCEPTION '% cannot be kept for % only: refreshes of % look back %, and would erase what was made of dropped data',
+                            dropped, keep, rollup.relation, rollup.refresh_window
+                USING HINT = format('Keep it for %s or more, or accept points up to a lower age first: set_accepted_age',
+                                    rollup.refresh_window + INTERVAL '1 day');
+        END IF;
+    END LOOP;
+    IF EXISTS (SELECT FROM history_settings() AS settings WHERE settings.relation = dropped AND kept IS NOT NULL) THEN
+        PERFORM remove_retention_policy(dropped::regclass);
+    END IF;
+    IF keep IS NOT NULL THEN
+        PERFORM add_retention_policy(dropped::regclass, keep);
+    END IF;
+END
+$$;
+
+-- Narrows the window of a refresh to what it is made of: not over chunks that retention drops, and not beyond the oldest chunk
+-- there is. Null where no whole bucket is left.
+CREATE FUNCTION within_what_is_kept(config jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    rollup record;
+    oldest_chunk timestamptz;
+    look_back interval;
+    starts timestamptz;
+    ends timestamptz;
+BEGIN
+    SELECT settings.bucket, under.kept, catalog.raw_hypertable_id
+    INTO STRICT rollup
+    FROM _timescaledb_catalog.continuous_agg AS catalog
+    JOIN history_settings() AS settings ON settings.relation = catalog.user_view_name
+    JOIN history_settings() AS under ON under.relation = settings.source
+    WHERE catalog.mat_hypertable_id = (config ->> 'mat_hypertable_id')::int;
+    SELECT _timescaledb_functions.to_timestamp(min(range_start))
+    INTO oldest_chunk
+    FROM _timescaledb_catalog.dimension_slice AS slice
+    JOIN _timescaledb_catalog.dimension ON dimension.id = slice.dimension_id
+    WHERE dimension.hypertable_id = rollup.raw_hypertable_id;
+    IF oldest_chunk IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- The refresh looks at a clock of its own, and begins with the first whole bucket. Half a bucket more makes that the first
+    -- one of the chunk, and no earlier one.
+    look_back := least((config ->> 'start_offset')::interval, rollup.kept, now() - oldest_chunk + rollup.bucket / 2);
+    starts := time_bucket(rollup.bucket, now() - look_back - INTERVAL '1 microsecond') + rollup.bucket;
+    ends := time_bucket(rollup.bucket, now() - coalesce((config ->> 'end_offset')::interval, INTERVAL '0'));
+    IF starts >= ends THEN
+        RETURN NULL;
+    END IF;
+    RETURN jsonb_set(config, '{start_offset}', to_jsonb(look_back));
+END
+$$;
+
+-- Whatever the settings are, no run of a job erases what was made of dropped data: refresh_rollup narrows the window, and what it did
+-- up to now is refresh_rollup_window. A copy under the new name, because jobs follow a procedure that is renamed.
+DO $$
+BEGIN
+    EXECUTE regexp_replace(pg_get_functiondef('refresh_rollup(int, jsonb)'::regprocedure),
+                           '^(CREATE OR REPLACE PROCEDURE \S*)refresh_rollup\(', '\1refresh_rollup_window(');
+END
+$$;
+
+CREATE OR REPLACE PROCEDURE refresh_rollup(job_id int, config jsonb)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    narrowed jsonb := within_what_is_kept(config);
+BEGIN
+    IF narrowed IS NOT NULL THEN
+        CALL refresh_rollup_window(job_id, narrowed);
+    END IF;
+END
+$$;

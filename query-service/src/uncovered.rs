@@ -1,0 +1,181 @@
+//! Days that a rollup does not hold and that no refresh comes back to: points that were stored older than the refreshes look back,
+//! and what a job of a rollup missed for as long. Their buckets are computed from the finest relation that has all of
+//! them. Days, and not buckets, so that there are few of them; a bucket too many that is computed is right as well.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shared::granularity::Granularity;
+use shared::time;
+use tokio::sync::Mutex;
+
+use crate::plan::Segment;
+use crate::read_pool::ReadPool;
+use crate::store::{self, Source};
+use crate::watermarks::Stored;
+
+/// How long they are remembered. A point that comes this late shows as soon as that, where others wait for a refresh.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Whole days (UTC) that a rollup does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Days {
+    pub(crate) rollup: Granularity,
+    /// What they are computed from: something finer.
+    pub(crate) from: Granularity,
+    /// [start, end) in microseconds.
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+}
+
+/// Remembers them for all calls; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Uncovered(Arc<Mutex<Option<Known>>>);
+
+#[derive(Clone, Debug)]
+struct Known {
+    read: Instant,
+    days: Arc<[Days]>,
+}
+
+impl Uncovered {
+    /// Returns the days that any rollup does not hold; by rollup, those to be computed from the finest relation first.
+    pub(crate) async fn days(&self, pool: &ReadPool) -> sqlx::Result<Arc<[Days]>> {
+        let mut known = self.0.lock().await;
+        if let Some(known) = known.as_ref().filter(|known| known.read.elapsed() < FRESH) {
+            return Ok(Arc::clone(&known.days));
+        }
+        let read = Instant::now();
+        let days: Arc<[Days]> = store::uncovered(pool).await?.into();
+        *known = Some(Known { read, days: Arc::clone(&days) });
+        Ok(days)
+    }
+}
+
+/// Reads around the tables of rollups where they do not hold the days. `table` names the table of a rollup.
+pub(crate) fn around(parts: Vec<Stored>, days: &[Days], table: impl Fn(Granularity) -> Option<Arc<str>>) -> Vec<Stored> {
+    if days.is_empty() {
+        return parts;
+    }
+    parts.into_iter().flat_map(|part| around_one(part, days, &table)).collect()
+}
+
+fn around_one(part: Stored, days: &[Days], table: &impl Fn(Granularity) -> Option<Arc<str>>) -> Vec<Stored> {
+    let Source::Table { rollup, .. } = part.source else { return vec![part] };
+    let mut computed = Vec::new();
+    let mut held = vec![(part.start, part.end)];
+    for missing in days.iter().filter(|days| days.rollup == rollup) {
+        let Some(source) = source(missing.from, table) else { continue };
+        let mut still_held = Vec::new();
+        for (start, end) in held {
+            let (from, until) = (missing.start.clamp(start, end), missing.end.clamp(start, end));
+            if from < until {
+                computed.push(Stored { source: source.clone(), start: from, end: until });
+                still_held.extend([(start, from), (until, end)]);
+            } else {
+                still_held.push((start, end));
+            }
+        }
+        held = still_held;
+    }
+    let held = held.into_iter().map(|(start, end)| Stored { source: part.source.clone(), start, end });
+    let mut parts: Vec<Stored> = computed.into_iter().chain(held).filter(|part| part.start < part.end).collect();
+    parts.sort_unstable_by_key(|part| part.start);
+    parts
+}
+
+fn source(from: Granularity, table: &impl Fn(Granularity) -> Option<Arc<str>>) -> Option<Source> {
+    match from {
+        Granularity::Raw => Some(Source::MinutesOfPoints),
+        rollup => Some(Source::Table { rollup, name: table(rollup)? }),
+    }
+}
+
+/// Says which days of an answer are not read from the rollups that it is planned from; none if all are.
+pub(crate) fn note(segments: &[Segment], days: &[Days]) -> Option<String> {
+    let notes = segments.iter().filter_map(|segment| {
+        let within = |days: &&Days| days.rollup == segment.source && days.start < segment.end && days.end > segment.start;
+        let start = days.iter().filter(within).map(|days| days.start).min()?.max(segment.start);
+        let end = days.iter().filter(within).map(|days| days.end).max()?.min(segment.end);
+        let (relation, start, end) = (segment.source.relation(), time::display(start), time::display(end));
+        Some(format!("; {relation} does not cover all from {start} to {end}: those days are computed from finer data"))
+    });
+    Some(notes.collect::<String>()).filter(|notes| !notes.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Grid;
+
+    const DAY: i64 = 86_400_000_000;
+
+    fn table(rollup: Granularity) -> Option<Arc<str>> {
+        Some(rollup.name().into())
+    }
+
+    fn held(rollup: Granularity, start: i64, end: i64) -> Stored {
+        let name = rollup.name().into();
+        Stored { source: Source::Table { rollup, name }, start: start * DAY, end: end * DAY }
+    }
+
+    fn computed(start: i64, end: i64) -> Stored {
+        Stored { source: Source::MinutesOfPoints, start: start * DAY, end: end * DAY }
+    }
+
+    fn missing(rollup: Granularity, from: Granularity, start: i64, end: i64) -> Days {
+        Days { rollup, from, start: start * DAY, end: end * DAY }
+    }
+
+    #[test]
+    fn the_days_that_a_rollup_does_not_hold_are_computed_and_no_others() {
+        let days = [
+            missing(Granularity::Hour, Granularity::Raw, 2, 4),
+            missing(Granularity::Hour, Granularity::Raw, 6, 20),
+            missing(Granularity::Day, Granularity::Raw, 0, 9),
+        ];
+        let parts = around(vec![held(Granularity::Hour, 0, 10), computed(10, 11)], &days, table);
+        let wanted = [
+            held(Granularity::Hour, 0, 2),
+            computed(2, 4),
+            held(Granularity::Hour, 4, 6),
+            computed(6, 10),
+            computed(10, 11),
+        ];
+        assert_eq!(parts, wanted);
+    }
+
+    #[test]
+    fn what_the_finest_relation_has_is_not_computed_from_a_coarser_one() {
+        let days = [
+            missing(Granularity::Day, Granularity::Raw, 3, 5),
+            missing(Granularity::Day, Granularity::Minute, 1, 6),
+        ];
+        let parts = around(vec![held(Granularity::Day, 0, 8)], &days, table);
+        let wanted = [
+            held(Granularity::Day, 0, 1),
+            held(Granularity::Minute, 1, 3),
+            computed(3, 5),
+            held(Granularity::Minute, 5, 6),
+            held(Granularity::Day, 6, 8),
+        ];
+        assert_eq!(parts, wanted);
+    }
+
+    #[test]
+    fn an_answer_names_the_days_that_are_computed() {
+        let days = [missing(Granularity::Hour, Granularity::Raw, 2, 4), missing(Granularity::Hour, Granularity::Raw, 6, 20)];
+        let segment = |source: Granularity, start: i64, end: i64| Segment {
+            source,
+            grid: Grid::of(source),
+            start: start * DAY,
+            end: end * DAY,
+        };
+        assert_eq!(note(&[segment(Granularity::Hour, 4, 6), segment(Granularity::Minute, 0, 30)], &days), None);
+        assert_eq!(
+            note(&[segment(Granularity::Hour, 3, 9)], &days).unwrap(),
+            "; points_1hour does not cover all from 1970-01-04T00:00:00Z to 1970-01-10T00:00:00Z: those days are computed \
+             from finer data"
+        );
+    }
+}

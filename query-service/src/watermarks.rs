@@ -1,0 +1,242 @@
+//! Up to where each rollup may be read from the table that holds it, and what is read from there on.
+//!
+//! A watermark alone does not say so. `refresh_continuous_aggregate` without an end materialises the bucket that is still open
+//! and moves the watermark behind it; the policy, whose window ends before that bucket, does not come back to it for a while.
+//! Points that arrive meanwhile lie before the watermark and are in no table. So a rollup is trusted up to
+//!
+//! 1. its watermark, but
+//! 2. no further than its policy reaches: what the policy does not refresh is computed from what lies under it; and
+//! 3. beyond the last good run of the policy, only up to the first time that the database has noted as written since, and
+//!    only as far as the rollup under it is trusted.
+//!
+//! From there on, the rollup under it is read up to where that one is trusted, and so on down to the points. The views are not
+//! read: they trust the watermark.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shared::granularity::Granularity;
+use tokio::sync::Mutex;
+
+use crate::read_pool::ReadPool;
+use crate::store::{self, Source};
+
+/// How long it is remembered. Watermarks move on about once a minute, and an older one is still right: what lies beyond it is
+/// computed live.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What the database says of a rollup. Times in microseconds since the Unix epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Materialised {
+    pub(crate) rollup: Granularity,
+    pub(crate) watermark: i64,
+    /// The table that holds it, quoted.
+    pub(crate) table: String,
+    /// Up to where its policy refreshes by now.
+    pub(crate) policy_reaches: i64,
+    /// Up to where the policy's last good run refreshed it; where none is known, some buckets before the watermark.
+    pub(crate) known_to: i64,
+    /// The first time between `known_to` and the watermark that was written to since.
+    pub(crate) disturbed_from: Option<i64>,
+}
+
+/// The part of a rollup that its table holds for certain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Trusted {
+    rollup: Granularity,
+    until: i64,
+    table: Arc<str>,
+}
+
+/// A part of an interval, and what it is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) source: Source,
+    /// [start, end) in microseconds, on edges of the source's buckets.
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+}
+
+/// Remembers for all calls; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watermarks(Arc<Mutex<Option<Known>>>);
+
+#[derive(Clone, Debug)]
+struct Known {
+    read: Instant,
+    trusted: Arc<[Trusted]>,
+}
+
+impl Watermarks {
+    /// Returns up to where a rollup is materialised for certain; none for raw points and for a rollup that is not at all.
+    pub(crate) async fn of(&self, pool: &ReadPool, granularity: Granularity) -> sqlx::Result<Option<i64>> {
+        let trusted = self.trusted(pool).await?;
+        Ok(trusted.iter().find(|trusted| trusted.rollup == granularity).map(|trusted| trusted.until))
+    }
+
+    /// Returns the table that holds what is materialised of a rollup.
+    pub(crate) async fn table(&self, pool: &ReadPool, granularity: Granularity) -> sqlx::Result<Option<Arc<str>>> {
+        let trusted = self.trusted(pool).await?;
+        let found = trusted.iter().find(|trusted| trusted.rollup == granularity);
+        Ok(found.map(|trusted| Arc::clone(&trusted.table)))
+    }
+
+    /// Divides an interval on edges of a rollup into what it is read from, the earliest first.
+    pub(crate) async fn parts(
+        &self,
+        pool: &ReadPool,
+        granularity: Granularity,
+        interval: (i64, i64),
+    ) -> sqlx::Result<Vec<Stored>> {
+        if granularity == Granularity::Raw {
+            return Ok(vec![Stored { source: Source::Points, start: interval.0, end: interval.1 }]);
+        }
+        Ok(divide(&self.trusted(pool).await?, granularity, interval))
+    }
+
+    async fn trusted(&self, pool: &ReadPool) -> sqlx::Result<Arc<[Trusted]>> {
+        let mut known = self.0.lock().await;
+        if let Some(known) = known.as_ref().filter(|known| known.read.elapsed() < FRESH) {
+            return Ok(Arc::clone(&known.trusted));
+        }
+        let read = Instant::now();
+        let trusted: Arc<[Trusted]> = trust(store::materialised(pool).await?).into();
+        *known = Some(Known { read, trusted: Arc::clone(&trusted) });
+        Ok(trusted)
+    }
+}
+
+/// Decides how far each rollup is trusted, by the rules above.
+fn trust(mut rollups: Vec<Materialised>) -> Vec<Trusted> {
+    rollups.sort_unstable_by_key(|materialised| materialised.rollup);
+    let mut trusted: Vec<Trusted> = Vec::new();
+    for materialised in rollups {
+        let Materialised { rollup, watermark, policy_reaches, known_to, disturbed_from, .. } = materialised;
+        let below = match rollup {
+            Granularity::Minute => i64::MAX,
+            _ => trusted.last().map_or(i64::MIN, |below| rollup.floor(below.until)),
+        };
+        let reached = watermark.min(rollup.floor(policy_reaches));
+        let undisturbed = disturbed_from.map_or(i64::MAX, |time| rollup.floor(time));
+        let until = reached.min(undisturbed.min(below).max(known_to));
+        trusted.push(Trusted { rollup, until, table: materialised.table.into() });
+    }
+    trusted
+}
+
+fn divide(trusted: &[Trusted], granularity: Granularity, (start, end): (i64, i64)) -> Vec<Stored> {
+    let mut parts = Vec::new();
+    let mut next = start;
+    for Trusted { rollup, until, table } in trusted.iter().rev().filter(|trusted| trusted.rollup <= granularity) {
+        let until = (*until).clamp(next, end);
+        let source = Source::Table { rollup: *rollup, name: Arc::clone(table) };
+        parts.push(Stored { source, start: next, end: until });
+        next = until;
+    }
+    parts.push(Stored { source: Source::MinutesOfPoints, start: next, end });
+    parts.retain(|part| part.start < part.end);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: i64 = 60_000_000;
+    const HOUR: i64 = 60 * MINUTE;
+    const DAY: i64 = 24 * HOUR;
+    /// 2026-11-25T10:20:30Z.
+    const NOW: i64 = 1_795_602_030_000_000;
+    const OPEN_HOUR: i64 = NOW - 20 * MINUTE - 30_000_000;
+
+    /// As a policy that has just run leaves it.
+    fn kept_up(rollup: Granularity) -> Materialised {
+        let width = rollup.bucket_micros().unwrap();
+        let watermark = rollup.floor(NOW - width);
+        Materialised {
+            rollup,
+            watermark,
+            table: rollup.name().to_owned(),
+            policy_reaches: NOW - width,
+            known_to: watermark,
+            disturbed_from: None,
+        }
+    }
+
+    fn until(rollups: Vec<Materialised>) -> Vec<i64> {
+        trust(rollups).into_iter().map(|trusted| trusted.until).collect()
+    }
+
+    #[test]
+    fn what_the_policies_keep_is_trusted_whole() {
+        let rollups = Granularity::ROLLUPS.map(kept_up).to_vec();
+        let watermarks: Vec<i64> = rollups.iter().map(|materialised| materialised.watermark).collect();
+        assert_eq!(until(rollups), watermarks);
+    }
+
+    #[test]
+    fn a_watermark_behind_an_open_bucket_is_not_trusted() {
+        let [minutes, hours, days] = Granularity::ROLLUPS.map(kept_up);
+        let known = [minutes.watermark, hours.watermark, days.watermark];
+        let open_minutes = Materialised { watermark: Granularity::Minute.ceil(NOW), ..minutes };
+        let open_hours = Materialised { watermark: OPEN_HOUR + HOUR, ..hours };
+        let open_days = Materialised { watermark: Granularity::Day.ceil(NOW), ..days };
+        assert_eq!(until(vec![open_days, open_minutes, open_hours]), known);
+    }
+
+    #[test]
+    fn a_bucket_that_was_materialised_open_is_trusted_once_the_policy_has_come_back_to_it() {
+        // An hour and a half later. The hour was materialised at 10:20, and points came until it was over.
+        let [minutes, hours, _] = Granularity::ROLLUPS.map(kept_up);
+        let later = NOW + 100 * MINUTE;
+        let minutes = Materialised {
+            watermark: Granularity::Minute.floor(later - MINUTE),
+            policy_reaches: later - MINUTE,
+            known_to: Granularity::Minute.floor(later - MINUTE),
+            ..minutes
+        };
+        let written = Materialised {
+            watermark: OPEN_HOUR + HOUR,
+            policy_reaches: later - HOUR,
+            known_to: OPEN_HOUR - HOUR,
+            disturbed_from: Some(OPEN_HOUR + 21 * MINUTE),
+            ..hours
+        };
+        assert_eq!(until(vec![minutes.clone(), written.clone()])[1], OPEN_HOUR);
+        let refreshed = Materialised { known_to: OPEN_HOUR + HOUR, disturbed_from: None, ..written.clone() };
+        assert_eq!(until(vec![minutes.clone(), refreshed])[1], OPEN_HOUR + HOUR);
+        let undisturbed = Materialised { disturbed_from: None, ..written.clone() };
+        assert_eq!(
+            until(vec![minutes.clone(), undisturbed.clone()])[1],
+            OPEN_HOUR + HOUR,
+            "refreshed by hand, in bounds"
+        );
+        let behind = Materialised { watermark: OPEN_HOUR + 19 * MINUTE, known_to: OPEN_HOUR, ..minutes };
+        assert_eq!(until(vec![behind, undisturbed])[1], OPEN_HOUR, "the minutes under it are not there yet");
+    }
+
+    #[test]
+    fn nothing_before_the_last_good_run_is_doubted() {
+        let [minutes, ..] = Granularity::ROLLUPS.map(kept_up);
+        let late = Materialised { disturbed_from: Some(NOW - DAY), ..minutes.clone() };
+        assert_eq!(until(vec![late]), [minutes.watermark]);
+    }
+
+    #[test]
+    fn parts_meet_and_lead_down_to_the_points() {
+        let trusted = trust(Granularity::ROLLUPS.map(kept_up).to_vec());
+        let start = Granularity::Day.floor(NOW) - 3 * DAY;
+        let end = Granularity::Day.ceil(NOW);
+        let parts = divide(&trusted, Granularity::Day, (start, end));
+        let sources: Vec<&Source> = parts.iter().map(|part| &part.source).collect();
+        let table = |rollup: Granularity| Source::Table { rollup, name: rollup.name().into() };
+        let [minutes, hours, days] = Granularity::ROLLUPS.map(table);
+        assert_eq!(sources, [&days, &hours, &minutes, &Source::MinutesOfPoints]);
+        assert_eq!((parts[0].start, parts[3].end), (start, end));
+        assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start), "{parts:?}");
+        let old = divide(&trusted, Granularity::Minute, (start, start + HOUR));
+        assert_eq!(old, [Stored { source: minutes, start, end: start + HOUR }]);
+        let never = divide(&[], Granularity::Hour, (start, end));
+        assert_eq!(never, [Stored { source: Source::MinutesOfPoints, start, end }]);
+    }
+}
