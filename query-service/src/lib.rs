@@ -15,6 +15,7 @@ mod validate;
 mod page_token;
 mod plan;
 mod relations;
+mod uncovered;
 mod watermarks;
 
 mod columns;

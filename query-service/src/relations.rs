@@ -1,5 +1,5 @@
-//! What is known of points and rollups as a whole, so that a call need not ask for it: what retention still holds, and up to
-//! where each rollup is materialised.
+//! What is known of points and rollups as a whole, so that a call need not ask for it: what retention still holds, up to
+//! where each rollup is materialised, and what of it is missing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,17 +10,20 @@ use tokio::sync::Mutex;
 use crate::plan::{DayOfPoints, Kept};
 use crate::read_pool::ReadPool;
 use crate::store;
+use crate::uncovered::{self, Days, Uncovered};
 use crate::watermarks::{Stored, Watermarks};
 
 /// How long policies, and which chunks are compacted, are remembered.
 const POLICIES_FRESH: Duration = Duration::from_secs(60);
 const COMPACTED_FRESH: Duration = Duration::from_secs(60);
+
 /// Remembers it for all calls; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Relations {
     /// How old what each relation keeps may become.
     policies: Arc<Mutex<Option<Policies>>>,
     watermarks: Watermarks,
+    uncovered: Uncovered,
     compacted: Arc<Mutex<Option<Compacted>>>,
 }
 
@@ -70,7 +73,20 @@ impl Relations {
         granularity: Granularity,
         interval: (i64, i64),
     ) -> sqlx::Result<Vec<Stored>> {
-        self.watermarks.parts(pool, granularity, interval).await
+        let parts = self.watermarks.parts(pool, granularity, interval).await?;
+        let days = self.uncovered.days(pool).await?;
+        if days.is_empty() {
+            return Ok(parts);
+        }
+        let minutes = self.watermarks.table(pool, Granularity::Minute).await?;
+        let hours = self.watermarks.table(pool, Granularity::Hour).await?;
+        let table = |rollup: Granularity| if rollup == Granularity::Hour { hours.clone() } else { minutes.clone() };
+        Ok(uncovered::around(parts, &days, table))
+    }
+
+    /// Returns the days that rollups do not hold, and that are computed from finer data.
+    pub(crate) async fn uncovered(&self, pool: &ReadPool) -> sqlx::Result<Arc<[Days]>> {
+        self.uncovered.days(pool).await
     }
 
     /// Counts the points of some series by day without reading them; says nothing where no hours are materialised.

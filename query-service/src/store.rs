@@ -12,6 +12,7 @@ mod watched;
 use shared::granularity::Granularity;
 
 use crate::read_pool::ReadPool;
+use crate::uncovered::Days;
 use crate::watermarks::Materialised;
 
 pub(crate) use anomalies::{baseline, baseline_hourly, baseline_values, count, count_hourly, outside, outside_hourly};
@@ -49,6 +50,18 @@ pub(crate) async fn materialised(pool: &ReadPool) -> sqlx::Result<Vec<Materialis
 /// How old what each relation keeps may become, in microseconds, where a policy drops what is older.
 pub(crate) async fn retention(pool: &ReadPool) -> sqlx::Result<Vec<(String, i64)>> {
     sqlx::query_as(include_str!("sql/retention.sql")).fetch_all(&pool.named("retention")).await
+}
+
+/// Returns the days that rollups do not hold; by rollup, those to be computed from the finest relation first.
+pub(crate) async fn uncovered(pool: &ReadPool) -> sqlx::Result<Vec<Days>> {
+    let rows: Vec<(i32, i32, i64, i64)> =
+        sqlx::query_as(include_str!("sql/uncovered.sql")).fetch_all(&pool.named("uncovered")).await?;
+    let levels = [Granularity::Raw, Granularity::Minute, Granularity::Hour, Granularity::Day];
+    let level = |number: i32| usize::try_from(number).ok().and_then(|number| levels.get(number)).copied();
+    let days = |(rollup, from, start, end): (i32, i32, i64, i64)| {
+        Some(Days { rollup: level(rollup)?, from: level(from)?, start, end })
+    };
+    Ok(rows.into_iter().filter_map(days).collect())
 }
 
 /// Devices whose id lies in [prefix, prefix_end) and after `after`, each with its number of metrics.

@@ -53,7 +53,11 @@ impl Uncovered {
 }
 
 /// Reads around the tables of rollups where they do not hold the days. `table` names the table of a rollup.
-pub(crate) fn around(parts: Vec<Stored>, days: &[Days], table: impl Fn(Granularity) -> Option<Arc<str>>) -> Vec<Stored> {
+pub(crate) fn around(
+    parts: Vec<Stored>,
+    days: &[Days],
+    table: impl Fn(Granularity) -> Option<Arc<str>>,
+) -> Vec<Stored> {
     if days.is_empty() {
         return parts;
     }
@@ -94,7 +98,8 @@ fn source(from: Granularity, table: &impl Fn(Granularity) -> Option<Arc<str>>) -
 /// Says which days of an answer are not read from the rollups that it is planned from; none if all are.
 pub(crate) fn note(segments: &[Segment], days: &[Days]) -> Option<String> {
     let notes = segments.iter().filter_map(|segment| {
-        let within = |days: &&Days| days.rollup == segment.source && days.start < segment.end && days.end > segment.start;
+        let within =
+            |days: &&Days| days.rollup == segment.source && days.start < segment.end && days.end > segment.start;
         let start = days.iter().filter(within).map(|days| days.start).min()?.max(segment.start);
         let end = days.iter().filter(within).map(|days| days.end).max()?.min(segment.end);
         let (relation, start, end) = (segment.source.relation(), time::display(start), time::display(end));
@@ -147,10 +152,8 @@ mod tests {
 
     #[test]
     fn what_the_finest_relation_has_is_not_computed_from_a_coarser_one() {
-        let days = [
-            missing(Granularity::Day, Granularity::Raw, 3, 5),
-            missing(Granularity::Day, Granularity::Minute, 1, 6),
-        ];
+        let days =
+            [missing(Granularity::Day, Granularity::Raw, 3, 5), missing(Granularity::Day, Granularity::Minute, 1, 6)];
         let parts = around(vec![held(Granularity::Day, 0, 8)], &days, table);
         let wanted = [
             held(Granularity::Day, 0, 1),
@@ -164,7 +167,8 @@ mod tests {
 
     #[test]
     fn an_answer_names_the_days_that_are_computed() {
-        let days = [missing(Granularity::Hour, Granularity::Raw, 2, 4), missing(Granularity::Hour, Granularity::Raw, 6, 20)];
+        let days =
+            [missing(Granularity::Hour, Granularity::Raw, 2, 4), missing(Granularity::Hour, Granularity::Raw, 6, 20)];
         let segment = |source: Granularity, start: i64, end: i64| Segment {
             source,
             grid: Grid::of(source),

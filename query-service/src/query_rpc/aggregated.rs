@@ -14,7 +14,7 @@ use crate::relations::Relations;
 use crate::row_stream::{self, BucketStream, Frames};
 use crate::series::{Answer, Series};
 use crate::validate::{AggregatedQuery, GapFill};
-use crate::{series, store};
+use crate::{series, store, uncovered};
 
 /// Most buckets of an answer whose gaps are filled, all series together.
 const MAX_FILLED_BUCKETS: u64 = 10_000_000;
@@ -32,7 +32,8 @@ pub(super) async fn answer(
     let kept = relations.kept(&pool, time::now_micros()).await?;
     let plan = plan::choose(&query, &kept)?;
     let series = series::find(&pool, &query.selectors).await?;
-    let plan = of_the_faster(&pool, &relations, &query, &kept, plan, &series).await?;
+    let mut plan = of_the_faster(&pool, &relations, &query, &kept, plan, &series).await?;
+    plan.explanation += &uncovered::note(&plan.segments, &relations.uncovered(&pool).await?).unwrap_or_default();
     let watermark = relations.watermark(&pool, plan.granularity()).await?;
     let series_count = series.len();
     let answers =
