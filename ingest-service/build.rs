@@ -13,6 +13,16 @@ fn main() {
         .method(method("ingest", "Ingest").client_streaming().build())
         .method(method("ingest_with_acks", "IngestWithAcks").client_streaming().server_streaming().build())
         .method(method("ingest_batch", "IngestBatch").build())
+        .method(
+            Method::builder()
+                .name("get_producer")
+                .route_name("GetProducer")
+                .comment("GetProducer")
+                .input_type("shared::proto::v1::GetProducerRequest")
+                .output_type("shared::proto::v1::GetProducerResponse")
+                .codec_path("tonic_prost::ProstCodec")
+                .build(),
+        )
         .build();
     Builder::new().build_client(false).compile(&[service]);
 }

@@ -1,13 +1,16 @@
 //! The database under test, seen past the services.
 
+use std::borrow::Cow;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use shared::config::DatabaseConfig;
 use shared::db;
 use shared::granularity::Granularity;
+use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::{Acquire as _, AssertSqlSafe, Connection as _};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use url::Url;
@@ -81,6 +84,34 @@ impl Sql {
         Self::forget_watermarks().await;
     }
 
+    /// Runs the refresh job of a rollup, as the database's scheduler does.
+    ///
+    /// # Errors
+    /// The job fails.
+    pub async fn run_refresh_job(&mut self, rollup: Granularity) -> sqlx::Result<()> {
+        let statement = "SELECT job_id FROM timescaledb_information.jobs WHERE application_name LIKE $1";
+        let name = format!("Refresh Rollup {} %", rollup.relation());
+        let job: i32 = sqlx::query_scalar(statement).bind(name).fetch_one(&mut self.0).await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("CALL run_job({job})"))).execute(&mut self.0).await.map(|_| ())
+    }
+
+    /// Creates the extension in an empty database, and keeps its jobs from running by themselves: one that is paused while it runs
+    /// is cut off, which counts as a failed run. Takes a superuser; without one, jobs may run.
+    async fn stop_scheduler(&mut self) {
+        sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS timescaledb").execute(&mut self.0).await.unwrap();
+        let stop = "SELECT _timescaledb_functions.stop_background_workers()";
+        drop(sqlx::raw_sql(stop).execute(&mut self.0).await);
+    }
+
+    /// Brings the schema as it was at a step into an empty database.
+    pub async fn migrate_to(&mut self, step: i64) {
+        self.stop_scheduler().await;
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"));
+        let mut steps = Migrator::new(folder).await.unwrap();
+        steps.migrations = Cow::Owned(steps.iter().filter(|found| found.version <= step).cloned().collect());
+        steps.run(self.0.acquire().await.unwrap()).await.unwrap();
+    }
+
     /// Waits for as long as query-service remembers where a rollup's watermark was.
     pub async fn forget_watermarks() {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -117,6 +148,9 @@ impl OwnDatabase {
     /// Starts one with the schema in it; it ends with the test.
     pub async fn start() -> Self {
         let own = Self::start_empty().await;
+        if let Origin::Created { .. } = own._origin {
+            own.sql().await.stop_scheduler().await;
+        }
         db::migrate(&own.config()).await.expect("the schema");
         if let Origin::Created { .. } = own._origin {
             let pause =

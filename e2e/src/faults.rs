@@ -8,9 +8,11 @@ mod client;
 mod content;
 mod database_away;
 mod database_cut;
+mod held_up;
 pub(crate) mod journal;
 pub(crate) mod load;
 mod one_producer;
+mod resends;
 mod service_killed;
 pub(crate) mod totals;
 
@@ -37,11 +39,20 @@ pub enum Fault {
     SameBatch32Clients,
     /// The database is away for a while under full load.
     DatabaseAway,
+    /// Batches are sent again after a kill, to an instance that accepts other points.
+    ResendsAnsweredAlike,
+    /// A sender numbers new data from 1 in its old epoch.
+    ReuseRefused,
+    /// SIGSTOP in the middle of a transaction; the producers move to another instance. Needs a database with more than one
+    /// backend.
+    InstanceStopped,
+    /// The ledger rows of some producers are locked from SQL. Needs a database with more than one backend.
+    RowsLocked,
 }
 
 impl Fault {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::ServiceKilled,
         Self::DatabaseCut(Moment::InCopy),
         Self::DatabaseCut(Moment::BeforeCommit),
@@ -55,6 +66,10 @@ impl Fault {
         Self::ProducerMoves,
         Self::SameBatch32Clients,
         Self::DatabaseAway,
+        Self::ResendsAnsweredAlike,
+        Self::ReuseRefused,
+        Self::InstanceStopped,
+        Self::RowsLocked,
     ];
 
     /// For reports.
@@ -74,6 +89,10 @@ impl Fault {
             Self::ProducerMoves => "producer_moves",
             Self::SameBatch32Clients => "same_batch_32_clients",
             Self::DatabaseAway => "database_away",
+            Self::ResendsAnsweredAlike => "resends_answered_alike",
+            Self::ReuseRefused => "reuse_refused",
+            Self::InstanceStopped => "instance_stopped",
+            Self::RowsLocked => "rows_locked",
         }
     }
 }
@@ -107,6 +126,10 @@ impl Setting {
             Fault::ProducerMoves => one_producer::moves(self).await,
             Fault::SameBatch32Clients => one_producer::same_batch(self).await,
             Fault::DatabaseAway => database_away::run(self).await,
+            Fault::ResendsAnsweredAlike => resends::answered_alike(self).await,
+            Fault::ReuseRefused => resends::reuse_refused(self).await,
+            Fault::InstanceStopped => held_up::instance_stopped(self).await,
+            Fault::RowsLocked => held_up::rows_locked(self).await,
         }
     }
 

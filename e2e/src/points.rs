@@ -31,7 +31,8 @@ pub fn point(device_id: &str, timestamp: i64, value: f64) -> Point {
 /// A point of any metric in row form.
 #[must_use]
 pub fn named(device_id: &str, metric_name: &str, timestamp: i64, value: f64) -> Point {
-    Point { device_id: device_id.to_owned(), metric_name: metric_name.to_owned(), value, timestamp: at(timestamp) }
+    let (device_id, metric_name) = (device_id.to_owned(), metric_name.to_owned());
+    Point { device_id, metric_name, value: Some(value), timestamp: at(timestamp) }
 }
 
 /// Temperatures in series form.

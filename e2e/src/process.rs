@@ -26,15 +26,27 @@ impl IngestProcess {
     /// # Errors
     /// The program cannot be started, or does not say where it listens.
     pub async fn start(program: &Path, database_url: &str) -> anyhow::Result<Self> {
-        Self::start_with(program, database_url, Stdio::inherit()).await
+        Self::start_with(program, database_url, &[], Stdio::inherit()).await
     }
 
-    /// The same; what it logs is kept, to be read.
+    /// Starts the program with these variables besides.
+    ///
+    /// # Errors
+    /// As for `start`.
+    pub async fn start_configured(
+        program: &Path,
+        database_url: &str,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        Self::start_with(program, database_url, variables, Stdio::inherit()).await
+    }
+
+    /// The same as `start`; what it logs is kept, to be read.
     ///
     /// # Errors
     /// As for `start`.
     pub async fn start_logging(program: &Path, database_url: &str) -> anyhow::Result<Self> {
-        let mut process = Self::start_with(program, database_url, Stdio::piped()).await?;
+        let mut process = Self::start_with(program, database_url, &[], Stdio::piped()).await?;
         let mut lines = BufReader::new(process.child.stderr.take().context("no standard error")?).lines();
         let log = Arc::clone(&process.log);
         tokio::spawn(async move {
@@ -47,11 +59,17 @@ impl IngestProcess {
         Ok(process)
     }
 
-    async fn start_with(program: &Path, database_url: &str, log: Stdio) -> anyhow::Result<Self> {
+    async fn start_with(
+        program: &Path,
+        database_url: &str,
+        variables: &[(&str, &str)],
+        log: Stdio,
+    ) -> anyhow::Result<Self> {
         let mut child = Command::new(program)
             .args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
             .env("DATABASE_URL", database_url)
             .env("TIDEGAUGE_LOG", "error") // it is told to fail all the time
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .kill_on_drop(true)
@@ -107,10 +125,18 @@ impl IngestProcess {
     /// # Errors
     /// It has ended by itself.
     pub async fn tell_to_end(&self) -> anyhow::Result<()> {
-        let process_id = self.child.id().context("ingest-service ended before it was told to")?;
-        let told = Command::new("kill").args(["-TERM", &process_id.to_string()]).status().await?;
+        self.signal("TERM").await
+    }
+
+    /// Sends a signal, such as `STOP`.
+    ///
+    /// # Errors
+    /// The process has ended by itself.
+    pub async fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let process_id = self.child.id().with_context(|| format!("ingest-service ended before SIG{name}"))?;
+        let told = Command::new("kill").args([&format!("-{name}"), &process_id.to_string()]).status().await?;
         if !told.success() {
-            bail!("cannot send SIGTERM to {process_id}: {told}");
+            bail!("cannot send SIG{name} to {process_id}: {told}");
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ mod faults {
     use std::time::Duration;
 
     use e2e::faults::{Fault, Setting};
-    use e2e::{Moment, built_ingest_service, database_url};
+    use e2e::{Moment, Sql, built_ingest_service, database_url};
 
     async fn nothing_is_lost_or_doubled(fault: Fault) {
         let setting = Setting {
@@ -79,6 +79,35 @@ mod faults {
     #[tokio::test]
     async fn a_batch_that_32_clients_send_at_once_is_stored_once() {
         nothing_is_lost_or_doubled(Fault::SameBatch32Clients).await;
+    }
+
+    #[tokio::test]
+    async fn resends_after_a_kill_are_answered_as_the_first_sending_was() {
+        nothing_is_lost_or_doubled(Fault::ResendsAnsweredAlike).await;
+    }
+
+    #[tokio::test]
+    async fn numbers_that_are_used_twice_are_refused_and_a_new_epoch_goes_on() {
+        nothing_is_lost_or_doubled(Fault::ReuseRefused).await;
+    }
+
+    /// One backend serves one transaction at a time: nobody can hold rows there while others go on.
+    async fn rows_can_be_held() -> bool {
+        !Sql::connect().await.has_one_backend().await
+    }
+
+    #[tokio::test]
+    async fn producers_of_a_stopped_instance_go_on_elsewhere_within_ten_seconds() {
+        if rows_can_be_held().await {
+            nothing_is_lost_or_doubled(Fault::InstanceStopped).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn locked_producers_hold_nobody_else_up() {
+        if rows_can_be_held().await {
+            nothing_is_lost_or_doubled(Fault::RowsLocked).await;
+        }
     }
 
     #[tokio::test]

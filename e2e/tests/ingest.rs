@@ -34,8 +34,8 @@ async fn one_bad_point_never_costs_a_good_one() {
     let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("bad"));
     let time = now();
     let mut points = vec![point(&device, time, 1.0); 20];
-    points[3].value = f64::NAN;
-    points[4].value = f64::NEG_INFINITY;
+    points[3].value = Some(f64::NAN);
+    points[4].value = Some(f64::NEG_INFINITY);
     points[5].device_id = String::new();
     points[6].device_id = "x".repeat(257);
     points[7] = point(&device, time - 31 * 86_400_000_000, 1.0);
@@ -105,11 +105,12 @@ async fn a_message_over_the_limit_is_resource_exhausted_and_names_the_limit() {
 #[tokio::test]
 async fn a_numbered_batch_is_applied_once_however_often_it_is_sent() {
     let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("once"));
+    let began = now();
     let send =
-        |epoch, sequence| services.send(numbered(&device, epoch, sequence, vec![point(&device, now(), 1.0); 10]));
+        |epoch, sequence| services.send(numbered(&device, epoch, sequence, vec![point(&device, began, 1.0); 10]));
     assert_eq!(send(1, 1).await.unwrap().accepted_count, 10);
     let again = send(1, 1).await.unwrap();
-    assert_eq!((again.accepted_count, again.duplicate_count), (0, 10));
+    assert_eq!((again.accepted_count, again.is_duplicate), (10, true));
 
     let gap = send(1, 3).await.unwrap_err();
     assert_eq!(gap.code(), Code::FailedPrecondition);
@@ -132,23 +133,27 @@ async fn points_that_the_database_refuses_come_back_and_the_rest_is_stored() {
     sqlx::query(constraint).execute(&mut sql.0).await.unwrap();
     let services = Services::start_on(&database.url).await;
     wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
-    let batches = (0..6_u64).map(|round| {
-        let mut points = vec![point("refused", now(), 1.0); 50];
-        points[3].value = f64::NAN; // refused before: the indexes must still be those of the batch as it was sent
+    let began = now();
+    let refused_batch = |round: u64| {
+        let mut points = vec![point("refused", began, 1.0); 50];
+        points[3].value = Some(f64::NAN); // refused before: the indexes must still be those of the batch as it was sent
         if round == 2 || round == 4 {
-            points[10].value = 7.0;
-            points[40].value = 7.0;
+            points[10].value = Some(7.0);
+            points[40].value = Some(7.0);
         }
         numbered("refused", 1, round + 1, points)
-    });
-    let summary = services.stream(batches.collect()).await.unwrap();
+    };
+    let summary = services.stream((0..6).map(refused_batch).collect()).await.unwrap();
     assert_eq!((summary.batch_count, summary.accepted_count, summary.rejected_count), (6, 290, 10));
     let refused = summary.rejections.iter().filter(|entry| entry.reason() == RejectionReason::RefusedByDatabase);
     let found: Vec<_> = refused.map(|entry| (entry.batch_index, entry.point_index, entry.point_count)).collect();
     assert_eq!(found, [(2, 10, 1), (2, 40, 1), (4, 10, 1), (4, 40, 1)]);
     assert_eq!((sql.count("refused").await, sql.sum("refused").await), (290, 290.0));
-    let again = services.send(numbered("refused", 1, 3, vec![point("refused", now(), 1.0)])).await.unwrap();
-    assert_eq!(again.duplicate_count, 1, "the batch counts as applied");
+    let again = services.send(refused_batch(2)).await.unwrap();
+    assert_eq!((again.accepted_count, again.rejected_count, again.is_duplicate), (47, 3, true), "the first answer");
+    let listed: Vec<_> = again.rejections.iter().map(|entry| entry.point_index).collect();
+    assert_eq!(listed, [3, 10, 40]);
+    assert_eq!(again.rejected_points.unwrap().starts, [3, 10, 40]);
 }
 
 #[tokio::test]
@@ -179,7 +184,7 @@ async fn many_clients_that_send_the_same_batch_store_it_once() {
         accepted += summary.accepted_count;
         duplicate += summary.duplicate_count;
     }
-    assert_eq!((accepted, duplicate), (100, 3_100));
+    assert_eq!((accepted, duplicate), (3_200, 3_100), "each is told what is stored");
     assert_eq!(sql.count(&device).await, 100);
 }
 

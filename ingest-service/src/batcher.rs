@@ -50,6 +50,7 @@ impl<T> Batcher<T> {
             self.turns.push_back(Arc::clone(client));
         }
         let line = if hasty { &mut known.hasty } else { &mut known.others };
+        let points = points.max(1); // a numbered batch whose every point is refused takes its place in a flush too
         line.push_back(Waiting { batch, points, arrived: now });
         known.last_arrival = now;
     }
@@ -177,6 +178,15 @@ mod tests {
         }
         let flushes = std::iter::from_fn(|| Some(batcher.take(now)).filter(|flush| !flush.is_empty()));
         assert_eq!(flushes.flatten().collect::<Vec<_>>(), [names, names].concat());
+    }
+
+    #[test]
+    fn a_batch_without_points_is_taken_once_and_leaves_nothing_behind() {
+        let now = Instant::now();
+        let mut batcher = batcher();
+        batcher.push(&Arc::from("client"), "empty", 0, false, now);
+        assert_eq!(batcher.take(now), ["empty"]);
+        assert!(batcher.is_empty());
     }
 
     #[test]

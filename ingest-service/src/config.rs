@@ -18,6 +18,9 @@ pub struct IngestConfig {
     /// What is accepted.
     #[command(flatten)]
     pub limits: Limits,
+    /// How many series a client may create.
+    #[command(flatten)]
+    pub series: SeriesConfig,
     /// How points are written.
     #[command(flatten)]
     pub flush: FlushConfig,
@@ -39,6 +42,16 @@ pub struct Limits {
     /// How far ahead of the service's clock a timestamp may lie
     #[arg(long, env = "TIDEGAUGE_LATEST_ACCEPTED", default_value = "10m", value_name = "DURATION", value_parser = duration)]
     pub latest_accepted: Duration,
+}
+
+/// How many series a client may create.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits of one client")]
+pub struct SeriesConfig {
+    /// Most series that one client creates in a minute, a minute's worth at once; a unary call beyond it is refused, a stream
+    /// is held back
+    #[arg(long, env = "TIDEGAUGE_NEW_SERIES_PER_MINUTE", default_value = "100000", value_name = "SERIES", value_parser = count)]
+    pub new_series_per_minute: NonZeroUsize,
 }
 
 /// How points are written.

@@ -1,12 +1,18 @@
 //! Why a whole batch is refused, and the status that says so. Refused points are not errors: see `validate`.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use shared::quotas::OverLimit;
 use shared::status;
 use tonic::Status;
 
+use crate::ledger::REMEMBERED_BATCHES;
+use crate::validate::Numbering;
 use crate::wire::Malformed;
+
+/// A key of the metadata of sequence errors.
+const EXPECTED_SEQUENCE: &str = "expected_sequence";
 
 /// Why a batch was not stored. Nothing of it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,13 +25,27 @@ pub(crate) enum BatchError {
     Forbidden { reason: &'static str, sentence: String },
     /// More points than one batch may have.
     #[error("batch has {found} points; the limit is {limit}: send it as several batches")]
-    TooManyPoints { found: usize, limit: usize },
+    TooManyPoints { found: usize, limit: usize, numbering: Option<Box<Numbering>> },
     /// Batches before this one are missing.
-    #[error("batch {found} of producer {producer_id:?} leaves a gap: the next sequence of epoch {epoch} is {expected}")]
-    Gap { producer_id: String, epoch: u64, found: u64, expected: u64 },
+    #[error("{0} leaves a gap: the next sequence of epoch {epoch} is {expected}", epoch = .0.epoch, expected = .0.expected_sequence)]
+    Gap(SequenceError),
     /// A newer incarnation of the producer has taken over.
-    #[error("epoch {found} of producer {producer_id:?} is fenced: epoch {current} has taken over")]
-    Fenced { producer_id: String, found: u64, current: u64 },
+    #[error("{0} is fenced: epoch {current} has taken over", current = .0.current_epoch.unwrap_or_default())]
+    Fenced(SequenceError),
+    /// Other content was applied under the same number.
+    #[error(
+        "{0} was applied with different content; nothing of this batch is stored. A sender that lost its place begins a new \
+         epoch at sequence 1 (the current epoch is {epoch}); one that did not goes on at sequence {expected}",
+        epoch = .0.epoch, expected = .0.expected_sequence
+    )]
+    Reused(SequenceError),
+    /// It was applied too long ago for its answer to be remembered.
+    #[error(
+        "{0} was applied, but its answer is no longer remembered (the last {REMEMBERED_BATCHES} batches are); \
+         go on at sequence {expected}",
+        expected = .0.expected_sequence
+    )]
+    TooOld(SequenceError),
     /// The database looked at it and refused it.
     #[error("the database refused the batch; the service's log has the details")]
     Refused,
@@ -38,6 +58,34 @@ pub(crate) enum BatchError {
     /// Nothing can be stored now.
     #[error("{0}")]
     Unavailable(String),
+}
+
+/// A batch whose number does not fit what the ledger holds of its producer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SequenceError {
+    pub(crate) producer_id: String,
+    pub(crate) epoch: u64,
+    pub(crate) sequence: u64,
+    /// The next sequence of the batch's epoch.
+    pub(crate) expected_sequence: u64,
+    /// The ledger's epoch; `None` if the ledger does not hold the producer.
+    pub(crate) current_epoch: Option<u64>,
+}
+
+impl fmt::Display for SequenceError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { producer_id, epoch, sequence, .. } = self;
+        write!(formatter, "sequence {sequence} of producer {producer_id:?}, epoch {epoch},")
+    }
+}
+
+impl SequenceError {
+    /// Returns what a program needs to go on.
+    fn metadata(&self) -> HashMap<String, String> {
+        let expected = (EXPECTED_SEQUENCE.to_owned(), self.expected_sequence.to_string());
+        let current = self.current_epoch.map(|epoch| ("current_epoch".to_owned(), epoch.to_string()));
+        [expected].into_iter().chain(current).collect()
+    }
 }
 
 impl From<Malformed> for BatchError {
@@ -58,21 +106,17 @@ impl BatchError {
             Self::Invalid { field, sentence } => status::invalid_argument(field, format!("{prefix}{sentence}")),
             Self::Forbidden { reason, .. } => status::permission_denied(reason, sentence),
             Self::TooManyPoints { .. } => status::too_large(sentence),
-            Self::Gap { epoch, expected, .. } => status::failed_precondition(
-                "SEQUENCE_GAP",
-                metadata(&[("expected_sequence", expected), ("current_epoch", epoch)]),
-                sentence,
-            ),
-            Self::Fenced { current, .. } => {
-                status::failed_precondition("EPOCH_FENCED", metadata(&[("current_epoch", current)]), sentence)
+            Self::Gap(error) => status::failed_precondition("SEQUENCE_GAP", error.metadata(), sentence),
+            Self::Fenced(error) => {
+                let mut metadata = error.metadata();
+                metadata.remove(EXPECTED_SEQUENCE); // its epoch has no next sequence
+                status::failed_precondition("EPOCH_FENCED", metadata, sentence)
             }
-            Self::Refused => Status::internal(sentence),
+            Self::Reused(error) => status::failed_precondition("SEQUENCE_REUSED", error.metadata(), sentence),
+            Self::TooOld(error) => status::failed_precondition("SEQUENCE_TOO_OLD", error.metadata(), sentence),
+            Self::Refused => status::internal_because(sentence),
             Self::OverLimit(over) => over.into_status(prefix),
             Self::Overloaded | Self::Unavailable(_) => status::unavailable(sentence),
         }
     }
-}
-
-fn metadata(pairs: &[(&str, u64)]) -> HashMap<String, String> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect()
 }

@@ -1,12 +1,13 @@
 //! The batches of a flush, and their points in the order in which they are written. Knows no SQL.
 
+use shared::proto::v1::BatchResult;
 use shared::quotas::HeldBytes;
 use tracing::Span;
 
-use crate::ack::OutcomeSender;
+use crate::ack::{self, OutcomeSender};
 use crate::flush_loop::Room;
 use crate::points::Points;
-use crate::validate::Numbering;
+use crate::validate::{Numbering, Rejections};
 
 /// A batch that is ready to be written.
 pub(crate) struct QueuedBatch {
@@ -14,6 +15,8 @@ pub(crate) struct QueuedBatch {
     pub(crate) points: Points,
     /// Ids of the batch's series, in the order of its list.
     pub(crate) series_ids: Vec<i32>,
+    /// Points of the batch that are refused; they are not among `points`.
+    pub(crate) rejections: Rejections,
     pub(crate) outcome: OutcomeSender,
     /// Gives its room back when the batch has been settled.
     pub(crate) room: Room,
@@ -25,9 +28,15 @@ pub(crate) struct QueuedBatch {
 }
 
 impl QueuedBatch {
-    /// Who numbers it.
+    /// Returns the producer id, if the batch is numbered.
     pub(crate) fn producer_id(&self) -> Option<&str> {
         self.numbering.as_ref().map(|numbering| numbering.producer_id.as_str())
+    }
+
+    /// Returns the batch's answer if it is stored now.
+    pub(crate) fn answer(&self, committed_at: i64) -> BatchResult {
+        let sequence = self.numbering.as_ref().map_or(0, |numbering| numbering.sequence.unsigned_abs());
+        ack::answer(sequence, self.points.len(), &self.rejections, committed_at)
     }
 }
 

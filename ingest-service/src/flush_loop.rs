@@ -3,6 +3,7 @@
 //! Group commit: while a writer is busy, batches pile up; when it is free, all that wait make the next flush. The last lane, the
 //! quick one, is for clients that hold little: they wait for no large flush. Knows no SQL.
 
+mod deferred;
 mod room;
 mod seats;
 
@@ -20,6 +21,7 @@ use crate::config::FlushConfig;
 use crate::flush::QueuedBatch;
 use crate::metrics::{self, Metrics};
 use crate::writer::Writer;
+use deferred::{Deferred, RETRY};
 use room::Admission;
 pub(crate) use room::Room;
 use seats::Seats;
@@ -63,6 +65,8 @@ impl Lanes {
                 waiting_points: Arc::clone(&waiting_points),
                 seats: Arc::clone(&seats),
                 batcher: Batcher::new(most, hasty_most, config.flush_max_delay),
+                deferred: Deferred::default(),
+                flush_max_points: most,
                 writer: Writer::new(database.clone(), config, metrics.clone()),
                 metrics: metrics.clone(),
             };
@@ -109,6 +113,8 @@ struct LaneTask {
     waiting_points: Arc<AtomicUsize>,
     seats: Arc<Seats>,
     batcher: Batcher<QueuedBatch>,
+    deferred: Deferred,
+    flush_max_points: usize,
     writer: Writer,
     metrics: Metrics,
 }
@@ -116,25 +122,58 @@ struct LaneTask {
 impl LaneTask {
     async fn run(mut self) {
         while self.wait_for_batches().await {
-            let mut flush = self.batcher.take(Instant::now());
-            flush.iter_mut().for_each(|batch| batch.waiting = Span::none());
-            let span = metrics::flush(flush.iter().map(|batch| &batch.span));
-            let points = flush.iter().map(|batch| batch.points.len()).sum();
-            let producers: Vec<String> = flush.iter().filter_map(QueuedBatch::producer_id).map(str::to_owned).collect();
-            self.metrics.writer_busy(1);
-            self.writer.write(flush).instrument(span).await;
-            self.metrics.writer_busy(-1);
-            self.seats.leave(&producers);
-            self.waiting_points.fetch_sub(points, Ordering::Relaxed);
+            if self.deferred.retry_at().is_some_and(|retry_at| retry_at <= Instant::now()) {
+                let retried = self.deferred.take(self.flush_max_points);
+                let not_tried = self.write(retried).await;
+                let pause = if not_tried.is_empty() { Duration::ZERO } else { RETRY };
+                self.deferred.put_back(not_tried, Instant::now() + pause);
+            }
+            let flush = self.batcher.take(Instant::now());
+            let flush = self.deferred.filter(flush);
+            let not_tried = self.write(flush).await;
+            if !not_tried.is_empty() {
+                self.deferred.put_back(not_tried, Instant::now() + RETRY);
+            }
         }
     }
 
-    /// Takes in all that has arrived; waits only where nothing has. `false` when nothing can come any more.
+    /// Writes a flush. Returns the batches that could not be tried.
+    async fn write(&mut self, mut flush: Vec<QueuedBatch>) -> Vec<QueuedBatch> {
+        if flush.is_empty() {
+            return flush;
+        }
+        flush.iter_mut().for_each(|batch| batch.waiting = Span::none());
+        let span = metrics::flush(flush.iter().map(|batch| &batch.span));
+        let mut settled = Load::of(&flush);
+        self.metrics.writer_busy(1);
+        let not_tried = self.writer.write(flush).instrument(span).await;
+        self.metrics.writer_busy(-1);
+        settled.subtract(&Load::of(&not_tried));
+        self.seats.leave(&settled.producers);
+        self.waiting_points.fetch_sub(settled.points, Ordering::Relaxed);
+        not_tried
+    }
+
+    /// Takes in all that has arrived. Waits if nothing has, at most until batches that were set aside are to be tried again.
+    /// Returns `false` when nothing can come any more.
     async fn wait_for_batches(&mut self) -> bool {
         if self.batcher.is_empty() {
-            match self.batches.recv().await {
+            let retry = self.deferred.retry_at();
+            let received = match retry {
+                None => self.batches.recv().await,
+                Some(retry_at) => match tokio::time::timeout_at(retry_at.into(), self.batches.recv()).await {
+                    Ok(None) => {
+                        tokio::time::sleep_until(retry_at.into()).await;
+                        None
+                    }
+                    Ok(received) => received,
+                    Err(_) => None,
+                },
+            };
+            match received {
                 Some(batch) => self.push(batch),
-                None => return false,
+                None if retry.is_none() => return false,
+                None => {}
             }
         }
         while let Ok(batch) = self.batches.try_recv() {
@@ -145,8 +184,34 @@ impl LaneTask {
 
     fn push(&mut self, batch: QueuedBatch) {
         let points = batch.points.len();
-        let (client, hasty) = (Arc::clone(batch.room.client()), batch.room.is_hasty());
+        let client = Arc::clone(batch.room.client());
+        let hasty = batch.room.is_hasty();
         self.batcher.push(&client, batch, points, hasty, Instant::now());
+    }
+}
+
+/// What a flush takes of a lane: its points, and its producers, one entry for each batch.
+struct Load {
+    points: usize,
+    producers: Vec<String>,
+}
+
+impl Load {
+    fn of(flush: &[QueuedBatch]) -> Self {
+        Self {
+            points: flush.iter().map(|batch| batch.points.len()).sum(),
+            producers: flush.iter().filter_map(QueuedBatch::producer_id).map(str::to_owned).collect(),
+        }
+    }
+
+    /// Takes away the load of batches that are part of this one.
+    fn subtract(&mut self, part: &Self) {
+        self.points -= part.points;
+        for producer_id in &part.producers {
+            if let Some(at) = self.producers.iter().position(|it| it == producer_id) {
+                self.producers.swap_remove(at);
+            }
+        }
     }
 }
 
@@ -175,11 +240,14 @@ mod tests {
     async fn batch(lanes: &Lanes, client: &str, producer: Option<&str>, count: usize) -> QueuedBatch {
         let mut points = Points::with_capacity(count);
         (0..count).for_each(|_| points.push(0, 0, 0.0));
-        let numbering = producer.map(|id| Numbering { producer_id: id.to_owned(), epoch: 0, sequence: 1 });
+        let numbering =
+            producer.map(|id| Numbering { producer_id: id.to_owned(), epoch: 0, sequence: 1, content_hash: 0 });
         let room = lanes.room_for(client.into(), count, None).await.unwrap();
-        let (_, outcome) = PendingAck::new(0, count, Rejections::default(), tokio::time::Instant::now());
+        let (_, outcome) = PendingAck::new(tokio::time::Instant::now());
         let (bytes, span) = (shared::quotas::HeldBytes::default(), Span::none());
-        QueuedBatch { numbering, points, series_ids: vec![1], outcome, room, bytes, waiting: span.clone(), span }
+        let rejections = Rejections::default();
+        let waiting = span.clone();
+        QueuedBatch { numbering, points, series_ids: vec![1], rejections, outcome, room, bytes, waiting, span }
     }
 
     /// Which lane has got a batch since.

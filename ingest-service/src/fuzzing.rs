@@ -29,7 +29,8 @@ const PRODUCERS: &str = "gateway";
 /// A status travels in trailers, which are capped near 8 KiB; base64 makes a third more of its details.
 const MAX_STATUS_BYTES: usize = 4_096;
 
-/// A point: device, metric, microseconds, bits of the value. None for a time that is no valid one.
+/// A point: device, metric, microseconds, bits of the value. None for a time that is not valid; NaN, which is never accepted,
+/// for a value that is missing.
 type Sent = (String, String, Option<i64>, u64);
 
 /// Takes the bytes the way of a message, from the wire to the bytes of COPY, and back.
@@ -89,7 +90,11 @@ fn check_accepted(batch: &ValidBatch<'_>) {
     for (index, series) in batch.series.iter().enumerate() {
         assert!(series.device_id.starts_with(DEVICES), "{:?} is somebody else's", series.device_id);
         for id in [series.device_id, series.metric_name] {
-            assert!((1..=256).contains(&id.len()) && !id.chars().any(char::is_control), "{id:?} is no id");
+            assert!((1..=256).contains(&id.len()) && !id.chars().any(char::is_control), "{id:?} is not an id");
+            assert!(
+                id.trim() == id && !id.contains(['\u{feff}', '\u{200b}', '\u{202e}']),
+                "{id:?} looks like another id"
+            );
         }
         assert!(!batch.series[..index].contains(series), "each series stands once");
     }
@@ -105,7 +110,9 @@ fn check_accepted(batch: &ValidBatch<'_>) {
 fn check_against_prost(message: &[u8], batch: &ValidBatch<'_>) {
     let Ok(v1::IngestRequest { batch: Some(expected) }) = v1::IngestRequest::decode(message) else { return };
     let numbered = expected.producer.is_some();
-    assert_eq!((batch.numbering.is_some(), batch.sequence), (numbered, expected.sequence));
+    assert_eq!(batch.numbering.is_some(), numbered);
+    let sequence = batch.numbering.as_ref().map_or(0, |numbering| numbering.sequence.unsigned_abs());
+    assert_eq!(sequence, expected.sequence);
     let sent = as_sent(&expected);
     assert_eq!(sent.len() as u64, batch.points.len() as u64 + batch.rejections.count);
     let runs = batch.points.runs().flat_map(|(series, timestamps, values)| {
@@ -124,7 +131,7 @@ fn check_against_prost(message: &[u8], batch: &ValidBatch<'_>) {
 fn as_sent(batch: &v1::Batch) -> Vec<Sent> {
     let rows = batch.points.iter().map(|point| {
         let timestamp = point.timestamp.as_ref().map_or(Some(NOW), time::from_timestamp);
-        (point.device_id.clone(), point.metric_name.clone(), timestamp, point.value.to_bits())
+        (point.device_id.clone(), point.metric_name.clone(), timestamp, point.value.unwrap_or(f64::NAN).to_bits())
     });
     let columns = batch.series.iter().flat_map(|series| {
         (0..series.timestamps_us.len().max(series.values.len())).map(|at| {

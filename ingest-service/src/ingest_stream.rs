@@ -24,16 +24,17 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument as _, Span};
 
-use crate::ack::{PendingAck, Summary};
+use crate::ack::{self, PendingAck, Summary};
 use crate::config::Limits;
 use crate::error::BatchError;
 use crate::flush::QueuedBatch;
 use crate::flush_loop::Lanes;
+use crate::ledger_reader::LedgerReader;
 use crate::metrics::{self, BatchOutcome, Metrics};
 use crate::refusals::Refusals;
 use crate::series_resolver::SeriesResolver;
 use crate::service::ingest_service_server::IngestService;
-use crate::validate::{Permissions, ValidBatch, validate};
+use crate::validate::{Permissions, ValidBatch, check_producer_id, validate};
 use crate::wire::Message;
 use call::Call;
 use caller::Caller;
@@ -52,6 +53,7 @@ pub(crate) struct Intake {
     pub(crate) limits: Arc<Limits>,
     pub(crate) resolver: SeriesResolver,
     pub(crate) lanes: Lanes,
+    pub(crate) ledger: LedgerReader,
     pub(crate) metrics: Metrics,
     pub(crate) refusals: Refusals,
 }
@@ -66,25 +68,45 @@ impl Intake {
     async fn queue(&self, message: Message, caller: &Caller, arrived: Instant) -> Result<PendingAck, BatchError> {
         let bytes = caller.quota.message();
         let checked = || validate(&message.0, &self.limits, Permissions::of(&caller.identity), time::now_micros());
-        let valid = metrics::validate().in_scope(checked)?;
+        let valid = match metrics::validate().in_scope(checked) {
+            Err(error) => return self.answer_again(error).await,
+            Ok(valid) => valid,
+        };
         let (span, points) = (Span::current(), valid.points.len());
         caller.may_send(points + usize::try_from(valid.rejections.count).unwrap_or_default()).await?;
-        span.record("tidegauge.points", points).record("tidegauge.sequence", valid.sequence);
-        self.refusals.points(&valid.rejections);
-        if points == 0 && valid.numbering.is_none() {
-            self.metrics.batch(BatchOutcome::NothingValid);
-            return Ok(PendingAck::nothing_to_store(valid.rejections));
+        let ValidBatch { numbering, series, points: valid_points, rejections } = valid;
+        span.record("tidegauge.points", points);
+        if let Some(numbering) = &numbering {
+            span.record("tidegauge.sequence", numbering.sequence);
         }
-        let series_ids = self.resolver.resolve(&valid.series).instrument(metrics::resolve()).await?;
+        self.refusals.points(&rejections);
+        if points == 0 && numbering.is_none() {
+            self.metrics.batch(BatchOutcome::NothingValid);
+            return Ok(PendingAck::known(ack::answer(0, 0, &rejections, time::now_micros())));
+        }
+        let resolved = self.resolver.resolve(&series, &caller.quota, &caller.shutdown);
+        let series_ids = resolved.instrument(metrics::resolve()).await?;
         let wait = Instant::now();
-        let room = self.lanes.room_for(caller.quota.client(), points, caller.patience);
+        let room = self.lanes.room_for(caller.client(numbering.as_ref()), points, caller.patience);
         let room = room.instrument(metrics::room()).await.ok_or(BatchError::Overloaded)?;
         self.metrics.waited_for_room(wait.elapsed());
-        let (pending, outcome) = PendingAck::new(valid.sequence, points, valid.rejections, arrived);
-        let ValidBatch { numbering, points, .. } = valid;
+        let (pending, outcome) = PendingAck::new(arrived);
+        let points = valid_points;
         let waiting = metrics::queue();
-        self.lanes.queue(QueuedBatch { numbering, points, series_ids, outcome, room, bytes, span, waiting }).await;
+        let batch = QueuedBatch { numbering, points, series_ids, rejections, outcome, room, bytes, span, waiting };
+        self.lanes.queue(batch).await;
         Ok(pending)
+    }
+
+    /// Answers a batch that is over a limit of today, if it was applied while the limit was higher.
+    async fn answer_again(&self, error: BatchError) -> Result<PendingAck, BatchError> {
+        if let BatchError::TooManyPoints { numbering: Some(numbering), .. } = &error
+            && let Some(answer) = self.ledger.first_answer(numbering).await?
+        {
+            self.metrics.duplicate(answer.accepted_count);
+            return Ok(PendingAck::known(answer));
+        }
+        Err(error)
     }
 }
 
@@ -172,5 +194,22 @@ impl IngestService for IngestServer {
         };
         let ack = self.detached(work).await?;
         Ok(Response::new(v1::IngestBatchResponse { result: Some(ack.into()) }))
+    }
+
+    async fn get_producer(
+        &self,
+        request: Request<v1::GetProducerRequest>,
+    ) -> Result<Response<v1::GetProducerResponse>, Status> {
+        self.check_ready()?;
+        let caller = self.caller(&request, None)?;
+        let producer_id = request.into_inner().producer_id;
+        check_producer_id("producer_id", producer_id.as_bytes(), Permissions::of(&caller.identity))
+            .map_err(|error| error.into_status(""))?;
+        let ledger = self.intake.ledger.clone();
+        let work = async move {
+            let found = ledger.producer(&producer_id).await.map_err(|error| error.into_status(""))?;
+            found.ok_or_else(|| status::not_found("producer", &producer_id))
+        };
+        Ok(Response::new(self.detached(work).await?))
     }
 }

@@ -1,10 +1,27 @@
-//! Which batches of a flush move the ledger on, and to where. Pure: knows neither SQL nor rows.
+//! Decides which batches of a flush are applied, and how the others are answered. Pure: no SQL, no clock.
+//!
+//! The rule, for a batch numbered (epoch, sequence) of a producer whose ledger row is at (epoch, last sequence):
+//!
+//! | batch | decision |
+//! |---|---|
+//! | lower epoch | fenced |
+//! | higher epoch, sequence 1 | applied; the epoch takes over |
+//! | the next sequence | applied |
+//! | a sequence beyond the next | gap |
+//! | an applied sequence, remembered with the same content | duplicate: the first answer again |
+//! | an applied sequence, remembered with different content | reused |
+//! | an applied sequence that is no longer remembered | too old |
 
-use std::collections::BTreeMap;
+mod remembered;
+
+use std::collections::{BTreeMap, HashMap};
+
+use shared::proto::v1::BatchResult;
 
 use crate::validate::Numbering;
+pub(crate) use remembered::{PAGE_BYTES, REMEMBERED_BATCHES, RememberedBatch, decode};
 
-/// How far a producer's batches are applied.
+/// Up to where a producer's batches are applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) epoch: i64,
@@ -12,111 +29,205 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// Of a producer that the ledger does not know: lower than any epoch that a client can send.
+    /// The position of a producer without a ledger row. Its epoch is lower than any that a client can send.
     pub(crate) const UNKNOWN: Self = Self { epoch: -1, last_sequence: 0 };
+
+    /// Returns the last applied sequence of an epoch that is not fenced.
+    fn last_sequence_in(self, epoch: i64) -> i64 {
+        if epoch > self.epoch { 0 } else { self.last_sequence }
+    }
+
+    /// Returns the current epoch, if the producer has one.
+    fn current_epoch(self) -> Option<i64> {
+        (self.epoch >= 0).then_some(self.epoch)
+    }
 }
 
-/// What is to happen with one batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What happens with one batch.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Decision {
-    /// It is the next one: write it.
-    Apply,
-    /// It has been applied before.
-    Duplicate,
-    /// Batches before it are missing; `expected` would be next.
-    Gap { expected: i64 },
-    /// A newer epoch has taken over.
+    /// It is written; this is its answer once the flush is committed.
+    Apply(Box<BatchResult>),
+    /// It was applied before; this is the answer of its first sending, marked as a duplicate.
+    Duplicate(Box<BatchResult>),
+    /// Its sequence was applied with different content.
+    Reused { expected: i64, current: i64 },
+    /// Its sequence was applied so long ago that nothing is remembered of it.
+    TooOld { expected: i64, current: i64 },
+    /// Batches before it are missing.
+    Gap { expected: i64, current: Option<i64> },
+    /// A higher epoch has taken over.
     Fenced { current: i64 },
 }
 
 /// The positions of a flush's producers, in the order in which their rows are locked.
 pub(crate) type Positions = BTreeMap<String, Position>;
 
-/// Decides about one batch and moves its producer's position on where it is to be applied.
-pub(crate) fn decide(positions: &mut Positions, numbering: &Numbering) -> Decision {
-    let position = positions.entry(numbering.producer_id.clone()).or_insert(Position::UNKNOWN);
-    if numbering.epoch < position.epoch {
-        return Decision::Fenced { current: position.epoch };
-    }
-    let last_sequence = if numbering.epoch > position.epoch { 0 } else { position.last_sequence };
-    if numbering.sequence <= last_sequence {
-        return Decision::Duplicate;
-    }
-    if numbering.sequence > last_sequence + 1 {
-        return Decision::Gap { expected: last_sequence + 1 };
-    }
-    *position = Position { epoch: numbering.epoch, last_sequence: numbering.sequence };
-    Decision::Apply
+/// The ledger as one flush sees and changes it.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    positions: Positions,
+    /// Batches that were applied, by producer and sequence; all of the producer's current epoch.
+    remembered: HashMap<(String, i64), RememberedBatch>,
+    /// Entries that the flush adds, by producer; one for each producer that it moves on.
+    entries: BTreeMap<String, Vec<u8>>,
 }
 
-/// How a flush moves a producer on within an epoch: from the last sequence that is applied before it to its own last one.
+/// The first sequence of a producer's epoch that a flush asks for although it is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) producer_id: String,
+    pub(crate) epoch: i64,
+    pub(crate) first_sequence: i64,
+}
+
+impl Ledger {
+    pub(crate) fn new(positions: Positions) -> Self {
+        Self { positions, ..Self::default() }
+    }
+
+    /// Returns what must be remembered before `decide` is called: one entry for each producer with resends.
+    pub(crate) fn wanted<'n>(&self, numberings: impl Iterator<Item = &'n Numbering>) -> Vec<Wanted> {
+        let mut first: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+        for Numbering { producer_id, epoch, sequence, .. } in numberings {
+            let Some(position) = self.positions.get(producer_id) else { continue };
+            if *epoch == position.epoch && *sequence <= position.last_sequence {
+                let (_, first_sequence) = first.entry(producer_id).or_insert((*epoch, *sequence));
+                *first_sequence = (*sequence).min(*first_sequence);
+            }
+        }
+        let wanted = |(producer_id, (epoch, first_sequence)): (&str, _)| Wanted {
+            producer_id: producer_id.to_owned(),
+            epoch,
+            first_sequence,
+        };
+        first.into_iter().map(wanted).collect()
+    }
+
+    /// Adds batches that the database remembers of a producer.
+    pub(crate) fn remember(&mut self, producer_id: &str, batches: Vec<RememberedBatch>) {
+        for batch in batches {
+            let sequence = batch.result.sequence.cast_signed(); // never above i64::MAX: it came from a `Numbering`
+            self.remembered.insert((producer_id.to_owned(), sequence), batch);
+        }
+    }
+
+    /// Decides about one batch. If it is applied, moves the producer's position on and remembers the answer.
+    pub(crate) fn decide(&mut self, numbering: &Numbering, answer: impl FnOnce() -> BatchResult) -> Decision {
+        let Numbering { producer_id, epoch, sequence, content_hash } = numbering;
+        let position = self.positions.get(producer_id).copied().unwrap_or(Position::UNKNOWN);
+        if *epoch < position.epoch {
+            return Decision::Fenced { current: position.epoch };
+        }
+        let expected = position.last_sequence_in(*epoch) + 1;
+        if *sequence > expected {
+            return Decision::Gap { expected, current: position.current_epoch() };
+        }
+        if *sequence < expected {
+            let current = position.epoch;
+            return match self.first_answer(numbering) {
+                Some(first) => Decision::Duplicate(Box::new(BatchResult { is_duplicate: true, ..first.clone() })),
+                None if self.is_remembered(numbering) => Decision::Reused { expected, current },
+                None => Decision::TooOld { expected, current },
+            };
+        }
+        let result = answer();
+        let batch = RememberedBatch { content_hash: *content_hash, result };
+        self.take_over(producer_id, position, Position { epoch: *epoch, last_sequence: *sequence });
+        batch.append_to(self.entries.entry(producer_id.clone()).or_default());
+        let result = Box::new(batch.result.clone());
+        self.remembered.insert((producer_id.clone(), *sequence), batch);
+        Decision::Apply(result)
+    }
+
+    /// Returns the answer of a batch's first sending, if it is remembered and had the same content.
+    pub(crate) fn first_answer(&self, numbering: &Numbering) -> Option<&BatchResult> {
+        let batch = self.remembered.get(&(numbering.producer_id.clone(), numbering.sequence))?;
+        (batch.content_hash == numbering.content_hash).then_some(&batch.result)
+    }
+
+    fn is_remembered(&self, numbering: &Numbering) -> bool {
+        self.remembered.contains_key(&(numbering.producer_id.clone(), numbering.sequence))
+    }
+
+    fn take_over(&mut self, producer_id: &str, from: Position, to: Position) {
+        if from.epoch != to.epoch {
+            self.remembered.retain(|(remembered, _), _| remembered != producer_id);
+            self.entries.remove(producer_id);
+        }
+        self.positions.insert(producer_id.to_owned(), to);
+    }
+
+    /// Moves the writer's own row on to a flush's number, unless an earlier attempt did that already.
+    pub(crate) fn decide_own(&mut self, own: &Numbering) -> OwnDecision {
+        let position = self.positions.get(&own.producer_id).copied().unwrap_or(Position::UNKNOWN);
+        let last_sequence = position.last_sequence_in(own.epoch);
+        if own.sequence <= last_sequence {
+            return OwnDecision::CommittedBefore;
+        }
+        if own.sequence > last_sequence + 1 {
+            return OwnDecision::Forgotten;
+        }
+        let position = Position { epoch: own.epoch, last_sequence: own.sequence };
+        self.positions.insert(own.producer_id.clone(), position);
+        self.entries.insert(own.producer_id.clone(), Vec::new());
+        OwnDecision::Write
+    }
+
+    /// Returns the new positions and entries of the producers that the flush moves on, in sorted order.
+    pub(crate) fn moved(&self) -> impl Iterator<Item = (&str, Position, &[u8])> {
+        self.entries.iter().map(|(producer_id, entries)| {
+            let position = self.positions.get(producer_id).copied().unwrap_or(Position::UNKNOWN);
+            (producer_id.as_str(), position, entries.as_slice())
+        })
+    }
+}
+
+/// What the writer's own ledger row says of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnDecision {
+    /// It is not written yet.
+    Write,
+    /// An earlier attempt to write it was committed.
+    CommittedBefore,
+    /// The row is gone: the database forgot it while nothing was written.
+    Forgotten,
+}
+
+/// How a flush moves a producer on within an epoch: from the last sequence applied before it to its own last one.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) epoch: i64,
     pub(crate) before: i64,
     pub(crate) after: i64,
+    /// Entries that the flush adds.
+    pub(crate) entries: Vec<u8>,
 }
 
 /// The steps of a flush's producers, in the order in which their rows are locked.
 pub(crate) type Steps<'n> = BTreeMap<&'n str, Step>;
 
-/// The steps if each batch is the next one of its producer. None where that cannot be, or where a producer begins an epoch and
-/// may be new to the ledger.
-pub(crate) fn steps<'n>(numberings: impl Iterator<Item = &'n Numbering>) -> Option<Steps<'n>> {
+/// Returns the steps if each batch is the next one of its producer. Returns `None` if that cannot be, or if a producer
+/// begins an epoch and may be new to the ledger. Batches without a result, those of the writer itself, are not remembered.
+pub(crate) fn steps<'n, 'r>(
+    batches: impl Iterator<Item = (&'n Numbering, Option<&'r BatchResult>)>,
+) -> Option<Steps<'n>> {
     let mut steps = Steps::new();
-    for Numbering { producer_id, epoch, sequence } in numberings {
-        let (epoch, sequence) = (*epoch, *sequence);
-        let step = steps.entry(producer_id).or_insert(Step { epoch, before: sequence - 1, after: sequence - 1 });
-        if step.before == 0 || epoch != step.epoch || sequence != step.after + 1 {
+    for (Numbering { producer_id, epoch, sequence, content_hash }, result) in batches {
+        let before = sequence - 1;
+        let new = Step { epoch: *epoch, before, after: before, entries: Vec::new() };
+        let step = steps.entry(producer_id).or_insert(new);
+        if step.before == 0 || *epoch != step.epoch || *sequence != step.after + 1 {
             return None;
         }
-        step.after = sequence;
+        step.after = *sequence;
+        if let Some(result) = result {
+            let batch = RememberedBatch { content_hash: *content_hash, result: result.clone() };
+            batch.append_to(&mut step.entries);
+        }
     }
     Some(steps)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn decided(positions: &mut Positions, epoch: i64, sequence: i64) -> Decision {
-        decide(positions, &Numbering { producer_id: "p".to_owned(), epoch, sequence })
-    }
-
-    #[test]
-    fn each_sequence_is_applied_once_and_in_order() {
-        let mut positions = Positions::new();
-        assert_eq!(decided(&mut positions, 0, 2), Decision::Gap { expected: 1 });
-        assert_eq!(decided(&mut positions, 0, 1), Decision::Apply);
-        assert_eq!(decided(&mut positions, 0, 1), Decision::Duplicate);
-        assert_eq!(decided(&mut positions, 0, 2), Decision::Apply);
-        assert_eq!(decided(&mut positions, 0, 4), Decision::Gap { expected: 3 });
-        assert_eq!(positions["p"], Position { epoch: 0, last_sequence: 2 });
-    }
-
-    #[test]
-    fn a_higher_epoch_begins_at_one_and_fences_the_lower() {
-        let mut positions = Positions::from([("p".to_owned(), Position { epoch: 3, last_sequence: 9 })]);
-        assert_eq!(decided(&mut positions, 4, 2), Decision::Gap { expected: 1 });
-        assert_eq!(positions["p"].epoch, 3, "a batch that is not applied takes nothing over");
-        assert_eq!(decided(&mut positions, 4, 1), Decision::Apply);
-        assert_eq!(decided(&mut positions, 3, 10), Decision::Fenced { current: 4 });
-    }
-
-    #[test]
-    fn batches_in_order_are_a_step_of_each_producer() {
-        let number =
-            |producer_id: &str, epoch, sequence| Numbering { producer_id: producer_id.to_owned(), epoch, sequence };
-        let in_order = [number("p", 3, 5), number("q", 0, 2), number("p", 3, 6)];
-        let (p, q) = (Step { epoch: 3, before: 4, after: 6 }, Step { epoch: 0, before: 1, after: 2 });
-        assert_eq!(steps(in_order.iter()), Some(Steps::from([("p", p), ("q", q)])));
-        for (last, why) in [
-            (number("p", 3, 6), "the same one twice"),
-            (number("p", 3, 8), "one is missing"),
-            (number("p", 4, 7), "another epoch"),
-            (number("r", 3, 1), "the first of an epoch"),
-        ] {
-            assert_eq!(steps(in_order.iter().chain([&last])), None, "{why}");
-        }
-    }
-}
+mod tests;

@@ -21,6 +21,7 @@ mod flush;
 mod flush_loop;
 
 mod ledger;
+mod ledger_reader;
 mod writer;
 
 mod copy_encoder;

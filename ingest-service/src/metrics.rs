@@ -36,6 +36,8 @@ const WRITERS: Spec =
     Spec::new("tidegauge.writers", "{writer}", "TIDEGAUGE_WRITERS, and one for clients that hold little");
 const WRITERS_BUSY: Spec = Spec::new("tidegauge.writers.busy", "{writer}", "Writers with a flush under way");
 const RETRIES: Spec = Spec::new("tidegauge.retries", "{retry}", "Work with the database that is tried again, by cause");
+const SERIES_CREATED: Spec =
+    Spec::new("tidegauge.series.created", "{series}", "Series that did not exist before a batch named them");
 const CACHE_ENTRIES: Spec = Spec::new("tidegauge.series_cache.entries", "{series}", "Series whose number is in memory");
 const CACHE_CAPACITY: Spec = Spec::new("tidegauge.series_cache.capacity", "{series}", "TIDEGAUGE_SERIES_CACHE");
 const CACHE_HITS: Spec = Spec::new("tidegauge.series_cache.hits", "{series}", "Series found in memory");
@@ -72,6 +74,8 @@ pub(crate) enum BatchOutcome {
     TooLarge,
     Gap,
     Fenced,
+    Reused,
+    SequenceTooOld,
     Refused,
     OverLimit,
     Overloaded,
@@ -79,7 +83,7 @@ pub(crate) enum BatchOutcome {
 }
 
 impl BatchOutcome {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::Applied,
         Self::Duplicate,
         Self::NothingValid,
@@ -87,6 +91,8 @@ impl BatchOutcome {
         Self::TooLarge,
         Self::Gap,
         Self::Fenced,
+        Self::Reused,
+        Self::SequenceTooOld,
         Self::Refused,
         Self::Forbidden,
         Self::OverLimit,
@@ -104,6 +110,8 @@ impl BatchOutcome {
             Self::TooLarge => "too_large",
             Self::Gap => "gap",
             Self::Fenced => "fenced",
+            Self::Reused => "sequence_reused",
+            Self::SequenceTooOld => "sequence_too_old",
             Self::Refused => "refused",
             Self::OverLimit => "over_limit",
             Self::Overloaded => "overloaded",
@@ -161,6 +169,7 @@ struct Instruments {
     rows_per_series: Histogram<f64>,
     writers_busy: UpDownCounter<i64>,
     retries: Counter<u64>,
+    series_created: Counter<u64>,
     cache_hits: Counter<u64>,
     cache_misses: Counter<u64>,
     statements: Statements,
@@ -185,6 +194,7 @@ impl Metrics {
             rows_per_series: ROWS_PER_SERIES.sizes(&meter, &ROWS_BOUNDS),
             writers_busy: WRITERS_BUSY.up_down(&meter),
             retries: RETRIES.counter(&meter),
+            series_created: SERIES_CREATED.counter(&meter),
             cache_hits: CACHE_HITS.counter(&meter),
             cache_misses: CACHE_MISSES.counter(&meter),
             statements: Statements::new(&meter),
@@ -198,7 +208,7 @@ impl Metrics {
     /// A counter that appears only with its first event has no rate then; so all begin at once.
     fn begin_at_zero(&self) {
         let it = &self.0;
-        for counter in [&it.accepted, &it.duplicate, &it.late, &it.cache_hits, &it.cache_misses] {
+        for counter in [&it.accepted, &it.duplicate, &it.late, &it.series_created, &it.cache_hits, &it.cache_misses] {
             counter.add(0, &[]);
         }
         it.writers_busy.add(0, &[]);
@@ -221,13 +231,13 @@ impl Metrics {
         self.0.batches.add(1, &[KeyValue::new(OUTCOME, outcome.name())]);
     }
 
-    pub(crate) fn accepted(&self, points: usize) {
-        self.0.accepted.add(points as u64, &[]);
+    pub(crate) fn accepted(&self, points: u64) {
+        self.0.accepted.add(points, &[]);
         self.batch(BatchOutcome::Applied);
     }
 
-    pub(crate) fn duplicate(&self, points: usize) {
-        self.0.duplicate.add(points as u64, &[]);
+    pub(crate) fn duplicate(&self, points: u64) {
+        self.0.duplicate.add(points, &[]);
         self.batch(BatchOutcome::Duplicate);
     }
 
@@ -264,6 +274,10 @@ impl Metrics {
 
     pub(crate) fn retry(&self, operation: Operation, error: &sqlx::Error) {
         self.0.retries.add(1, &retry_attributes(operation, error_type(error)));
+    }
+
+    pub(crate) fn series_created(&self, series: u64) {
+        self.0.series_created.add(series, &[]);
     }
 
     pub(crate) fn looked_up(&self, hits: usize, misses: usize) {

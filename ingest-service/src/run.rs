@@ -20,6 +20,7 @@ use crate::config::IngestConfig;
 use crate::database_sample;
 use crate::flush_loop::Lanes;
 use crate::ingest_stream::{IngestServer, Intake};
+use crate::ledger_reader::LedgerReader;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
 use crate::series_resolver::SeriesResolver;
@@ -66,9 +67,11 @@ pub async fn run(
                 config.database.clone(),
                 config.flush.write_timeout,
                 config.flush.series_cache.get(),
+                config.series.new_series_per_minute,
                 metrics.clone(),
             ),
             lanes,
+            ledger: LedgerReader::new(config.database.clone()),
             refusals: Refusals::new(metrics.clone()),
             metrics: metrics.clone(),
         },

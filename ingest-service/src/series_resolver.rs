@@ -1,16 +1,20 @@
-//! (device, metric) to series id: cached; misses of all streams are created together by one task.
+//! (device, metric) to series id: cached; misses of all streams are looked up and created together by one task. How many series a
+//! client creates in a minute is bounded: everything else of a series can be deleted or expires, its name stays.
 //!
-//! The task owns its connection, so that nothing a caller drops can leave a transaction open. Knows no points.
+//! The task owns its connection, so that nothing a caller drops can leave a transaction open. Depends on no points.
 
 mod create;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use shared::config::DatabaseConfig;
+use shared::quotas::CallQuota;
 use shared::series_cache::SeriesCache;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::BatchError;
 use crate::metrics::{Metrics, Operation};
@@ -41,75 +45,149 @@ impl SeriesKey {
 pub(crate) struct SeriesResolver {
     cache: Arc<SeriesCache>,
     misses: mpsc::Sender<Misses>,
+    per_minute: NonZeroUsize,
     metrics: Metrics,
 }
 
+/// Series of one batch that are not in the cache.
 struct Misses {
     keys: Vec<SeriesKey>,
-    ids: oneshot::Sender<Result<Vec<i32>, BatchError>>,
+    /// Whose allowance of new series they count against.
+    quota: CallQuota,
+    /// None for a series that does not exist and that the client may not create now.
+    ids: oneshot::Sender<Result<Vec<Option<i32>>, BatchError>>,
 }
 
 impl SeriesResolver {
     /// Starts the task that creates what is missing; it ends when the last resolver is dropped.
-    pub(crate) fn start(database: DatabaseConfig, timeout: Duration, capacity: usize, metrics: Metrics) -> Self {
+    pub(crate) fn start(
+        database: DatabaseConfig,
+        timeout: Duration,
+        capacity: usize,
+        per_minute: NonZeroUsize,
+        metrics: Metrics,
+    ) -> Self {
         let cache = Arc::new(SeriesCache::new(capacity));
         let (misses, requests) = mpsc::channel(MAX_REQUESTS);
         let observed = Arc::clone(&cache);
         metrics.observe_cache(capacity, move || observed.len());
         let creator = Creator::new(database, timeout, metrics.clone());
-        tokio::spawn(answer_misses(requests, Arc::clone(&cache), creator));
-        Self { cache, misses, metrics }
+        tokio::spawn(answer_misses(requests, Arc::clone(&cache), creator, per_minute));
+        Self { cache, misses, per_minute, metrics }
     }
 
-    /// The ids of the series, in their order. Series that do not exist are created. Waits for a database that is away.
-    pub(crate) async fn resolve(&self, series: &[SeriesName<'_>]) -> Result<Vec<i32>, BatchError> {
-        const MISSING: i32 = 0; // identities begin at 1
-        let mut ids: Vec<i32> =
-            series.iter().map(|name| self.cache.get(name.device_id, name.metric_name).unwrap_or(MISSING)).collect();
-        let missing: Vec<usize> = (0..ids.len()).filter(|&at| ids[at] == MISSING).collect();
+    /// Returns the ids of the series, in their order. Series that do not exist are created, as many as the client may create in
+    /// a minute; for more, a stream waits and a unary call is refused. What was created by then exists when the batch is sent
+    /// again. Waits for a database that is away.
+    pub(crate) async fn resolve(
+        &self,
+        series: &[SeriesName<'_>],
+        quota: &CallQuota,
+        shutdown: &CancellationToken,
+    ) -> Result<Vec<i32>, BatchError> {
+        let mut ids: Vec<_> = series.iter().map(|name| self.cache.get(name.device_id, name.metric_name)).collect();
+        let mut missing = missing(&ids);
         self.metrics.looked_up(ids.len() - missing.len(), missing.len());
-        if !missing.is_empty() {
-            let (sender, receiver) = oneshot::channel();
+        while !missing.is_empty() {
             let keys = missing.iter().map(|&at| SeriesKey::of(&series[at])).collect();
-            let sent = self.misses.send(Misses { keys, ids: sender }).await;
-            sent.map_err(|_| BatchError::shutting_down())?;
-            let found = receiver.await.map_err(|_| BatchError::shutting_down())??;
-            missing.into_iter().zip(found).for_each(|(at, id)| ids[at] = id);
+            let found = self.ask(keys, quota.clone()).await?;
+            missing.iter().zip(found).for_each(|(&at, id)| ids[at] = id);
+            missing.retain(|&at| ids[at].is_none());
+            if !missing.is_empty() {
+                let more = quota.wait_for_new_series(missing.len(), self.per_minute);
+                match shutdown.run_until_cancelled(more).await {
+                    Some(more) => more.map_err(BatchError::OverLimit)?,
+                    None => return Err(BatchError::shutting_down()),
+                }
+            }
         }
-        Ok(ids)
+        Ok(ids.into_iter().flatten().collect())
+    }
+
+    async fn ask(&self, keys: Vec<SeriesKey>, quota: CallQuota) -> Result<Vec<Option<i32>>, BatchError> {
+        let (ids, receiver) = oneshot::channel();
+        let sent = self.misses.send(Misses { keys, quota, ids }).await;
+        sent.map_err(|_| BatchError::shutting_down())?;
+        receiver.await.map_err(|_| BatchError::shutting_down())?
     }
 }
 
-async fn answer_misses(mut requests: mpsc::Receiver<Misses>, cache: Arc<SeriesCache>, mut creator: Creator) {
+fn missing(ids: &[Option<i32>]) -> Vec<usize> {
+    (0..ids.len()).filter(|&at| ids[at].is_none()).collect()
+}
+
+/// Series that somebody asked for, sorted and each once.
+type Found = BTreeMap<SeriesKey, Option<i32>>;
+
+async fn answer_misses(
+    mut requests: mpsc::Receiver<Misses>,
+    cache: Arc<SeriesCache>,
+    mut creator: Creator,
+    per_minute: NonZeroUsize,
+) {
     let mut waiting = Vec::new();
     while requests.recv_many(&mut waiting, MAX_REQUESTS).await > 0 {
-        // Sorted and each once; an earlier round may have brought some in.
+        // An earlier round may have brought some in.
         let keys = waiting.iter().flat_map(|request| request.keys.iter().cloned());
-        let mut found: BTreeMap<SeriesKey, Option<i32>> =
+        let mut found: Found =
             keys.map(|key| (cache.get(&key.device_id, &key.metric_name), key)).map(|(id, key)| (key, id)).collect();
-        let outcome = find_or_create(&mut creator, &mut found).await;
+        let outcome = find_or_create(&mut creator, &waiting, &mut found, per_minute).await;
         for (key, id) in &found {
             if let Some(id) = id {
                 cache.insert(&key.device_id, &key.metric_name, *id);
             }
         }
         for request in waiting.drain(..) {
-            let ids = outcome.clone().and_then(|()| {
-                request.keys.iter().map(|key| found.get(key).copied().flatten().ok_or(BatchError::Refused)).collect()
-            });
-            let _ = request.ids.send(ids); // a caller that has gone needs no answer
+            let ids = |()| request.keys.iter().map(|key| found.get(key).copied().flatten()).collect();
+            let _ = request.ids.send(outcome.clone().map(ids)); // a caller that has gone needs no answer
         }
     }
 }
 
-/// Fills in what is not found yet, chunk by chunk, until the database has answered.
-async fn find_or_create(creator: &mut Creator, found: &mut BTreeMap<SeriesKey, Option<i32>>) -> Result<(), BatchError> {
-    let missing: Vec<SeriesKey> = found.iter().filter(|(_, id)| id.is_none()).map(|(key, _)| key.clone()).collect();
-    for chunk in missing.chunks(CHUNK) {
+/// Fills in what exists, then what the clients may create.
+async fn find_or_create(
+    creator: &mut Creator,
+    requests: &[Misses],
+    found: &mut Found,
+    per_minute: NonZeroUsize,
+) -> Result<(), BatchError> {
+    let unknown: Vec<SeriesKey> = found.iter().filter(|(_, id)| id.is_none()).map(|(key, _)| key.clone()).collect();
+    fill_in(creator, &unknown, false, found).await?;
+    let new = permitted(requests, found, per_minute);
+    fill_in(creator, &new, true, found).await?;
+    match new.iter().find(|key| found.get(*key).copied().flatten().is_none()) {
+        None => Ok(()),
+        Some(lost) => {
+            tracing::error!(device = %lost.device_id, metric = %lost.metric_name, "a series was created and is not there");
+            Err(BatchError::Refused)
+        }
+    }
+}
+
+/// Returns the series to create, in order: of each client's, the first that it may create now.
+fn permitted(requests: &[Misses], found: &Found, per_minute: NonZeroUsize) -> Vec<SeriesKey> {
+    let mut permitted = BTreeSet::new();
+    for request in requests {
+        let is_new = |key: &&SeriesKey| found.get(*key).copied().flatten().is_none() && !permitted.contains(*key);
+        let new: Vec<&SeriesKey> = request.keys.iter().filter(is_new).collect();
+        let count = if new.is_empty() { 0 } else { request.quota.take_new_series(new.len(), per_minute) };
+        permitted.extend(new.into_iter().take(count).cloned());
+    }
+    permitted.into_iter().collect()
+}
+
+/// Looks keys up, once they are created where that `creates` them, chunk by chunk until the database has answered.
+async fn fill_in(
+    creator: &mut Creator,
+    keys: &[SeriesKey],
+    creates: bool,
+    found: &mut Found,
+) -> Result<(), BatchError> {
+    for chunk in keys.chunks(CHUNK) {
         let mut backoff = Backoff::default();
-        let created = loop {
-            match creator.find_or_create(chunk).await {
-                Ok(created) => break created,
+        let rows = loop {
+            match creator.find(chunk, creates).await {
+                Ok(rows) => break rows,
                 Err(error) if verdict(&error) == Verdict::Refused => {
                     tracing::error!(%error, series = chunk.len(), "the database refuses series");
                     return Err(BatchError::Refused);
@@ -122,7 +200,7 @@ async fn find_or_create(creator: &mut Creator, found: &mut BTreeMap<SeriesKey, O
                 }
             }
         };
-        for (at, id) in created {
+        for (at, id) in rows {
             found.insert(chunk[at].clone(), Some(id));
         }
     }

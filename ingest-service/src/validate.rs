@@ -5,6 +5,7 @@ mod permissions;
 mod producer;
 mod rejections;
 mod times;
+mod units;
 
 use std::collections::HashMap;
 
@@ -16,7 +17,7 @@ use crate::points::Points;
 use crate::wire::{Malformed, WireBatch, WirePoint, WireSeries};
 
 pub(crate) use permissions::Permissions;
-pub(crate) use producer::{Numbering, OWN_PRODUCERS};
+pub(crate) use producer::{Numbering, OWN_PRODUCERS, check_producer_id};
 pub(crate) use rejections::{REASONS, Rejections};
 use times::AcceptedTimes;
 
@@ -38,8 +39,6 @@ pub(crate) struct SeriesName<'m> {
 #[derive(Debug)]
 pub(crate) struct ValidBatch<'m> {
     pub(crate) numbering: Option<Numbering>,
-    /// As sent; 0 for a batch that is not numbered.
-    pub(crate) sequence: u64,
     /// Each series once; the points refer to them by index.
     pub(crate) series: Vec<SeriesName<'m>>,
     pub(crate) points: Points,
@@ -65,13 +64,13 @@ pub(crate) fn validate<'m>(
         return Err(BatchError::Invalid { field: "batch", sentence });
     }
     if found > limit {
-        return Err(BatchError::TooManyPoints { found, limit });
+        return Err(BatchError::TooManyPoints { found, limit, numbering: numbering.map(Box::new) });
     }
     let named = batch.series().count().min(found); // in row form, names are few and not known before
     let mut pass = Pass {
         permissions,
         times: AcceptedTimes::new(limits, received_at),
-        received_at: numbering.is_none().then_some(received_at),
+        numbered: numbering.is_some(),
         lookup: HashMap::with_capacity_and_hasher(named, foldhash::fast::RandomState::default()),
         series: Vec::with_capacity(named),
         points: Points::with_capacity(found),
@@ -89,7 +88,7 @@ pub(crate) fn validate<'m>(
     if forbidden == found {
         return Err(Permissions::nothing_permitted(found));
     }
-    Ok(ValidBatch { numbering, sequence: batch.sequence, series, points, rejections })
+    Ok(ValidBatch { numbering, series, points, rejections })
 }
 
 fn count(batch: &WireBatch<'_>) -> Result<usize, Malformed> {
@@ -103,8 +102,8 @@ type Lookup<'m> = HashMap<(&'m [u8], &'m [u8]), Result<u32, Refusal>, foldhash::
 struct Pass<'m, 'p> {
     permissions: Permissions<'p>,
     times: AcceptedTimes,
-    /// What a point without a timestamp gets; none in a numbered batch.
-    received_at: Option<i64>,
+    /// In a numbered batch every point needs a timestamp of its own.
+    numbered: bool,
     lookup: Lookup<'m>,
     series: Vec<SeriesName<'m>>,
     points: Points,
@@ -118,14 +117,15 @@ struct Pass<'m, 'p> {
 impl<'m> Pass<'m, '_> {
     fn row(&mut self, point: &WirePoint<'m>) {
         let checked = self.series(point.device_id, point.metric_name).and_then(|series| {
-            let timestamp = times::of(point.timestamp, self.received_at)?;
+            let timestamp = times::of(point.timestamp, self.numbered, &self.times)?;
             self.times.check(timestamp)?;
-            check_value(point.value)?;
-            Ok((series, timestamp))
+            let value = point.value.ok_or_else(value_missing)?;
+            check_value(value)?;
+            Ok((series, timestamp, value))
         });
         match checked {
-            Ok((series, timestamp)) => {
-                self.points.push(series, timestamp, point.value);
+            Ok((series, timestamp, value)) => {
+                self.points.push(series, timestamp, value);
                 self.index += 1;
             }
             Err((reason, sentence)) => self.reject(1, reason, sentence),
@@ -158,7 +158,7 @@ impl<'m> Pass<'m, '_> {
     fn columns_point_by_point(&mut self, series: u32, times: &[[u8; 8]], values: &[[u8; 8]]) {
         for (timestamp, value) in times.iter().zip(values) {
             let (timestamp, value) = (i64::from_le_bytes(*timestamp), f64::from_le_bytes(*value));
-            match self.times.check(timestamp).and_then(|()| check_value(value)) {
+            match self.times.check_entry(timestamp).and_then(|()| check_value(value)) {
                 Ok(()) => {
                     self.points.push(series, timestamp, value);
                     self.index += 1;
@@ -194,6 +194,13 @@ impl<'m> Pass<'m, '_> {
 /// NaN is not accepted either.
 fn accepts_value(value: f64) -> bool {
     value.abs() <= MAX_VALUE
+}
+
+#[cold]
+fn value_missing() -> Refusal {
+    let sentence = "value is missing; set it, also where it is 0 (a client generated before value was optional leaves 0 out: \
+                    generate it again, or send series form)";
+    (Reason::ValueMissing, sentence.to_owned())
 }
 
 fn check_value(value: f64) -> Result<(), Refusal> {

@@ -7,6 +7,6 @@ mod batch;
 mod codec;
 mod fields;
 
-pub(crate) use batch::{WireBatch, WirePoint, WireSeries};
+pub(crate) use batch::{WireBatch, WirePoint, WireSeries, is_heartbeat};
 pub(crate) use codec::{Message, WireCodec};
 pub(crate) use fields::Malformed;

@@ -1,7 +1,11 @@
-//! One flush, one transaction: lock the ledger, keep the batches that move it on, write their rows, COMMIT, acknowledge.
+//! Writes a flush in one transaction: locks the ledger, keeps the batches that move it on, writes their points, commits, and
+//! acknowledges.
 //!
-//! Only this module writes points. Its connection is dropped after any error, for a broken COPY or COMMIT leaves it in an
-//! unknown state; what a broken COMMIT did is found out through the ledger row that every flush of this writer moves.
+//! Only this module writes points. Its connection is dropped after any error, because a broken COPY or COMMIT leaves it in an
+//! unknown state. What a broken COMMIT did is found out through the writer's own ledger row, which every flush moves.
+//!
+//! A flush does not wait for ledger rows that another transaction holds: the batches of these producers are handed back, and
+//! the others are written.
 
 mod at_once;
 mod ledger_rows;
@@ -10,21 +14,23 @@ mod refused_points;
 mod transaction;
 mod write_path;
 
+use std::collections::BTreeSet;
+
 use shared::config::DatabaseConfig;
-use shared::time;
+use shared::proto::v1::BatchResult;
 use tokio::time::Instant;
 use tracing::Span;
 
-use crate::ack::Stored;
 use crate::config::FlushConfig;
-use crate::error::BatchError;
+use crate::error::{BatchError, SequenceError};
 use crate::flush::QueuedBatch;
 use crate::ledger::Decision;
 use crate::metrics::{FlushShape, Metrics, Operation};
 use crate::refusals::Refusals;
 use crate::retry::{Backoff, Verdict, verdict};
-use crate::validate::{Numbering, OWN_PRODUCERS, Rejections};
-use transaction::{Attempt, Session};
+use crate::validate::{Numbering, OWN_PRODUCERS};
+pub(crate) use ledger_rows::read_remembered;
+use transaction::{Attempt, Failure, Outcome, Session};
 
 /// Writes flushes, one after the other.
 pub(crate) struct Writer {
@@ -41,55 +47,85 @@ impl Writer {
         Self { session, own: own_numbering(), refusals: Refusals::new(metrics.clone()), metrics }
     }
 
-    /// Writes a flush and tells each batch its outcome. Tries until the database has taken or refused it. A flush that is
-    /// refused is halved until the batches at fault stand alone, and these until the points at fault do: nothing else is lost.
-    pub(crate) async fn write(&mut self, flush: Vec<QueuedBatch>) {
+    /// Writes a flush and sends each batch its outcome. Tries until the database has taken or refused it. A flush that is
+    /// refused is halved until the batches at fault are alone, and these until the points at fault are: nothing else is lost.
+    ///
+    /// Returns the batches that were not tried, in their order: those of producers whose ledger rows other transactions hold.
+    pub(crate) async fn write(&mut self, flush: Vec<QueuedBatch>) -> Vec<QueuedBatch> {
+        let mut set_aside = SetAside::default();
         let mut parts = vec![flush]; // the next one last
-        while let Some(mut part) = parts.pop() {
+        while let Some(part) = parts.pop() {
+            let mut part = set_aside.filter(part);
+            if part.is_empty() {
+                continue;
+            }
             match self.commit(&part).await {
-                Ok(decisions) => self.settle(part, &decisions, Rejections::default()),
-                Err(Refused) if part.len() > 1 => {
+                Ok(decisions) => self.settle(part, decisions),
+                Err(NotWritten::Locked(producers)) => {
+                    set_aside.producers.extend(producers);
+                    parts.push(part);
+                    self.end_stalled_writers().await;
+                }
+                Err(NotWritten::Refused) if part.len() > 1 => {
                     let later = part.split_off(part.len() / 2);
                     parts.extend([later, part]);
                 }
-                Err(Refused) => self.write_without_refused_points(part).await,
+                Err(NotWritten::Refused) => self.write_without_refused_points(part, &mut set_aside).await,
+            }
+        }
+        set_aside.batches
+    }
+
+    /// Writes the one batch of a refused flush without the points that the database refuses.
+    async fn write_without_refused_points(&mut self, mut flush: Vec<QueuedBatch>, set_aside: &mut SetAside) {
+        let Some(batch) = flush.first_mut() else { return };
+        let refused = refused_points::find(&mut self.session, batch).await;
+        let rejections = refused_points::take_out(batch, &refused);
+        self.refusals.points(&rejections);
+        batch.rejections.merge(rejections);
+        match self.commit(&flush).await {
+            Ok(decisions) => self.settle(flush, decisions),
+            Err(NotWritten::Locked(producers)) => {
+                set_aside.producers.extend(producers);
+                set_aside.batches.extend(flush);
+            }
+            Err(NotWritten::Refused) => {
+                flush.into_iter().for_each(|batch| self.send_outcome(batch, Err(BatchError::Refused)));
             }
         }
     }
 
-    /// Writes the one batch of a refused flush without the points that the database refuses.
-    async fn write_without_refused_points(&mut self, mut flush: Vec<QueuedBatch>) {
-        let Some(batch) = flush.first_mut() else { return };
-        let refused = refused_points::find(&mut self.session, batch).await;
-        let rejections = refused_points::take_out(batch, &refused);
-        match self.commit(&flush).await {
-            Ok(decisions) => self.settle(flush, &decisions, rejections),
-            Err(Refused) => flush.into_iter().for_each(|batch| self.tell(batch, Err(BatchError::Refused))),
-        }
-    }
-
-    /// What was decided about each batch, once it is committed.
-    async fn commit(&mut self, flush: &[QueuedBatch]) -> Result<Vec<Decision>, Refused> {
+    /// Returns what was decided about each batch, once it is committed.
+    async fn commit(&mut self, flush: &[QueuedBatch]) -> Result<Vec<Decision>, NotWritten> {
         self.own.sequence += 1;
         let mut backoff = Backoff::default();
         let mut unknown = None; // what was decided in an attempt whose COMMIT has an unknown outcome
         let began = Instant::now();
         loop {
-            let (first, decisions, shape) = (backoff.attempts() == 0, Vec::new(), FlushShape::default());
-            let mut attempt = Attempt { own: &self.own, flush, first, decisions, shape };
+            let first = backoff.attempts() == 0;
+            let decisions = Vec::new();
+            let mut attempt = Attempt { own: &self.own, flush, first, decisions, shape: FlushShape::default() };
             let error = match self.session.run(&mut attempt).await {
-                Ok(transaction::Outcome::Committed) => {
-                    return Ok(self.committed(began, flush, (attempt.decisions, attempt.shape)));
+                Ok(Outcome::Committed) => {
+                    self.count(began, flush, attempt.shape);
+                    return Ok(attempt.decisions);
                 }
-                Ok(transaction::Outcome::CommittedBefore) => {
-                    return Ok(self.committed(began, flush, decided_before(unknown)));
+                Ok(Outcome::CommittedBefore(recalled)) => {
+                    let (decisions, shape) = decided_before(unknown, recalled);
+                    self.count(began, flush, shape);
+                    return Ok(decisions);
                 }
-                Ok(transaction::Outcome::Forgotten) => {
+                Ok(Outcome::Forgotten) => {
                     self.own = Numbering { sequence: 1, ..own_numbering() };
                     continue;
                 }
-                Err(transaction::Failure::BeforeCommit(error)) => error,
-                Err(transaction::Failure::InCommit(error)) => {
+                Ok(Outcome::Locked(producers)) if unknown.is_none() => {
+                    self.own.sequence -= 1; // nothing was written under it
+                    return Err(NotWritten::Locked(producers));
+                }
+                Ok(Outcome::Locked(_)) => sqlx::Error::Protocol("ledger rows of the flush are locked".to_owned()),
+                Err(Failure::BeforeCommit(error)) => error,
+                Err(Failure::InCommit(error)) => {
                     if !attempt.decisions.is_empty() {
                         unknown = Some((attempt.decisions, attempt.shape));
                     }
@@ -99,7 +135,7 @@ impl Writer {
             if verdict(&error) == Verdict::Refused {
                 tracing::error!(%error, batches = flush.len(), "the database refuses a flush");
                 self.own.sequence -= 1; // it was not committed, so the number is free
-                return Err(Refused);
+                return Err(NotWritten::Refused);
             }
             self.metrics.retry(Operation::Flush, &error);
             let wait = backoff.next();
@@ -108,72 +144,110 @@ impl Writer {
         }
     }
 
-    fn committed(&self, began: Instant, flush: &[QueuedBatch], (decisions, shape): Decided) -> Vec<Decision> {
+    fn count(&self, began: Instant, flush: &[QueuedBatch], shape: FlushShape) {
         self.metrics.flushed(began.elapsed(), flush.len(), shape);
         Span::current().record("tidegauge.write_path", shape.write_path).record("tidegauge.rows", shape.rows);
-        decisions
     }
 
-    /// Tells each batch; `refused` are points of the one batch of a flush that had to be taken out.
-    fn settle(&self, flush: Vec<QueuedBatch>, decisions: &[Decision], refused: Rejections) {
-        let committed_at = time::now_micros();
-        self.refusals.points(&refused);
-        for (batch, decision) in flush.into_iter().zip(decisions) {
-            let outcome = match *decision {
-                Decision::Apply => Ok(Stored::Applied { committed_at, refused: refused.clone() }),
-                Decision::Duplicate => Ok(Stored::Duplicate { committed_at }),
-                Decision::Gap { expected } => Err(gap(&batch, expected)),
-                Decision::Fenced { current } => Err(fenced(&batch, current)),
-            };
-            self.tell(batch, outcome);
+    /// Frees ledger rows that a stalled service holds, so that its producers can go on elsewhere.
+    async fn end_stalled_writers(&mut self) {
+        match self.session.end_stalled().await {
+            Ok(0) => {}
+            Ok(ended) => tracing::warn!(ended, "ended database sessions of stalled writers that held ledger rows"),
+            Err(error) => tracing::warn!(%error, "cannot end the sessions of stalled writers"),
         }
     }
 
-    fn tell(&self, batch: QueuedBatch, outcome: Result<Stored, BatchError>) {
+    /// Sends each batch its outcome.
+    fn settle(&self, flush: Vec<QueuedBatch>, decisions: Vec<Decision>) {
+        for (batch, decision) in flush.into_iter().zip(decisions) {
+            let outcome = match decision {
+                Decision::Apply(result) | Decision::Duplicate(result) => Ok(*result),
+                Decision::Reused { expected, current } => {
+                    Err(BatchError::Reused(sequence_error(&batch, expected, Some(current))))
+                }
+                Decision::TooOld { expected, current } => {
+                    Err(BatchError::TooOld(sequence_error(&batch, expected, Some(current))))
+                }
+                Decision::Gap { expected, current } => Err(BatchError::Gap(sequence_error(&batch, expected, current))),
+                Decision::Fenced { current } => Err(BatchError::Fenced(sequence_error(&batch, 1, Some(current)))),
+            };
+            self.send_outcome(batch, outcome);
+        }
+    }
+
+    fn send_outcome(&self, batch: QueuedBatch, outcome: Result<BatchResult, BatchError>) {
         match &outcome {
-            Ok(Stored::Applied { .. }) => self.metrics.accepted(batch.points.len()), // without those that were taken out
-            Ok(Stored::Duplicate { .. }) => self.metrics.duplicate(batch.points.len()),
+            Ok(result) if result.is_duplicate => self.metrics.duplicate(result.accepted_count),
+            Ok(result) => self.metrics.accepted(result.accepted_count),
             Err(error) => self.refusals.batch(error),
         }
-        let _ = batch.outcome.send(outcome); // a stream that has gone needs no answer; its points are stored all the same
+        let _ = batch.outcome.send(outcome); // a call that has gone needs no answer; its points are stored all the same
         drop((batch.room, batch.bytes));
     }
 }
 
-/// What was decided in the attempt that turned out to be committed. There is one, for nobody else moves a writer's own row;
-/// without it nothing is acknowledged, and clients send again.
-fn decided_before(unknown: Option<Decided>) -> Decided {
-    unknown.unwrap_or_else(|| {
-        tracing::error!("the ledger says that a flush is applied of which no attempt is known");
-        Decided::default()
-    })
+/// Batches that are not tried, because other transactions hold the ledger rows of their producers.
+#[derive(Default)]
+struct SetAside {
+    producers: BTreeSet<String>,
+    batches: Vec<QueuedBatch>,
 }
 
-/// What an attempt decided about each batch, and what it wrote.
-type Decided = (Vec<Decision>, FlushShape);
+impl SetAside {
+    /// Takes the batches of these producers out of a flush, so that none is written before an earlier one.
+    fn filter(&mut self, flush: Vec<QueuedBatch>) -> Vec<QueuedBatch> {
+        if self.producers.is_empty() {
+            return flush;
+        }
+        let is_held = |batch: &QueuedBatch| batch.producer_id().is_some_and(|id| self.producers.contains(id));
+        let (held, others): (Vec<_>, Vec<_>) = flush.into_iter().partition(is_held);
+        self.batches.extend(held);
+        others
+    }
+}
 
-/// The database looked at the flush and will refuse it every time.
-struct Refused;
+/// Returns what was decided in the attempt that turned out to be committed, with the answers that the ledger remembers.
+/// There is such an attempt, for nobody else moves a writer's own row; without it nothing is acknowledged, and clients send
+/// again.
+fn decided_before(
+    unknown: Option<(Vec<Decision>, FlushShape)>,
+    recalled: Vec<Option<BatchResult>>,
+) -> (Vec<Decision>, FlushShape) {
+    let (mut decisions, shape) = unknown.unwrap_or_else(|| {
+        tracing::error!("the ledger says that a flush is applied of which no attempt is known");
+        Default::default()
+    });
+    for (decision, recalled) in decisions.iter_mut().zip(recalled) {
+        if let (Decision::Apply(answer), Some(first)) = (decision, recalled) {
+            **answer = first;
+        }
+    }
+    (decisions, shape)
+}
 
-/// A row of the ledger that nobody else uses.
+/// Why a flush was not written.
+enum NotWritten {
+    /// The database looked at it and will refuse it every time.
+    Refused,
+    /// Other transactions hold the ledger rows of these producers.
+    Locked(BTreeSet<String>),
+}
+
+/// Returns the numbering of a ledger row that nobody else uses.
 fn own_numbering() -> Numbering {
     let producer_id = format!("{OWN_PRODUCERS}writer/{:032x}", rand::random::<u128>());
-    Numbering { producer_id, epoch: 0, sequence: 0 }
+    Numbering { producer_id, epoch: 0, sequence: 0, content_hash: 0 }
 }
 
-fn gap(batch: &QueuedBatch, expected: i64) -> BatchError {
-    let (producer_id, epoch, found) = parts(batch);
-    BatchError::Gap { producer_id, epoch, found, expected: expected.unsigned_abs() }
-}
-
-fn fenced(batch: &QueuedBatch, current: i64) -> BatchError {
-    let (producer_id, found, _) = parts(batch);
-    BatchError::Fenced { producer_id, found, current: current.unsigned_abs() }
-}
-
-/// Epoch and sequence came from unsigned numbers.
-fn parts(batch: &QueuedBatch) -> (String, u64, u64) {
-    batch.numbering.as_ref().map_or_else(Default::default, |numbering| {
-        (numbering.producer_id.clone(), numbering.epoch.unsigned_abs(), numbering.sequence.unsigned_abs())
-    })
+/// Describes a batch whose number does not fit. Epochs and sequences came from unsigned numbers.
+fn sequence_error(batch: &QueuedBatch, expected: i64, current: Option<i64>) -> SequenceError {
+    let numbering = batch.numbering.as_ref();
+    SequenceError {
+        producer_id: numbering.map(|numbering| numbering.producer_id.clone()).unwrap_or_default(),
+        epoch: numbering.map_or(0, |numbering| numbering.epoch.unsigned_abs()),
+        sequence: numbering.map_or(0, |numbering| numbering.sequence.unsigned_abs()),
+        expected_sequence: expected.unsigned_abs(),
+        current_epoch: current.map(i64::unsigned_abs),
+    }
 }

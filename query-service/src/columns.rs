@@ -44,6 +44,21 @@ impl Columns {
         self.starts.iter().zip(ends).map(|(&(position, start), end)| (position, start..end))
     }
 
+    /// Puts the points of one series and one timestamp in ascending order of their values.
+    pub(crate) fn sort_equal_timestamps(&mut self) {
+        let runs: Vec<Range<usize>> = self.runs().map(|(_, rows)| rows).collect();
+        for rows in runs {
+            let mut start = rows.start;
+            for tied in self.timestamps[rows].chunk_by(|one, other| one == other) {
+                let end = start + tied.len();
+                if tied.len() > 1 {
+                    self.values[start..end].sort_unstable_by(f64::total_cmp);
+                }
+                start = end;
+            }
+        }
+    }
+
     /// Takes away the points of the last timestamp of the last series; says which timestamp of which series that was.
     pub(crate) fn cut_last_timestamp(&mut self) -> Option<(usize, i64)> {
         let (&(position, start), &last) = (self.starts.last()?, self.timestamps.last()?);

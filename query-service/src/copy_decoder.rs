@@ -67,13 +67,17 @@ impl CopyDecoder {
         Ok(())
     }
 
-    /// The points, once the last byte is taken.
+    /// Returns the points once the last byte is taken. Points of one timestamp are sorted by value here, not by the
+    /// database: its index has the order of the timestamps only, and a page never ends between two points of one timestamp.
     ///
     /// # Errors
     /// The answer was cut off.
-    pub(crate) fn finish(self) -> Result<Columns, DecodeError> {
+    pub(crate) fn finish(mut self) -> Result<Columns, DecodeError> {
         match self.state {
-            State::Ended => Ok(self.columns),
+            State::Ended => {
+                self.columns.sort_equal_timestamps();
+                Ok(self.columns)
+            }
             _ => Err(DecodeError("it ends too early")),
         }
     }

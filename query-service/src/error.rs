@@ -81,7 +81,7 @@ impl From<QueryError> for Status {
             QueryError::Invalid { field, sentence } => status::invalid_argument(&field, sentence),
             QueryError::NotFound { kind, name } => status::not_found(kind, &name),
             QueryError::DeadlinePassed | QueryError::TooLong(_) | QueryError::ClientStalled(_) => {
-                Self::deadline_exceeded(error.to_string())
+                status::deadline_exceeded(error.to_string())
             }
             QueryError::TooManySubscriptions(_) => status::too_many(error.to_string(), SUBSCRIBE_AFTER),
             QueryError::Busy | QueryError::ShuttingDown => status::unavailable(error.to_string()),

@@ -3,6 +3,7 @@
 mod connection;
 mod metrics;
 mod places;
+mod proxy_protocol;
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,7 +25,8 @@ pub(crate) use connection::Connection;
 pub use connection::Peer;
 use connection::Place;
 use metrics::{Metrics, Refusal};
-use places::Places;
+use places::{Held, Places, Reserved};
+use proxy_protocol::Proxies;
 
 /// Connections that wait to be served.
 const READY: usize = 64;
@@ -45,25 +47,17 @@ pub(crate) fn accept(
 ) -> ReceiverStream<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(READY);
     let places = Places::new(config);
-    let acceptor = Acceptor {
-        metrics: Metrics::new(meter, places.free(), places.most()),
-        places,
-        tls,
-        handshakes: Handshakes { most: config.tls.max_handshakes.get(), under_way: VecDeque::new() },
-        ready,
-        cut,
-    };
+    let door = Door { metrics: Metrics::new(meter, places.free(), places.most()), places, tls, ready, cut };
+    let handshakes = Handshakes { most: config.tls.max_handshakes.get(), under_way: VecDeque::new() };
+    let acceptor = Acceptor { door, proxies: Proxies::new(&config.proxy_protocol_from), handshakes };
     tokio::spawn(acceptor.run(listener));
     ReceiverStream::new(connections)
 }
 
 struct Acceptor {
-    metrics: Metrics,
-    places: Places,
-    tls: Option<Tls>,
+    door: Door,
+    proxies: Proxies,
     handshakes: Handshakes,
-    ready: mpsc::Sender<io::Result<Connection>>,
-    cut: CancellationToken,
 }
 
 impl Acceptor {
@@ -71,7 +65,7 @@ impl Acceptor {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = self.ready.closed() => return,
+                () = self.door.ready.closed() => return,
             };
             match accepted {
                 Ok((stream, address)) => self.take(stream, address).await,
@@ -85,21 +79,68 @@ impl Acceptor {
     }
 
     async fn take(&mut self, stream: TcpStream, address: SocketAddr) {
-        let held = match self.places.take(address) {
-            Ok(held) => held,
-            Err(reason) => return self.turn_away(stream, address, &reason),
+        let door = self.door.clone();
+        if self.proxies.contain(address.ip()) {
+            match door.places.reserve() {
+                Ok(reserved) => self.handshakes.start(door.behind_proxy(stream, address, reserved)),
+                Err(reason) => door.turn_away(stream, address, &reason),
+            }
+            return;
+        }
+        match (door.places.take(address), &door.tls) {
+            (Ok(held), None) => door.let_in(stream, address, held).await,
+            (Ok(held), Some(_)) => self.handshakes.start(door.let_in(stream, address, held)),
+            (Err(reason), _) => door.turn_away(stream, address, &reason),
+        }
+    }
+}
+
+/// What a connection goes through once it is taken; cheap to clone.
+#[derive(Clone)]
+struct Door {
+    metrics: Metrics,
+    places: Places,
+    tls: Option<Tls>,
+    ready: mpsc::Sender<io::Result<Connection>>,
+    cut: CancellationToken,
+}
+
+impl Door {
+    /// A proxy's connection: its place is that of the address that the proxy names.
+    async fn behind_proxy(self, mut stream: TcpStream, proxy: SocketAddr, reserved: Reserved) {
+        static LOG: LazyLock<Repeats> =
+            LazyLock::new(|| Repeats::new("connections of proxies without a usable header"));
+        let address = match proxy_protocol::read(&mut stream).await {
+            Ok(source) => source.unwrap_or(proxy),
+            Err(reason) => {
+                self.metrics.refused(Refusal::ProxyHeader);
+                return LOG.log(|| tracing::warn!(address = %proxy, "the connection of a proxy was closed: {reason}"));
+            }
         };
-        let place = Place::new(held, self.cut.clone());
+        match self.places.assign(reserved, address) {
+            Ok(held) => self.let_in(stream, address, held).await,
+            Err(reason) => self.turn_away(stream, address, &reason),
+        }
+    }
+
+    /// Makes the handshake of TLS where there is one.
+    async fn let_in(self, stream: TcpStream, address: SocketAddr, held: Held) {
+        static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("TLS handshakes that failed"));
+        let place = Place::new(held, self.cut);
         if let Err(error) = stream.set_nodelay(true) {
             return tracing::debug!(%error, %address, "a connection broke off at once");
         }
-        match self.tls.clone() {
-            None => drop(self.ready.send(Ok(Connection::plain(stream, address, place))).await), // nobody reads: the end
-            Some(tls) => {
-                let (ready, metrics) = (self.ready.clone(), self.metrics.clone());
-                self.handshakes.start(handshake(tls, stream, address, place, ready, metrics));
-            }
-        }
+        let connection = match self.tls {
+            None => Connection::plain(stream, address, place),
+            Some(tls) => match tls.accept(stream).await {
+                Ok((stream, names)) => Connection::encrypted(stream, address, names, place),
+                Err(error) => {
+                    self.metrics.refused(Refusal::Handshake);
+                    return LOG.log(|| tracing::warn!(error, %address, "a TLS handshake failed"));
+                }
+            },
+        };
+        let _ = self.ready.send(Ok(connection)).await; // nobody reads: the end
     }
 
     /// Says why in the one way that HTTP/2 has, where the connection is not encrypted: clients of gRPC make
@@ -117,24 +158,6 @@ impl Acceptor {
             });
         }
         LOG.log(|| tracing::warn!(%address, "a connection was turned away: {reason}"));
-    }
-}
-
-async fn handshake(
-    tls: Tls,
-    stream: TcpStream,
-    address: SocketAddr,
-    place: Place,
-    ready: mpsc::Sender<io::Result<Connection>>,
-    metrics: Metrics,
-) {
-    static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("TLS handshakes that failed"));
-    match tls.accept(stream).await {
-        Ok((stream, names)) => drop(ready.send(Ok(Connection::encrypted(stream, address, names, place))).await),
-        Err(error) => {
-            metrics.refused(Refusal::Handshake);
-            LOG.log(|| tracing::warn!(error, %address, "a TLS handshake failed"));
-        }
     }
 }
 

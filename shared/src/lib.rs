@@ -20,7 +20,9 @@ mod reload;
 pub mod tls;
 
 mod around;
+mod call_head;
 mod compression;
+pub mod deadline;
 mod ended_by;
 pub mod metrics;
 pub mod telemetry;

@@ -4,6 +4,7 @@
 //! A unary call over a limit is refused with RESOURCE_EXHAUSTED; a stream of messages is held back, which the client feels as
 //! HTTP/2 flow control. Nothing here knows what a message says.
 
+mod allowance;
 mod body;
 mod bucket;
 mod call;
@@ -32,6 +33,10 @@ use client::{Clients, Limits, lock};
 pub use over_limit::{Limit, OverLimit};
 
 const PROBES: &str = "probe:";
+const ADDRESSES: &str = "clientip:";
+const SHARED_ADDRESS: &str = "; all devices behind this address count as one client, unless they have identities \
+                              (TIDEGAUGE_IDENTITIES_FILE) or a proxy says whose each connection is \
+                              (TIDEGAUGE_PROXY_PROTOCOL_FROM)";
 
 /// What all clients have taken; cheap to clone.
 #[derive(Clone, Debug)]
@@ -75,8 +80,16 @@ impl Quotas {
 
     fn over(&self, limit: Limit, client: &Arc<str>, sentence: &str, retry_after: Duration) -> OverLimit {
         self.refused(limit, client);
-        let sentence = format!("{client} is {sentence}");
+        let advice = if client.starts_with(ADDRESSES) && limit.is_shared() { SHARED_ADDRESS } else { "" };
+        let sentence = format!("{client} is {sentence}{advice}");
         OverLimit { limit, client: Arc::clone(client), sentence, retry_after }
+    }
+
+    /// Logs some of the times that a stream is held back where nothing else shows it.
+    fn held_back(&self, limit: Limit, client: &str) {
+        static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("streams held back"));
+        let limit = limit.name();
+        LOG.log(|| tracing::warn!(limit, client, "a stream is held back: its client is at a limit"));
     }
 
     /// Counts a refusal, and logs some.

@@ -11,9 +11,10 @@ pub const MICROS_PER_SECOND: i64 = 1_000_000;
 /// Nanoseconds in a second.
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
-/// What protobuf's timestamps reach from and to.
-const FIRST_SECOND: i64 = -62_135_596_800; // 0001-01-01T00:00:00Z
-const LAST_SECOND: i64 = 253_402_300_799; // 9999-12-31T23:59:59Z
+/// First second of protobuf's timestamps.
+pub const FIRST_SECOND: i64 = -62_135_596_800; // 0001-01-01T00:00:00Z
+/// Last second of protobuf's timestamps.
+pub const LAST_SECOND: i64 = 253_402_300_799; // 9999-12-31T23:59:59Z
 
 /// The service's clock, in microseconds since the Unix epoch.
 #[must_use]

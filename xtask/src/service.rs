@@ -1,4 +1,5 @@
-//! ingest-service and query-service as processes of their own, in release and configured as they are by default.
+//! ingest-service and query-service as processes of their own, in release and configured as they are by default, but for the
+//! number of series that one client creates in a minute: here one client plays a fleet.
 
 use anyhow::{Context as _, bail};
 use e2e::Memory;
@@ -44,6 +45,7 @@ impl Service {
         let mut program = command(&release::folder().join(kind.program()).to_string_lossy());
         program.args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
         program.env("DATABASE_URL", database_url).env("TIDEGAUGE_LOG", "warn");
+        program.env("TIDEGAUGE_NEW_SERIES_PER_MINUTE", "100000000");
         let service = Self(Server::start(kind.program(), &mut program).await?);
         wait_until_ready(service.connect().await?, kind).await?;
         Ok(service)

@@ -50,6 +50,18 @@ impl Journal {
         self.sent.subscribe()
     }
 
+    /// The devices that have sent something.
+    pub(super) fn devices(&self) -> Vec<String> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Acknowledged batches of each device that numbers its batches.
+    pub(super) fn acknowledged_by_device(&self) -> BTreeMap<String, usize> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbered = entries.iter().filter(|(_, entry)| entry.content.numbered);
+        numbered.map(|(device_id, entry)| (device_id.clone(), entry.acknowledged.len())).collect()
+    }
+
     /// What stands in it once all clients have ended.
     pub(super) fn into_entries(self) -> Vec<Entry> {
         self.entries.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()

@@ -117,6 +117,25 @@ impl Load {
         }
     }
 
+    /// Waits until every client that numbers its batches has one more of them acknowledged.
+    ///
+    /// # Errors
+    /// One of them does not go on.
+    pub(super) async fn every_numbered_client_goes_on(&self) -> anyhow::Result<()> {
+        let before = self.journal.acknowledged_by_device();
+        let mut acknowledged = self.journal.watch_acknowledged();
+        let all_went_on = async {
+            loop {
+                let now = self.journal.acknowledged_by_device();
+                if before.iter().all(|(device, count)| now.get(device) > Some(count)) {
+                    return anyhow::Ok(());
+                }
+                acknowledged.changed().await?;
+            }
+        };
+        tokio::time::timeout(PATIENCE, all_went_on).await.context("a client does not go on")?
+    }
+
     /// Lets the clients end: nothing new is sent, and what was sent is waited for.
     ///
     /// # Errors

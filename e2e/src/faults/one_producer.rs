@@ -58,7 +58,8 @@ pub(super) async fn same_batch(setting: &Setting) -> anyhow::Result<Finding> {
         }
         while let Some(answered) = tokio::time::timeout(PATIENCE, clients.join_next()).await? {
             let (result, stream) = answered?;
-            accepted += result?.accepted_count;
+            let result = result?;
+            accepted += if result.is_duplicate { 0 } else { result.accepted_count };
             streams.push(stream);
             journal.acknowledged(&content, number);
         }

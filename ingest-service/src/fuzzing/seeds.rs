@@ -19,6 +19,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
         point("sensor\u{7}", NOW, 1e101),
         point("another-1", NOW, 1.0),
         v1::Point { timestamp: None, ..point("sensor-1", NOW, 0.0) },
+        v1::Point { value: None, ..point("sensor-1", NOW, 0.0) },
+        point("sensor-1 ", NOW, 1.0),
+        point("sensor-e\u{301}", NOW, 1.0),
+        point("sensor-\u{e9}", NOW, 1.0),
     ];
     // One microsecond is nothing that bytes happen upon.
     let edges = [NOW - BACK - 1, NOW - BACK, NOW + AHEAD, NOW + AHEAD + 1].map(|at| point("sensor-1", at, 1e100));
@@ -43,7 +47,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
 
 fn point(device_id: &str, timestamp: i64, value: f64) -> v1::Point {
     let timestamp = Some(time::to_timestamp(timestamp));
-    v1::Point { device_id: device_id.to_owned(), metric_name: "temperature".to_owned(), value, timestamp }
+    let metric_name = "temperature".to_owned();
+    v1::Point { device_id: device_id.to_owned(), metric_name, value: Some(value), timestamp }
 }
 
 fn series(timestamps_us: Vec<i64>, values: Vec<f64>) -> v1::SeriesPoints {

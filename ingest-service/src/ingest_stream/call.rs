@@ -13,7 +13,7 @@ use super::caller::Caller;
 use crate::ack::{Ack, PendingAck};
 use crate::error::BatchError;
 use crate::metrics::Metrics;
-use crate::wire::Message;
+use crate::wire::{Message, is_heartbeat};
 
 /// Batches of one call that may be under way; reading pauses beyond it.
 const MAX_IN_FLIGHT: usize = 256;
@@ -53,10 +53,10 @@ impl Call {
     pub(super) async fn run(self, stream: Streaming<Message>, sink: &mut impl AckSink) -> Result<(), Status> {
         let (queue, read) = mpsc::channel(MAX_IN_FLIGHT);
         let stop = CancellationToken::new();
-        let (max_message_bytes, metrics) = (self.max_message_bytes, self.intake.metrics.clone());
-        let (committed, ended) =
-            tokio::join!(self.read(stream, queue, stop.clone()), settle(read, sink, stop, &metrics)).1;
-        ended.map_err(|failure| failure.into_status(committed, max_message_bytes))
+        let max_message_bytes = self.max_message_bytes;
+        let metrics = self.intake.metrics.clone();
+        let (_, settled) = tokio::join!(self.read(stream, queue, stop.clone()), settle(read, sink, stop, &metrics));
+        settled.into_result(max_message_bytes)
     }
 
     async fn read(self, mut stream: Streaming<Message>, queue: mpsc::Sender<Read>, stop: CancellationToken) {
@@ -67,14 +67,19 @@ impl Call {
             }
         };
         tokio::pin!(max_age);
-        for index in 0.. {
+        let mut index = 0;
+        loop {
             let message = tokio::select! {
                 message = stream.message() => message,
                 () = &mut max_age => return,
                 () = stop.cancelled() => return,
-                () = self.caller.shutdown.cancelled() => Err(Status::aborted("")), // told apart below
+                () = self.caller.shutdown.cancelled() => Err(status::internal()), // told apart below
             };
             let read = match message {
+                Ok(Some(message)) if is_heartbeat(&message.0) => {
+                    drop(self.caller.quota.message()); // gives its bytes back
+                    continue;
+                }
                 Ok(Some(message)) => match self.intake.accept(message, &self.caller).await {
                     Ok(pending) => Ok((index, pending)),
                     Err(error) => Err(Failure::Batch { index, error }),
@@ -87,19 +92,31 @@ impl Call {
             if queue.send(read).await.is_err() || failed {
                 return;
             }
+            index += 1;
         }
     }
 }
 
-/// Waits for each batch in turn. After a failure, or when nobody listens, the rest is waited for without a word: it is
-/// stored, and the client sends again what was not acknowledged. Says how many batches were acknowledged.
+/// How a call ended, once every batch that was read is settled.
+#[derive(Default)]
+struct Settled {
+    /// Batches that were acknowledged: all before the first failure.
+    acknowledged: u64,
+    failure: Option<Failure>,
+    /// Indices of batches that were stored after the first failure.
+    stored_later: Vec<u64>,
+}
+
+/// Waits for each batch in turn. After a failure, or when nobody listens, the rest is waited for without an answer: it is
+/// stored, and the client sends again what was not acknowledged.
 async fn settle(
     mut read: mpsc::Receiver<Read>,
     sink: &mut impl AckSink,
     stop: CancellationToken,
     metrics: &Metrics,
-) -> (u64, Result<(), Failure>) {
-    let (mut acknowledged, mut ended, mut listening) = (0, Ok(()), true);
+) -> Settled {
+    let mut ended = Settled::default();
+    let mut listening = true;
     while let Some(next) = read.recv().await {
         let settled = match next {
             Ok((index, pending)) => match pending.settled(metrics).await {
@@ -109,29 +126,68 @@ async fn settle(
             Err(failure) => Err(failure),
         };
         match settled {
-            Ok((index, ack)) if listening && ended.is_ok() => {
-                acknowledged += 1;
+            Ok((index, _)) if ended.failure.is_some() => ended.stored_later.push(index),
+            Ok((index, ack)) if listening => {
+                ended.acknowledged += 1;
                 listening = sink.take(index, ack).await;
             }
             Ok(_) => {}
-            Err(failure) => ended = ended.and(Err(failure)),
+            Err(failure) => drop(ended.failure.get_or_insert(failure)),
         }
-        if ended.is_err() || !listening {
+        if ended.failure.is_some() || !listening {
             stop.cancel();
         }
     }
-    (acknowledged, ended)
+    ended
 }
 
-impl Failure {
-    /// Says where it happened and what had been committed by then.
-    fn into_status(self, committed: u64, max_message_bytes: usize) -> Status {
-        match self {
-            Self::Batch { index, error } => {
-                error.into_status(&format!("message {index} ({committed} batches of this call are committed): "))
+impl Settled {
+    /// Returns the status of a call that failed: where, what had been committed before, and what was stored after.
+    fn into_result(self, max_message_bytes: usize) -> Result<(), Status> {
+        let committed = self.acknowledged;
+        Err(match self.failure {
+            None => return Ok(()),
+            Some(Failure::Batch { index, error }) => {
+                let prefix = format!("message {index} ({committed} batches of this call are committed): ");
+                with_position(&error.into_status(&prefix), index, &self.stored_later)
             }
-            Self::Stream(status) => status::from_transport(status, max_message_bytes),
-            Self::Shutdown => BatchError::shutting_down().into_status(&format!("after {committed} batches: ")),
-        }
+            Some(Failure::Stream(status)) => status::from_transport(status, max_message_bytes),
+            Some(Failure::Shutdown) => BatchError::shutting_down().into_status(&format!("after {committed} batches: ")),
+        })
+    }
+}
+
+/// Adds to the status of a batch where in the stream it was, and which batches after it are stored.
+fn with_position(status: &Status, failed: u64, stored_later: &[u64]) -> Status {
+    let stored = ranges(stored_later);
+    let appended = match stored.as_str() {
+        "" => "; nothing after it is stored".to_owned(),
+        stored => format!("; of the messages after it, {stored} are stored"),
+    };
+    let metadata = [("failed_batch_index", failed.to_string()), ("stored_batch_indices", stored)];
+    status::with_metadata(status, "BATCH_FAILED", metadata, &appended)
+}
+
+/// Writes rising numbers as ranges, such as `7,9-12`.
+fn ranges(numbers: &[u64]) -> String {
+    let runs = numbers.chunk_by(|one, next| one + 1 == *next);
+    let written: Vec<String> = runs
+        .map(|run| match run {
+            [first, .., last] => format!("{first}-{last}"),
+            _ => run[0].to_string(),
+        })
+        .collect();
+    written.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranges;
+
+    #[test]
+    fn indices_are_written_as_ranges() {
+        assert_eq!(ranges(&[]), "");
+        assert_eq!(ranges(&[7]), "7");
+        assert_eq!(ranges(&[7, 9, 10, 11, 12, 14, 15]), "7,9-12,14-15");
     }
 }

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 use super::SeriesKey;
 use crate::metrics::Metrics;
 
-/// Looks series up and creates those that are missing.
+/// Looks series up and creates them.
 pub(super) struct Creator {
     database: DatabaseConfig,
     timeout: Duration,
@@ -22,34 +22,26 @@ impl Creator {
         Self { database, timeout, connection: None, metrics }
     }
 
-    /// Each key's position and id. Keys come sorted, so that two services that create the same series at once take their
-    /// locks in one order.
-    pub(super) async fn find_or_create(&mut self, keys: &[SeriesKey]) -> sqlx::Result<Vec<(usize, i32)>> {
+    /// Returns position and id of each key that exists, once those that `creates` are created. Keys come sorted, so that two
+    /// services that create the same series at once take their locks in one order.
+    pub(super) async fn find(&mut self, keys: &[SeriesKey], creates: bool) -> sqlx::Result<Vec<(usize, i32)>> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => db::connect(&self.database, "tidegauge series").await?,
         };
         let statements = self.metrics.statements();
         let work = async {
-            let mut found = statements.run("SELECT series", find(&mut connection, keys)).await?;
-            if found.len() < keys.len() {
-                let missing = missing(keys, &found);
-                statements.run("INSERT series", create(&mut connection, &missing)).await?;
-                // Looked up again as a whole: another service may have created some of them meanwhile.
-                found = statements.run("SELECT series", find(&mut connection, keys)).await?;
+            if creates {
+                let created = statements.run("INSERT series", create(&mut connection, keys)).await?;
+                self.metrics.series_created(created);
             }
-            Ok(found)
+            // Looked up as a whole: another service may have created some of them meanwhile.
+            statements.run("SELECT series", find(&mut connection, keys)).await
         };
         let found = db::within(self.timeout, work).await?;
         self.connection = Some(connection); // only after success
         Ok(found)
     }
-}
-
-fn missing<'a>(keys: &'a [SeriesKey], found: &[(usize, i32)]) -> Vec<&'a SeriesKey> {
-    let mut is_found = vec![false; keys.len()];
-    found.iter().for_each(|&(at, _)| is_found[at] = true);
-    keys.iter().zip(is_found).filter(|(_, found)| !found).map(|(key, _)| key).collect()
 }
 
 async fn find(connection: &mut PgConnection, keys: &[SeriesKey]) -> sqlx::Result<Vec<(usize, i32)>> {
@@ -66,9 +58,10 @@ async fn find(connection: &mut PgConnection, keys: &[SeriesKey]) -> sqlx::Result
         .collect())
 }
 
-async fn create(connection: &mut PgConnection, keys: &[&SeriesKey]) -> sqlx::Result<()> {
+/// Returns how many did not exist.
+async fn create(connection: &mut PgConnection, keys: &[SeriesKey]) -> sqlx::Result<u64> {
     let devices: Vec<&str> = keys.iter().map(|key| &*key.device_id).collect();
     let metrics: Vec<&str> = keys.iter().map(|key| &*key.metric_name).collect();
-    sqlx::query(include_str!("../sql/series_create.sql")).bind(devices).bind(metrics).execute(connection).await?;
-    Ok(())
+    let statement = sqlx::query(include_str!("../sql/series_create.sql"));
+    Ok(statement.bind(devices).bind(metrics).execute(connection).await?.rows_affected())
 }

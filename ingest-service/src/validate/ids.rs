@@ -1,5 +1,10 @@
-//! What a device id, a metric name and a producer id may be.
+//! What a device id, a metric name and a producer id may be. Two ids that look alike must not be two devices: white space at
+//! the ends, invisible characters and text that is not in normalization form C are refused. What was stored before these rules
+//! stays readable: query-service has no such checks.
 
+use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, WhiteSpace};
+use icu_properties::{CodePointMapData, CodePointSetData};
 use shared::proto::v1::RejectionReason as Reason;
 
 use super::Refusal;
@@ -23,15 +28,53 @@ pub(crate) fn check<'m>(field: &str, id: &'m [u8]) -> Result<&'m str, (IdFault, 
         let sentence = format!("{field} has {} bytes; the limit is {ID_MAX_BYTES}", id.len());
         return Err((IdFault::TooLong, sentence));
     }
-    let invalid = |sentence| (IdFault::Invalid, sentence);
-    let id = std::str::from_utf8(id).map_err(|error| invalid(format!("{field} is not UTF-8: {error}")))?;
-    match id.char_indices().find(|(_, character)| character.is_control()) {
-        Some((at, character)) => {
-            let code = u32::from(character);
-            Err(invalid(format!("{field} has the control character U+{code:04X} at byte {at}")))
-        }
+    let invalid = |what: String| (IdFault::Invalid, format!("{field} {what}"));
+    let id = std::str::from_utf8(id).map_err(|error| invalid(format!("is not UTF-8: {error}")))?;
+    match fault(id) {
+        Some(fault) => Err(invalid(fault)),
         None => Ok(id),
     }
+}
+
+/// Returns what is wrong with the characters of an id, as the end of a sentence.
+fn fault(id: &str) -> Option<String> {
+    if is_plain(id.as_bytes()) {
+        return None;
+    }
+    let character = |(at, character): (usize, char)| format!("U+{:04X} at byte {at}", u32::from(character));
+    if let Some(control) = id.char_indices().find(|(_, character)| character.is_control()) {
+        return Some(format!("has the control character {}", character(control)));
+    }
+    let is_space = |(_, character): &(usize, char)| CodePointSetData::new::<WhiteSpace>().contains(*character);
+    if let Some(first) = id.char_indices().next().filter(is_space) {
+        return Some(format!("begins with the white space {}: remove it", character(first)));
+    }
+    if let Some(last) = id.char_indices().next_back().filter(is_space) {
+        return Some(format!("ends with the white space {}: remove it", character(last)));
+    }
+    if let Some(invisible) = id.char_indices().find(|(_, character)| is_invisible(*character)) {
+        return Some(format!("has the invisible character {}: remove it", character(invisible)));
+    }
+    let (composed, rest) = ComposingNormalizerBorrowed::new_nfc().split_normalized(id);
+    let first = rest.chars().next().map(|first| character((composed.len(), first)))?;
+    Some(format!("is not in Unicode normalization form C from {first} on: send it composed (NFC)"))
+}
+
+/// Most ids are ASCII without control characters and without spaces at the ends: they need no tables.
+fn is_plain(id: &[u8]) -> bool {
+    let graphic_or_space = id.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
+    graphic_or_space && id.first() != Some(&b' ') && id.last() != Some(&b' ')
+}
+
+/// Zero-width characters, bidirectional controls, the byte-order mark, variation selectors, fillers, separators of lines and
+/// paragraphs, and the pattern of Braille that has no dots.
+fn is_invisible(character: char) -> bool {
+    const BRAILLE_BLANK: char = '\u{2800}';
+    let category = CodePointMapData::<GeneralCategory>::new().get(character);
+    character == BRAILLE_BLANK
+        || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
+        || [GeneralCategory::Format, GeneralCategory::LineSeparator, GeneralCategory::ParagraphSeparator]
+            .contains(&category)
 }
 
 pub(super) fn check_device_id(id: &[u8]) -> Result<&str, Refusal> {
@@ -54,4 +97,79 @@ pub(super) fn check_metric_name(name: &[u8]) -> Result<&str, Refusal> {
         };
         (reason, sentence)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(id: &str) -> Option<String> {
+        check("device_id", id.as_bytes()).err().map(|(_, sentence)| sentence)
+    }
+
+    #[test]
+    fn names_of_every_script_are_taken_as_they_are() {
+        for id in ["c07", "a b", "plant/1.temp-ä", "Zürich", "Αθήνα", "東京", "ร้าน", "한국", "हिन्दी", "a\u{3000}b", "🌡"]
+        {
+            assert_eq!(check("device_id", id.as_bytes()).ok(), Some(id));
+        }
+    }
+
+    #[test]
+    fn white_space_at_an_end_is_refused_with_its_code_point_and_byte() {
+        assert_eq!(told("c07 ").unwrap(), "device_id ends with the white space U+0020 at byte 3: remove it");
+        assert_eq!(told(" c07").unwrap(), "device_id begins with the white space U+0020 at byte 0: remove it");
+        assert_eq!(told("ä\u{a0}").unwrap(), "device_id ends with the white space U+00A0 at byte 2: remove it");
+        assert_eq!(told("\u{3000}c07").unwrap(), "device_id begins with the white space U+3000 at byte 0: remove it");
+        assert_eq!(told(" ").unwrap(), "device_id begins with the white space U+0020 at byte 0: remove it");
+        assert_eq!(told("\u{85}c07").unwrap(), "device_id has the control character U+0085 at byte 0");
+    }
+
+    #[test]
+    fn invisible_characters_are_refused_wherever_they_are() {
+        let invisible = [
+            0xad, 0x34f, 0x61c, 0x115f, 0x17b4, 0x180e, 0x200b, 0x200c, 0x200d, 0x200e, 0x200f, 0x202a, 0x202e, 0x2060,
+            0x2066, 0x2069, 0x2800, 0x3164, 0xfe0f, 0xfeff, 0xffa0, 0xfff9, 0xe0020, 0xe0100,
+        ];
+        for code in invisible {
+            let character = char::from_u32(code).unwrap();
+            for (id, at) in
+                [(format!("{character}c07"), 0), (format!("c{character}07"), 1), (format!("c07{character}"), 3)]
+            {
+                let expected = format!("device_id has the invisible character U+{code:04X} at byte {at}: remove it");
+                assert_eq!(told(&id).unwrap(), expected);
+            }
+        }
+        for separator in ['\u{2028}', '\u{2029}'] {
+            let expected =
+                format!("device_id has the invisible character U+{:04X} at byte 1: remove it", separator as u32);
+            assert_eq!(told(&format!("c{separator}07")).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn of_the_two_forms_of_a_letter_only_the_composed_one_is_taken() {
+        assert_eq!(told("Z\u{fc}rich"), None);
+        assert_eq!(
+            told("Zu\u{308}rich").unwrap(),
+            "device_id is not in Unicode normalization form C from U+0075 at byte 1 on: send it composed (NFC)"
+        );
+        let angstrom = told("1\u{212b}").unwrap();
+        assert!(angstrom.contains("form C from U+212B at byte 1 on"), "{angstrom}");
+        assert!(told("\u{1100}\u{1161}").unwrap().contains("form C"), "Hangul in parts");
+    }
+
+    /// The short cut must not let through what the tables refuse, nor refuse what they take.
+    #[test]
+    fn ascii_is_judged_as_the_tables_would() {
+        for byte in 0..=0x7f_u8 {
+            for id in [vec![byte], vec![byte, b'a'], vec![b'a', byte], vec![b'a', byte, b'a']] {
+                let text = std::str::from_utf8(&id).unwrap();
+                let ends = [text.chars().next(), text.chars().next_back()];
+                let refused = text.chars().any(char::is_control) || ends.contains(&Some(' '));
+                assert_eq!(is_plain(&id), !refused, "{text:?}");
+                assert_eq!(fault(text).is_none(), !refused, "{text:?}");
+            }
+        }
+    }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Numbering {
     pub(crate) producer_id: String,
     pub(crate) epoch: i64,
     pub(crate) sequence: i64,
+    /// Hash of the batch's bytes: a resend has the same.
+    pub(crate) content_hash: u64,
 }
 
 impl Numbering {
@@ -24,24 +26,40 @@ impl Numbering {
                 sequence => invalid("batch.sequence", format!("is {sequence}, but the batch has no producer")),
             };
         };
-        let producer_id = match ids::check("producer_id", producer.producer_id) {
-            Ok(producer_id) => producer_id.to_owned(),
-            Err((_, sentence)) => return invalid("batch.producer.producer_id", sentence),
-        };
-        if producer_id.starts_with(OWN_PRODUCERS) {
-            let sentence = format!("begins with {OWN_PRODUCERS:?}, which the service keeps for itself");
-            return invalid("batch.producer.producer_id", sentence);
-        }
-        permissions.check_producer(&producer_id)?;
+        let producer_id = check_producer_id("batch.producer.producer_id", producer.producer_id, permissions)?;
         let Ok(epoch) = i64::try_from(producer.epoch) else {
             return invalid("batch.producer.epoch", format!("is {}; the limit is {}", producer.epoch, i64::MAX));
         };
         match i64::try_from(batch.sequence) {
             Ok(0) => invalid("batch.sequence", "is 0; the batches of a producer are numbered from 1".to_owned()),
-            Ok(sequence) => Ok(Some(Self { producer_id, epoch, sequence })),
+            Ok(sequence) => {
+                let content_hash = batch.content_hash();
+                Ok(Some(Self { producer_id, epoch, sequence, content_hash }))
+            }
             Err(_) => invalid("batch.sequence", format!("is {}; the limit is {}", batch.sequence, i64::MAX)),
         }
     }
+}
+
+/// Checks the id of a producer, and that the caller may use it.
+///
+/// # Errors
+/// It can never be used, or not by this caller.
+pub(crate) fn check_producer_id(
+    field: &'static str,
+    producer_id: &[u8],
+    permissions: Permissions<'_>,
+) -> Result<String, BatchError> {
+    let producer_id = match ids::check("producer_id", producer_id) {
+        Ok(producer_id) => producer_id.to_owned(),
+        Err((_, sentence)) => return Err(BatchError::Invalid { field, sentence }),
+    };
+    if producer_id.starts_with(OWN_PRODUCERS) {
+        let sentence = format!("begins with {OWN_PRODUCERS:?}, which the service keeps for itself");
+        return Err(BatchError::Invalid { field, sentence });
+    }
+    permissions.check_producer(&producer_id)?;
+    Ok(producer_id)
 }
 
 fn invalid(field: &'static str, sentence: String) -> Result<Option<Numbering>, BatchError> {

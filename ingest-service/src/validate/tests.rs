@@ -49,7 +49,7 @@ fn point(device_id: &str, timestamp: i64, value: f64) -> v1::Point {
     v1::Point {
         device_id: device_id.to_owned(),
         metric_name: "temperature".to_owned(),
-        value,
+        value: Some(value),
         timestamp: Some(time::to_timestamp(timestamp)),
     }
 }
@@ -103,8 +103,35 @@ fn one_bad_point_never_costs_a_good_one() {
     assert_eq!(messages[3], "value is NaN; it must be finite");
     assert!(messages[4].ends_with("the limit is 30days back"), "{}", messages[4]);
     assert!(messages[5].ends_with("the limit is 10m ahead"), "{}", messages[5]);
-    assert_eq!(messages[7], "timestamp (seconds 0, nanos -1) is not a valid one");
+    assert_eq!(messages[7], "timestamp.nanos is -1; 0 to 999999999 are accepted");
     assert_eq!(messages[8], "value is 1.1e100; the limit is 1e100 to either side of 0");
+}
+
+#[test]
+fn a_missing_value_is_refused_and_a_zero_that_is_sent_is_stored() {
+    let missing = v1::Point { value: None, ..point("a", NOW, 0.0) };
+    let batch = rows(vec![point("a", NOW, 0.0), missing, point("a", NOW, -0.0)]);
+    let valid = validate(&batch, &limits(), NOW).unwrap();
+    assert_eq!(stored(&valid), [("a", 0.0), ("a", -0.0)]);
+    assert_eq!(reasons(&valid), [(1, 1, Reason::ValueMissing)]);
+    assert!(valid.rejections.listed[0].message.starts_with("value is missing; set it, also where it is 0"));
+}
+
+#[test]
+fn look_alike_names_are_refused_for_devices_metrics_and_producers() {
+    let batch = rows(vec![
+        point("c07", NOW, 1.0),
+        point("c07 ", NOW, 2.0),
+        point("\u{feff}c07", NOW, 3.0),
+        v1::Point { metric_name: "temp\u{200b}erature".to_owned(), ..point("c07", NOW, 4.0) },
+    ]);
+    let valid = validate(&batch, &limits(), NOW).unwrap();
+    assert_eq!(stored(&valid), [("c07", 1.0)]);
+    assert_eq!(reasons(&valid), [(1, 2, Reason::DeviceIdInvalid), (3, 1, Reason::MetricNameInvalid)]);
+    let producer = Some(v1::Producer { producer_id: "gateway\u{202e}".to_owned(), epoch: 1 });
+    let numbered = v1::Batch { producer, sequence: 1, ..rows(vec![point("a", NOW, 1.0)]) };
+    let told = validate(&numbered, &limits(), NOW).unwrap_err().to_string();
+    assert!(told.contains("producer_id has the invisible character U+202E at byte 7"), "{told}");
 }
 
 #[test]
@@ -159,7 +186,7 @@ fn a_batch_without_points_or_with_too_many_is_refused_as_a_whole() {
     let error = validate(&v1::Batch::default(), &limits(), NOW).unwrap_err();
     assert_eq!(error.to_string(), "batch: has no points; a batch needs at least one");
     let error = validate(&rows(vec![point("a", NOW, 1.0); 1_001]), &limits(), NOW).unwrap_err();
-    assert_eq!(error, BatchError::TooManyPoints { found: 1_001, limit: 1_000 });
+    assert_eq!(error, BatchError::TooManyPoints { found: 1_001, limit: 1_000, numbering: None });
 }
 
 #[test]

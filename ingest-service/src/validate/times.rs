@@ -6,6 +6,7 @@ use shared::proto::v1::RejectionReason as Reason;
 use shared::time;
 
 use super::Refusal;
+use super::units::{self, Unit};
 use crate::config::Limits;
 
 /// The accepted times of one batch.
@@ -14,6 +15,7 @@ pub(super) struct AcceptedTimes {
     latest: i64,
     back: Duration,
     ahead: Duration,
+    received_at: i64,
 }
 
 impl AcceptedTimes {
@@ -24,6 +26,7 @@ impl AcceptedTimes {
             latest: received_at.saturating_add(time::duration_to_micros(ahead)),
             back,
             ahead,
+            received_at,
         }
     }
 
@@ -35,6 +38,22 @@ impl AcceptedTimes {
     #[inline]
     pub(super) fn check(&self, timestamp: i64) -> Result<(), Refusal> {
         if self.accept(timestamp) { Ok(()) } else { Err(self.refusal(timestamp)) }
+    }
+
+    /// The same for an entry of `timestamps_us`: says which other unit it looks like.
+    #[inline]
+    pub(super) fn check_entry(&self, timestamp: i64) -> Result<(), Refusal> {
+        self.check(timestamp).map_err(|(reason, sentence)| (reason, sentence + &self.other_unit(timestamp)))
+    }
+
+    #[cold]
+    fn other_unit(&self, found: i64) -> String {
+        match units::guess(found, Unit::Microseconds, self.received_at) {
+            Some((unit, meant)) => format!(
+                "; timestamps_us has {found}, which looks like {unit} ({meant}), but is read as microseconds since 1970"
+            ),
+            None => String::new(),
+        }
     }
 
     #[cold]
@@ -50,18 +69,89 @@ impl AcceptedTimes {
     }
 }
 
-/// A point's time in microseconds; `received_at` stands for one that is absent, where it may.
+/// Returns a point's time in microseconds: the time of receipt where it is absent from a batch that is not numbered.
 #[inline]
-pub(super) fn of(timestamp: Option<(i64, i32)>, received_at: Option<i64>) -> Result<i64, Refusal> {
+pub(super) fn of(timestamp: Option<(i64, i32)>, numbered: bool, times: &AcceptedTimes) -> Result<i64, Refusal> {
     let Some((seconds, nanos)) = timestamp else {
-        return received_at.ok_or_else(|| {
-            let sentence =
-                "timestamp is missing; a numbered batch must carry its own, so that a resend means the same data";
-            (Reason::TimestampMissing, sentence.to_owned())
-        });
+        return if numbered { Err(missing()) } else { Ok(times.received_at) };
     };
-    time::from_timestamp(&prost_types::Timestamp { seconds, nanos }).ok_or_else(|| {
-        let sentence = format!("timestamp (seconds {seconds}, nanos {nanos}) is not a valid one");
-        (Reason::TimestampInvalid, sentence)
-    })
+    time::from_timestamp(&prost_types::Timestamp { seconds, nanos })
+        .ok_or_else(|| (Reason::TimestampInvalid, invalid(seconds, nanos, times.received_at)))
+}
+
+#[cold]
+fn missing() -> Refusal {
+    let sentence = "timestamp is missing; a numbered batch must carry its own, so that a resend means the same data";
+    (Reason::TimestampMissing, sentence.to_owned())
+}
+
+/// Says which part of a timestamp is out of range and, where a unit puts the seconds near the clock, which unit they look like.
+#[cold]
+fn invalid(seconds: i64, nanos: i32, now: i64) -> String {
+    if (time::FIRST_SECOND..=time::LAST_SECOND).contains(&seconds) {
+        return format!("timestamp.nanos is {nanos}; 0 to 999999999 are accepted");
+    }
+    let (first, last) = (time::FIRST_SECOND, time::LAST_SECOND);
+    let limit = format!("timestamp.seconds is {seconds}; {first} to {last} are accepted (the years 0001 to 9999)");
+    match units::guess(seconds, Unit::Seconds, now) {
+        Some((unit, meant)) => {
+            format!("{limit}. It looks like {unit} since 1970 ({meant}): send whole seconds, and the rest in nanos")
+        }
+        None => limit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_795_611_171_000_000; // 2026-11-25T12:52:51Z
+
+    fn times() -> AcceptedTimes {
+        AcceptedTimes::new(&shared::config::defaults(&[]).unwrap(), NOW)
+    }
+
+    #[test]
+    fn seconds_out_of_range_are_told_the_limit_and_the_unit_that_they_look_like() {
+        let told = |seconds: i64| of(Some((seconds, 0)), false, &times()).unwrap_err();
+        assert_eq!(
+            told(1_795_611_171_000),
+            (
+                Reason::TimestampInvalid,
+                "timestamp.seconds is 1795611171000; -62135596800 to 253402300799 are accepted (the years 0001 to 9999). It \
+                 looks like milliseconds since 1970 (2026-11-25T12:52:51Z): send whole seconds, and the rest in nanos"
+                    .to_owned()
+            )
+        );
+        assert!(told(1_795_611_171_000_000).1.contains("looks like microseconds since 1970 (2026-11-25T12:52:51Z)"));
+        assert!(told(1_795_611_171_000_000_000).1.contains("looks like nanoseconds since 1970 (2026-11-25T12:52:51Z)"));
+        assert!(told(i64::MAX).1.ends_with("(the years 0001 to 9999)"));
+        assert!(told(i64::MIN).1.ends_with("(the years 0001 to 9999)"));
+    }
+
+    #[test]
+    fn nanos_out_of_range_are_told_the_limit() {
+        let told = of(Some((1_795_611_171, 1_000_000_000)), false, &times()).unwrap_err();
+        let sentence = "timestamp.nanos is 1000000000; 0 to 999999999 are accepted".to_owned();
+        assert_eq!(told, (Reason::TimestampInvalid, sentence));
+    }
+
+    #[test]
+    fn entries_in_another_unit_are_told_which_they_look_like() {
+        let told = |entry: i64| times().check_entry(entry).unwrap_err();
+        for (entry, reason, unit) in [
+            (1_795_611_171, Reason::TimestampTooOld, "seconds"),
+            (1_795_611_171_000, Reason::TimestampTooOld, "milliseconds"),
+            (1_795_611_171_000_000_000, Reason::TimestampTooNew, "nanoseconds"),
+        ] {
+            let (found, sentence) = told(entry);
+            let hint = format!(
+                "; timestamps_us has {entry}, which looks like {unit} (2026-11-25T12:52:51Z), but is read as microseconds \
+                 since 1970"
+            );
+            assert!(found == reason && sentence.ends_with(&hint), "{sentence}");
+        }
+        let old = told(NOW - 31 * 86_400_000_000).1;
+        assert!(old.ends_with("the limit is 30days back"), "a time that is only too old has no other unit: {old}");
+    }
 }

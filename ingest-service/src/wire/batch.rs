@@ -1,6 +1,9 @@
 //! A batch, its points and its columns, as views of the message's bytes. Field numbers are those of the contract.
 
 use std::borrow::Cow;
+use std::hash::Hasher as _;
+
+use siphasher::sip::SipHasher13;
 
 use super::fields::{Fields, Malformed, Value};
 
@@ -26,7 +29,8 @@ pub(crate) struct WireProducer<'m> {
 pub(crate) struct WirePoint<'m> {
     pub(crate) device_id: &'m [u8],
     pub(crate) metric_name: &'m [u8],
-    pub(crate) value: f64,
+    /// None where the field is absent.
+    pub(crate) value: Option<f64>,
     /// Seconds and nanoseconds.
     pub(crate) timestamp: Option<(i64, i32)>,
 }
@@ -38,6 +42,11 @@ pub(crate) struct WireSeries<'m> {
     pub(crate) metric_name: &'m [u8],
     pub(crate) timestamps: Cow<'m, [u8]>,
     pub(crate) values: Cow<'m, [u8]>,
+}
+
+/// Returns whether a message of a stream has no batch and thus only keeps the stream open.
+pub(crate) fn is_heartbeat(message: &[u8]) -> bool {
+    Fields(message).all(|field| matches!(field, Ok((number, _)) if number != 1))
 }
 
 impl<'m> WireBatch<'m> {
@@ -61,6 +70,13 @@ impl<'m> WireBatch<'m> {
             }
         }
         Ok(batch)
+    }
+
+    /// Returns a hash of the batch's bytes. It is stored, so it must be the same in every version of the service.
+    pub(crate) fn content_hash(&self) -> u64 {
+        let mut hasher = SipHasher13::new();
+        hasher.write(self.body);
+        hasher.finish()
     }
 
     /// The points in row form, in their order.
@@ -101,7 +117,7 @@ impl<'m> WirePoint<'m> {
             match field? {
                 (1, value) => point.device_id = value.bytes(1)?,
                 (2, value) => point.metric_name = value.bytes(2)?,
-                (3, value) => point.value = value.double(3)?,
+                (3, value) => point.value = Some(value.double(3)?),
                 (4, value) => merge_timestamp(point.timestamp.get_or_insert_default(), value.bytes(4)?)?,
                 _ => {}
             }
@@ -168,7 +184,8 @@ mod tests {
     fn what_prost_encodes_is_read_back() {
         let timestamp = Some(prost_types::Timestamp { seconds: -5, nanos: 7 });
         let (device_id, metric_name) = ("dev".to_owned(), "met".to_owned());
-        let point = v1::Point { device_id: device_id.clone(), metric_name: metric_name.clone(), value: 1.5, timestamp };
+        let point =
+            v1::Point { device_id: device_id.clone(), metric_name: metric_name.clone(), value: Some(1.5), timestamp };
         let columns = v1::SeriesPoints { device_id, metric_name, timestamps_us: vec![1, -2], values: vec![0.5, 2.5] };
         let producer = Some(v1::Producer { producer_id: "gateway".to_owned(), epoch: 9 });
         let batch = v1::Batch { producer, sequence: 3, points: vec![point; 2], series: vec![columns] };
@@ -176,7 +193,7 @@ mod tests {
         let read = WireBatch::parse(&bytes).unwrap();
         assert_eq!(read.producer, Some(WireProducer { producer_id: b"gateway", epoch: 9 }));
         assert_eq!((read.sequence, read.row_count), (3, 2));
-        let expected = WirePoint { device_id: b"dev", metric_name: b"met", value: 1.5, timestamp: Some((-5, 7)) };
+        let expected = WirePoint { device_id: b"dev", metric_name: b"met", value: Some(1.5), timestamp: Some((-5, 7)) };
         assert_eq!(read.points().collect::<Vec<_>>(), [Ok(expected); 2]);
         let series = read.series().next().unwrap().unwrap();
         assert!(matches!(series.values, Cow::Borrowed(_)), "columns are not copied");
@@ -200,6 +217,20 @@ mod tests {
         assert_eq!(WireBatch::parse(&[]).unwrap().row_count, 0);
         assert_eq!(WireBatch::parse(&[0x0a, 0, 0x0a, 0]).unwrap_err(), Malformed::Twice);
         assert_eq!(WireBatch::parse(&[0x08, 0]).unwrap_err(), Malformed::Type(1));
+    }
+
+    #[test]
+    fn a_message_without_a_batch_is_a_heartbeat() {
+        assert!(is_heartbeat(&[]));
+        assert!(is_heartbeat(&[0x10, 1]), "an unknown field");
+        assert!(!is_heartbeat(&[0x0a, 0]), "an empty batch");
+        assert!(!is_heartbeat(&[0x10]), "what cannot be read is told so");
+    }
+
+    #[test]
+    fn the_hash_of_stored_batches_never_changes() {
+        let batch = WireBatch::parse(&[0x0a, 2, 0x10, 7]).unwrap();
+        assert_eq!(batch.content_hash(), 10_332_846_626_530_061_477);
     }
 
     #[test]

@@ -4,10 +4,10 @@ use sqlx::postgres::PgConnection;
 
 use super::point_rows::{Columns, check_written};
 use crate::flush::SortedRuns;
-use crate::ledger::{Step, Steps};
+use crate::ledger::{PAGE_BYTES, REMEMBERED_BATCHES, Step, Steps};
 
-/// Moves the ledger on by these steps and inserts the points, both or neither; whether it did. It does not where the ledger,
-/// once its rows are locked, is not at the beginning of each step: then there is something to decide.
+/// Moves the ledger on by these steps and inserts the points, both or neither. Returns whether it did: it does not if a
+/// ledger row is locked by somebody else or is not at the beginning of its step, for then there is something to decide.
 pub(super) async fn write(
     connection: &mut PgConnection,
     steps: &Steps<'_>,
@@ -21,9 +21,12 @@ pub(super) async fn write(
         .bind(column(|step| step.epoch))
         .bind(column(|step| step.before))
         .bind(column(|step| step.after))
+        .bind(steps.values().map(|step| step.entries.as_slice()).collect::<Vec<_>>())
         .bind(columns.timestamps)
         .bind(columns.series_ids)
         .bind(columns.values)
+        .bind(PAGE_BYTES)
+        .bind(REMEMBERED_BATCHES)
         .execute(connection)
         .await?
         .rows_affected();

@@ -4,45 +4,112 @@ use std::collections::BTreeSet;
 
 use shared::telemetry::Statements;
 use sqlx::Transaction;
-use sqlx::postgres::Postgres;
+use sqlx::postgres::{PgConnection, Postgres};
 
-use super::transaction::Attempt;
-use crate::ledger::{Position, Positions};
+use crate::ledger::{self, Ledger, PAGE_BYTES, Position, Positions, REMEMBERED_BATCHES, Wanted};
 
-/// Locks the ledger rows of the flush's producers in sorted order, after adding those that are new.
+/// How long adding rows waits for a transaction that adds the same ones.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s'";
+const NO_LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = 0";
+
+/// The ledger rows of a flush's producers.
+pub(super) struct Locked {
+    /// The ledger as the locked rows show it.
+    pub(super) ledger: Ledger,
+    /// Producers whose rows other transactions hold.
+    pub(super) elsewhere: BTreeSet<String>,
+}
+
+/// Locks the ledger rows of these producers in sorted order, after adding those that are new. Does not wait for rows that
+/// another transaction holds. If some of these are not there yet, this transaction is of no further use.
 pub(super) async fn lock(
     statements: &Statements,
     transaction: &mut Transaction<'_, Postgres>,
-    attempt: &Attempt<'_>,
-) -> sqlx::Result<Positions> {
-    let numberings = attempt.flush.iter().filter_map(|batch| batch.numbering.as_ref());
-    let producers: BTreeSet<&str> =
-        numberings.chain([attempt.own]).map(|numbering| numbering.producer_id.as_str()).collect();
-    let producers: Vec<&str> = producers.into_iter().collect();
-    let mut positions = statements.run("SELECT producers", select_for_update(transaction, &producers)).await?;
-    let unknown: Vec<&str> = producers.iter().copied().filter(|id| !positions.contains_key(*id)).collect();
-    if !unknown.is_empty() {
-        let add = sqlx::query(include_str!("../sql/ledger_add.sql")).bind(unknown).execute(&mut **transaction);
-        statements.run("INSERT producers", add).await?;
-        positions = statements.run("SELECT producers", select_for_update(transaction, &producers)).await?;
+    producers: &BTreeSet<&str>,
+) -> sqlx::Result<Locked> {
+    let producers: Vec<&str> = producers.iter().copied().collect();
+    let mut rows = statements.run("SELECT producers", select_for_update(transaction, &producers)).await?;
+    let new: Vec<&str> = producers.iter().copied().filter(|id| !rows.iter().any(|row| row.0 == **id)).collect();
+    let mut elsewhere = BTreeSet::new();
+    if !new.is_empty() && rows.iter().all(|row| row.3) {
+        if statements.run("INSERT producers", add(transaction, &new)).await? {
+            rows = statements.run("SELECT producers", select_for_update(transaction, &producers)).await?;
+        } else {
+            elsewhere = new.into_iter().map(str::to_owned).collect();
+        }
     }
-    Ok(positions)
+    let mut positions = Positions::new();
+    for (producer_id, epoch, last_sequence, is_locked) in rows {
+        if is_locked {
+            positions.insert(producer_id, Position { epoch, last_sequence });
+        } else {
+            elsewhere.insert(producer_id);
+        }
+    }
+    Ok(Locked { ledger: Ledger::new(positions), elsewhere })
 }
 
-async fn select_for_update(transaction: &mut Transaction<'_, Postgres>, producers: &[&str]) -> sqlx::Result<Positions> {
-    let rows: Vec<(String, i64, i64)> =
-        sqlx::query_as(include_str!("../sql/ledger_lock.sql")).bind(producers).fetch_all(&mut **transaction).await?;
-    Ok(rows.into_iter().map(|(id, epoch, last_sequence)| (id, Position { epoch, last_sequence })).collect())
+/// A ledger row: producer, epoch, last sequence, and whether this transaction has locked it.
+type Row = (String, i64, i64, bool);
+
+async fn select_for_update(transaction: &mut Transaction<'_, Postgres>, producers: &[&str]) -> sqlx::Result<Vec<Row>> {
+    sqlx::query_as(include_str!("../sql/ledger_lock.sql")).bind(producers).fetch_all(&mut **transaction).await
 }
 
-pub(super) async fn advance(transaction: &mut Transaction<'_, Postgres>, positions: &Positions) -> sqlx::Result<()> {
-    let producers: Vec<&str> = positions.keys().map(String::as_str).collect();
-    let epochs: Vec<i64> = positions.values().map(|position| position.epoch).collect();
-    let sequences: Vec<i64> = positions.values().map(|position| position.last_sequence).collect();
+/// Adds rows. Returns `false` if another transaction is adding one of them and does not end in time; the transaction is of
+/// no further use then.
+async fn add(transaction: &mut Transaction<'_, Postgres>, producers: &[&str]) -> sqlx::Result<bool> {
+    sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut **transaction).await?;
+    let added = sqlx::query(include_str!("../sql/ledger_add.sql")).bind(producers).execute(&mut **transaction).await;
+    match added {
+        Ok(_) => {}
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    sqlx::raw_sql(NO_LOCK_TIMEOUT).execute(&mut **transaction).await?;
+    Ok(true)
+}
+
+/// Reads what is remembered of resent batches into the ledger.
+pub(crate) async fn read_remembered(
+    connection: &mut PgConnection,
+    wanted: &[Wanted],
+    ledger: &mut Ledger,
+) -> sqlx::Result<()> {
+    let producers: Vec<&str> = wanted.iter().map(|wanted| wanted.producer_id.as_str()).collect();
+    let epochs: Vec<i64> = wanted.iter().map(|wanted| wanted.epoch).collect();
+    let sequences: Vec<i64> = wanted.iter().map(|wanted| wanted.first_sequence).collect();
+    let pages: Vec<(String, Vec<u8>)> = sqlx::query_as(include_str!("../sql/ledger_remembered.sql"))
+        .bind(producers)
+        .bind(epochs)
+        .bind(sequences)
+        .fetch_all(connection)
+        .await?;
+    for (producer_id, entries) in pages {
+        ledger.remember(&producer_id, ledger::decode(&entries).map_err(sqlx::Error::Protocol)?);
+    }
+    Ok(())
+}
+
+/// Writes the ledger's new positions and entries.
+pub(super) async fn advance(transaction: &mut Transaction<'_, Postgres>, ledger: &Ledger) -> sqlx::Result<()> {
+    let mut producers = Vec::new();
+    let mut epochs = Vec::new();
+    let mut sequences = Vec::new();
+    let mut all_entries = Vec::new();
+    for (producer_id, position, entries) in ledger.moved() {
+        producers.push(producer_id);
+        epochs.push(position.epoch);
+        sequences.push(position.last_sequence);
+        all_entries.push(entries);
+    }
     sqlx::query(include_str!("../sql/ledger_advance.sql"))
         .bind(producers)
         .bind(epochs)
         .bind(sequences)
+        .bind(all_entries)
+        .bind(PAGE_BYTES)
+        .bind(REMEMBERED_BATCHES)
         .execute(&mut **transaction)
         .await?;
     Ok(())

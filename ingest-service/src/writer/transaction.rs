@@ -1,26 +1,37 @@
 //! The statements of one attempt to write a flush.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::config::DatabaseConfig;
-use shared::db;
+use shared::proto::v1::BatchResult;
+use shared::{db, time};
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{Connection as _, Transaction};
 
 use crate::config::FlushConfig;
 use crate::flush::{QueuedBatch, SortedRuns};
-use crate::ledger::{self, Decision, Positions};
+use crate::ledger::{self, Decision, Ledger, OwnDecision};
 use crate::metrics::{FlushShape, Metrics};
 use crate::validate::Numbering;
 
+use super::ledger_rows::Locked;
 use super::write_path::{Way, WritePath};
 use super::{at_once, ledger_rows, point_rows};
+
+/// The name of a writer's connection in `pg_stat_activity`.
+const APPLICATION_NAME: &str = "tidegauge writer";
+/// A writer that holds a transaction open for this many seconds without going on is stalled: its session may be ended.
+const STALLED_SECONDS: f64 = 5.0;
+
+/// The error while the server still runs an earlier attempt whose connection is lost.
+const OWN_ROW_HELD: &str = "an earlier attempt still holds the writer's ledger row";
 
 /// One attempt: what to write, and what was decided about it.
 pub(super) struct Attempt<'a> {
     pub(super) own: &'a Numbering,
     pub(super) flush: &'a [QueuedBatch],
-    /// Nothing of it was tried before.
+    /// True on the first attempt.
     pub(super) first: bool,
     /// One for each batch, once the ledger is locked or is to be found as expected.
     pub(super) decisions: Vec<Decision>,
@@ -28,14 +39,17 @@ pub(super) struct Attempt<'a> {
     pub(super) shape: FlushShape,
 }
 
-/// How an attempt ended well.
+/// How an attempt ended without an error.
 pub(super) enum Outcome {
     /// COMMIT returned.
     Committed,
-    /// The ledger shows that an earlier attempt, whose COMMIT got no answer, was committed.
-    CommittedBefore,
+    /// The ledger shows that an earlier attempt, whose COMMIT got no answer, was committed. It remembers these answers, one
+    /// entry for each batch of the flush.
+    CommittedBefore(Vec<Option<BatchResult>>),
     /// The writer's own row is gone: the ledger forgot it while nothing was written.
     Forgotten,
+    /// Nothing was written: other transactions hold the ledger rows of these producers.
+    Locked(BTreeSet<String>),
 }
 
 /// How an attempt failed.
@@ -107,9 +121,12 @@ impl Session {
         if !attempt.first || way != Way::Insert {
             return Ok(false);
         }
-        let numberings = attempt.flush.iter().filter_map(|batch| batch.numbering.as_ref());
-        let Some(steps) = ledger::steps(numberings.chain([attempt.own])) else { return Ok(false) };
-        attempt.decisions = vec![Decision::Apply; attempt.flush.len()];
+        let committed_at = time::now_micros();
+        let answers: Vec<_> = attempt.flush.iter().map(|batch| batch.answer(committed_at)).collect();
+        let numbered = attempt.flush.iter().zip(&answers);
+        let numbered = numbered.filter_map(|(batch, answer)| Some((batch.numbering.as_ref()?, Some(answer))));
+        let Some(steps) = ledger::steps(numbered.chain([(attempt.own, None)])) else { return Ok(false) };
+        attempt.decisions = answers.into_iter().map(|answer| Decision::Apply(Box::new(answer))).collect();
         attempt.shape = points.shape(way, self.metrics.watermark());
         let statement = at_once::write(connection, &steps, points);
         self.metrics.statements().run("UPDATE producers INSERT points", statement).await
@@ -124,22 +141,52 @@ impl Session {
     ) -> Result<Outcome, Failure> {
         let metrics = self.metrics.clone();
         let statements = metrics.statements();
+        attempt.decisions.clear();
         let mut transaction = statements.run("BEGIN", connection.begin()).await?;
-        let mut positions = ledger_rows::lock(statements, &mut transaction, attempt).await?;
-        let decision = ledger::decide(&mut positions, attempt.own);
-        if decision != Decision::Apply {
-            transaction.rollback().await?;
-            return Ok(if decision == Decision::Duplicate { Outcome::CommittedBefore } else { Outcome::Forgotten });
+        let Locked { mut ledger, elsewhere } =
+            ledger_rows::lock(statements, &mut transaction, &attempt.producers()).await?;
+        if elsewhere.contains(&attempt.own.producer_id) {
+            return Err(Failure::BeforeCommit(sqlx::Error::Protocol(OWN_ROW_HELD.to_owned())));
         }
-        attempt.decide(&mut positions);
-        if attempt.decisions.iter().any(|decision| *decision != Decision::Apply) {
+        let own = ledger.decide_own(attempt.own);
+        if own == OwnDecision::Write && !elsewhere.is_empty() {
+            transaction.rollback().await?;
+            return Ok(Outcome::Locked(elsewhere));
+        }
+        let wanted = ledger.wanted(attempt.numberings());
+        if !wanted.is_empty() {
+            let read = ledger_rows::read_remembered(&mut transaction, &wanted, &mut ledger);
+            statements.run("SELECT producer_batches", read).await?;
+        }
+        if own != OwnDecision::Write {
+            transaction.rollback().await?;
+            return Ok(match own {
+                OwnDecision::CommittedBefore => Outcome::CommittedBefore(attempt.recall(&ledger)),
+                _ => Outcome::Forgotten,
+            });
+        }
+        attempt.decide(&mut ledger);
+        if attempt.decisions.iter().any(|decision| !matches!(decision, Decision::Apply(_))) {
             points = SortedRuns::gather(attempt.applied());
         }
         let way = self.write(&mut transaction, &points).await?;
-        statements.run("UPDATE producers", ledger_rows::advance(&mut transaction, &positions)).await?;
+        statements.run("UPDATE producers", ledger_rows::advance(&mut transaction, &ledger)).await?;
         attempt.shape = points.shape(way, metrics.watermark());
         statements.run("COMMIT", transaction.commit()).await.map_err(Failure::InCommit)?;
         Ok(Outcome::Committed)
+    }
+
+    /// Ends the sessions of other writers that hold a transaction open without going on. Returns how many.
+    pub(super) async fn end_stalled(&mut self) -> sqlx::Result<i64> {
+        let mut connection = self.connect().await?;
+        let statement = sqlx::query_scalar(include_str!("../sql/ledger_stalled.sql"))
+            .bind(STALLED_SECONDS)
+            .bind(APPLICATION_NAME)
+            .fetch_one(&mut connection);
+        let ended =
+            db::within(self.timeout, self.metrics.statements().run("SELECT pg_terminate_backend", statement)).await?;
+        self.connection = Some(connection); // only after success
+        Ok(ended)
     }
 
     /// Tries points out: writes them and takes that back.
@@ -180,7 +227,7 @@ impl Session {
         if let Some(connection) = self.connection.take() {
             return Ok(connection);
         }
-        let mut connection = db::connect(&self.database, "tidegauge writer").await?;
+        let mut connection = db::connect(&self.database, APPLICATION_NAME).await?;
         self.write_path.look_at(&mut connection).await?;
         Ok(connection)
     }
@@ -194,19 +241,40 @@ impl SortedRuns<'_> {
 }
 
 impl<'a> Attempt<'a> {
-    fn decide(&mut self, positions: &mut Positions) {
-        let decisions = self.flush.iter().map(|batch| match &batch.numbering {
-            Some(numbering) => ledger::decide(positions, numbering),
-            None => Decision::Apply,
+    fn numberings(&self) -> impl Iterator<Item = &'a Numbering> + use<'a> {
+        self.flush.iter().filter_map(|batch| batch.numbering.as_ref())
+    }
+
+    /// Returns the producers of the flush, the writer itself among them.
+    fn producers(&self) -> BTreeSet<&'a str> {
+        self.numberings().chain([self.own]).map(|numbering| numbering.producer_id.as_str()).collect()
+    }
+
+    fn decide(&mut self, ledger: &mut Ledger) {
+        let committed_at = time::now_micros();
+        let decisions = self.flush.iter().map(|batch| {
+            let answer = || batch.answer(committed_at);
+            match &batch.numbering {
+                Some(numbering) => ledger.decide(numbering, answer),
+                None => Decision::Apply(Box::new(answer())),
+            }
         });
         self.decisions = decisions.collect();
+    }
+
+    /// Returns the first answer of each batch that the ledger remembers.
+    fn recall(&self, ledger: &Ledger) -> Vec<Option<BatchResult>> {
+        self.flush
+            .iter()
+            .map(|batch| batch.numbering.as_ref().and_then(|it| ledger.first_answer(it)).cloned())
+            .collect()
     }
 
     fn applied(&self) -> impl Iterator<Item = &'a QueuedBatch> {
         self.flush
             .iter()
             .zip(&self.decisions)
-            .filter(|(_, decision)| **decision == Decision::Apply)
+            .filter(|(_, decision)| matches!(decision, Decision::Apply(_)))
             .map(|(batch, _)| batch)
     }
 }

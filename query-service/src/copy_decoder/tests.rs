@@ -85,3 +85,13 @@ fn random_bytes_are_refused_and_nothing_worse() {
         }
     }
 }
+
+#[test]
+fn points_of_one_series_and_timestamp_come_in_the_order_of_their_values() {
+    let one = answer(&[row(None, 1, 9.0), row(None, 2, 5.0), row(None, 2, -7.0), row(None, 2, 1.0), row(None, 3, 0.0)]);
+    let columns = decode(CopyDecoder::of_one(9), &one, one.len()).unwrap();
+    assert_eq!(columns.values, [9.0, -7.0, 1.0, 5.0, 0.0]);
+    let many = answer(&[row(Some(1), 2, 9.0), row(Some(2), 2, 5.0), row(Some(2), 2, -7.0)]);
+    let columns = decode(CopyDecoder::of_many(2, 9), &many, many.len()).unwrap();
+    assert_eq!(columns.values, [9.0, -7.0, 5.0], "two series with one timestamp stay apart");
+}

@@ -50,7 +50,9 @@ struct Column {
     of_points: &'static str,
 }
 
-/// In the order of `Bucket`'s fields. The variance of points is that of leading bits plus rest, as in `migrations/0005`.
+/// In the order of `Bucket`'s fields. What is computed from points is computed as in `migrations/0016`: the variance is that of
+/// leading bits plus rest, no division can raise an error, and of one timestamp the smaller value comes first. The minutes
+/// of a rollup have different starts, so `first` and `last` have no ties there.
 const COLUMNS: [Column; 7] = [
     Column {
         needed_by: &[Statistic::Avg, Statistic::Sum, Statistic::Stddev],
@@ -74,21 +76,21 @@ const COLUMNS: [Column; 7] = [
         needed_by: &[Statistic::First],
         of_rollup: "first_value",
         grouped: "first(first_value, bucket)",
-        of_points: r#"first(value, "timestamp")"#,
+        of_points: r#"(min(ARRAY[date_part('epoch', "timestamp"), value]))[2]"#,
     },
     Column {
         needed_by: &[Statistic::Last],
         of_rollup: "last_value",
         grouped: "last(last_value, bucket)",
-        of_points: r#"last(value, "timestamp")"#,
+        of_points: r#"(max(ARRAY[date_part('epoch', "timestamp"), value]))[2]"#,
     },
     Column {
         needed_by: &[Statistic::Stddev],
         of_rollup: "variance",
         grouped: "combine_variance(ARRAY[count::float8, sum_value, variance * count])",
-        of_points: "(regr_sxx(value - leading_bits(value), leading_bits(value))
-                     + regr_syy(value - leading_bits(value), leading_bits(value))
-                     + 2 * regr_sxy(value - leading_bits(value), leading_bits(value))) / count(*)",
+        of_points: "per_point(regr_sxx(value - leading_bits(value), leading_bits(value))
+                              + regr_syy(value - leading_bits(value), leading_bits(value))
+                              + 2 * regr_sxy(value - leading_bits(value), leading_bits(value)), count(*))",
     },
     Column { needed_by: &[Statistic::Rate], of_rollup: NOTHING, grouped: NOTHING, of_points: "sum(increase)" },
 ];
@@ -201,7 +203,8 @@ pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Res
     pool.named("buckets").decoded(query, |row| decode(row, &asked, read.series_id())).await
 }
 
-/// Points of some series in [start, end) as buckets of their own, the earliest first, at most `limit`.
+/// Points of some series in [start, end) as buckets of their own, the earliest first, those of one timestamp by value, at most
+/// `limit`. Where the limit is reached, points of the last timestamp are missing.
 pub(crate) async fn points_as_buckets(
     pool: &ReadPool,
     series: &[i32],
@@ -217,7 +220,10 @@ pub(crate) async fn points_as_buckets(
         .fetch_all(&pool.named("points_as_buckets"))
         .await?;
     let point = |(series_id, time, value): (i32, Micros, f64)| (series_id, Point { timestamp: time.0, value });
-    Ok(rows.into_iter().map(point).map(Bucket::of).collect())
+    let mut buckets: Vec<Bucket> = rows.into_iter().map(point).map(Bucket::of).collect();
+    // Only equal timestamps are left to sort. The database would read all points of the interval for that, not a page.
+    buckets.sort_by(|one, other| one.start.cmp(&other.start).then(one.sum.total_cmp(&other.sum)));
+    Ok(buckets)
 }
 
 /// Number of points of some series in [start, end); counting ends at `limit`.

@@ -47,6 +47,8 @@ pub struct ClientLimits {
     pub messages_per_second: Option<NonZeroUsize>,
     /// In place of `TIDEGAUGE_CLIENT_POINTS_PER_SECOND`.
     pub points_per_second: Option<NonZeroUsize>,
+    /// In place of `TIDEGAUGE_NEW_SERIES_PER_MINUTE`.
+    pub new_series_per_minute: Option<NonZeroUsize>,
     /// In place of `TIDEGAUGE_CLIENT_MAX_BYTES_IN_FLIGHT`.
     pub max_bytes_in_flight: Option<NonZeroUsize>,
 }
@@ -69,7 +71,8 @@ impl Identity {
     }
 
     /// Whether nobody in particular calls.
-    pub(crate) fn is_anyone(self: &Arc<Self>) -> bool {
+    #[must_use]
+    pub fn is_anyone(self: &Arc<Self>) -> bool {
         Arc::ptr_eq(self, &Self::anyone())
     }
 }

@@ -96,7 +96,7 @@ pub(super) fn bearer(header: &[u8]) -> Option<&str> {
 
 impl From<Unknown> for Status {
     fn from(unknown: Unknown) -> Self {
-        Self::unauthenticated(match unknown {
+        status::unauthenticated(match unknown {
             Unknown::NoKey => {
                 "who calls is not known: send the header `authorization: Bearer KEY`, or show a client certificate"
             }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use proxy_protocol_rs::IpNet;
 
 use super::quotas::QuotaConfig;
 use super::tls::TlsConfig;
@@ -32,6 +33,11 @@ pub struct ServerConfig {
     #[arg(long, env = "TIDEGAUGE_SHUTDOWN_GRACE", default_value = "25s", value_name = "DURATION",
           value_parser = values::duration)]
     pub shutdown_grace: Duration,
+    /// Proxies whose connections begin with a header of the PROXY protocol (version 2 or 1) that says whose they are: addresses
+    /// and networks, separated by commas; a connection from there without a header is closed
+    #[arg(long, env = "TIDEGAUGE_PROXY_PROTOCOL_FROM", value_name = "ADDRESS[/BITS],...", value_delimiter = ',',
+          value_parser = values::network)]
+    pub proxy_protocol_from: Vec<IpNet>,
     /// How much one client may take.
     #[command(flatten)]
     pub quotas: QuotaConfig,

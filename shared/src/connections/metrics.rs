@@ -15,15 +15,18 @@ pub(super) enum Refusal {
     TooMany,
     /// Its TLS handshake failed, or took too long.
     Handshake,
+    /// A proxy did not say whose it is.
+    ProxyHeader,
 }
 
 impl Refusal {
-    const ALL: [Self; 2] = [Self::TooMany, Self::Handshake];
+    const ALL: [Self; 3] = [Self::TooMany, Self::Handshake, Self::ProxyHeader];
 
     fn attributes(self) -> [KeyValue; 1] {
         let reason = match self {
             Self::TooMany => "too_many",
             Self::Handshake => "handshake",
+            Self::ProxyHeader => "proxy_header",
         };
         [KeyValue::new(REASON, reason)]
     }

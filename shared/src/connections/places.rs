@@ -9,13 +9,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::ServerConfig;
 use crate::quotas::network;
 
-/// The places that there are.
+/// The places that there are; cheap to clone.
+#[derive(Clone)]
 pub(super) struct Places {
     free: Arc<Semaphore>,
     most: usize,
     most_from_one: usize,
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
+
+/// One of all places, for a connection whose source is not known yet.
+pub(super) struct Reserved(OwnedSemaphorePermit);
 
 /// One of them, held until it is dropped.
 pub(super) struct Held {
@@ -44,17 +48,34 @@ impl Places {
 
     /// A place for a connection from there, or the limit that was reached.
     pub(super) fn take(&self, address: SocketAddr) -> Result<Held, String> {
+        self.hold(address, || self.reserve())
+    }
+
+    /// A place for a connection that has yet to say where it is from, or the limit that was reached.
+    pub(super) fn reserve(&self) -> Result<Reserved, String> {
+        match Arc::clone(&self.free).try_acquire_owned() {
+            Ok(permit) => Ok(Reserved(permit)),
+            Err(_) => Err(format!("there are {} connections already (TIDEGAUGE_MAX_CONNECTIONS)", self.most)),
+        }
+    }
+
+    /// The reserved place for a connection from there, or the limit that was reached.
+    pub(super) fn assign(&self, reserved: Reserved, address: SocketAddr) -> Result<Held, String> {
+        self.hold(address, || Ok(reserved))
+    }
+
+    fn hold(&self, address: SocketAddr, reserved: impl FnOnce() -> Result<Reserved, String>) -> Result<Held, String> {
         let address = network(address.ip());
         let mut taken = lock(&self.taken);
         if taken.get(&address).is_some_and(|&from_one| from_one >= self.most_from_one) {
             let most = self.most_from_one;
             return Err(format!(
-                "there are {most} connections from {address} already (TIDEGAUGE_CLIENT_MAX_CONNECTIONS)"
+                "there are {most} connections from {address} already (TIDEGAUGE_CLIENT_MAX_CONNECTIONS); all devices behind one \
+                 address count as one client: raise the limit, or have the proxy in front of them say whose each connection is \
+                 (TIDEGAUGE_PROXY_PROTOCOL_FROM)"
             ));
         }
-        let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
-            return Err(format!("there are {} connections already (TIDEGAUGE_MAX_CONNECTIONS)", self.most));
-        };
+        let Reserved(permit) = reserved()?;
         *taken.entry(address).or_default() += 1;
         Ok(Held { _permit: permit, taken: Arc::clone(&self.taken), address })
     }
@@ -90,8 +111,15 @@ mod tests {
         assert!(places.take(greedy).err().unwrap().contains("2 connections from 192.0.2.1"));
         let held = (held, places.take(other).ok().unwrap());
         assert!(places.take(other).err().unwrap().contains("there are 3 connections already"));
+        assert!(places.reserve().is_err());
         drop(held);
         assert!(lock(&places.taken).is_empty());
+        let assigned = places.assign(places.reserve().unwrap(), greedy).unwrap();
+        let held = (assigned, places.take(greedy).unwrap());
+        let told = places.assign(places.reserve().unwrap(), greedy).err().unwrap();
+        assert!(told.contains("all devices behind one address count as one client"), "{told}");
+        assert!(places.take(other).is_ok(), "a place that was not assigned is free again");
+        drop(held);
         assert!(places.take(greedy).is_ok());
     }
 }

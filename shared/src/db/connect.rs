@@ -11,10 +11,11 @@ use crate::config::DatabaseConfig;
 /// How long a connection may take to come up before it counts as failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How soon the server ends a session whose client is gone without a word, and with it its locks: one that waits for a
-/// client in a transaction after a minute, one that is being sent to or read from as soon as TCP finds out.
+/// How soon the server ends a session whose client is gone, and with it its locks: one that waits for its client in a
+/// transaction after 5 s, one that is being sent to or read from as soon as TCP finds out. While the server waits for the
+/// rows of a COPY, neither applies to a client that is stopped but connected: ingest-service ends such sessions itself.
 const GONE_CLIENTS: [(&str, &str); 4] = [
-    ("idle_in_transaction_session_timeout", "60s"),
+    ("idle_in_transaction_session_timeout", "5s"),
     ("tcp_keepalives_idle", "30"),
     ("tcp_keepalives_interval", "10"),
     ("tcp_keepalives_count", "3"),

@@ -1,6 +1,7 @@
 //! One call of a client, and what it holds.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -96,6 +97,36 @@ impl CallQuota {
         }
     }
 
+    /// Takes as many new series as the client may create now, at most `count`; `default` a minute, unless its identity has a
+    /// limit of its own.
+    #[must_use]
+    pub fn take_new_series(&self, count: usize, default: NonZeroUsize) -> usize {
+        let Some(call) = &self.0 else { return count };
+        lock(&call.client.new_series).take(count, call.new_series_per_minute(default), Instant::now())
+    }
+
+    /// Waits until the client may create more series. `count` is how many it wants: a stream waits until they fit, or a minute's
+    /// worth of them; a unary call is refused.
+    ///
+    /// # Errors
+    /// The client has created as many as it may for now.
+    pub async fn wait_for_new_series(&self, count: usize, default: NonZeroUsize) -> Result<(), OverLimit> {
+        let Some(call) = &self.0 else { return Ok(()) };
+        let limit = call.new_series_per_minute(default);
+        let wait = lock(&call.client.new_series).wait(count, limit, Instant::now());
+        if call.is_stream {
+            call.quotas.held_back(Limit::NewSeries, &call.client.name);
+            tokio::time::sleep(wait).await;
+            return Ok(());
+        }
+        let sentence = format!(
+            "over {limit} new series a minute (TIDEGAUGE_NEW_SERIES_PER_MINUTE): {count} series of the batch do not exist yet; \
+             send it again in {} s",
+            wait.as_secs().max(1)
+        );
+        Err(call.over(Limit::NewSeries, sentence, wait))
+    }
+
     /// Rows of an answer. They are given; the client's next call has to wait for it.
     pub fn rows(&self, count: usize) {
         if let Some(call) = &self.0
@@ -155,6 +186,10 @@ impl CallQuota {
 }
 
 impl Call {
+    fn new_series_per_minute(&self, default: NonZeroUsize) -> usize {
+        self.limits.new_series_per_minute.unwrap_or(default.get())
+    }
+
     fn take_message(&self) -> Result<(), Duration> {
         let Some(rate) = self.limits.messages else { return Ok(()) };
         lock(&self.client.messages).take(1, rate, Instant::now())

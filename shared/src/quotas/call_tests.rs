@@ -66,6 +66,27 @@ async fn a_call_too_many_is_refused_with_the_limit_and_when_to_come_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn new_series_beyond_a_minute_s_worth_are_refused_to_a_unary_call_and_waited_for_by_a_stream() {
+    let (quotas, limit) = (quotas(&[]), NonZeroUsize::new(60).unwrap());
+    let (unary, stream) = (open(&quotas, UNARY).unwrap(), open(&quotas, STREAM).unwrap());
+    assert_eq!(unary.take_new_series(100, limit), 60);
+    assert_eq!(stream.take_new_series(40, limit), 0, "both are calls of one client");
+    let over = unary.wait_for_new_series(40, limit).await.unwrap_err();
+    assert_eq!(over.limit, Limit::NewSeries);
+    let told = "clientip:192.0.2.1 is over 60 new series a minute (TIDEGAUGE_NEW_SERIES_PER_MINUTE): 40 series of the batch do \
+                not exist yet; send it again in 40 s; all devices behind this address count as one client, unless they have identities";
+    assert!(over.sentence.starts_with(told), "{over}");
+    assert_eq!(over.retry_after.as_secs(), 40);
+    let began = Instant::now();
+    stream.wait_for_new_series(40, limit).await.unwrap();
+    assert_eq!(began.elapsed().as_secs(), 40);
+    assert_eq!(stream.take_new_series(40, limit), 40);
+    let own = ClientLimits { new_series_per_minute: NonZeroUsize::new(5), ..ClientLimits::default() };
+    let other = quotas.open(UNARY, "identity:other", own).unwrap();
+    assert_eq!(other.take_new_series(100, limit), 5, "an identity has a limit of its own");
+}
+
+#[tokio::test(start_paused = true)]
 async fn unary_calls_beyond_the_rate_are_refused_until_the_time_that_they_are_told() {
     let quotas = quotas(&["--client-messages-per-second=5"]);
     for _ in 0..5 {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::allowance::Allowance;
 use super::bucket::Bucket;
 use crate::auth::ClientLimits;
 use crate::config::QuotaConfig;
@@ -21,6 +22,8 @@ pub(super) struct Limits {
     pub(super) calls: usize,
     pub(super) messages: Option<usize>,
     pub(super) points: Option<usize>,
+    /// The client's own; the service that creates series has the limit of the others.
+    pub(super) new_series_per_minute: Option<usize>,
     pub(super) bytes: usize,
 }
 
@@ -32,6 +35,7 @@ impl Limits {
             calls: own.max_calls.unwrap_or(config.client_max_calls).get(),
             messages: own.messages_per_second.or(config.client_messages_per_second).map(usize::from),
             points: own.points_per_second.or(config.client_points_per_second).map(usize::from),
+            new_series_per_minute: own.new_series_per_minute.map(usize::from),
             bytes: bytes.min(u32::MAX as usize),
         }
     }
@@ -45,6 +49,7 @@ pub(super) struct Client {
     pub(super) calls: AtomicUsize,
     pub(super) messages: Mutex<Bucket>,
     pub(super) points: Mutex<Bucket>,
+    pub(super) new_series: Mutex<Allowance>,
     /// Its free bytes, and how many there are in all.
     pub(super) bytes: Arc<Semaphore>,
     all_bytes: Mutex<usize>,
@@ -52,9 +57,15 @@ pub(super) struct Client {
 
 impl Client {
     fn new(name: Arc<str>, bytes: usize) -> Self {
-        let (messages, points) = Default::default();
-        let (calls, bytes, all_bytes) = (AtomicUsize::new(0), Arc::new(Semaphore::new(bytes)), Mutex::new(bytes));
-        Self { name, calls, messages, points, bytes, all_bytes }
+        Self {
+            name,
+            calls: AtomicUsize::new(0),
+            messages: Mutex::default(),
+            points: Mutex::default(),
+            new_series: Mutex::default(),
+            bytes: Arc::new(Semaphore::new(bytes)),
+            all_bytes: Mutex::new(bytes),
+        }
     }
 
     /// A changed limit of bytes: the buckets and calls are told theirs whenever they are asked.
@@ -72,6 +83,7 @@ impl Client {
         self.calls.load(Ordering::Relaxed) == 0
             && lock(&self.messages).is_full(limits.messages, now)
             && lock(&self.points).is_full(limits.points, now)
+            && lock(&self.new_series).is_full(now)
     }
 }
 
@@ -122,7 +134,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { calls: 2, messages: None, points: Some(10), bytes: 100 };
+    const LIMITS: Limits =
+        Limits { calls: 2, messages: None, points: Some(10), new_series_per_minute: None, bytes: 100 };
 
     #[test]
     fn clients_that_hold_nothing_are_forgotten() {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, QuotaViolation, StatusExt as _};
+use tonic_types::{ErrorDetails, QuotaViolation};
+
+use crate::status;
 
 /// Which limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub enum Limit {
     Messages,
     /// Points or rows a second of one client.
     Points,
+    /// Series that one client creates in a minute.
+    NewSeries,
     /// Bytes in flight of one client.
     BytesInFlight,
     /// Bytes in flight of all.
@@ -25,8 +29,20 @@ pub enum Limit {
 
 impl Limit {
     /// All there are.
-    pub const ALL: [Self; 6] =
-        [Self::Calls, Self::Messages, Self::Points, Self::BytesInFlight, Self::AllBytesInFlight, Self::MessageTimeout];
+    pub const ALL: [Self; 7] = [
+        Self::Calls,
+        Self::Messages,
+        Self::Points,
+        Self::NewSeries,
+        Self::BytesInFlight,
+        Self::AllBytesInFlight,
+        Self::MessageTimeout,
+    ];
+
+    /// Whether others that are taken for the same client may have reached it.
+    pub(super) fn is_shared(self) -> bool {
+        !matches!(self, Self::MessageTimeout)
+    }
 
     /// As metrics have it.
     #[must_use]
@@ -35,6 +51,7 @@ impl Limit {
             Self::Calls => "calls",
             Self::Messages => "messages",
             Self::Points => "points",
+            Self::NewSeries => "new_series",
             Self::BytesInFlight => "bytes_in_flight",
             Self::AllBytesInFlight => "all_bytes_in_flight",
             Self::MessageTimeout => "message_timeout",
@@ -63,6 +80,6 @@ impl OverLimit {
         let message = format!("{prefix}{}", self.sentence);
         let mut details = ErrorDetails::with_quota_failure(vec![QuotaViolation::new(&*self.client, self.sentence)]);
         details.set_retry_info(Some(self.retry_after));
-        Status::with_error_details(Code::ResourceExhausted, message, details)
+        status::with_details(Code::ResourceExhausted, message, details)
     }
 }

@@ -73,6 +73,15 @@ impl Table<'_> {
         Ok(bytes.unsigned_abs())
     }
 
+    /// Bytes that remembered batches take: their pages with the index, and their entries in the producers' own rows.
+    pub(super) async fn ledger_bytes(self) -> anyhow::Result<f64> {
+        let mut connection = self.0.connect().await?;
+        let statement =
+            "SELECT (pg_total_relation_size('producer_batches') + coalesce(sum(octet_length(recent)), 0))::float8
+                         FROM producers";
+        Ok(sqlx::query_scalar(statement).fetch_one(&mut connection).await?)
+    }
+
     /// Materialises the rollups over [start, end).
     pub(super) async fn refresh(self, start: i64, end: i64) -> anyhow::Result<()> {
         let mut connection = self.0.connect().await?;

@@ -30,7 +30,7 @@ pub(super) fn read(now: i64) -> anyhow::Result<Weather> {
     for row in csv::Reader::from_path(root().join("examples/weather.csv"))?.deserialize() {
         let (timestamp, device_id, metric_name, value): (String, String, String, f64) = row?;
         let micros = DateTime::parse_from_rfc3339(&timestamp)?.timestamp_micros();
-        rows.push((micros, Point { device_id, metric_name, value, timestamp: None }));
+        rows.push((micros, Point { device_id, metric_name, value: Some(value), timestamp: None }));
     }
     let first = rows.iter().map(|(micros, _)| *micros).min().context("no readings")?;
     let last = rows.iter().map(|(micros, _)| *micros).max().context("no readings")?;

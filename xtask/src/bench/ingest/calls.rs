@@ -31,12 +31,16 @@ pub(super) enum Call {
     IngestWithAcks,
     Ingest,
     IngestBatch,
+    /// `IngestWithAcks`, each batch of one point and each device a producer.
+    OfManyProducers,
 }
 
 /// Sends all points of a shape, and says how long it took until the last acknowledgement. All must be accepted.
 pub(super) async fn send(service: &Service, call: Call, shape: &Shape, form: Form) -> anyhow::Result<Duration> {
+    let many = call == Call::OfManyProducers;
+    let producers = if many { shape.devices / STREAMS } else { 1 };
     let mut streams: Vec<Vec<Bytes>> = vec![Vec::new(); STREAMS];
-    for (at, part) in shape.parts(BATCH_POINTS).enumerate() {
+    for (at, part) in shape.parts(if many { 1 } else { BATCH_POINTS }).enumerate() {
         streams[at % STREAMS].push(render::batch(shape, &part, form));
     }
     let channels = service.connect_many(STREAMS).await?;
@@ -45,7 +49,8 @@ pub(super) async fn send(service: &Service, call: Call, shape: &Shape, form: For
     for (channel, batches) in channels.into_iter().zip(streams) {
         senders.spawn(async move {
             match call {
-                Call::IngestWithAcks => with_acks(channel, batches).await,
+                Call::IngestWithAcks => with_acks(channel, batches, producers, WINDOW).await,
+                Call::OfManyProducers => with_acks(channel, batches, producers, producers).await,
                 Call::Ingest => in_one_stream(channel, batches).await,
                 Call::IngestBatch => one_by_one(channel, batches).await,
             }
@@ -60,16 +65,17 @@ pub(super) async fn send(service: &Service, call: Call, shape: &Shape, form: For
     Ok(elapsed)
 }
 
-/// A numbered producer that keeps its window full.
-async fn with_acks(channel: Channel, batches: Vec<Bytes>) -> anyhow::Result<u64> {
+/// Producers that take turns in one stream and keep its window full.
+async fn with_acks(channel: Channel, batches: Vec<Bytes>, producers: usize, window: usize) -> anyhow::Result<u64> {
     if batches.is_empty() {
         return Ok(0); // without an acknowledgement nothing would end the stream
     }
-    let mut numbered = Numbered::new();
-    let mut batches = batches.into_iter();
-    let (queue, requests) = mpsc::channel(WINDOW);
-    for batch in batches.by_ref().take(WINDOW) {
-        queue.send(numbered.next(batch)).await?;
+    let mut producers: Vec<Numbered> = (0..producers).map(|_| Numbered::new()).collect();
+    let count = producers.len();
+    let mut batches = batches.into_iter().enumerate().map(|(at, batch)| producers[at % count].next(batch));
+    let (queue, requests) = mpsc::channel(window);
+    for batch in batches.by_ref().take(window) {
+        queue.send(batch).await?;
     }
     let mut queue = Some(queue);
     let mut acks = open_acks(channel, requests).await?;
@@ -79,7 +85,7 @@ async fn with_acks(channel: Channel, batches: Vec<Bytes>) -> anyhow::Result<u64>
         answered += 1;
         points += accepted(ack.result)?;
         match (batches.next(), &queue) {
-            (Some(batch), Some(queue)) => queue.send(numbered.next(batch)).await?,
+            (Some(batch), Some(queue)) => queue.send(batch).await?,
             _ => queue = None,
         }
     }

@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Late,
     /// 100,000 devices, 100 points a series in a batch.
     Many,
+    /// 1,000 producers, each with a device of its own, one point a batch.
+    Producers,
 }
 
 /// One measurement.
@@ -40,8 +42,8 @@ pub(super) struct Measurement {
 }
 
 /// In the order in which a round goes through them.
-pub(super) const MEASUREMENTS: [Measurement; 18] = {
-    use Call::{Ingest, IngestBatch, IngestWithAcks};
+pub(super) const MEASUREMENTS: [Measurement; 19] = {
+    use Call::{Ingest, IngestBatch, IngestWithAcks, OfManyProducers};
     use Form::{Row, Series};
     use Storage::{DirectCompress, RowStore};
     const fn of(key: &'static str, kind: Kind, way: Way) -> Measurement {
@@ -66,6 +68,7 @@ pub(super) const MEASUREMENTS: [Measurement; 18] = {
         of("late_series", Kind::Late, Way::Service(IngestWithAcks, Series)),
         of("many_copy_direct_compress", Kind::Many, Way::Copy(DirectCompress)),
         of("many_series", Kind::Many, Way::Service(IngestWithAcks, Series)),
+        of("producers", Kind::Producers, Way::Service(OfManyProducers, Series)),
     ]
 };
 
@@ -109,6 +112,7 @@ impl Plan {
                 Shape { steps: self.other_steps, start, days: 2, ..few }
             }
             Kind::Many => Shape { devices: self.many_devices, steps: 1, ..few },
+            Kind::Producers => Shape { run: 1, steps: 5 * self.other_steps, ..few },
         }
     }
 

@@ -44,7 +44,7 @@ fn rows(shape: &Shape, part: &Part) -> Vec<Point> {
         rows.extend(times.iter().zip(Shape::values(device, &times)).map(|(&at, value)| Point {
             device_id: device_id(device),
             metric_name: METRIC.to_owned(),
-            value,
+            value: Some(value),
             timestamp: Some(time::to_timestamp(at)),
         }));
     }
@@ -107,7 +107,7 @@ mod tests {
         let series = Batch::decode(batch(&SHAPE, &ALL, Form::Series)).unwrap();
         let rows = Batch::decode(batch(&SHAPE, &ALL, Form::Row)).unwrap();
         let of_series: Vec<f64> = series.series.iter().flat_map(|series| series.values.clone()).collect();
-        let of_rows: Vec<f64> = rows.points.iter().map(|point| point.value).collect();
+        let of_rows: Vec<f64> = rows.points.iter().map(|point| point.value.unwrap()).collect();
         assert_eq!(of_series, of_rows);
         assert_eq!(of_rows.len(), 4);
     }

@@ -71,6 +71,10 @@ impl Report {
             ("service_peak_mib", rounded(self.figures.peak_mib)),
             ("late_in_rollups_s", rounded(Some(self.figures.late_in_rollups))),
             ("bytes_per_point", rounded(Some(median(&self.figures.bytes_per_point)))),
+            (
+                "ledger_bytes_per_million_batches",
+                self.figures.ledger_bytes_per_batch.map(|bytes| (bytes * 1e6).round()),
+            ),
             ("new_series_pps", many.map(|many| many.new_rate.round())),
             ("known_series_pps", many.map(|many| many.known_rate.round())),
             ("bytes_per_cached_series", rounded(many.and_then(|many| many.bytes_per_series))),
@@ -111,6 +115,7 @@ impl Report {
             Kind::Single => format!("{devices} devices, one point a series in a flush ({points} points)"),
             Kind::Late => format!("late points, 10 days back, into compressed chunks ({points} points)"),
             Kind::Many => format!("{devices} devices, 100 points a series in a batch ({points} points)"),
+            Kind::Producers => format!("{devices} producers, one point a batch ({points} points)"),
         }
     }
 }
@@ -126,7 +131,7 @@ impl fmt::Display for Report {
             format!("medians of {} rounds", self.plan.rounds)
         };
         writeln!(f, "Batches of {} points; {rounds}", thousands(BATCH_POINTS as f64))?;
-        for kind in [Kind::Few, Kind::Single, Kind::Late, Kind::Many] {
+        for kind in [Kind::Few, Kind::Single, Kind::Late, Kind::Many, Kind::Producers] {
             writeln!(f, "\n{:<70} {:>12} {:>8}", self.title(kind), "points/s", "of COPY")?;
             let belongs = |of: Kind| of == kind || (of == Kind::Seed && kind == Kind::Few);
             for measurement in MEASUREMENTS.iter().filter(|measurement| belongs(measurement.kind)) {
@@ -149,6 +154,9 @@ impl Report {
         }
         let bytes = median(&self.figures.bytes_per_point);
         writeln!(f, "bytes per point, compressed    {bytes:.1}")?;
+        if let Some(bytes) = self.figures.ledger_bytes_per_batch {
+            writeln!(f, "ledger, per million batches    {:.1} MB", bytes)?;
+        }
         let late = self.figures.late_in_rollups;
         writeln!(f, "late points in all rollups     {late:.1} s after their policies begin")?;
         if let Some(ManySeries { series, new_rate, known_rate, bytes_per_series }) = self.figures.many_series {

@@ -30,6 +30,8 @@ pub(super) struct Figures {
     pub(super) rates: BTreeMap<&'static str, Vec<f64>>,
     /// Bytes per point after compression, of each round.
     pub(super) bytes_per_point: Vec<f64>,
+    /// Bytes on disk that the ledger takes for each batch that it remembers.
+    pub(super) ledger_bytes_per_batch: Option<f64>,
     /// Seconds until late points are in all rollups.
     pub(super) late_in_rollups: f64,
     pub(super) light: Latencies,
@@ -63,7 +65,13 @@ impl Bench<'_> {
         let mut figures = Figures::default();
         for round in 1..=self.plan.rounds {
             for measurement in MEASUREMENTS.iter().filter(|measurement| self.can_run(measurement)) {
+                let ledger = self.table.ledger_bytes().await?;
                 let rate = self.measure_one(measurement).await.with_context(|| measurement.key)?;
+                if measurement.kind == Kind::Producers {
+                    let shape = self.plan.shape(Kind::Producers);
+                    let batches = shape.points() + shape.warm_up().points(); // all of them are remembered
+                    figures.ledger_bytes_per_batch = Some((self.table.ledger_bytes().await? - ledger) / batches as f64);
+                }
                 step(&format!("round {round}: {:<28} {rate:>12.0} points/s", measurement.key));
                 figures.rates.entry(measurement.key).or_default().push(rate);
                 if measurement.key == "series" {

@@ -91,6 +91,7 @@ impl<Answer: Message + Default> Decoder for RenderedCodec<Answer> {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Answer>, Status> {
         let message = buffer.copy_to_bytes(buffer.remaining());
+        #[allow(clippy::disallowed_methods)] // a client's own, which no service sends
         Answer::decode(message).map(Some).map_err(|error| Status::internal(error.to_string()))
     }
 }

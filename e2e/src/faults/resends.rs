@@ -1,0 +1,99 @@
+//! Batches that are sent again after kills, to instances with other limits; and senders that use their numbers twice.
+
+use anyhow::{Context as _, ensure};
+use shared::proto::v1::{Batch, BatchResult};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::client::Stream;
+use super::content::Content;
+use super::journal::Journal;
+use super::load::content;
+use super::{Finding, Setting};
+use crate::{IngestProcess, now, point};
+
+/// Batches that a sender sends before the service is killed.
+const BATCHES: u64 = 20;
+const BATCH_POINTS: u64 = 200;
+/// Instances differ in what they accept: one that came first would have stored what the other one refuses.
+const LATER_ACCEPTED: [(&str, &str); 1] = [("TIDEGAUGE_LATEST_ACCEPTED", "2h")];
+
+/// Sends batches of which some points are refused, kills the service, and sends all of them again to an instance that would
+/// accept these points. Every answer must be the first one again.
+pub(super) async fn answered_alike(setting: &Setting) -> anyhow::Result<Finding> {
+    let mut finding = Finding::default();
+    for _ in 0..setting.rounds {
+        let journal = Journal::new();
+        let content = content(true, BATCH_POINTS);
+        let service = setting.start_service().await?;
+        let mut stream = Stream::open_when_served(service.url()).await?;
+        let mut sent: Vec<(Batch, BatchResult)> = Vec::new();
+        for number in 1..=BATCHES {
+            let batch = with_refused_points(&content, number);
+            journal.sent(&content, number);
+            let result = stream.exchange(batch.clone()).await?;
+            ensure!(result.accepted_count == content.points(number) && result.rejected_count == 2, "{result:?}");
+            journal.acknowledged(&content, number);
+            sent.push((batch, result));
+        }
+        service.kill().await?;
+        let service =
+            IngestProcess::start_configured(&setting.ingest_service, &setting.database_url, &LATER_ACCEPTED).await?;
+        let mut stream = Stream::open_when_served(service.url()).await?;
+        for (batch, first) in sent {
+            let again = stream.exchange(batch).await?;
+            ensure!(again == BatchResult { is_duplicate: true, ..first.clone() }, "{again:?} after {first:?}");
+        }
+        finding.add_round(Finding::compare(&setting.database_url, journal, 1).await?);
+    }
+    Ok(finding)
+}
+
+/// A batch with two more points that are refused: one has no value that can be stored, the other one is too far ahead.
+fn with_refused_points(content: &Content, number: u64) -> Batch {
+    let refused = [point(&content.device_id, now(), f64::NAN), point(&content.device_id, now() + 3_600_000_000, 1.0)];
+    Batch { points: refused.to_vec(), ..content.batch(number) }
+}
+
+/// A sender forgets its place, and numbers new data from 1 in the same epoch: all of it is refused, and it goes on in the next
+/// epoch.
+pub(super) async fn reuse_refused(setting: &Setting) -> anyhow::Result<Finding> {
+    let service = setting.start_service().await?;
+    let mut finding = Finding::default();
+    for _ in 0..setting.rounds {
+        let journal = Journal::new();
+        let before = content(true, BATCH_POINTS);
+        let mut stream = Stream::open_when_served(service.url()).await?;
+        for number in 1..=BATCHES {
+            journal.sent(&before, number);
+            stream.exchange(before.batch(number)).await?;
+            journal.acknowledged(&before, number);
+        }
+        // New data of the same producer, for a device of its own, so that the two can be told apart.
+        let after = content(true, BATCH_POINTS);
+        let numbered_by = |number: u64, epoch: Option<u64>| {
+            let mut batch = after.batch(number);
+            batch.producer = before.batch(number).producer;
+            batch.producer.iter_mut().for_each(|producer| producer.epoch = epoch.unwrap_or(producer.epoch));
+            batch
+        };
+        for number in 1..=BATCHES {
+            let mut stream = Stream::open_when_served(service.url()).await?;
+            let answer = stream.exchange(numbered_by(number, None)).await;
+            let error = answer.err().context("other content under an applied sequence was acknowledged")?;
+            let status = error.downcast_ref::<Status>().context("no status")?;
+            let reason = status.get_details_error_info().map(|info| info.reason);
+            let refused = status.code() == Code::FailedPrecondition && reason.as_deref() == Some("SEQUENCE_REUSED");
+            ensure!(refused, "{status:?}");
+        }
+        let mut stream = Stream::open_when_served(service.url()).await?;
+        let next_epoch = before.batch(1).producer.map(|producer| producer.epoch + 1);
+        for number in 1..=BATCHES {
+            journal.sent(&after, number);
+            stream.exchange(numbered_by(number, next_epoch)).await?;
+            journal.acknowledged(&after, number);
+        }
+        finding.add_round(Finding::compare(&setting.database_url, journal, 1).await?);
+    }
+    Ok(finding)
+}
