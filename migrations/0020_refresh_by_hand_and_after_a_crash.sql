@@ -36,6 +36,7 @@ BEGIN
         IF first_bucket < last_end THEN
             CALL refresh_continuous_aggregate(rollup.relation::regclass, first_bucket, last_end,
                                               options => jsonb_build_object('buckets_per_batch', rollup.batch));
+            COMMIT; -- what was changed is noted for the next rollup
         END IF;
     END LOOP;
     RESET enable_sort;
