@@ -2,7 +2,7 @@
 --
 -- known_to: the end of the window of the policy's last run that succeeded. While the policy runs, and after a run that failed,
 -- the catalogue only knows when the last good one ended; it began some seconds before. Where no run is known, the last buckets
--- are doubted.
+-- are doubted, but none before the oldest chunk: refreshes begin there, and what is older counts as not materialised.
 -- disturbed_from: the first time from there on that was written to after it was materialised, or is not materialised yet.
 SELECT rollup.user_view_name::text,
        watermark.at,
@@ -46,8 +46,12 @@ CROSS JOIN LATERAL (
             AND (jobs.config ->> 'mat_hypertable_id')::int = rollup.mat_hypertable_id) AS job
 ) AS policy
 CROSS JOIN LATERAL (
-    SELECT coalesce(policy.refreshed_to,
-                    least(watermark.at, policy.reaches) - greatest(2 * wanted.width, 900000000)) AS at
+    SELECT greatest(coalesce(policy.refreshed_to,
+                             least(watermark.at, policy.reaches) - greatest(2 * wanted.width, 900000000)),
+                    (SELECT min(slice.range_start)
+                     FROM _timescaledb_catalog.dimension_slice AS slice
+                     JOIN _timescaledb_catalog.dimension ON dimension.id = slice.dimension_id
+                     WHERE dimension.hypertable_id = rollup.raw_hypertable_id)) AS at
 ) AS refreshed
 CROSS JOIN LATERAL (
     SELECT refreshed.at - (refreshed.at % wanted.width + wanted.width) % wanted.width AS until
