@@ -31,9 +31,12 @@ GRANT SELECT ON rollup_refreshes, rollup_rows_set_aside, rollup_rebuilds TO tide
 
 -- Minutes that were materialised before step 16 have any one of the values of their first and last timestamps.
 INSERT INTO rollup_rebuilds
-SELECT 'points_1min', range_start, range_end
+SELECT user_view_name, range_start, range_end
 FROM timescaledb_information.chunks
-WHERE hypertable_schema = current_schema() AND hypertable_name = 'points';
+JOIN _timescaledb_catalog.continuous_agg ON user_view_schema = current_schema() AND user_view_name = 'points_1min'
+WHERE hypertable_schema = current_schema()
+  AND hypertable_name = 'points'
+  AND range_start < _timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(mat_hypertable_id));
 
 -- Returns the buckets of a rollup in [range_start, range_end) whose points changed since they were materialised, if ever they
 -- were: what a refresh computes. TimescaleDB keeps it as invalidations and ranges, in microseconds.

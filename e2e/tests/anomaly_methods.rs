@@ -127,12 +127,7 @@ fn check(answer: &DetectAnomaliesResponse, points: &Points, window: (i64, i64), 
         }
     }
     assert_eq!((answer.tested_count, answer.not_judged_count), (tested, not_judged), "{method:?}");
-    // Points of one timestamp have no order among them.
-    let mut found = answer.anomalies.clone();
-    found.sort_by(|a, b| {
-        let key = |anomaly: &shared::proto::v1::Anomaly| time::from_timestamp(&anomaly.timestamp.unwrap());
-        key(a).cmp(&key(b)).then(a.value.total_cmp(&b.value))
-    });
+    let found = &answer.anomalies;
     expected.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
     assert_eq!(found.len(), expected.len(), "{method:?} {window:?}");
     for (found, (time, value, center, reach, score)) in found.iter().zip(expected) {

@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(until(vec![minutes.clone(), written.clone()])[1], OPEN_HOUR);
         let refreshed = Materialised { known_to: OPEN_HOUR + HOUR, disturbed_from: None, ..written.clone() };
         assert_eq!(until(vec![minutes.clone(), refreshed])[1], OPEN_HOUR + HOUR);
-        let undisturbed = Materialised { disturbed_from: None, ..written.clone() };
+        let undisturbed = Materialised { disturbed_from: None, ..written };
         assert_eq!(
             until(vec![minutes.clone(), undisturbed.clone()])[1],
             OPEN_HOUR + HOUR,

@@ -8,9 +8,6 @@ use prost_types::Timestamp;
 /// Microseconds in a second.
 pub const MICROS_PER_SECOND: i64 = 1_000_000;
 
-/// Nanoseconds in a second.
-const NANOS_PER_SECOND: i128 = 1_000_000_000;
-
 /// First second of protobuf's timestamps.
 pub const FIRST_SECOND: i64 = -62_135_596_800; // 0001-01-01T00:00:00Z
 /// Last second of protobuf's timestamps.
@@ -39,6 +36,9 @@ pub fn from_timestamp(timestamp: &Timestamp) -> Option<i64> {
         (FIRST_SECOND..=LAST_SECOND).contains(&timestamp.seconds) && (0..1_000_000_000).contains(&timestamp.nanos);
     valid.then(|| timestamp.seconds * MICROS_PER_SECOND + i64::from(timestamp.nanos / 1_000))
 }
+
+/// Nanoseconds in a second.
+const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
 /// Nanoseconds of a protobuf timestamp since 1970-01-01T00:00:00Z; `None` for one that protobuf does not have.
 #[must_use]

@@ -48,20 +48,19 @@ impl Expected {
         Self { count: points.len() as u64, points, increase, seconds: (end - start) as f64 / 1e6 }
     }
 
-    /// What a statistic may be: more than one value where several points share the first or last timestamp.
+    /// What a statistic may be. Of points of one timestamp the smaller value comes first.
     pub(crate) fn values(&self, statistic: Statistic) -> Vec<f64> {
         let n = self.points.len() as f64;
         let values = || self.points.iter().map(|(_, value)| *value);
-        let at = |time: Option<i64>| -> Vec<f64> {
-            self.points.iter().filter(|point| Some(point.0) == time).map(|(_, value)| *value).collect()
-        };
+        let in_order = |one: &&(i64, f64), other: &&(i64, f64)| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1));
+        let value = |point: Option<&(i64, f64)>| point.map(|(_, value)| *value).into_iter().collect();
         match statistic {
             Statistic::Avg => vec![values().sum::<f64>() / n],
             Statistic::Max => vec![values().fold(f64::MIN, f64::max)],
             Statistic::Min => vec![values().fold(f64::MAX, f64::min)],
             Statistic::Sum => vec![values().sum()],
-            Statistic::First => at(self.points.iter().map(|(time, _)| *time).min()),
-            Statistic::Last => at(self.points.iter().map(|(time, _)| *time).max()),
+            Statistic::First => value(self.points.iter().min_by(in_order)),
+            Statistic::Last => value(self.points.iter().max_by(in_order)),
             Statistic::Stddev => vec![self.stddev()],
             Statistic::Rate => vec![self.increase.map_or(f64::NAN, |increase| increase / self.seconds)],
             Statistic::Count | Statistic::Unspecified => vec![],
