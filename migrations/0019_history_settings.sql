@@ -10,7 +10,7 @@
 -- where it looks back without bound), and for how long the relation is kept (null where nothing is dropped).
 CREATE FUNCTION history_settings()
 RETURNS TABLE (relation text, source text, bucket interval, refresh_job int, refresh_window interval, kept interval)
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE ROWS 4
 AS $$
     SELECT known.relation, known.source, known.bucket, refresh.job_id, refresh.refresh_window, retention.kept
     FROM (VALUES ('points', NULL, NULL),
