@@ -10,7 +10,7 @@
 -- where it looks back without bound), and for how long the relation is kept (null where nothing is dropped).
 CREATE FUNCTION history_settings()
 RETURNS TABLE (relation text, source text, bucket interval, refresh_job int, refresh_window interval, kept interval)
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE ROWS 4
 AS $$
     SELECT known.relation, known.source, known.bucket, refresh.job_id, refresh.refresh_window, retention.kept
     FROM (VALUES ('points', NULL, NULL),
@@ -107,41 +107,49 @@ BEGIN
 END
 $$;
 
--- Narrows the window of a refresh to what it is made of: not over chunks that retention drops, and not beyond the oldest chunk
--- there is. Null where no whole bucket is left.
+-- Narrows the window of a refresh where it would erase what was made of dropped data: not over what retention drops, nor over rows of the
+-- rollup that are older than the oldest chunk they could be made of. Null where no whole bucket is left.
 CREATE FUNCTION within_what_is_kept(config jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     rollup record;
+    window_start timestamptz := now() - (config ->> 'start_offset')::interval;
+    narrowed interval;
     oldest_chunk timestamptz;
-    look_back interval;
-    starts timestamptz;
-    ends timestamptz;
+    has_older_rows boolean;
+    first_end timestamptz;
+    last_end timestamptz;
 BEGIN
-    SELECT settings.bucket, under.kept, catalog.raw_hypertable_id
+    SELECT settings.bucket, under.kept, catalog.raw_hypertable_id, kept_in.schema_name, kept_in.table_name
     INTO STRICT rollup
     FROM _timescaledb_catalog.continuous_agg AS catalog
+    JOIN _timescaledb_catalog.hypertable AS kept_in ON kept_in.id = catalog.mat_hypertable_id
     JOIN history_settings() AS settings ON settings.relation = catalog.user_view_name
     JOIN history_settings() AS under ON under.relation = settings.source
     WHERE catalog.mat_hypertable_id = (config ->> 'mat_hypertable_id')::int;
+    IF now() - rollup.kept > window_start OR window_start IS NULL THEN
+        narrowed := rollup.kept;
+    END IF;
     SELECT _timescaledb_functions.to_timestamp(min(range_start))
     INTO oldest_chunk
     FROM _timescaledb_catalog.dimension_slice AS slice
     JOIN _timescaledb_catalog.dimension ON dimension.id = slice.dimension_id
     WHERE dimension.hypertable_id = rollup.raw_hypertable_id;
-    IF oldest_chunk IS NULL THEN
-        RETURN NULL;
+    EXECUTE format('SELECT EXISTS (SELECT FROM %I.%I WHERE bucket >= $1 AND bucket < $2)', rollup.schema_name, rollup.table_name)
+        INTO has_older_rows
+        USING coalesce(window_start, '-infinity'), coalesce(oldest_chunk, 'infinity');
+    IF has_older_rows THEN
+        -- The refresh looks at a clock of its own, and begins with the first whole bucket. Half a bucket more makes that the
+        -- first one of the chunk, and no earlier one. Without any chunk, nothing is left to refresh.
+        narrowed := least(narrowed, coalesce(now() - oldest_chunk + rollup.bucket / 2, INTERVAL '0'));
     END IF;
-    -- The refresh looks at a clock of its own, and begins with the first whole bucket. Half a bucket more makes that the first
-    -- one of the chunk, and no earlier one.
-    look_back := least((config ->> 'start_offset')::interval, rollup.kept, now() - oldest_chunk + rollup.bucket / 2);
-    starts := time_bucket(rollup.bucket, now() - look_back - INTERVAL '1 microsecond') + rollup.bucket;
-    ends := time_bucket(rollup.bucket, now() - coalesce((config ->> 'end_offset')::interval, INTERVAL '0'));
-    IF starts >= ends THEN
-        RETURN NULL;
+    IF narrowed IS NULL THEN
+        RETURN config;
     END IF;
-    RETURN jsonb_set(config, '{start_offset}', to_jsonb(look_back));
+    first_end := time_bucket(rollup.bucket, now() - narrowed - INTERVAL '1 microsecond') + 2 * rollup.bucket;
+    last_end := time_bucket(rollup.bucket, now() - coalesce((config ->> 'end_offset')::interval, INTERVAL '0'));
+    RETURN CASE WHEN first_end <= last_end THEN jsonb_set(config, '{start_offset}', to_jsonb(narrowed)) END;
 END
 $$;
 

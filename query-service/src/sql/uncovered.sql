@@ -2,20 +2,19 @@
 -- as changed or never materialised, older than the refreshes of the rollup look back. A bucket is computed from the finest
 -- relation that still has all of it: not where chunks were dropped, or are about to be. Levels: points 0, minutes 1, hours 2,
 -- days 3. Times in microseconds since 1970.
-WITH rollups AS (
-    SELECT position AS level, mat_hypertable_id, raw_hypertable_id, kept.kept_from,
-           CASE WHEN refresh_job IS NULL THEN 9223372036854775807
-                WHEN refresh_window IS NULL THEN -9223372036854775808
-                ELSE (extract(epoch FROM now() - refresh_window) * 1000000)::int8
+WITH settings AS MATERIALIZED (
+    SELECT relation, source, refresh_job, refresh_window, kept, ordinality - 1 AS level
+    FROM history_settings() WITH ORDINALITY
+), rollups AS (
+    SELECT settings.level, mat_hypertable_id, raw_hypertable_id,
+           coalesce((extract(epoch FROM now() - under.kept) * 1000000)::int8, -9223372036854775808) AS kept_from,
+           CASE WHEN settings.refresh_job IS NULL THEN 9223372036854775807
+                WHEN settings.refresh_window IS NULL THEN -9223372036854775808
+                ELSE (extract(epoch FROM now() - settings.refresh_window) * 1000000)::int8
            END AS window_start
-    FROM history_settings() WITH ORDINALITY AS settings (relation, source, bucket, refresh_job, refresh_window, own, ordinality)
-    CROSS JOIN LATERAL (SELECT ordinality - 1 AS position) AS numbered
-    JOIN _timescaledb_catalog.continuous_agg ON user_view_schema = current_schema() AND user_view_name = relation
-    CROSS JOIN LATERAL (
-        SELECT coalesce((extract(epoch FROM now() - min(under.kept)) * 1000000)::int8, -9223372036854775808) AS kept_from
-        FROM history_settings() AS under
-        WHERE under.relation = settings.source
-    ) AS kept
+    FROM settings
+    JOIN settings AS under ON under.relation = settings.source
+    JOIN _timescaledb_catalog.continuous_agg ON user_view_schema = current_schema() AND user_view_name = settings.relation
 ), logs AS (
     SELECT materialization_id, lowest_modified_value AS lowest, greatest_modified_value AS greatest
     FROM _timescaledb_catalog.continuous_aggs_materialization_invalidation_log
