@@ -30,9 +30,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    async fn with_random_series() -> Self {
-        let seed = rand::random();
-        println!("seed {seed}");
+    async fn with_random_series(seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let database = OwnDatabase::start().await;
         let services = Services::start_on(&database.url).await;
@@ -68,7 +66,9 @@ impl Stage {
 
 #[tokio::test]
 async fn every_accepted_value_passes_through_rollups_statistics_and_anomalies() {
-    let mut stage = Stage::with_random_series().await;
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut stage = Stage::with_random_series(seed).await;
     for what in ["live", "refreshed by the jobs"] {
         if what != "live" {
             for rollup in Granularity::ROLLUPS {
