@@ -57,10 +57,12 @@ impl Lanes {
         let flush_max_points = config.flush_max_points.get();
         let quick = flush_max_points.div_ceil(QUICK);
         let most = [flush_max_points, flush_max_points.div_ceil(HASTY)];
-        let lanes = std::iter::repeat_n(most, config.writers.get()).chain([[quick; 2]]).map(|[most, hasty_most]| {
+        let all = std::iter::repeat_n(most, config.writers.get()).chain([[quick; 2]]).enumerate();
+        let lanes = all.map(|(number, [most, hasty_most])| {
             let (queue, batches) = mpsc::unbounded_channel();
             let waiting_points = Arc::new(AtomicUsize::new(0));
             let task = LaneTask {
+                number,
                 batches,
                 waiting_points: Arc::clone(&waiting_points),
                 seats: Arc::clone(&seats),
@@ -83,7 +85,21 @@ impl Lanes {
 
     /// Waits for room for so many points of a client: this is where backpressure begins. With patience, none where its batch
     /// would probably not be settled within that time.
-    pub(crate) async fn room_for(&self, client: Arc<str>, points: usize, patience: Option<Duration>) -> Option<Room> {
+    /// A producer whose batches are deferred waits before it asks.
+    pub(crate) async fn room_for(
+        &self,
+        client: Arc<str>,
+        producer_id: Option<&str>,
+        points: usize,
+        patience: Option<Duration>,
+    ) -> Option<Room> {
+        if let Some(producer_id) = producer_id {
+            let may_ask = self.seats.until_not_deferred(producer_id);
+            match patience {
+                Some(patience) => tokio::time::timeout(patience, may_ask).await.ok()?,
+                None => may_ask.await,
+            }
+        }
         self.admission.room_for(client, points, patience).await
     }
 
@@ -109,6 +125,8 @@ impl Lanes {
 }
 
 struct LaneTask {
+    /// Its index among the lanes.
+    number: usize,
     batches: mpsc::UnboundedReceiver<QueuedBatch>,
     waiting_points: Arc<AtomicUsize>,
     seats: Arc<Seats>,
@@ -126,15 +144,20 @@ impl LaneTask {
                 let retried = self.deferred.take(self.flush_max_points);
                 let not_tried = self.write(retried).await;
                 let pause = if not_tried.is_empty() { Duration::ZERO } else { RETRY };
-                self.deferred.put_back(not_tried, Instant::now() + pause);
+                self.defer(not_tried, pause);
             }
             let flush = self.batcher.take(Instant::now());
             let flush = self.deferred.filter(flush);
             let not_tried = self.write(flush).await;
             if !not_tried.is_empty() {
-                self.deferred.put_back(not_tried, Instant::now() + RETRY);
+                self.defer(not_tried, RETRY);
             }
         }
+    }
+
+    fn defer(&mut self, not_tried: Vec<QueuedBatch>, pause: Duration) {
+        self.deferred.put_back(not_tried, Instant::now() + pause);
+        self.seats.set_deferred(self.number, |producer_id| self.deferred.holds(producer_id));
     }
 
     /// Writes a flush. Returns the batches that could not be tried.
@@ -242,7 +265,7 @@ mod tests {
         (0..count).for_each(|_| points.push(0, 0, 0.0));
         let numbering =
             producer.map(|id| Numbering { producer_id: id.to_owned(), epoch: 0, sequence: 1, content_hash: 0 });
-        let room = lanes.room_for(client.into(), count, None).await.unwrap();
+        let room = lanes.room_for(client.into(), None, count, None).await.unwrap();
         let (_, outcome) = PendingAck::new(tokio::time::Instant::now());
         let (bytes, span) = (shared::quotas::HeldBytes::default(), Span::none());
         let rejections = Rejections::default();

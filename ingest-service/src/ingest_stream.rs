@@ -87,7 +87,8 @@ impl Intake {
         let resolved = self.resolver.resolve(&series, &caller.quota, &caller.shutdown);
         let series_ids = resolved.instrument(metrics::resolve()).await?;
         let wait = Instant::now();
-        let room = self.lanes.room_for(caller.client(numbering.as_ref()), points, caller.patience);
+        let producer_id = numbering.as_ref().map(|numbering| numbering.producer_id.as_str());
+        let room = self.lanes.room_for(caller.quota.client(), producer_id, points, caller.patience);
         let room = room.instrument(metrics::room()).await.ok_or(BatchError::Overloaded)?;
         self.metrics.waited_for_room(wait.elapsed());
         let (pending, outcome) = PendingAck::new(arrived);

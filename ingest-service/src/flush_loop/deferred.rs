@@ -21,6 +21,11 @@ impl Deferred {
         self.retry_at
     }
 
+    /// Returns whether batches of this producer are deferred.
+    pub(super) fn holds(&self, producer_id: &str) -> bool {
+        self.by_producer.contains_key(producer_id)
+    }
+
     /// Takes the next batches to try, about as many points as this: an equal share of each producer, its oldest first.
     pub(super) fn take(&mut self, max_points: usize) -> Vec<QueuedBatch> {
         let share = max_points / self.by_producer.len().max(1);

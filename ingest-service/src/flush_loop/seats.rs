@@ -10,13 +10,15 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub(super) struct Seats {
     taken: Mutex<HashMap<String, Seat>>,
-    /// Told whenever a producer has nothing under way any more.
+    /// Notified whenever a producer has nothing under way any more, or may go on.
     left: Notify,
 }
 
 struct Seat {
     lane: usize,
     batches: usize,
+    /// Whether another transaction holds the producer's ledger row, so that its batches are deferred.
+    is_deferred: bool,
 }
 
 impl Seats {
@@ -51,8 +53,28 @@ impl Seats {
             });
         }
         let lane = idlest();
-        taken.insert(producer_id.to_owned(), Seat { lane, batches: 1 });
+        taken.insert(producer_id.to_owned(), Seat { lane, batches: 1, is_deferred: false });
         Some(lane)
+    }
+
+    /// Waits while the producer's batches are deferred. More of them would only take permits away from other producers.
+    pub(super) async fn until_not_deferred(&self, producer_id: &str) {
+        loop {
+            let left = self.left.notified(); // from here on, so that none is missed
+            if !self.lock().get(producer_id).is_some_and(|seat| seat.is_deferred) {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// Notes whose batches a lane defers, and that it does not defer any others.
+    pub(super) fn set_deferred(&self, lane: usize, is_deferred: impl Fn(&str) -> bool) {
+        let mut taken = self.lock();
+        for (producer_id, seat) in taken.iter_mut().filter(|(_, seat)| seat.lane == lane) {
+            seat.is_deferred = is_deferred(producer_id);
+        }
+        self.left.notify_waiters();
     }
 
     /// A batch of each of these producers has been settled.
@@ -93,6 +115,21 @@ mod tests {
         seats.leave(&["a".to_owned(), "a".to_owned()]);
         assert_eq!(take("a", 0), Some(0));
         assert_eq!(seats.lock().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_producer_whose_batches_are_deferred_waits_and_others_do_not() {
+        let seats = Seats::default();
+        assert_eq!(seats.try_take("held", |_| true, || 0), Some(0));
+        assert_eq!(seats.try_take("other", |_| true, || 0), Some(0));
+        seats.set_deferred(0, |producer_id| producer_id == "held");
+        seats.until_not_deferred("other").await;
+        seats.until_not_deferred("unknown").await;
+        let waits = seats.until_not_deferred("held");
+        tokio::pin!(waits);
+        assert!(tokio::time::timeout(Duration::ZERO, &mut waits).await.is_err());
+        seats.set_deferred(0, |_| false);
+        waits.await;
     }
 
     #[tokio::test]

@@ -8,7 +8,6 @@ use shared::quotas::CallQuota;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::BatchError;
-use crate::validate::Numbering;
 
 /// Who makes a call.
 pub(super) struct Caller {
@@ -20,15 +19,6 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Returns the client that a batch's permits are counted for: the identity or, where there are none, the producer, so that
-    /// producers behind one address do not wait for each other.
-    pub(super) fn client(&self, numbering: Option<&Numbering>) -> Arc<str> {
-        match numbering {
-            Some(numbering) if self.identity.is_anyone() => format!("producer:{}", numbering.producer_id).into(),
-            _ => self.quota.client(),
-        }
-    }
-
     /// Waits until the client may send so many points, or refuses them. What still waits when the service ends was not taken.
     pub(super) async fn may_send(&self, points: usize) -> Result<(), BatchError> {
         match self.shutdown.run_until_cancelled(self.quota.points(points)).await {
