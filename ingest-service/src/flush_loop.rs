@@ -7,6 +7,7 @@ mod deferred;
 mod room;
 mod seats;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -41,6 +42,7 @@ pub(crate) struct Lanes {
     seats: Arc<Seats>,
     /// Points that are little for a client to hold.
     little: usize,
+    flush_max_points: usize,
 }
 
 struct Lane {
@@ -80,7 +82,7 @@ impl Lanes {
         let free = admission.clone();
         metrics.observe_queue(config.queue_max_points.get(), move || free.free());
         metrics.observe_writers(lanes.len());
-        (Self { admission, lanes, seats, little: flush_max_points.div_ceil(LITTLE) }, tasks)
+        (Self { admission, lanes, seats, little: flush_max_points.div_ceil(LITTLE), flush_max_points }, tasks)
     }
 
     /// Waits for room for so many points of a client: this is where backpressure begins. With patience, none where its batch
@@ -108,7 +110,10 @@ impl Lanes {
     pub(crate) async fn queue(&self, batch: QueuedBatch) {
         let open = if batch.room.held_by_client() <= self.little { self.lanes.len() } else { self.lanes.len() - 1 };
         let lane = match &batch.numbering {
-            Some(numbering) => self.seats.take(&numbering.producer_id, |lane| lane < open, || self.idlest(open)).await,
+            Some(numbering) => {
+                let idlest = |producers: &BTreeMap<usize, usize>| self.lane_for_producer(open, producers);
+                self.seats.take(&numbering.producer_id, |lane| lane < open, idlest).await
+            }
             None => self.idlest(open),
         };
         let lane = &self.lanes[lane];
@@ -121,6 +126,18 @@ impl Lanes {
     fn idlest(&self, open: usize) -> usize {
         let waiting_points = |&lane: &usize| self.lanes[lane].waiting_points.load(Ordering::Relaxed);
         (0..open).rev().min_by_key(waiting_points).unwrap_or(0)
+    }
+}
+
+impl Lanes {
+    /// Returns the lane for a producer that has none. It may stay there for as long as it sends, so lanes whose queues differ by
+    /// less than a flush are compared by how many producers they have: of four that begin at once, two go to each of two lanes.
+    fn lane_for_producer(&self, open: usize, producers: &BTreeMap<usize, usize>) -> usize {
+        let load = |&lane: &usize| {
+            let points = self.lanes[lane].waiting_points.load(Ordering::Relaxed);
+            (points / self.flush_max_points, producers.get(&lane).copied().unwrap_or(0), points)
+        };
+        (0..open).rev().min_by_key(load).unwrap_or(0)
     }
 }
 
@@ -257,7 +274,16 @@ mod tests {
             })
             .unzip();
         let admission = Admission::new(1_000);
-        (Lanes { admission, lanes: lanes.into(), seats: Arc::default(), little: LITTLE_POINTS }, queues)
+        (
+            Lanes {
+                admission,
+                lanes: lanes.into(),
+                seats: Arc::default(),
+                little: LITTLE_POINTS,
+                flush_max_points: 1_000,
+            },
+            queues,
+        )
     }
 
     async fn batch(lanes: &Lanes, client: &str, producer: Option<&str>, count: usize) -> QueuedBatch {
