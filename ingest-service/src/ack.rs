@@ -56,7 +56,7 @@ impl PendingAck {
     }
 }
 
-/// Returns the answer of a batch of which so many points are stored.
+/// Returns the answer of a batch, from the number of its points that are stored and those that are refused.
 pub(crate) fn answer(sequence: u64, accepted: usize, rejections: &Rejections, committed_at: i64) -> v1::BatchResult {
     v1::BatchResult {
         sequence,

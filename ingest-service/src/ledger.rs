@@ -52,7 +52,7 @@ pub(crate) enum Decision {
     Duplicate(Box<BatchResult>),
     /// Its sequence was applied with different content.
     Reused { expected: i64, current: i64 },
-    /// Its sequence was applied so long ago that nothing is remembered of it.
+    /// Its sequence was applied, and nothing is remembered of it any more.
     TooOld { expected: i64, current: i64 },
     /// Batches before it are missing.
     Gap { expected: i64, current: Option<i64> },
