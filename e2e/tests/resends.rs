@@ -4,10 +4,15 @@
 
 use std::time::Duration;
 
-use e2e::{Services, Sql, now, numbered, point, series, unique};
+use e2e::{
+    IngestProcess, Services, Sql, built_ingest_service, database_url, now, numbered, point, series, unique,
+    wait_until_serving,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use shared::proto::v1::{Batch, BatchResult, GetProducerRequest, Producer, RejectionReason};
+use shared::proto::v1::ingest_service_client::IngestServiceClient;
+use shared::proto::v1::{Batch, BatchResult, GetProducerRequest, IngestBatchRequest, Producer, RejectionReason};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -195,9 +200,47 @@ async fn every_refused_point_is_known_however_many_there_are() {
     }
 }
 
-/// A sender that makes random batches, against instances whose clocks and limits differ.
+/// An ingest-service process with a limit of its own, and a client of it.
+struct Instance {
+    limit: [(&'static str, &'static str); 1],
+    process: IngestProcess,
+    client: IngestServiceClient<Channel>,
+}
+
+impl Instance {
+    async fn start(name: &'static str, value: &'static str) -> Self {
+        let limit = [(name, value)];
+        let process =
+            IngestProcess::start_configured(&built_ingest_service(), &database_url(), &limit).await.unwrap();
+        let channel = Endpoint::from_shared(process.url().to_owned()).unwrap().connect().await.unwrap();
+        wait_until_serving(&channel, "tidegauge.v1.IngestService").await;
+        Self { limit, process, client: IngestServiceClient::new(channel) }
+    }
+
+    async fn send(&self, batch: Batch) -> Result<BatchResult, Status> {
+        let answer = self.client.clone().ingest_batch(IngestBatchRequest { batch: Some(batch) }).await?;
+        Ok(answer.into_inner().result.unwrap())
+    }
+
+    /// Sends a batch, kills the process meanwhile and starts it again. Returns the answer, if it came before.
+    async fn send_and_kill(self, batch: Batch, after: Duration) -> (Self, Option<BatchResult>) {
+        let Self { limit: [(name, value)], process, mut client } = self;
+        let answer = client.ingest_batch(IngestBatchRequest { batch: Some(batch) });
+        let kill = async {
+            tokio::time::sleep(after).await;
+            process.kill().await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(answer, kill);
+        (Self::start(name, value).await, answer.ok().and_then(|answer| answer.into_inner().result))
+    }
+}
+
+/// The instance that takes batches of every size.
+const TAKES_ALL_SIZES: usize = 0;
+
+/// A sender that makes random batches, against instances whose limits differ and which are killed now and then.
 struct RandomSender<'s> {
-    instances: &'s [Services],
+    instances: &'s mut Vec<Instance>,
     random: StdRng,
     device: String,
     began: i64,
@@ -205,6 +248,7 @@ struct RandomSender<'s> {
     applied: Vec<(Batch, BatchResult)>,
     resends: usize,
     reuses: usize,
+    kills: usize,
 }
 
 impl RandomSender<'_> {
@@ -222,55 +266,84 @@ impl RandomSender<'_> {
         numbered(&self.device, 3, sequence, points)
     }
 
+    fn next_batch(&mut self) -> Batch {
+        self.batch(self.applied.len() as u64 + 1)
+    }
+
     async fn step(&mut self) {
-        let services = &self.instances[self.random.random_range(0..self.instances.len())];
+        let instance = self.random.random_range(0..self.instances.len());
         let at = self.random.random_range(0..=self.applied.len());
-        match (self.random.random_range(0..7), self.applied.get(at).cloned()) {
-            (0..3, Some((batch, first))) => {
-                assert_eq!(services.send(batch).await.unwrap(), again(&first));
+        match (self.random.random_range(0..20), self.applied.get(at).cloned()) {
+            (0..8, Some((batch, first))) => {
+                assert_eq!(self.instances[instance].send(batch).await.unwrap(), again(&first));
                 self.resends += 1;
             }
-            (3, Some(_)) => {
-                let status = services.send(self.batch(at as u64 + 1)).await.unwrap_err();
+            (8..11, Some(_)) => {
+                let other = self.batch(at as u64 + 1);
+                let status = self.instances[instance].send(other).await.unwrap_err();
                 let is_too_large = status.code() == Code::ResourceExhausted;
                 assert!(is_too_large || reason(&status) == "SEQUENCE_REUSED", "{status:?}");
                 self.reuses += 1;
             }
+            (11, _) => self.send_and_kill(instance).await,
             _ => {
-                let batch = self.batch(self.applied.len() as u64 + 1);
-                match services.send(batch.clone()).await {
+                let batch = self.next_batch();
+                match self.instances[instance].send(batch.clone()).await {
                     Ok(result) => self.applied.push((batch, result)),
                     Err(status) => assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}"),
                 }
             }
         }
     }
+
+    /// Sends the next batch to an instance that is killed meanwhile. Without an answer it sends the batch again, elsewhere.
+    async fn send_and_kill(&mut self, instance: usize) {
+        let batch = self.next_batch();
+        let after = Duration::from_micros(self.random.random_range(0..8_000));
+        let killed = self.instances.swap_remove(instance);
+        let (killed, first) = killed.send_and_kill(batch.clone(), after).await;
+        self.instances.push(killed);
+        let last = self.instances.len() - 1;
+        self.instances.swap(instance, last);
+        self.kills += 1;
+        let resent = self.instances[TAKES_ALL_SIZES].send(batch.clone()).await.unwrap();
+        match first {
+            Some(first) => assert_eq!(resent, again(&first)),
+            None => self.resends += 1,
+        }
+        self.applied.push((batch, BatchResult { is_duplicate: false, ..resent }));
+    }
 }
 
 #[tokio::test]
-async fn the_first_answer_and_all_later_ones_are_equal_for_random_senders_and_limits() {
-    let instances = [
-        Services::start().await,
-        Services::start_with(|config| config.limits.oldest_accepted = Duration::from_secs(600)).await,
-        Services::start_with(|config| config.limits.latest_accepted = Duration::from_secs(7_200)).await,
-        Services::start_with(|config| config.limits.batch_max_points = 2.try_into().unwrap()).await,
+async fn the_first_answer_and_all_later_ones_are_equal_for_random_senders_limits_and_kills() {
+    let mut instances = vec![
+        Instance::start("TIDEGAUGE_LATEST_ACCEPTED", "10m").await,
+        Instance::start("TIDEGAUGE_OLDEST_ACCEPTED", "10m").await,
+        Instance::start("TIDEGAUGE_LATEST_ACCEPTED", "2h").await,
+        Instance::start("TIDEGAUGE_BATCH_MAX_POINTS", "2").await,
     ];
     let mut sql = Sql::connect().await;
+    let mut all_kills = 0;
     for seed in 0..20 {
         let mut sender = RandomSender {
-            instances: &instances,
+            instances: &mut instances,
             random: StdRng::seed_from_u64(seed),
             device: unique("random"),
             began: now(),
             applied: Vec::new(),
             resends: 0,
             reuses: 0,
+            kills: 0,
         };
         for _ in 0..60 {
             sender.step().await;
         }
-        assert!(sender.resends > 5 && sender.reuses > 1, "{} resends, {} reuses", sender.resends, sender.reuses);
+        let RandomSender { resends, reuses, kills, .. } = sender;
+        assert!(resends > 5 && reuses > 1, "{resends} resends, {reuses} reuses");
+        all_kills += kills;
         let stored: u64 = sender.applied.iter().map(|(_, result)| result.accepted_count).sum();
         assert_eq!(sql.count(&sender.device).await, stored, "seed {seed}");
     }
+    assert!(all_kills > 20, "{all_kills} kills");
 }
