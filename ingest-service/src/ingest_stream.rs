@@ -69,7 +69,7 @@ impl Intake {
         let bytes = caller.quota.message();
         let checked = || validate(&message.0, &self.limits, Permissions::of(&caller.identity), time::now_micros());
         let valid = match metrics::validate().in_scope(checked) {
-            Err(error) => return self.answer_again(error).await,
+            Err(error) => return Box::pin(self.answer_again(error)).await, // rare and large
             Ok(valid) => valid,
         };
         let (span, points) = (Span::current(), valid.points.len());

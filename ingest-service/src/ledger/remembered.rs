@@ -2,6 +2,7 @@
 
 use prost::Message as _;
 use shared::proto::v1;
+use shared::time;
 
 /// Entries of a producer that take this many bytes leave its row as one page. The average row is half as long.
 pub(crate) const PAGE_BYTES: i32 = 512;
@@ -10,27 +11,76 @@ pub(crate) const PAGE_BYTES: i32 = 512;
 pub(crate) const REMEMBERED_BATCHES: i64 = 1_000;
 
 /// A batch that was applied.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RememberedBatch {
     /// Hash of the batch's bytes.
-    #[prost(fixed64, tag = "1")]
     pub(crate) content_hash: u64,
     /// The answer that the first sending got.
-    #[prost(message, required, tag = "2")]
     pub(crate) result: v1::BatchResult,
+}
+
+/// A batch as it is stored. The answer of a batch without rejections is stored by its parts, in 26 bytes instead of 38.
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredBatch {
+    #[prost(fixed64, tag = "1")]
+    content_hash: u64,
+    /// The whole answer, if it has rejections.
+    #[prost(message, optional, tag = "2")]
+    result: Option<v1::BatchResult>,
+    #[prost(uint64, tag = "3")]
+    sequence: u64,
+    #[prost(uint64, tag = "4")]
+    accepted_count: u64,
+    /// Microseconds since the Unix epoch.
+    #[prost(int64, tag = "5")]
+    committed_at: i64,
 }
 
 /// The bytes of a ledger row or a page: any number of batches, so that appending is concatenation.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Entries {
     #[prost(message, repeated, tag = "1")]
-    batches: Vec<RememberedBatch>,
+    batches: Vec<StoredBatch>,
 }
 
 impl RememberedBatch {
     /// Appends the batch to the bytes of a row or a page.
     pub(crate) fn append_to(&self, entries: &mut Vec<u8>) {
-        prost::encoding::message::encode(1, self, entries);
+        prost::encoding::message::encode(1, &StoredBatch::of(self), entries);
+    }
+}
+
+impl StoredBatch {
+    fn of(batch: &RememberedBatch) -> Self {
+        let RememberedBatch { content_hash, result } = batch;
+        let by_parts = Self {
+            content_hash: *content_hash,
+            result: None,
+            sequence: result.sequence,
+            accepted_count: result.accepted_count,
+            committed_at: result.committed_at.as_ref().and_then(time::from_timestamp).unwrap_or_default(),
+        };
+        if by_parts.answer() == *result {
+            return by_parts;
+        }
+        Self { content_hash: *content_hash, result: Some(result.clone()), ..Self::default() }
+    }
+
+    /// Returns the answer that is stored by its parts.
+    fn answer(&self) -> v1::BatchResult {
+        v1::BatchResult {
+            sequence: self.sequence,
+            accepted_count: self.accepted_count,
+            committed_at: Some(time::to_timestamp(self.committed_at)),
+            ..v1::BatchResult::default()
+        }
+    }
+}
+
+impl From<StoredBatch> for RememberedBatch {
+    fn from(stored: StoredBatch) -> Self {
+        let by_parts = stored.answer();
+        Self { content_hash: stored.content_hash, result: stored.result.unwrap_or(by_parts) }
     }
 }
 
@@ -40,7 +90,7 @@ impl RememberedBatch {
 /// The bytes are not those of entries, as a message for the log.
 pub(crate) fn decode(entries: &[u8]) -> Result<Vec<RememberedBatch>, String> {
     Entries::decode(entries)
-        .map(|entries| entries.batches)
+        .map(|entries| entries.batches.into_iter().map(RememberedBatch::from).collect())
         .map_err(|error| format!("the ledger holds entries that cannot be read: {error}"))
 }
 
@@ -52,7 +102,13 @@ mod tests {
     fn appended_batches_are_read_back_in_their_order() {
         let batch = |sequence| RememberedBatch {
             content_hash: u64::MAX - sequence,
-            result: v1::BatchResult { sequence, accepted_count: 100, ..Default::default() },
+            result: v1::BatchResult {
+                sequence,
+                accepted_count: 100,
+                rejected_count: sequence - 1, // the first one has no rejections
+                committed_at: Some(time::to_timestamp(1_795_413_426_123_456)),
+                ..Default::default()
+            },
         };
         let mut entries = Vec::new();
         batch(1).append_to(&mut entries);
@@ -63,15 +119,15 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_without_rejections_takes_less_than_forty_bytes() {
+    fn a_batch_without_rejections_takes_less_than_thirty_bytes() {
         let result = v1::BatchResult {
             sequence: 1_000_000,
             accepted_count: 100_000,
-            committed_at: Some(shared::time::to_timestamp(1_795_413_426_123_456)),
+            committed_at: Some(time::to_timestamp(1_795_413_426_123_456)),
             ..Default::default()
         };
         let mut entries = Vec::new();
         RememberedBatch { content_hash: u64::MAX, result }.append_to(&mut entries);
-        assert!(entries.len() < 40, "{}", entries.len());
+        assert!(entries.len() < 30, "{}", entries.len());
     }
 }
