@@ -210,8 +210,7 @@ struct Instance {
 impl Instance {
     async fn start(name: &'static str, value: &'static str) -> Self {
         let limit = [(name, value)];
-        let process =
-            IngestProcess::start_configured(&built_ingest_service(), &database_url(), &limit).await.unwrap();
+        let process = IngestProcess::start_configured(&built_ingest_service(), &database_url(), &limit).await.unwrap();
         let channel = Endpoint::from_shared(process.url().to_owned()).unwrap().connect().await.unwrap();
         wait_until_serving(&channel, "tidegauge.v1.IngestService").await;
         Self { limit, process, client: IngestServiceClient::new(channel) }

@@ -1,5 +1,7 @@
 //! The batches of a flush, and their points in the order in which they are written. Knows no SQL.
 
+use std::borrow::Cow;
+
 use shared::proto::v1::BatchResult;
 use shared::quotas::HeldBytes;
 use tracing::Span;
@@ -40,17 +42,26 @@ impl QueuedBatch {
     }
 }
 
-/// Points of one series in the order of their times, borrowed from their batch.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Points of one series in the order of their times.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SortedRun<'f> {
     pub(crate) series_id: i32,
-    first: i64,
-    pub(crate) timestamps: &'f [i64],
-    pub(crate) values: &'f [f64],
+    pub(crate) timestamps: Cow<'f, [i64]>,
+    pub(crate) values: Cow<'f, [f64]>,
 }
 
-/// The points of a flush by series and time, as the columnstore and the index like them. Runs are sorted, points are not
-/// moved; runs of one series that overlap in time stay one after the other.
+impl SortedRun<'_> {
+    fn first(&self) -> i64 {
+        self.timestamps[0]
+    }
+
+    fn last(&self) -> i64 {
+        self.timestamps[self.timestamps.len() - 1]
+    }
+}
+
+/// The points of a flush, in runs ordered by series and time that do not overlap. Points are borrowed from their batches,
+/// except for those of runs that overlapped.
 pub(crate) struct SortedRuns<'f> {
     pub(crate) runs: Vec<SortedRun<'f>>,
     pub(crate) rows: usize,
@@ -69,13 +80,13 @@ impl<'f> SortedRuns<'f> {
             .flat_map(|(points, series_ids)| {
                 points.runs().map(|(series, timestamps, values)| SortedRun {
                     series_id: series_ids[series as usize],
-                    first: timestamps[0],
-                    timestamps,
-                    values,
+                    timestamps: Cow::Borrowed(timestamps),
+                    values: Cow::Borrowed(values),
                 })
             })
             .collect();
-        runs.sort_unstable_by_key(|run| (run.series_id, run.first));
+        runs.sort_unstable_by_key(|run| (run.series_id, run.first()));
+        let runs = merge_overlaps(runs);
         let rows = runs.iter().map(|run| run.timestamps.len()).sum();
         let series = runs.chunk_by(|one, other| one.series_id == other.series_id).count();
         Self { runs, rows, series }
@@ -83,7 +94,90 @@ impl<'f> SortedRuns<'f> {
 
     /// How many points lie before a time.
     pub(crate) fn before(&self, micros: i64) -> usize {
-        let some = self.runs.iter().filter(|run| run.first < micros);
+        let some = self.runs.iter().filter(|run| run.first() < micros);
         some.map(|run| run.timestamps.partition_point(|&timestamp| timestamp < micros)).sum()
+    }
+}
+
+/// Merges the runs of a series that overlap in time; the runs are ordered by series and first time. Sorts each group of
+/// overlapping runs once, so that many short runs within a long one cost no more than any others.
+fn merge_overlaps(runs: Vec<SortedRun<'_>>) -> Vec<SortedRun<'_>> {
+    let overlaps =
+        |one: &SortedRun<'_>, other: &SortedRun<'_>| one.series_id == other.series_id && other.first() < one.last();
+    if !runs.is_sorted_by(|one, other| !overlaps(one, other)) {
+        return merge_groups(runs);
+    }
+    runs
+}
+
+fn merge_groups(runs: Vec<SortedRun<'_>>) -> Vec<SortedRun<'_>> {
+    let mut merged = Vec::with_capacity(runs.len());
+    let mut group: Vec<SortedRun<'_>> = Vec::new();
+    let mut last = i64::MIN; // of the group
+    for run in runs {
+        if group.first().is_some_and(|first| first.series_id != run.series_id || run.first() >= last) {
+            merged.extend(merge(&mut group));
+            last = i64::MIN;
+        }
+        last = last.max(run.last());
+        group.push(run);
+    }
+    merged.extend(merge(&mut group));
+    merged
+}
+
+/// Empties a group of overlapping runs and returns their points as one run.
+fn merge<'f>(group: &mut Vec<SortedRun<'f>>) -> Option<SortedRun<'f>> {
+    if group.len() < 2 {
+        return group.pop();
+    }
+    let series_id = group[0].series_id;
+    let columns = group.iter().map(|run| run.timestamps.iter().copied().zip(run.values.iter().copied()));
+    let mut points: Vec<(i64, f64)> = columns.flatten().collect();
+    points.sort_by_key(|&(timestamp, _)| timestamp); // stable: finds the runs that are there
+    group.clear();
+    let (timestamps, values): (Vec<i64>, Vec<f64>) = points.into_iter().unzip();
+    Some(SortedRun { series_id, timestamps: timestamps.into(), values: values.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(runs: &[(u32, &[i64])]) -> Points {
+        let mut points = Points::default();
+        for &(series, timestamps) in runs {
+            for &timestamp in timestamps {
+                #[allow(clippy::cast_precision_loss)] // small numbers
+                points.push(series, timestamp, timestamp as f64);
+            }
+        }
+        points
+    }
+
+    #[test]
+    fn overlapping_runs_of_a_series_become_one_and_others_stay_borrowed() {
+        let one = points(&[(0, &[1, 2, 10]), (1, &[3, 4]), (2, &[1, 5])]);
+        let other = points(&[(0, &[2, 3]), (0, &[8]), (1, &[4, 6]), (0, &[10])]);
+        let ids = [9, 8, 7];
+        let sorted = SortedRuns::of([(&one, &ids[..]), (&other, &ids[..])].into_iter());
+        let runs: Vec<_> = sorted
+            .runs
+            .iter()
+            .map(|run| (run.series_id, &*run.timestamps, matches!(run.timestamps, Cow::Borrowed(_))))
+            .collect();
+        let expected: [(i32, &[i64], bool); 5] = [
+            (7, &[1, 5], true),
+            (8, &[3, 4], true),
+            (8, &[4, 6], true),
+            (9, &[1, 2, 2, 3, 8, 10], false),
+            (9, &[10], true),
+        ];
+        assert_eq!(runs, expected);
+        assert_eq!((sorted.rows, sorted.series, sorted.before(5)), (13, 3, 8));
+        let values = sorted.runs.iter().flat_map(|run| run.values.iter());
+        #[allow(clippy::cast_precision_loss)] // small numbers
+        let timestamps = sorted.runs.iter().flat_map(|run| run.timestamps.iter().map(|&at| at as f64));
+        assert!(values.copied().eq(timestamps), "values go with their timestamps");
     }
 }

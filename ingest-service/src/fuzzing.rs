@@ -149,13 +149,13 @@ fn check_encoded(points: &Points, series: usize) {
     assert_eq!(sorted.rows, points.len(), "a flush has the points of its batch");
     assert!(sorted.series <= series);
     let mut encoded = Vec::new();
-    for run in &sorted.runs {
-        copy_encoder::encode(run.series_id, run.timestamps, run.values, &mut encoded);
+    for run in sorted.runs.iter().rev() {
+        copy_encoder::encode_reversed(run.series_id, &run.timestamps, &run.values, &mut encoded);
     }
     assert_eq!(encoded.len(), points.len() * ROW_BYTES);
     let mut decoded: Vec<_> = encoded.as_chunks::<ROW_BYTES>().0.iter().map(decode).collect();
-    let ordered = sorted.runs.is_sorted_by_key(|run| (run.series_id, run.timestamps.first().copied()));
-    assert!(ordered, "rows go by series and time");
+    let ordered = decoded.is_sorted_by_key(|&(id, timestamp, _)| std::cmp::Reverse((id, timestamp)));
+    assert!(ordered, "rows are in the order of series and time");
     let mut expected: Vec<_> = points
         .runs()
         .flat_map(|(series, timestamps, values)| {

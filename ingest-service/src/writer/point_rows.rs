@@ -22,9 +22,9 @@ impl Columns {
     pub(super) fn of(points: &SortedRuns<'_>) -> Self {
         let runs = || points.runs.iter();
         Self {
-            timestamps: runs().flat_map(|run| run.timestamps).map(|&micros| Micros(micros)).collect(),
+            timestamps: runs().flat_map(|run| &*run.timestamps).map(|&micros| Micros(micros)).collect(),
             series_ids: runs().flat_map(|run| run.timestamps.iter().map(|_| run.series_id)).collect(),
-            values: runs().flat_map(|run| run.values).copied().collect(),
+            values: runs().flat_map(|run| &*run.values).copied().collect(),
         }
     }
 }
@@ -42,7 +42,8 @@ pub(super) async fn insert(transaction: &mut Transaction<'_, Postgres>, points: 
     check_written(written, points)
 }
 
-/// COPY, encoded into the buffer piece by piece.
+/// COPY, encoded into the buffer piece by piece: series by series, newest first. The columnstore relies on that order if the
+/// server's own sort is off.
 pub(super) async fn copy(
     transaction: &mut Transaction<'_, Postgres>,
     points: &SortedRuns<'_>,
@@ -51,9 +52,10 @@ pub(super) async fn copy(
     let mut copy = transaction.copy_in_raw(copy_encoder::STATEMENT).await?;
     buffer.clear();
     buffer.extend_from_slice(copy_encoder::HEADER);
-    for run in &points.runs {
-        for (timestamps, values) in run.timestamps.chunks(PIECE_ROWS).zip(run.values.chunks(PIECE_ROWS)) {
-            copy_encoder::encode(run.series_id, timestamps, values, buffer);
+    let series = points.runs.chunk_by(|one, other| one.series_id == other.series_id);
+    for run in series.flat_map(|runs| runs.iter().rev()) {
+        for (timestamps, values) in run.timestamps.rchunks(PIECE_ROWS).zip(run.values.rchunks(PIECE_ROWS)) {
+            copy_encoder::encode_reversed(run.series_id, timestamps, values, buffer);
             if buffer.len() >= PIECE_ROWS * ROW_BYTES {
                 copy.send(buffer.as_slice()).await?;
                 buffer.clear();

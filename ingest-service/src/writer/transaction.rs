@@ -210,8 +210,8 @@ impl Session {
     ) -> sqlx::Result<Way> {
         let (way, statements) = (self.write_path.of(points), self.metrics.statements());
         if way == Way::CopyCompressed {
-            let statement = "SET LOCAL timescaledb.enable_direct_compress_copy = on";
-            statements.run("SET LOCAL", sqlx::raw_sql(statement).execute(&mut **transaction)).await?;
+            let settings = self.write_path.settings();
+            statements.run("SET LOCAL", sqlx::raw_sql(settings).execute(&mut **transaction)).await?;
         }
         match way {
             Way::Nothing => {}

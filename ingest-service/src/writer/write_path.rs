@@ -43,18 +43,32 @@ pub(super) struct WritePath {
     wanted: DirectCompress,
     /// Whether the server compresses at once, also under rollups.
     served: bool,
+    /// Whether its sort of such rows can be turned off.
+    takes_sorted: bool,
 }
 
 impl WritePath {
     pub(super) fn new(wanted: DirectCompress) -> Self {
-        Self { wanted, served: false }
+        Self { wanted, served: false, takes_sorted: false }
     }
 
     /// Finds out what the server can do; to be asked again after each connect, for it may have been upgraded.
     pub(super) async fn look_at(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        self.served =
-            sqlx::query_scalar(include_str!("../sql/direct_compress_served.sql")).fetch_one(connection).await?;
+        (self.served, self.takes_sorted) =
+            sqlx::query_as(include_str!("../sql/direct_compress_served.sql")).fetch_one(connection).await?;
         Ok(())
+    }
+
+    /// Returns the statements that turn direct compress on for the rest of a transaction. The server's sort goes off, because
+    /// rows are sent in the order of the columnstore. `..._client_sorted` stays off: it would promise that flushes do not
+    /// overlap in time, and queries would return rows in the wrong order.
+    pub(super) fn settings(&self) -> &'static str {
+        if self.takes_sorted {
+            "SET LOCAL timescaledb.enable_direct_compress_copy = on;
+             SET LOCAL timescaledb.enable_direct_compress_copy_sort_batches = off"
+        } else {
+            "SET LOCAL timescaledb.enable_direct_compress_copy = on"
+        }
     }
 
     pub(super) fn of(&self, points: &SortedRuns<'_>) -> Way {

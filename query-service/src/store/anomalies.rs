@@ -96,6 +96,7 @@ pub(crate) async fn outside(
     limit: i64,
 ) -> sqlx::Result<Vec<Point>> {
     let rows: Vec<(Micros, f64)> = sqlx::query_as(include_str!("../sql/outside.sql"))
+        .persistent(false) // a plan that is kept may rely on an order that a later flush ended (docs/decisions/0003)
         .bind(series_id)
         .bind(Micros(start))
         .bind(Micros(end))
@@ -121,6 +122,7 @@ pub(crate) async fn outside_hourly(
 ) -> sqlx::Result<Vec<Point>> {
     let column = |pick: fn(&HourBounds) -> f64| bounds.iter().map(pick).collect::<Vec<_>>();
     let rows: Vec<(Micros, f64)> = sqlx::query_as(include_str!("../sql/outside_hourly.sql"))
+        .persistent(false) // as above
         .bind(series_id)
         .bind(Micros(start))
         .bind(Micros(end))
