@@ -15,8 +15,8 @@ use super::shape::{FLUSH_POINTS, Shape};
 use crate::bench::copy_rows;
 use crate::own_database::OwnDatabase;
 
-/// Connections, as many as the service has writers.
-const CONNECTIONS: usize = 2;
+/// How many connections are tried; the number that suits the database best is the limit.
+pub(super) const CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=4;
 /// Bytes of one message, as the service's writer sends them.
 const PIECE_BYTES: usize = 256 * 1024;
 
@@ -24,28 +24,50 @@ const PIECE_BYTES: usize = 256 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Storage {
     RowStore,
+    /// Compressed as they arrive; the server sorts them.
     DirectCompress,
+    /// The same with the server's sort off: the rows are in the order of the columnstore.
+    Presorted,
 }
 
-/// Writes all points of a shape, a transaction a flush, and says how long it took until the last COMMIT returned.
+impl Storage {
+    /// The settings of a transaction that stores rows so.
+    fn settings(self) -> &'static str {
+        match self {
+            Self::RowStore => "",
+            Self::DirectCompress => "SET LOCAL timescaledb.enable_direct_compress_copy = on",
+            Self::Presorted => {
+                "SET LOCAL timescaledb.enable_direct_compress_copy = on;
+                 SET LOCAL timescaledb.enable_direct_compress_copy_sort_batches = off"
+            }
+        }
+    }
+}
+
+/// Writes all points of a shape over some connections, a transaction a flush. Returns how long it took until the last COMMIT
+/// returned.
 pub(super) async fn write(
     database: &OwnDatabase,
     shape: &Shape,
     series_ids: &[i32],
     storage: Storage,
+    connections: usize,
 ) -> anyhow::Result<Duration> {
     let flushes: Vec<_> = shape
         .parts(FLUSH_POINTS)
-        .map(|part| (shape.points_of(&part), render::copy_binary(shape, &part, series_ids)))
+        .map(|part| {
+            let newest_first = storage == Storage::Presorted;
+            (shape.points_of(&part), render::copy_binary(shape, &part, series_ids, newest_first))
+        })
         .collect();
     let (next, flushes) = (Arc::new(AtomicUsize::new(0)), Arc::new(flushes));
-    let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
-        connections.push(database.connect().await?);
+    let mut open = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        open.push(database.connect().await?);
     }
     let mut writers = JoinSet::new();
     let began = Instant::now();
-    for mut connection in connections {
+    for mut connection in open {
         let (next, flushes) = (Arc::clone(&next), Arc::clone(&flushes));
         writers.spawn(async move {
             while let Some((rows, bytes)) = flushes.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -62,9 +84,7 @@ pub(super) async fn write(
 
 async fn flush(connection: &mut PgConnection, rows: usize, bytes: &Bytes, storage: Storage) -> anyhow::Result<()> {
     let mut transaction = connection.begin().await?;
-    if storage == Storage::DirectCompress {
-        sqlx::query("SET LOCAL timescaledb.enable_direct_compress_copy = on").execute(&mut *transaction).await?;
-    }
+    sqlx::raw_sql(storage.settings()).execute(&mut *transaction).await?;
     let mut copy = transaction.copy_in_raw(copy_rows::STATEMENT).await?;
     for piece in bytes.chunks(PIECE_BYTES) {
         copy.send(piece).await?;

@@ -42,16 +42,17 @@ pub(super) struct Measurement {
 }
 
 /// In the order in which a round goes through them.
-pub(super) const MEASUREMENTS: [Measurement; 19] = {
+pub(super) const MEASUREMENTS: [Measurement; 22] = {
     use Call::{Ingest, IngestBatch, IngestWithAcks, OfManyProducers};
     use Form::{Row, Series};
-    use Storage::{DirectCompress, RowStore};
+    use Storage::{DirectCompress, Presorted, RowStore};
     const fn of(key: &'static str, kind: Kind, way: Way) -> Measurement {
         Measurement { key, kind, way }
     }
     [
         of("copy_row_store", Kind::Few, Way::Copy(RowStore)),
         of("copy_direct_compress", Kind::Few, Way::Copy(DirectCompress)),
+        of("copy_presorted", Kind::Few, Way::Copy(Presorted)),
         of("series", Kind::Few, Way::Service(IngestWithAcks, Series)),
         of("row", Kind::Few, Way::Service(IngestWithAcks, Row)),
         of("ingest", Kind::Few, Way::Service(Ingest, Series)),
@@ -65,8 +66,10 @@ pub(super) const MEASUREMENTS: [Measurement; 19] = {
         of("single_row", Kind::Single, Way::Service(IngestWithAcks, Row)),
         of("late_copy_row_store", Kind::Late, Way::Copy(RowStore)),
         of("late_copy_direct_compress", Kind::Late, Way::Copy(DirectCompress)),
+        of("late_copy_presorted", Kind::Late, Way::Copy(Presorted)),
         of("late_series", Kind::Late, Way::Service(IngestWithAcks, Series)),
         of("many_copy_direct_compress", Kind::Many, Way::Copy(DirectCompress)),
+        of("many_copy_presorted", Kind::Many, Way::Copy(Presorted)),
         of("many_series", Kind::Many, Way::Service(IngestWithAcks, Series)),
         of("producers", Kind::Producers, Way::Service(OfManyProducers, Series)),
     ]

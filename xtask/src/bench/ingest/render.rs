@@ -51,9 +51,12 @@ fn rows(shape: &Shape, part: &Part) -> Vec<Point> {
     rows
 }
 
-/// A flush as COPY takes it, sorted by series and time.
-pub(super) fn copy_binary(shape: &Shape, part: &Part, series_ids: &[i32]) -> Bytes {
-    let times = shape.times(part.step);
+/// A flush as COPY takes it, sorted by series and rising or falling time.
+pub(super) fn copy_binary(shape: &Shape, part: &Part, series_ids: &[i32], newest_first: bool) -> Bytes {
+    let mut times = shape.times(part.step);
+    if newest_first {
+        times.reverse();
+    }
     let mut devices: Vec<usize> = part.devices.clone().collect();
     devices.sort_unstable_by_key(|&device| series_ids[device]);
     let mut rows = CopyRows::new(shape.points_of(part));
@@ -114,8 +117,10 @@ mod tests {
 
     #[test]
     fn a_flush_is_sorted_by_series() {
-        let bytes = copy_binary(&SHAPE, &ALL, &[9, 7]);
+        let bytes = copy_binary(&SHAPE, &ALL, &[9, 7], false);
         assert_eq!(bytes[37..41], [0, 0, 0, 7]);
+        let newest_first = copy_binary(&SHAPE, &ALL, &[9, 7], true);
+        assert_eq!(newest_first[25..33], bytes[59..67], "the second time of the series comes first");
     }
 
     #[test]

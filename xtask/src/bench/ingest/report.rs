@@ -23,7 +23,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// The better one of both ways to write rows of this kind without a service.
+    /// The best of the ways to write rows of this kind without a service.
     fn limit(&self, kind: Kind) -> Option<f64> {
         let copies = MEASUREMENTS.iter().filter(|measurement| measurement.kind == kind);
         let rates = copies.filter(|measurement| matches!(measurement.way, Way::Copy(_)));
@@ -187,6 +187,7 @@ fn label(measurement: &Measurement) -> String {
     match measurement.way {
         Way::Copy(Storage::RowStore) => "COPY, row store".to_owned(),
         Way::Copy(Storage::DirectCompress) => "COPY, direct compress".to_owned(),
+        Way::Copy(Storage::Presorted) => "COPY, direct compress, presorted".to_owned(),
         Way::Service(call, Form::Series) => format!("ingest-service, {call:?}, series form"),
         Way::Service(call, Form::Row) => format!("ingest-service, {call:?}, row form"),
         Way::Seed => "execute_batch from Python, as the seed did it".to_owned(),
