@@ -24,9 +24,8 @@ const FLUSHES: usize = 250;
 const FLUSHES_EMBEDDED: usize = 25;
 /// Calls of GetLatest in each check: the database keeps the plan of a prepared statement after five.
 const ASKED: usize = 8;
-/// Ways in which the database may put compressed pieces in order.
-const PLANS: [&str; 3] = [
-    "RESET timescaledb.debug_require_batch_sorted_merge",
+/// Settings that forbid and force the merge of compressed pieces, besides the plan that the database chooses.
+const PLANS: [&str; 2] = [
     "SET timescaledb.enable_decompression_sorted_merge = off",
     "SET timescaledb.enable_decompression_sorted_merge = on; SET timescaledb.debug_require_batch_sorted_merge = 'force'",
 ];
@@ -251,7 +250,6 @@ async fn points_of_overlapping_flushes_come_in_order_whatever_was_done_to_their_
     fixture.write(flushes).await;
     fixture.compact().await;
     fixture.check().await;
-    assert_eq!(fixture.checks, 5 * DEVICES.len());
     fixture.services.begin_shutdown();
     fixture.services.ended().await;
 }

@@ -19,7 +19,7 @@ pub(crate) struct RememberedBatch {
     pub(crate) result: v1::BatchResult,
 }
 
-/// A batch as it is stored. The answer of a batch without rejections is stored by its parts, in 26 bytes instead of 38.
+/// A batch as it is stored. The answer of a batch without rejections is stored by its parts, in about 26 bytes instead of 38.
 #[derive(Clone, PartialEq, prost::Message)]
 struct StoredBatch {
     #[prost(fixed64, tag = "1")]

@@ -122,7 +122,7 @@ pub(crate) async fn outside_hourly(
 ) -> sqlx::Result<Vec<Point>> {
     let column = |pick: fn(&HourBounds) -> f64| bounds.iter().map(pick).collect::<Vec<_>>();
     let rows: Vec<(Micros, f64)> = sqlx::query_as(include_str!("../sql/outside_hourly.sql"))
-        .persistent(false) // as above
+        .persistent(false) // for the reason that `outside` has
         .bind(series_id)
         .bind(Micros(start))
         .bind(Micros(end))

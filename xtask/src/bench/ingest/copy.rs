@@ -32,14 +32,14 @@ pub(super) enum Storage {
 
 impl Storage {
     /// The settings of a transaction that stores rows so.
-    fn settings(self) -> &'static str {
+    fn settings(self) -> Option<&'static str> {
         match self {
-            Self::RowStore => "",
-            Self::DirectCompress => "SET LOCAL timescaledb.enable_direct_compress_copy = on",
-            Self::Presorted => {
+            Self::RowStore => None,
+            Self::DirectCompress => Some("SET LOCAL timescaledb.enable_direct_compress_copy = on"),
+            Self::Presorted => Some(
                 "SET LOCAL timescaledb.enable_direct_compress_copy = on;
-                 SET LOCAL timescaledb.enable_direct_compress_copy_sort_batches = off"
-            }
+                 SET LOCAL timescaledb.enable_direct_compress_copy_sort_batches = off",
+            ),
         }
     }
 }
@@ -84,7 +84,9 @@ pub(super) async fn write(
 
 async fn flush(connection: &mut PgConnection, rows: usize, bytes: &Bytes, storage: Storage) -> anyhow::Result<()> {
     let mut transaction = connection.begin().await?;
-    sqlx::raw_sql(storage.settings()).execute(&mut *transaction).await?;
+    if let Some(settings) = storage.settings() {
+        sqlx::raw_sql(settings).execute(&mut *transaction).await?;
+    }
     let mut copy = transaction.copy_in_raw(copy_rows::STATEMENT).await?;
     for piece in bytes.chunks(PIECE_BYTES) {
         copy.send(piece).await?;
