@@ -174,6 +174,15 @@ async fn a_producer_that_was_idle_for_long_is_forgotten_and_begins_a_new_epoch()
 }
 
 #[tokio::test]
+async fn no_index_of_the_ledger_covers_what_a_flush_changes() {
+    let mut sql = Sql::connect().await;
+    let indexes = "SELECT indexdef FROM pg_indexes WHERE tablename = 'producers'";
+    let indexes: Vec<String> = sqlx::query_scalar(indexes).fetch_all(&mut sql.0).await.unwrap();
+    assert_eq!(indexes.len(), 1, "another index makes every flush of many producers slower: {indexes:?}");
+    assert!(indexes[0].ends_with("(producer_id)"), "{indexes:?}");
+}
+
+#[tokio::test]
 async fn many_clients_that_send_the_same_batch_store_it_once() {
     let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("same"));
     let same = numbered(&device, 1, 1, vec![point(&device, now(), 1.0); 100]);
