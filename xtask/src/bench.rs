@@ -47,6 +47,8 @@ enum Part {
     Ingest,
     /// How fast questions are answered.
     Query,
+    /// Which rate of ingest lasts, with the policies running; only if asked for.
+    Sustained,
 }
 
 /// What a part gave: an object for programs, text for people.
@@ -61,11 +63,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     release::build_and_become(&[Kind::Ingest, Kind::Query]).await?;
     let setting = Setting { server: options.database_url, quick: options.quick, stop: shutdown::on_signal()? };
     let mut outcomes = Vec::new();
-    if options.only != Some(Part::Query) {
+    if matches!(options.only, None | Some(Part::Ingest)) {
         outcomes.push(ingest::run(&setting).await?);
     }
-    if options.only != Some(Part::Ingest) {
+    if matches!(options.only, None | Some(Part::Query)) {
         outcomes.push(query::run(&setting).await?);
+    }
+    if options.only == Some(Part::Sustained) {
+        outcomes.push(ingest::sustained::run(&setting).await?);
     }
     if options.json {
         println!("{}", merged(outcomes));

@@ -11,6 +11,7 @@ mod rounds;
 mod seed;
 mod series;
 mod shape;
+pub(super) mod sustained;
 mod wire;
 
 use std::path::{Path, PathBuf};

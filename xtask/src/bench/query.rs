@@ -13,6 +13,7 @@ mod service;
 mod victoriametrics;
 mod way;
 
+mod fresh;
 mod pressure;
 mod rounds;
 
@@ -27,6 +28,7 @@ use super::{Outcome, Setting};
 use crate::own_database::OwnDatabase;
 use crate::release;
 use data::{Data, Scale};
+pub(super) use fresh::{QuestionTimes, ask_until, fill_history, sustained_device};
 use report::Report;
 use rounds::Plan;
 

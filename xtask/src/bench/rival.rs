@@ -57,11 +57,9 @@ impl Rival {
         std::env::split_paths(&path).any(|folder| folder.join(self.program()).is_file())
     }
 
-    fn write_path(self) -> &'static str {
-        match self {
-            Self::InfluxDb => "/write?db=bench&precision=ms",
-            Self::VictoriaMetrics => "/write?precision=ms",
-        }
+    /// Where lines are written; InfluxDB wants the database too, VictoriaMetrics ignores it.
+    fn write_path(precision: &str) -> String {
+        format!("/write?db=bench&precision={precision}")
     }
 
     /// On loopback, with its data in a folder; all else as it is by default.
@@ -115,19 +113,37 @@ impl RivalServer {
 
     /// Writes bodies of line protocol over several connections, and says how long the answers took.
     pub(super) async fn post(&self, bodies: impl Iterator<Item = Bytes> + Send + 'static) -> anyhow::Result<Duration> {
+        self.post_with_precision(bodies, "ms").await
+    }
+
+    /// As `post`, with timestamps in microseconds.
+    pub(super) async fn post_micros(
+        &self,
+        bodies: impl Iterator<Item = Bytes> + Send + 'static,
+    ) -> anyhow::Result<Duration> {
+        self.post_with_precision(bodies, "u").await
+    }
+
+    async fn post_with_precision(
+        &self,
+        bodies: impl Iterator<Item = Bytes> + Send + 'static,
+        precision: &str,
+    ) -> anyhow::Result<Duration> {
         let bodies = Arc::new(Mutex::new(bodies));
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
             connections.push(self.connect().await?);
         }
-        let (path, mut senders) = (self.rival.write_path(), JoinSet::new());
+        let path = Rival::write_path(precision);
+        let mut senders = JoinSet::new();
         let began = Instant::now();
         for mut http in connections {
             let bodies = Arc::clone(&bodies);
+            let path = path.clone();
             let next = move || bodies.lock().unwrap_or_else(PoisonError::into_inner).next();
             senders.spawn(async move {
                 while let Some(body) = next() {
-                    http.call(Method::POST, path, body).await?;
+                    http.call(Method::POST, &path, body).await?;
                 }
                 anyhow::Ok(())
             });
@@ -169,8 +185,24 @@ impl RivalServer {
         Ok(count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0))
     }
 
+    /// Bytes of its data on disk.
+    pub(super) fn bytes(&self) -> anyhow::Result<u64> {
+        folder_bytes(self.data.path())
+    }
+
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         self.process.stop().await;
         Ok(self.data.close()?)
     }
+}
+
+fn folder_bytes(folder: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        // A file may go while it is looked at.
+        let Ok(metadata) = entry.metadata() else { continue };
+        bytes += if metadata.is_dir() { folder_bytes(&entry.path())? } else { metadata.len() };
+    }
+    Ok(bytes)
 }

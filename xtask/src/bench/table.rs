@@ -91,6 +91,15 @@ impl Table<'_> {
         Ok(())
     }
 
+    /// Lets the policies run, or keeps them from it.
+    pub(super) async fn set_policies(self, run: bool) -> anyhow::Result<()> {
+        let mut connection = self.0.connect().await?;
+        let statement =
+            "SELECT alter_job(job_id, scheduled => $1) FROM timescaledb_information.jobs WHERE job_id >= 1000";
+        sqlx::query(statement).bind(run).execute(&mut connection).await?;
+        Ok(())
+    }
+
     /// Runs the policies that keep the rollups up to date, once each, the finest rollup first.
     pub(super) async fn run_refresh_policies(self) -> anyhow::Result<()> {
         let mut connection = self.0.connect().await?;
