@@ -11,7 +11,12 @@ fn main() {
         .package("tidegauge.v1")
         .comment("The server side, on undecoded messages.")
         .method(method("ingest", "Ingest").client_streaming().build())
-        .method(method("ingest_with_acks", "IngestWithAcks").client_streaming().server_streaming().build())
+        .method(
+            method("ingest_with_acks", "IngestWithAcks")
+                .client_streaming()
+                .server_streaming()
+                .build(),
+        )
         .method(method("ingest_batch", "IngestBatch").build())
         .method(
             Method::builder()

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 3] = ["tidegauge/v1/point.proto", "tidegauge/v1/ingest.proto", "tidegauge/v1/query.proto"];
+const FILES: [&str; 3] =
+    ["tidegauge/v1/point.proto", "tidegauge/v1/ingest.proto", "tidegauge/v1/query.proto"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=../proto");

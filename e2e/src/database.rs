@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Address of the TimescaleDB under test, with the schema in it.
 #[must_use]
 pub fn database_url() -> String {
-    std::env::var("DATABASE_URL").expect("DATABASE_URL is not set; run the tests with: cargo xtask test")
+    std::env::var("DATABASE_URL")
+        .expect("DATABASE_URL is not set; run the tests with: cargo xtask test")
 }
 
 /// A configuration for an address.
@@ -44,7 +45,9 @@ impl Sql {
         loop {
             match db::connect(&config(url), "tidegauge test").await {
                 Ok(connection) => return Self(connection),
-                Err(error) => assert!(began.elapsed() < PATIENCE, "the database under test: {error}"),
+                Err(error) => {
+                    assert!(began.elapsed() < PATIENCE, "the database under test: {error}")
+                }
             }
         }
     }
@@ -59,13 +62,15 @@ impl Sql {
     /// Stored points of the devices whose id begins with this.
     pub async fn count(&mut self, device_prefix: &str) -> u64 {
         let statement = "SELECT count(*) FROM iot_data WHERE starts_with(device_id, $1)";
-        let count: i64 = sqlx::query_scalar(statement).bind(device_prefix).fetch_one(&mut self.0).await.unwrap();
+        let count: i64 =
+            sqlx::query_scalar(statement).bind(device_prefix).fetch_one(&mut self.0).await.unwrap();
         count.unsigned_abs()
     }
 
     /// Sum of the stored values of the devices whose id begins with this.
     pub async fn sum(&mut self, device_prefix: &str) -> f64 {
-        let statement = "SELECT coalesce(sum(value), 0) FROM iot_data WHERE starts_with(device_id, $1)";
+        let statement =
+            "SELECT coalesce(sum(value), 0) FROM iot_data WHERE starts_with(device_id, $1)";
         sqlx::query_scalar(statement).bind(device_prefix).fetch_one(&mut self.0).await.unwrap()
     }
 
@@ -73,14 +78,22 @@ impl Sql {
     /// overlap, the second returns before the first has stored what both wanted.
     pub async fn refresh(&mut self, start: i64, end: i64) {
         const ONE_AT_A_TIME: i64 = 0x7265_6672_6573_6800;
-        sqlx::query("SELECT pg_advisory_lock($1)").bind(ONE_AT_A_TIME).execute(&mut self.0).await.unwrap();
+        sqlx::query("SELECT pg_advisory_lock($1)")
+            .bind(ONE_AT_A_TIME)
+            .execute(&mut self.0)
+            .await
+            .unwrap();
         for rollup in Granularity::ROLLUPS {
             db::refresh(&mut self.0, rollup, start, end).await.unwrap();
             while self.policy_runs().await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
-        sqlx::query("SELECT pg_advisory_unlock($1)").bind(ONE_AT_A_TIME).execute(&mut self.0).await.unwrap();
+        sqlx::query("SELECT pg_advisory_unlock($1)")
+            .bind(ONE_AT_A_TIME)
+            .execute(&mut self.0)
+            .await
+            .unwrap();
         Self::forget_watermarks().await;
     }
 
@@ -89,16 +102,23 @@ impl Sql {
     /// # Errors
     /// The job fails.
     pub async fn run_refresh_job(&mut self, rollup: Granularity) -> sqlx::Result<()> {
-        let statement = "SELECT job_id FROM timescaledb_information.jobs WHERE application_name LIKE $1";
+        let statement =
+            "SELECT job_id FROM timescaledb_information.jobs WHERE application_name LIKE $1";
         let name = format!("Refresh Rollup {} %", rollup.relation());
         let job: i32 = sqlx::query_scalar(statement).bind(name).fetch_one(&mut self.0).await?;
-        sqlx::raw_sql(AssertSqlSafe(format!("CALL run_job({job})"))).execute(&mut self.0).await.map(|_| ())
+        sqlx::raw_sql(AssertSqlSafe(format!("CALL run_job({job})")))
+            .execute(&mut self.0)
+            .await
+            .map(|_| ())
     }
 
     /// Creates the extension in an empty database, and keeps its jobs from running by themselves: one that is paused while it runs
     /// is cut off, which counts as a failed run. Takes a superuser; without one, jobs may run.
     async fn stop_scheduler(&mut self) {
-        sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS timescaledb").execute(&mut self.0).await.unwrap();
+        sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS timescaledb")
+            .execute(&mut self.0)
+            .await
+            .unwrap();
         let stop = "SELECT _timescaledb_functions.stop_background_workers()";
         drop(sqlx::raw_sql(stop).execute(&mut self.0).await);
     }
@@ -108,7 +128,8 @@ impl Sql {
         self.stop_scheduler().await;
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"));
         let mut steps = Migrator::new(folder).await.unwrap();
-        steps.migrations = Cow::Owned(steps.iter().filter(|found| found.version <= step).cloned().collect());
+        steps.migrations =
+            Cow::Owned(steps.iter().filter(|found| found.version <= step).cloned().collect());
         steps.run(self.0.acquire().await.unwrap()).await.unwrap();
     }
 
@@ -153,8 +174,7 @@ impl OwnDatabase {
         }
         db::migrate(&own.config()).await.expect("the schema");
         if let Origin::Created { .. } = own._origin {
-            let pause =
-                "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000";
+            let pause = "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000";
             sqlx::query(pause).execute(&mut own.sql().await.0).await.expect("jobs that pause");
         }
         own
@@ -163,8 +183,13 @@ impl OwnDatabase {
     /// Starts one without the schema.
     pub async fn start_empty() -> Self {
         let mut sql = Sql::connect().await;
-        let version: String = sqlx::query_scalar("SELECT version()").fetch_one(&mut sql.0).await.unwrap();
-        if version.contains("emcc") { Self::start_embedded().await } else { Self::create(sql).await }
+        let version: String =
+            sqlx::query_scalar("SELECT version()").fetch_one(&mut sql.0).await.unwrap();
+        if version.contains("emcc") {
+            Self::start_embedded().await
+        } else {
+            Self::create(sql).await
+        }
     }
 
     async fn create(mut sql: Sql) -> Self {
@@ -187,7 +212,11 @@ impl OwnDatabase {
             .expect("node");
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
-        let url = line.trim().strip_prefix("listening on ").expect("the embedded database did not start").to_owned();
+        let url = line
+            .trim()
+            .strip_prefix("listening on ")
+            .expect("the embedded database did not start")
+            .to_owned();
         Self { url, _origin: Origin::Embedded(process) }
     }
 
@@ -209,8 +238,11 @@ impl Drop for Origin {
             let drop = AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
             // The test's own runtime may be ending.
             let dropped = std::thread::spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(async { sqlx::query(drop).execute(&mut Sql::connect().await.0).await })
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    sqlx::query(drop).execute(&mut Sql::connect().await.0).await
+                })
             });
             let is_dropped = matches!(dropped.join(), Ok(Ok(_)));
             assert!(is_dropped || std::thread::panicking(), "cannot drop the database {name}");

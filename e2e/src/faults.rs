@@ -79,11 +79,17 @@ impl Fault {
             Self::ServiceKilled => "service_killed",
             Self::DatabaseCut(Moment::InCopy) => "database_cut_in_copy",
             Self::DatabaseCut(Moment::BeforeCommit) => "database_cut_before_commit",
-            Self::DatabaseCut(Moment::CommitSwallowed) => "database_cut_in_commit_before_it_arrives",
+            Self::DatabaseCut(Moment::CommitSwallowed) => {
+                "database_cut_in_commit_before_it_arrives"
+            }
             Self::DatabaseCut(Moment::CommitLate) => "database_cut_in_commit_it_arrives_late",
-            Self::DatabaseCut(Moment::AnswerWithheld) => "database_cut_after_commit_answer_withheld",
+            Self::DatabaseCut(Moment::AnswerWithheld) => {
+                "database_cut_after_commit_answer_withheld"
+            }
             Self::DatabaseCut(Moment::AtOnceLate) => "database_cut_in_small_flush_it_arrives_late",
-            Self::DatabaseCut(Moment::AtOnceAnswerWithheld) => "database_cut_after_small_flush_answer_withheld",
+            Self::DatabaseCut(Moment::AtOnceAnswerWithheld) => {
+                "database_cut_after_small_flush_answer_withheld"
+            }
             Self::AcksDropped => "acks_dropped",
             Self::TwoStreamsOneProducer => "two_streams_one_producer",
             Self::ProducerMoves => "producer_moves",

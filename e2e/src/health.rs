@@ -27,5 +27,7 @@ pub async fn wait_for(service: &str, wanted: ServingStatus, channel: &Channel) {
         }
         panic!("{service} ended before it was {wanted:?}");
     };
-    tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{service} is not {wanted:?}"));
+    tokio::time::timeout(PATIENCE, reached)
+        .await
+        .unwrap_or_else(|_| panic!("{service} is not {wanted:?}"));
 }

@@ -22,10 +22,17 @@ impl KeyedIdentity {
     /// # Errors
     /// The program refuses, or tells a secret that it should not.
     pub async fn make(program: &Path, name: &str, arguments: &[&str]) -> anyhow::Result<Self> {
-        let output = Command::new(program).args(["keys", "new", "--name", name]).args(arguments).output().await?;
+        let output = Command::new(program)
+            .args(["keys", "new", "--name", name])
+            .args(arguments)
+            .output()
+            .await?;
         let (entry, told) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
         ensure!(output.status.success(), "keys new: {told}");
-        let key = told.split_whitespace().find(|word| word.starts_with("tgk_")).context("no key was printed")?;
+        let key = told
+            .split_whitespace()
+            .find(|word| word.starts_with("tgk_"))
+            .context("no key was printed")?;
         ensure!(!entry.contains(key), "the key is in the entry for the file");
         Ok(Self { key: key.to_owned(), entry })
     }

@@ -38,7 +38,12 @@ pub fn named(device_id: &str, metric_name: &str, timestamp: i64, value: f64) -> 
 /// Temperatures in series form.
 #[must_use]
 pub fn series(device_id: &str, timestamps_us: Vec<i64>, values: Vec<f64>) -> SeriesPoints {
-    SeriesPoints { device_id: device_id.to_owned(), metric_name: "temperature".to_owned(), timestamps_us, values }
+    SeriesPoints {
+        device_id: device_id.to_owned(),
+        metric_name: "temperature".to_owned(),
+        timestamps_us,
+        values,
+    }
 }
 
 /// An unnumbered batch in row form.
@@ -50,7 +55,11 @@ pub fn batch(points: Vec<Point>) -> Batch {
 /// A numbered batch in row form.
 #[must_use]
 pub fn numbered(producer_id: &str, epoch: u64, sequence: u64, points: Vec<Point>) -> Batch {
-    Batch { producer: Some(Producer { producer_id: producer_id.to_owned(), epoch }), sequence, ..batch(points) }
+    Batch {
+        producer: Some(Producer { producer_id: producer_id.to_owned(), epoch }),
+        sequence,
+        ..batch(points)
+    }
 }
 
 /// The temperature of one device.

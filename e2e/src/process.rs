@@ -47,7 +47,8 @@ impl IngestProcess {
     /// As for `start`.
     pub async fn start_logging(program: &Path, database_url: &str) -> anyhow::Result<Self> {
         let mut process = Self::start_with(program, database_url, &[], Stdio::piped()).await?;
-        let mut lines = BufReader::new(process.child.stderr.take().context("no standard error")?).lines();
+        let mut lines =
+            BufReader::new(process.child.stderr.take().context("no standard error")?).lines();
         let log = Arc::clone(&process.log);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -74,7 +75,9 @@ impl IngestProcess {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("cannot start {}; build it with: cargo build", program.display()))?;
+            .with_context(|| {
+                format!("cannot start {}; build it with: cargo build", program.display())
+            })?;
         let mut lines = BufReader::new(child.stdout.take().context("no standard output")?).lines();
         let mut addresses = Vec::with_capacity(2);
         for what in ["listening on ", "http on "] {
@@ -133,8 +136,12 @@ impl IngestProcess {
     /// # Errors
     /// The process has ended by itself.
     pub async fn signal(&self, name: &str) -> anyhow::Result<()> {
-        let process_id = self.child.id().with_context(|| format!("ingest-service ended before SIG{name}"))?;
-        let told = Command::new("kill").args([&format!("-{name}"), &process_id.to_string()]).status().await?;
+        let process_id =
+            self.child.id().with_context(|| format!("ingest-service ended before SIG{name}"))?;
+        let told = Command::new("kill")
+            .args([&format!("-{name}"), &process_id.to_string()])
+            .status()
+            .await?;
         if !told.success() {
             bail!("cannot send SIG{name} to {process_id}: {told}");
         }
@@ -147,7 +154,8 @@ impl IngestProcess {
     /// It does not end within the time.
     pub async fn ended(&mut self, within: Duration) -> anyhow::Result<ExitStatus> {
         let ended = tokio::time::timeout(within, self.child.wait()).await;
-        Ok(ended.with_context(|| format!("ingest-service still runs {within:?} after SIGTERM"))??)
+        Ok(ended
+            .with_context(|| format!("ingest-service still runs {within:?} after SIGTERM"))??)
     }
 
     /// What it has logged so far, where it was started with `start_logging`.

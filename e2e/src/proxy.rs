@@ -43,8 +43,9 @@ impl Proxy {
         let way = Arc::new(watch::Sender::new(Way { open, mute: false, cuts: 0 }));
         let swallowed = Arc::new(watch::Sender::new(0));
         let (way_of_each, swallowed_of_all) = (Arc::clone(&way), Arc::clone(&swallowed));
-        let address =
-            accept(move |client| pass(client, target.clone(), way_of_each.subscribe(), Arc::clone(&swallowed_of_all)));
+        let address = accept(move |client| {
+            pass(client, target.clone(), way_of_each.subscribe(), Arc::clone(&swallowed_of_all))
+        });
         Self { address: address.await, way, swallowed }
     }
 
@@ -103,7 +104,9 @@ fn through(url: &str, address: SocketAddr) -> String {
 }
 
 /// Takes connections on a free port for as long as the runtime lives.
-async fn accept<F: Future<Output = ()> + Send + 'static>(pass: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr {
+async fn accept<F: Future<Output = ()> + Send + 'static>(
+    pass: impl Fn(TcpStream) -> F + Send + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

@@ -6,8 +6,9 @@ use shared::config::defaults;
 use shared::proto::v1::ingest_service_client::IngestServiceClient;
 use shared::proto::v1::query_service_client::QueryServiceClient;
 use shared::proto::v1::{
-    Batch, BatchResult, BucketsFrame, Granularity, IngestBatchRequest, IngestRequest, IngestResponse, PointsFrame,
-    QueryAggregatedRequest, QueryHeader, QueryRangeRequest, query_aggregated_response, query_range_response,
+    Batch, BatchResult, BucketsFrame, Granularity, IngestBatchRequest, IngestRequest,
+    IngestResponse, PointsFrame, QueryAggregatedRequest, QueryHeader, QueryRangeRequest,
+    query_aggregated_response, query_range_response,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -88,7 +89,10 @@ impl Services {
         Self::start_configured(ingest_config(url), change).await
     }
 
-    async fn start_configured(ingest_config: IngestConfig, change: impl FnOnce(&mut QueryConfig)) -> Self {
+    async fn start_configured(
+        ingest_config: IngestConfig,
+        change: impl FnOnce(&mut QueryConfig),
+    ) -> Self {
         let shutdown = CancellationToken::new();
         let database = ingest_config.database.clone();
         let (listener, ingest_url) = listen().await;
@@ -101,11 +105,14 @@ impl Services {
         let (http, query_http) = listen().await;
         let run = query_service::run(listener, http, config, shutdown.clone());
         let query_task = tokio::spawn(async move { run.await.expect("query-service") });
-        let ingest_channel = Endpoint::from_shared(ingest_url.clone()).unwrap().connect().await.unwrap();
-        let query_channel = Endpoint::from_shared(query_url.clone()).unwrap().connect().await.unwrap();
+        let ingest_channel =
+            Endpoint::from_shared(ingest_url.clone()).unwrap().connect().await.unwrap();
+        let query_channel =
+            Endpoint::from_shared(query_url.clone()).unwrap().connect().await.unwrap();
         Self {
             ingest: IngestServiceClient::new(ingest_channel.clone()),
-            query: QueryServiceClient::new(query_channel.clone()).max_decoding_message_size(64 * 1024 * 1024),
+            query: QueryServiceClient::new(query_channel.clone())
+                .max_decoding_message_size(64 * 1024 * 1024),
             ingest_url,
             query_url,
             ingest_http,
@@ -131,20 +138,32 @@ impl Services {
 
     /// `IngestBatch`.
     pub async fn send(&self, batch: Batch) -> Result<BatchResult, Status> {
-        let answer = self.ingest.clone().ingest_batch(IngestBatchRequest { batch: Some(batch) }).await?;
+        let answer =
+            self.ingest.clone().ingest_batch(IngestBatchRequest { batch: Some(batch) }).await?;
         Ok(answer.into_inner().result.expect("a result"))
     }
 
     /// `Ingest`, with all batches there at once.
     pub async fn stream(&self, batches: Vec<Batch>) -> Result<IngestResponse, Status> {
         let requests = batches.into_iter().map(|batch| IngestRequest { batch: Some(batch) });
-        Ok(self.ingest.clone().ingest(tokio_stream::iter(requests.collect::<Vec<_>>())).await?.into_inner())
+        Ok(self
+            .ingest
+            .clone()
+            .ingest(tokio_stream::iter(requests.collect::<Vec<_>>()))
+            .await?
+            .into_inner())
     }
 
     /// All temperatures of a device in [start, end), through `QueryRange`.
-    pub async fn range(&self, device_id: &str, start: i64, end: i64) -> Result<PointsFrame, Status> {
+    pub async fn range(
+        &self,
+        device_id: &str,
+        start: i64,
+        end: i64,
+    ) -> Result<PointsFrame, Status> {
         let selectors = vec![selector(device_id)];
-        let request = QueryRangeRequest { selectors, start: at(start), end: at(end), max_points: 0 };
+        let request =
+            QueryRangeRequest { selectors, start: at(start), end: at(end), max_points: 0 };
         let mut frames = self.query.clone().query_range(request).await?.into_inner();
         let (mut all, mut footer) = (PointsFrame::default(), None);
         while let Some(response) = frames.message().await? {

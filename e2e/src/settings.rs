@@ -15,7 +15,9 @@ const COMPOSE: &str = include_str!("settings/compose.env");
 pub fn env_sample() -> String {
     let (ingest, query) = (ingest(), query());
     let both: Vec<_> = ingest.iter().filter(|variable| query.contains(variable)).cloned().collect();
-    let only = |all: Vec<Variable>| all.into_iter().filter(|variable| !both.contains(variable)).collect::<Vec<_>>();
+    let only = |all: Vec<Variable>| {
+        all.into_iter().filter(|variable| !both.contains(variable)).collect::<Vec<_>>()
+    };
     let mut sample = COMPOSE.to_owned();
     for (title, variables) in [
         ("Both services", both.clone()),
@@ -33,7 +35,9 @@ pub fn env_sample() -> String {
 /// `.ci/variables.json`: the names that each program reads.
 #[must_use]
 pub fn variable_names() -> serde_json::Value {
-    let names = |variables: Vec<Variable>| variables.into_iter().map(|variable| variable.name).collect::<Vec<_>>();
+    let names = |variables: Vec<Variable>| {
+        variables.into_iter().map(|variable| variable.name).collect::<Vec<_>>()
+    };
     serde_json::json!({ "ingest-service": names(ingest()), "query-service": names(query()) })
 }
 
@@ -70,8 +74,12 @@ fn describe(sample: &mut String, variable: &Variable, mark: &str) {
 
 /// What compose.yaml and the images decide, so that a line of `.env` would change nothing.
 fn is_fixed(name: &str) -> bool {
-    let listen =
-        ["TIDEGAUGE_INGEST_LISTEN", "TIDEGAUGE_QUERY_LISTEN", "TIDEGAUGE_HTTP_LISTEN", "TIDEGAUGE_INSECURE_LISTEN"];
+    let listen = [
+        "TIDEGAUGE_INGEST_LISTEN",
+        "TIDEGAUGE_QUERY_LISTEN",
+        "TIDEGAUGE_HTTP_LISTEN",
+        "TIDEGAUGE_INSECURE_LISTEN",
+    ];
     name.starts_with("DATABASE_")
         || ["TIDEGAUGE_MIGRATE", "OTEL_SERVICE_NAME"].contains(&name)
         || listen.contains(&name)

@@ -123,20 +123,24 @@ impl Setting {
             Strain::Shutdown => tokio::time::timeout(PATIENCE, shutdown::run(self)).await,
             _ => tokio::time::timeout(PATIENCE, self.beside_another(strain)).await,
         };
-        let Attack { expected, seen, ok } = told.with_context(|| format!("not over after {PATIENCE:?}"))??;
+        let Attack { expected, seen, ok } =
+            told.with_context(|| format!("not over after {PATIENCE:?}"))??;
         Ok(Outcome { case: strain.name(), expected, seen, ok })
     }
 
     async fn beside_another(&self, strain: Strain) -> anyhow::Result<Attack> {
         let target = Target::start(self).await?;
         let neighbour = Neighbour::start(&target.url)?;
-        let usual = if self.judge_latency { Some(self.usual(strain, &neighbour).await?) } else { None };
+        let usual =
+            if self.judge_latency { Some(self.usual(strain, &neighbour).await?) } else { None };
         let (mut attack, during) = self.watched(strain, &target, &neighbour).await?;
         neighbour.finish().await?;
         let (state, sound) = target.state().await?;
         attack.seen = format!("{}; {}", attack.seen, during.told());
         attack.ok &= sound && during.all_answered();
-        attack.expected += &format!("; no call of another client fails; memory below {MEMORY_BOUND} MiB, 0 panics");
+        attack.expected += &format!(
+            "; no call of another client fails; memory below {MEMORY_BOUND} MiB, 0 panics"
+        );
         if let Some(usual) = usual {
             attack.expected += "; another client's p99 at most doubled by sharing the instance";
             attack.seen = format!("{}, {}", attack.seen, usual.told());
@@ -177,18 +181,40 @@ impl Setting {
         Ok((attack, noted))
     }
 
-    async fn attack(&self, strain: Strain, target: &Target, neighbour: &Neighbour) -> anyhow::Result<Attack> {
+    async fn attack(
+        &self,
+        strain: Strain,
+        target: &Target,
+        neighbour: &Neighbour,
+    ) -> anyhow::Result<Attack> {
         match strain {
             Strain::MessageOverTheLimit => bombs::over_the_limit(target.address).await,
             Strain::DecompressionBomb => bombs::decompression(target.address).await,
             Strain::HeaderFlood => floods::headers(target.address).await,
-            Strain::RapidReset => floods::resets(target.address, self.count(1_000_000, 20_000)).await,
-            Strain::IdleConnections => lingering::idle(target.address, self.count(5_000, 500)).await,
-            Strain::SlowSenders => lingering::slow_senders(target.address, self.count(50, 10)).await,
-            Strain::RandomBytes => lingering::random_bytes(target.address, self.count(1_000, 100)).await,
-            Strain::HalfRequests => lingering::half_requests(target.address, self.count(1_000, 100)).await,
+            Strain::RapidReset => {
+                floods::resets(target.address, self.count(1_000_000, 20_000)).await
+            }
+            Strain::IdleConnections => {
+                lingering::idle(target.address, self.count(5_000, 500)).await
+            }
+            Strain::SlowSenders => {
+                lingering::slow_senders(target.address, self.count(50, 10)).await
+            }
+            Strain::RandomBytes => {
+                lingering::random_bytes(target.address, self.count(1_000, 100)).await
+            }
+            Strain::HalfRequests => {
+                lingering::half_requests(target.address, self.count(1_000, 100)).await
+            }
             Strain::GreedyClient => {
-                overload::greedy(self, target, neighbour, self.count(1_000, 200), self.seconds(20, 10)).await
+                overload::greedy(
+                    self,
+                    target,
+                    neighbour,
+                    self.count(1_000, 200),
+                    self.seconds(20, 10),
+                )
+                .await
             }
             Strain::Overload => overload::run(self, target, neighbour, self.seconds(120, 10)).await,
             Strain::Shutdown => unreachable!("has no other client beside it"),

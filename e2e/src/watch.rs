@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use shared::proto::v1::{Batch, SeriesSelector, WatchAnomaliesRequest, WatchAnomaliesResponse, series_selector};
+use shared::proto::v1::{
+    Batch, SeriesSelector, WatchAnomaliesRequest, WatchAnomaliesResponse, series_selector,
+};
 use shared::time;
 use tonic::{Status, Streaming};
 
@@ -19,7 +21,9 @@ pub type Told = BTreeSet<(String, i64, i64)>;
 
 /// Services on an address, which look for anomalies without much of a pause.
 pub async fn start_watchful(url: &str) -> Services {
-    let services = Services::start_query_with(url, |config| config.watch_interval = Duration::from_millis(20)).await;
+    let services =
+        Services::start_query_with(url, |config| config.watch_interval = Duration::from_millis(20))
+            .await;
     wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
     wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
     services
@@ -31,7 +35,10 @@ pub async fn send_baseline(database: &OwnDatabase, services: &Services, device: 
     let end = now() - 11 * MINUTE;
     let times: Vec<i64> = (1..1_600).map(|at| end - at * 7 * SECOND).collect();
     let values = (1..1_600).map(|at| 20.0 + f64::from(at % 7) / 4.0).collect();
-    services.send(Batch { series: vec![series(device, times, values)], ..Default::default() }).await.unwrap();
+    services
+        .send(Batch { series: vec![series(device, times, values)], ..Default::default() })
+        .await
+        .unwrap();
     database.sql().await.refresh(end - 2 * DAY, end + 5 * MINUTE).await;
 }
 
@@ -61,7 +68,10 @@ pub struct Watch {
 
 impl Watch {
     /// Subscribes and waits for the first message, which says that all from now on is watched.
-    pub async fn start(services: &Services, request: WatchAnomaliesRequest) -> Result<Self, Status> {
+    pub async fn start(
+        services: &Services,
+        request: WatchAnomaliesRequest,
+    ) -> Result<Self, Status> {
         let messages = services.query.clone().watch_anomalies(request).await?.into_inner();
         let mut watch = Self { messages, told: Told::new(), token: String::new() };
         let first = watch.next().await?;
@@ -71,11 +81,17 @@ impl Watch {
 
     /// The next message.
     pub async fn next(&mut self) -> Result<WatchAnomaliesResponse, Status> {
-        let message = tokio::time::timeout(PATIENCE, self.messages.message()).await.expect("a message in time")?;
+        let message = tokio::time::timeout(PATIENCE, self.messages.message())
+            .await
+            .expect("a message in time")?;
         let message = message.expect("the stream does not end by itself");
         for anomaly in &message.anomalies {
             let device = message.series.as_ref().expect("a series").device_id.clone();
-            let found = (device, time::from_timestamp(&anomaly.timestamp.unwrap()).unwrap(), whole(anomaly.value));
+            let found = (
+                device,
+                time::from_timestamp(&anomaly.timestamp.unwrap()).unwrap(),
+                whole(anomaly.value),
+            );
             assert!(self.told.insert(found.clone()), "told twice: {found:?}");
         }
         self.token.clone_from(&message.resume_token);

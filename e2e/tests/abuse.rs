@@ -8,7 +8,8 @@ mod abuse {
     use e2e::{built_program, database_url};
 
     async fn all_is_as_expected(group: Group) {
-        let (ingest_service, query_service) = (built_program("ingest-service"), built_program("query-service"));
+        let (ingest_service, query_service) =
+            (built_program("ingest-service"), built_program("query-service"));
         let setting = Setting { database_url: database_url(), ingest_service, query_service };
         let outcomes = setting.run(group).await.unwrap();
         let wrong: Vec<_> = outcomes.iter().filter(|outcome| !outcome.ok).collect();

@@ -18,7 +18,13 @@ struct Stream {
 impl Stream {
     async fn open(services: &Services) -> Self {
         let (batches, receiver) = mpsc::channel(1_000);
-        let acks = services.ingest.clone().ingest_with_acks(ReceiverStream::new(receiver)).await.unwrap().into_inner();
+        let acks = services
+            .ingest
+            .clone()
+            .ingest_with_acks(ReceiverStream::new(receiver))
+            .await
+            .unwrap()
+            .into_inner();
         Self { batches, acks }
     }
 
@@ -27,13 +33,16 @@ impl Stream {
     }
 
     async fn ack(&mut self) -> Result<Option<IngestWithAcksResponse>, Status> {
-        tokio::time::timeout(Duration::from_secs(60), self.acks.message()).await.expect("an acknowledgement in time")
+        tokio::time::timeout(Duration::from_secs(60), self.acks.message())
+            .await
+            .expect("an acknowledgement in time")
     }
 }
 
 #[tokio::test]
 async fn many_batches_in_flight_are_acknowledged_in_order_and_once_each() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("order"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("order"));
     let mut stream = Stream::open(&services).await;
     for sequence in 1..=500 {
         let mut points = vec![point(&device, now(), 1.0); 10];
@@ -46,7 +55,10 @@ async fn many_batches_in_flight_are_acknowledged_in_order_and_once_each() {
         let ack = stream.acks.message().await.unwrap().unwrap();
         let result = ack.result.unwrap();
         assert_eq!((ack.batch_index, result.sequence), (index, index + 1));
-        assert_eq!((result.accepted_count, result.rejected_count, result.is_duplicate), (9, 1, false));
+        assert_eq!(
+            (result.accepted_count, result.rejected_count, result.is_duplicate),
+            (9, 1, false)
+        );
         assert_eq!(result.rejections[0].point_index, 3);
         assert!(result.committed_at.is_some());
     }
@@ -66,7 +78,8 @@ async fn an_acknowledgement_comes_while_the_stream_is_open() {
 
 #[tokio::test]
 async fn a_gap_ends_the_stream_after_the_batches_before_it_are_acknowledged() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("hole"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("hole"));
     let mut stream = Stream::open(&services).await;
     for sequence in [1, 2, 4, 5] {
         stream.send(numbered(&device, 1, sequence, vec![point(&device, now(), 1.0)])).await;
@@ -82,7 +95,8 @@ async fn a_gap_ends_the_stream_after_the_batches_before_it_are_acknowledged() {
 
 #[tokio::test]
 async fn two_streams_of_one_producer_store_each_sequence_once() {
-    let (services, other, mut sql) = (Services::start().await, Services::start().await, Sql::connect().await);
+    let (services, other, mut sql) =
+        (Services::start().await, Services::start().await, Sql::connect().await);
     let device = unique("twin");
     let mut streams = [Stream::open(&services).await, Stream::open(&other).await];
     let (mut accepted, mut duplicate) = (0, 0);
@@ -103,7 +117,8 @@ async fn two_streams_of_one_producer_store_each_sequence_once() {
 
 #[tokio::test]
 async fn a_producer_that_moves_with_batches_in_flight_loses_and_doubles_nothing() {
-    let (services, other, mut sql) = (Services::start().await, Services::start().await, Sql::connect().await);
+    let (services, other, mut sql) =
+        (Services::start().await, Services::start().await, Sql::connect().await);
     let device = unique("moves");
     let began = now(); // a batch is the same whenever it is sent
     let numbered = |sequence| numbered(&device, 1, sequence, vec![point(&device, began, 1.0); 20]);
@@ -121,14 +136,17 @@ async fn a_producer_that_moves_with_batches_in_flight_loses_and_doubles_nothing(
     let mut stream = Stream::open(&services).await;
     for sequence in acknowledged + 1..=acknowledged + 40 {
         stream.send(numbered(sequence)).await;
-        acknowledged = acknowledged.max(stream.ack().await.unwrap().unwrap().result.unwrap().sequence);
+        acknowledged =
+            acknowledged.max(stream.ack().await.unwrap().unwrap().result.unwrap().sequence);
     }
     assert_eq!(sql.count(&device).await, acknowledged * 20);
 }
 
 #[tokio::test]
 async fn a_stream_of_a_certain_age_is_ended_cleanly() {
-    let services = Services::start_with(|config| config.server.stream_max_age = Duration::from_millis(300)).await;
+    let services =
+        Services::start_with(|config| config.server.stream_max_age = Duration::from_millis(300))
+            .await;
     let device = unique("aged");
     let mut stream = Stream::open(&services).await;
     stream.send(batch(vec![point(&device, now(), 1.0)])).await;

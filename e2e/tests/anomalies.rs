@@ -4,7 +4,8 @@
 
 use e2e::{Services, Sql, at, now, series, unique};
 use shared::proto::v1::{
-    AnomalyDirection, BaselineState, Batch, DetectAnomaliesRequest, DetectAnomaliesResponse, SeriesKey,
+    AnomalyDirection, BaselineState, Batch, DetectAnomaliesRequest, DetectAnomaliesResponse,
+    SeriesKey,
 };
 use shared::time;
 use tonic::{Code, Status};
@@ -14,15 +15,21 @@ const HOUR: i64 = 60 * MINUTE;
 
 /// Stores points and brings the rollup that baselines come from up to date.
 async fn send(services: &Services, device: &str, times: Vec<i64>, values: Vec<f64>) {
-    let (first, last) = (times[0].min(times[times.len() - 1]), times[0].max(times[times.len() - 1]));
+    let (first, last) =
+        (times[0].min(times[times.len() - 1]), times[0].max(times[times.len() - 1]));
     let count = times.len() as u64;
     let batch = Batch { series: vec![series(device, times, values)], ..Default::default() };
     assert_eq!(services.send(batch).await.unwrap().accepted_count, count);
     Sql::connect().await.refresh(first - 2 * 24 * HOUR, last).await;
 }
 
-async fn detect(services: &Services, device: &str, end: i64) -> Result<DetectAnomaliesResponse, Status> {
-    let series = Some(SeriesKey { device_id: device.to_owned(), metric_name: "temperature".to_owned() });
+async fn detect(
+    services: &Services,
+    device: &str,
+    end: i64,
+) -> Result<DetectAnomaliesResponse, Status> {
+    let series =
+        Some(SeriesKey { device_id: device.to_owned(), metric_name: "temperature".to_owned() });
     let request = DetectAnomaliesRequest { series, end: at(end), ..Default::default() };
     Ok(services.query.clone().detect_anomalies(request).await?.into_inner())
 }
@@ -30,7 +37,9 @@ async fn detect(services: &Services, device: &str, end: i64) -> Result<DetectAno
 /// One point a minute over the baseline, values alternating by `spread` around 20.
 fn baseline(end: i64, minutes: i64, spread: f64) -> (Vec<i64>, Vec<f64>) {
     let times = (1..=minutes).map(|minute| end - HOUR - minute * MINUTE);
-    times.map(|time| (time, if time / MINUTE % 2 == 0 { 20.0 - spread } else { 20.0 + spread })).unzip()
+    times
+        .map(|time| (time, if time / MINUTE % 2 == 0 { 20.0 - spread } else { 20.0 + spread }))
+        .unzip()
 }
 
 #[tokio::test]
@@ -44,14 +53,26 @@ async fn injected_faults_are_found_with_score_bounds_and_direction() {
     let answer = detect(&services, &device, end).await.unwrap();
     let baseline = answer.baseline.unwrap();
     assert_eq!((baseline.state(), baseline.count), (BaselineState::Sufficient, 600));
-    assert!((baseline.mean - 20.0).abs() < 1e-9 && (baseline.stddev - (600.0_f64 / 599.0).sqrt()).abs() < 1e-9);
+    assert!(
+        (baseline.mean - 20.0).abs() < 1e-9
+            && (baseline.stddev - (600.0_f64 / 599.0).sqrt()).abs() < 1e-9
+    );
     let (baseline_end, start) = (baseline.end.unwrap(), answer.start.unwrap());
-    assert!(time::from_timestamp(&baseline_end) <= time::from_timestamp(&start), "the baseline excludes the window");
+    assert!(
+        time::from_timestamp(&baseline_end) <= time::from_timestamp(&start),
+        "the baseline excludes the window"
+    );
     assert_eq!(answer.tested_count, 3);
     let found: Vec<_> = answer
         .anomalies
         .iter()
-        .map(|anomaly| (time::from_timestamp(&anomaly.timestamp.unwrap()).unwrap(), anomaly.value, anomaly.direction()))
+        .map(|anomaly| {
+            (
+                time::from_timestamp(&anomaly.timestamp.unwrap()).unwrap(),
+                anomaly.value,
+                anomaly.direction(),
+            )
+        })
         .collect();
     assert_eq!(found, [(high, 30.0, AnomalyDirection::High), (low, 10.0, AnomalyDirection::Low)]);
     let anomaly = answer.anomalies[0];

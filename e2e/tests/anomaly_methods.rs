@@ -7,7 +7,8 @@ use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use shared::granularity::Granularity;
 use shared::proto::v1::{
-    AnomalyDirection, AnomalyMethod, BaselineState, Batch, DetectAnomaliesRequest, DetectAnomaliesResponse, SeriesKey,
+    AnomalyDirection, AnomalyMethod, BaselineState, Batch, DetectAnomaliesRequest,
+    DetectAnomaliesResponse, SeriesKey,
 };
 use shared::time;
 
@@ -83,7 +84,12 @@ fn stats(values: &[f64], method: AnomalyMethod) -> Stats {
         }
         _ => (mean, stddev),
     };
-    Stats { count: values.len(), center: if flat && !values.is_empty() { values[0] } else { center }, deviation, flat }
+    Stats {
+        count: values.len(),
+        center: if flat && !values.is_empty() { values[0] } else { center },
+        deviation,
+        flat,
+    }
 }
 
 fn values_in(points: &Points, wanted: impl Fn(i64) -> bool) -> Vec<f64> {
@@ -91,18 +97,33 @@ fn values_in(points: &Points, wanted: impl Fn(i64) -> bool) -> Vec<f64> {
 }
 
 fn values_of_hour(points: &Points, (start, end): (i64, i64), hour: i64) -> Vec<f64> {
-    values_in(points, |time| (start..end).contains(&time) && time.div_euclid(HOUR).rem_euclid(168) == hour)
+    values_in(points, |time| {
+        (start..end).contains(&time) && time.div_euclid(HOUR).rem_euclid(168) == hour
+    })
 }
 
 fn close(found: f64, expected: f64, what: &str) {
     let equal = found == expected || (found.is_nan() && expected.is_nan());
-    assert!(equal || (found - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{what}: {found} is not {expected}");
+    assert!(
+        equal || (found - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+        "{what}: {found} is not {expected}"
+    );
 }
 
 /// Holds an answer against the points.
-fn check(answer: &DetectAnomaliesResponse, points: &Points, window: (i64, i64), length: i64, threshold: f64) {
+fn check(
+    answer: &DetectAnomaliesResponse,
+    points: &Points,
+    window: (i64, i64),
+    length: i64,
+    threshold: f64,
+) {
     let (method, seasonal) = (answer.method(), answer.method() == AnomalyMethod::Seasonal);
-    let end = if seasonal { Granularity::Hour.floor(window.0) } else { Granularity::Minute.floor(window.0) };
+    let end = if seasonal {
+        Granularity::Hour.floor(window.0)
+    } else {
+        Granularity::Minute.floor(window.0)
+    };
     let hour = |time: i64| time.div_euclid(HOUR).rem_euclid(168);
     let mut of_hour: Vec<Option<Stats>> = (0..168).map(|_| None).collect();
     let (mut expected, mut tested, mut not_judged) = (Vec::new(), 0, 0);
@@ -122,7 +143,11 @@ fn check(answer: &DetectAnomaliesResponse, points: &Points, window: (i64, i64), 
         tested += 1;
         let reach = if stats.flat { 0.0 } else { threshold * stats.deviation };
         if (value - stats.center).abs() > reach {
-            let score = if stats.flat { f64::INFINITY } else { (value - stats.center).abs() / stats.deviation };
+            let score = if stats.flat {
+                f64::INFINITY
+            } else {
+                (value - stats.center).abs() / stats.deviation
+            };
             expected.push((time, value, stats.center, reach, score));
         }
     }
@@ -131,7 +156,10 @@ fn check(answer: &DetectAnomaliesResponse, points: &Points, window: (i64, i64), 
     expected.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
     assert_eq!(found.len(), expected.len(), "{method:?} {window:?}");
     for (found, (time, value, center, reach, score)) in found.iter().zip(expected) {
-        assert_eq!((time::from_timestamp(&found.timestamp.unwrap()), found.value), (Some(time), value));
+        assert_eq!(
+            (time::from_timestamp(&found.timestamp.unwrap()), found.value),
+            (Some(time), value)
+        );
         close(found.expected_value, center, "expected value");
         close(found.lower_bound, center - reach, "lower bound");
         close(found.upper_bound, center + reach, "upper bound");
@@ -142,11 +170,18 @@ fn check(answer: &DetectAnomaliesResponse, points: &Points, window: (i64, i64), 
     check_baseline(answer, points, window, (end - length, end));
 }
 
-fn check_baseline(answer: &DetectAnomaliesResponse, points: &Points, window: (i64, i64), (start, end): (i64, i64)) {
+fn check_baseline(
+    answer: &DetectAnomaliesResponse,
+    points: &Points,
+    window: (i64, i64),
+    (start, end): (i64, i64),
+) {
     let baseline = answer.baseline.unwrap();
-    let edges = [baseline.start.unwrap(), baseline.end.unwrap()].map(|edge| time::from_timestamp(&edge).unwrap());
+    let edges = [baseline.start.unwrap(), baseline.end.unwrap()]
+        .map(|edge| time::from_timestamp(&edge).unwrap());
     assert_eq!(edges, [start, end]);
-    let hours = (Granularity::Hour.floor(window.0)..window.1).step_by(usize::try_from(HOUR).unwrap());
+    let hours =
+        (Granularity::Hour.floor(window.0)..window.1).step_by(usize::try_from(HOUR).unwrap());
     let touched: Vec<i64> = hours.map(|time| time.div_euclid(HOUR).rem_euclid(168)).collect();
     let seasonal = answer.method() == AnomalyMethod::Seasonal;
     let used = |time: i64| !seasonal || touched.contains(&time.div_euclid(HOUR).rem_euclid(168));
@@ -159,7 +194,11 @@ fn check_baseline(answer: &DetectAnomaliesResponse, points: &Points, window: (i6
     if let (Some(found), Some(mad)) = (baseline.median, baseline.median_absolute_deviation) {
         let center = median(&values);
         close(found, center, "median");
-        close(mad, median(&values.iter().map(|value| (value - center).abs()).collect::<Vec<_>>()), "MAD");
+        close(
+            mad,
+            median(&values.iter().map(|value| (value - center).abs()).collect::<Vec<_>>()),
+            "MAD",
+        );
     }
     let parts: Vec<Vec<f64>> = match seasonal {
         true => touched.iter().map(|hour| values_of_hour(points, (start, end), *hour)).collect(),
@@ -175,7 +214,12 @@ fn check_baseline(answer: &DetectAnomaliesResponse, points: &Points, window: (i6
     assert_eq!(baseline.state(), state);
 }
 
-async fn ask(services: &Services, points: &Points, random: &mut SmallRng, (start, end): (i64, i64)) -> usize {
+async fn ask(
+    services: &Services,
+    points: &Points,
+    random: &mut SmallRng,
+    (start, end): (i64, i64),
+) -> usize {
     let mut found = 0;
     for method in [AnomalyMethod::ZScore, AnomalyMethod::Robust, AnomalyMethod::Seasonal] {
         let from = random.random_range(start + 14 * DAY..end - 8 * DAY);
@@ -186,7 +230,10 @@ async fn ask(services: &Services, points: &Points, random: &mut SmallRng, (start
         };
         let threshold = random.random_range(2.0..4.0);
         let request = DetectAnomaliesRequest {
-            series: Some(SeriesKey { device_id: "walk".to_owned(), metric_name: "temperature".to_owned() }),
+            series: Some(SeriesKey {
+                device_id: "walk".to_owned(),
+                metric_name: "temperature".to_owned(),
+            }),
             start: at(window.0),
             end: at(window.1),
             baseline: Some(time::to_duration(length)),

@@ -21,7 +21,8 @@ fn at(micros: i64, nanos: i32) -> Option<Timestamp> {
 
 async fn send(services: &Services, device: &str, times: &[i64]) {
     let values = (1..=times.len()).map(|at| at as f64).collect();
-    let batch = Batch { series: vec![series(device, times.to_vec(), values)], ..Default::default() };
+    let batch =
+        Batch { series: vec![series(device, times.to_vec(), values)], ..Default::default() };
     assert_eq!(services.send(batch).await.unwrap().accepted_count, times.len() as u64);
 }
 
@@ -29,7 +30,8 @@ type Bounds = (Option<Timestamp>, Option<Timestamp>);
 
 /// Times of the points that `QueryRange` finds.
 async fn points(services: &Services, device: &str, (start, end): Bounds) -> Vec<i64> {
-    let request = QueryRangeRequest { selectors: vec![selector(device)], start, end, max_points: 0 };
+    let request =
+        QueryRangeRequest { selectors: vec![selector(device)], start, end, max_points: 0 };
     let mut frames = services.query.clone().query_range(request).await.unwrap().into_inner();
     let mut found = Vec::new();
     while let Some(response) = frames.message().await.unwrap() {
@@ -49,7 +51,8 @@ async fn buckets(
 ) -> Vec<(i64, u64)> {
     let granularity = granularity as i32;
     let selectors = vec![selector(device)];
-    let request = QueryAggregatedRequest { selectors, start, end, granularity, ..Default::default() };
+    let request =
+        QueryAggregatedRequest { selectors, start, end, granularity, ..Default::default() };
     let mut frames = services.query.clone().query_aggregated(request).await.unwrap().into_inner();
     let mut found = Vec::new();
     while let Some(response) = frames.message().await.unwrap() {
@@ -113,7 +116,11 @@ async fn buckets_are_found_by_bounds_of_nanoseconds() {
         ((at(minute, 1), at(minute + 1, 0)), &[after]),
     ];
     for (bounds, expected) in cases {
-        assert_eq!(buckets(&services, &device, v1::Granularity::Minute, bounds).await, expected, "{bounds:?}");
+        assert_eq!(
+            buckets(&services, &device, v1::Granularity::Minute, bounds).await,
+            expected,
+            "{bounds:?}"
+        );
     }
 }
 
@@ -123,9 +130,14 @@ async fn windows_of_anomalies_are_found_by_bounds_of_nanoseconds() {
     let begin = now() - 60_000_000;
     send(&services, &device, &[begin, begin + 1, begin + 2]).await;
     let key = SeriesKey { device_id: device.clone(), metric_name: "temperature".to_owned() };
-    let cases = [(at(begin, 1), at(begin + 2, 1), 2), (at(begin, 0), at(begin, 1), 1), (at(begin, 1), at(begin, 2), 0)];
+    let cases = [
+        (at(begin, 1), at(begin + 2, 1), 2),
+        (at(begin, 0), at(begin, 1), 1),
+        (at(begin, 1), at(begin, 2), 0),
+    ];
     for (start, end, expected) in cases {
-        let request = DetectAnomaliesRequest { series: Some(key.clone()), start, end, ..Default::default() };
+        let request =
+            DetectAnomaliesRequest { series: Some(key.clone()), start, end, ..Default::default() };
         let answer = services.query.clone().detect_anomalies(request).await.unwrap().into_inner();
         assert_eq!(answer.tested_count + answer.not_judged_count, expected, "{start:?} to {end:?}");
     }

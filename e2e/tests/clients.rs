@@ -16,20 +16,30 @@ fn root() -> PathBuf {
 
 /// Runs a client to its end and gives what it printed.
 async fn output(command: &mut Command) -> String {
-    let output = command.output().await.expect("the client is not installed; run the tests with: cargo xtask test");
-    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .output()
+        .await
+        .expect("the client is not installed; run the tests with: cargo xtask test");
+    let (stdout, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?}: {}\n{stdout}\n{stderr}", output.status);
     stdout
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_python_client_sends_and_reads_back_points() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("python"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("python"));
     let address = |url: &str| url.trim_start_matches("http://").to_owned();
     let mut client = Command::new(root().join("target/e2e-python/bin/python"));
     client
         .arg(root().join("e2e/clients/first_point.py"))
-        .args(["--ingest", &address(&services.ingest_url), "--query", &address(&services.query_url)])
+        .args([
+            "--ingest",
+            &address(&services.ingest_url),
+            "--query",
+            &address(&services.query_url),
+        ])
         .args(["--device", &device, "--count", "500"]);
     let report: Value = serde_json::from_str(&output(&mut client).await).unwrap();
     assert_eq!(report["accepted"], report["read_back"]);
@@ -41,7 +51,14 @@ async fn a_python_client_sends_and_reads_back_points() {
 /// One call through server reflection; the answer's messages.
 async fn buf_curl(base: &str, method: &str, request: Value) -> Vec<Value> {
     let mut buf = Command::new(root().join("e2e/clients/node_modules/.bin/buf"));
-    buf.args(["curl", "--protocol", "grpc", "--http2-prior-knowledge", "--data", &request.to_string()]);
+    buf.args([
+        "curl",
+        "--protocol",
+        "grpc",
+        "--http2-prior-knowledge",
+        "--data",
+        &request.to_string(),
+    ]);
     let answer = output(buf.arg(format!("{base}/{method}"))).await;
     serde_json::Deserializer::from_str(&answer).into_iter().map(Result::unwrap).collect()
 }
@@ -53,7 +70,8 @@ async fn buf_curl_sends_and_reads_back_points_over_reflection() {
         {"deviceId": device, "metricName": "temperature", "value": 21.5, "timestamp": "2026-01-01T00:00:00Z"},
         {"deviceId": device, "metricName": "temperature", "value": 22.5},
     ]}});
-    let answer = buf_curl(&services.ingest_url, "tidegauge.v1.IngestService/IngestBatch", request).await;
+    let answer =
+        buf_curl(&services.ingest_url, "tidegauge.v1.IngestService/IngestBatch", request).await;
     let result = &answer[0]["result"];
     assert_eq!((&result["acceptedCount"], &result["rejectedCount"]), (&json!("1"), &json!("1")));
     assert_eq!(result["rejections"][0]["reason"], "REJECTION_REASON_TIMESTAMP_TOO_OLD");
@@ -63,7 +81,8 @@ async fn buf_curl_sends_and_reads_back_points_over_reflection() {
         "start": "2020-01-01T00:00:00Z",
         "end": "2200-01-01T00:00:00Z",
     });
-    let answer = buf_curl(&services.query_url, "tidegauge.v1.QueryService/QueryRange", request).await;
+    let answer =
+        buf_curl(&services.query_url, "tidegauge.v1.QueryService/QueryRange", request).await;
     assert_eq!(answer.len(), 3, "header, points, footer");
     assert_eq!(answer[1]["points"]["values"], json!([22.5]));
     assert_eq!(answer[2]["footer"]["rowCount"], "1");

@@ -12,7 +12,8 @@ const POINTS: i64 = 10;
 
 #[tokio::test]
 async fn pieces_of_a_day_that_is_over_are_put_together_and_every_point_stays() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("pieces"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("pieces"));
     let noon = now() - now() % DAY - 17 * DAY + DAY / 2; // a day that no other test writes to
     for flush in 0..FLUSHES {
         let first = noon + flush * POINTS;
@@ -28,14 +29,19 @@ async fn pieces_of_a_day_that_is_over_are_put_together_and_every_point_stays() {
     let (found, sum) = (sql.count(&device).await, sql.sum(&device).await);
     assert_eq!((found, sum), (40_000, 40_000.0));
     let written = pieces(&mut sql, noon).await;
-    let compresses = sqlx::query_scalar(include_str!("../../ingest-service/src/sql/direct_compress_served.sql"));
+    let compresses =
+        sqlx::query_scalar(include_str!("../../ingest-service/src/sql/direct_compress_served.sql"));
     let compresses: bool = compresses.fetch_one(&mut sql.0).await.unwrap();
     let as_written = if compresses { 4 * DEVICES as i64 } else { 0 };
     assert!(written >= as_written, "{written} pieces, where {as_written} were written at least");
 
-    let job = "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'compact_closed_chunks'";
+    let job =
+        "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'compact_closed_chunks'";
     let job: i32 = sqlx::query_scalar(job).fetch_one(&mut sql.0).await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CALL run_job({job})"))).execute(&mut sql.0).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CALL run_job({job})")))
+        .execute(&mut sql.0)
+        .await
+        .unwrap();
     let left = pieces(&mut sql, noon).await;
     assert!(left <= written / 2, "{left} of {written} pieces are left");
     assert_eq!((sql.count(&device).await, sql.sum(&device).await), (found, sum));
@@ -53,10 +59,12 @@ async fn pieces(sql: &mut Sql, time: i64) -> i64 {
     let table: Option<String> =
         sqlx::query_scalar(statement).bind(time as f64).fetch_optional(&mut sql.0).await.unwrap();
     match table {
-        Some(table) => sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
-            .fetch_one(&mut sql.0)
-            .await
-            .unwrap(),
+        Some(table) => {
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
+                .fetch_one(&mut sql.0)
+                .await
+                .unwrap()
+        }
         None => 0,
     }
 }

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
 use e2e::{Services, Sql, batch, now, point, selector, series, unique};
-use shared::proto::v1::{Batch, IngestBatchRequest, IngestRequest, IngestWithAcksRequest, QueryRangeRequest};
+use shared::proto::v1::{
+    Batch, IngestBatchRequest, IngestRequest, IngestWithAcksRequest, QueryRangeRequest,
+};
 use tonic::Response;
 use tonic::codec::CompressionEncoding;
 
@@ -16,11 +18,15 @@ fn encoding<T>(answer: &Response<T>) -> Option<&str> {
 
 fn column(device: &str, began: i64) -> Batch {
     let times = (0..POINTS).map(|index| began + i64::from(index)).collect();
-    Batch { series: vec![series(device, times, vec![20.5; usize::from(POINTS)])], ..Default::default() }
+    Batch {
+        series: vec![series(device, times, vec![20.5; usize::from(POINTS)])],
+        ..Default::default()
+    }
 }
 
 async fn everything_is_compressed(with: CompressionEncoding, name: &str) {
-    let (services, device, began) = (Services::start().await, unique("compressed"), now() - 3_600_000_000);
+    let (services, device, began) =
+        (Services::start().await, unique("compressed"), now() - 3_600_000_000);
     let mut ingest = services.ingest.clone().send_compressed(with).accept_compressed(with);
     let at = |index: i64| Some(column(&device, began + index * i64::from(POINTS)));
 
@@ -37,14 +43,18 @@ async fn everything_is_compressed(with: CompressionEncoding, name: &str) {
     assert_eq!(encoding(&answer), Some(name));
     let mut acks = answer.into_inner();
     for _ in 0..2 {
-        assert_eq!(acks.message().await.unwrap().unwrap().result.unwrap().accepted_count, u64::from(POINTS));
+        assert_eq!(
+            acks.message().await.unwrap().unwrap().result.unwrap().accepted_count,
+            u64::from(POINTS)
+        );
     }
     assert!(acks.message().await.unwrap().is_none());
     assert_eq!(Sql::connect().await.count(&device).await, 4 * u64::from(POINTS));
 
     let mut query = services.query.clone().send_compressed(with).accept_compressed(with);
     let (start, end) = (e2e::at(began), e2e::at(began + 4 * i64::from(POINTS)));
-    let request = QueryRangeRequest { selectors: vec![selector(&device)], start, end, max_points: 0 };
+    let request =
+        QueryRangeRequest { selectors: vec![selector(&device)], start, end, max_points: 0 };
     let answer = query.query_range(request).await.unwrap();
     assert_eq!(encoding(&answer), Some(name));
     let mut frames = answer.into_inner();

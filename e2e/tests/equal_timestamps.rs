@@ -6,8 +6,8 @@ use e2e::{OwnDatabase, Services, Sql, at, now, selector, series, wait_until_serv
 use shared::db::{self, Micros};
 use shared::granularity::Granularity;
 use shared::proto::v1::{
-    self, Batch, Combine, DetectAnomaliesRequest, GetLatestRequest, QueryAggregatedRequest, SeriesKey, SeriesSelector,
-    Statistic, query_aggregated_response::Frame, series_selector,
+    self, Batch, Combine, DetectAnomaliesRequest, GetLatestRequest, QueryAggregatedRequest,
+    SeriesKey, SeriesSelector, Statistic, query_aggregated_response::Frame, series_selector,
 };
 use shared::time;
 
@@ -30,7 +30,11 @@ async fn send_ties(services: &Services, device: &str, minute: i64) {
     }
 }
 
-fn request(granularity: v1::Granularity, width: Option<i64>, minute: i64) -> QueryAggregatedRequest {
+fn request(
+    granularity: v1::Granularity,
+    width: Option<i64>,
+    minute: i64,
+) -> QueryAggregatedRequest {
     QueryAggregatedRequest {
         selectors: vec![selector("tied")],
         start: at(minute),
@@ -95,7 +99,10 @@ async fn check_raw(services: &Services, minute: i64, what: &str) {
 async fn check_anomalies(services: &Services, minute: i64, what: &str) {
     for most in [12, 2] {
         let request = DetectAnomaliesRequest {
-            series: Some(SeriesKey { device_id: "tied".to_owned(), metric_name: "temperature".to_owned() }),
+            series: Some(SeriesKey {
+                device_id: "tied".to_owned(),
+                metric_name: "temperature".to_owned(),
+            }),
             start: at(minute),
             end: at(minute + MINUTE),
             baseline: Some(time::to_duration(60 * MINUTE)),
@@ -123,8 +130,10 @@ async fn equal_timestamps_have_one_order_live_compressed_and_refreshed() {
     let mut sql = database.sql().await;
     let minute = Granularity::Day.floor(now()) - 2 * DAY + 100 * MINUTE;
     let before: Vec<i64> = (1..=30).map(|at| minute - at * MINUTE).collect();
-    let flat =
-        |device: &str| Batch { series: vec![series(device, before.clone(), vec![5.0; 30])], ..Default::default() };
+    let flat = |device: &str| Batch {
+        series: vec![series(device, before.clone(), vec![5.0; 30])],
+        ..Default::default()
+    };
     services.send(flat("tied")).await.unwrap();
     send_ties(&services, "tied", minute).await;
     for what in ["live", "compressed", "refreshed", "compressed and refreshed again"] {
@@ -145,7 +154,11 @@ async fn equal_timestamps_have_one_order_live_compressed_and_refreshed() {
         let found = with_flat_hour(v1::Granularity::Minute).await;
         assert_eq!(found, (vec![SMALLEST_FIRST], vec![GREATEST_LAST]), "{what}: minute");
         for granularity in [v1::Granularity::Hour, v1::Granularity::Day] {
-            assert_eq!(with_flat_hour(granularity).await.1, [GREATEST_LAST], "{what}: {granularity:?}");
+            assert_eq!(
+                with_flat_hour(granularity).await.1,
+                [GREATEST_LAST],
+                "{what}: {granularity:?}"
+            );
         }
     }
 }
@@ -172,9 +185,15 @@ async fn minutes_that_were_materialised_before_the_upgrade_follow_the_order_afte
             .unwrap();
     }
     sql.refresh(minute - 3 * DAY, minute + DAY).await;
-    let old: (f64, f64) =
-        sqlx::query_as("SELECT first_value, last_value FROM points_1min").fetch_one(&mut sql.0).await.unwrap();
-    assert_ne!(old, (SMALLEST_FIRST, GREATEST_LAST), "nothing to make good: the old order is the new one");
+    let old: (f64, f64) = sqlx::query_as("SELECT first_value, last_value FROM points_1min")
+        .fetch_one(&mut sql.0)
+        .await
+        .unwrap();
+    assert_ne!(
+        old,
+        (SMALLEST_FIRST, GREATEST_LAST),
+        "nothing to make good: the old order is the new one"
+    );
     sql.close().await;
 
     db::migrate(&database.config()).await.unwrap();

@@ -103,13 +103,23 @@ async fn a_poisoned_minute_of_a_series_stops_nothing_else_shows_in_the_metric_an
     assert!(failed[0].1.contains("value out of range"), "{failed:?}");
     let failed = run_jobs(&mut sql).await;
     assert_eq!(failed.len(), 1, "{failed:?}");
-    assert!(failed[0].1.contains("cannot compute 3 row(s) of points_1min, the first at"), "{failed:?}");
+    assert!(
+        failed[0].1.contains("cannot compute 3 row(s) of points_1min, the first at"),
+        "{failed:?}"
+    );
     assert_eq!(set_aside(&mut sql, "bad").await, poisoned);
     assert_eq!(failing(&database).await, "1");
 
     let (header, found) = buckets(&services, "good", v1::Granularity::Minute, whole).await;
-    assert!(time::from_timestamp(&header.watermark.unwrap()).unwrap() >= whole.1, "the watermark stands still");
-    assert_eq!(found.bucket_starts_us, minutes().collect::<Vec<_>>(), "no minute of another series is affected");
+    assert!(
+        time::from_timestamp(&header.watermark.unwrap()).unwrap() >= whole.1,
+        "the watermark stands still"
+    );
+    assert_eq!(
+        found.bucket_starts_us,
+        minutes().collect::<Vec<_>>(),
+        "no minute of another series is affected"
+    );
     let (_, found) = buckets(&services, "bad", v1::Granularity::Minute, whole).await;
     let others: Vec<i64> = minutes().filter(|minute| !poisoned.contains(minute)).collect();
     assert_eq!(found.bucket_starts_us, others, "no other minute of the series is affected");
@@ -130,13 +140,19 @@ async fn a_poisoned_minute_of_a_series_stops_nothing_else_shows_in_the_metric_an
 }
 
 /// Late points of another device, in a poisoned minute and in a sound one: both arrive.
-async fn late_points_arrive_beside_the_poison(services: &Services, sql: &mut Sql, begin: i64, poisoned: &[i64]) {
+async fn late_points_arrive_beside_the_poison(
+    services: &Services,
+    sql: &mut Sql,
+    begin: i64,
+    poisoned: &[i64],
+) {
     let sound = begin + 72 * MINUTE;
     send(services, "good", vec![poisoned[0] + 3, sound + 3]).await;
     let failed = run_jobs(sql).await;
     assert_eq!(failed.len(), 1, "{failed:?}");
     for minute in [poisoned[0], sound] {
-        let (_, found) = buckets(services, "good", v1::Granularity::Minute, (minute, minute + MINUTE)).await;
+        let (_, found) =
+            buckets(services, "good", v1::Granularity::Minute, (minute, minute + MINUTE)).await;
         assert_eq!(found.count, [2], "the late point is in its rollup");
     }
     let hour = Granularity::Hour.floor(sound);
@@ -145,7 +161,9 @@ async fn late_points_arrive_beside_the_poison(services: &Services, sql: &mut Sql
     let (_, found) = buckets(services, "bad", v1::Granularity::Hour, (hour, hour + HOUR)).await;
     assert_eq!(found.count, [58], "60 minutes without the two poisoned ones");
     let day = Granularity::Day.floor(sound);
-    assert!(!buckets(services, "good", v1::Granularity::Day, (day, day + DAY)).await.1.count.is_empty());
+    assert!(
+        !buckets(services, "good", v1::Granularity::Day, (day, day + DAY)).await.1.count.is_empty()
+    );
 }
 
 #[tokio::test]
@@ -157,12 +175,19 @@ async fn a_run_that_was_cut_off_sets_nothing_aside() {
     let minute = Granularity::Minute.floor(now()) - 2 * HOUR;
     send(&services, "cut", vec![minute]).await;
     // What a run leaves behind when its server crashes.
-    sqlx::query("INSERT INTO rollup_refreshes VALUES ('points_1min', now())").execute(&mut sql.0).await.unwrap();
+    sqlx::query("INSERT INTO rollup_refreshes VALUES ('points_1min', now())")
+        .execute(&mut sql.0)
+        .await
+        .unwrap();
     assert_eq!(run_jobs(&mut sql).await, []);
     assert!(set_aside(&mut sql, "bad").await.is_empty());
-    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM rollup_refreshes").fetch_one(&mut sql.0).await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM rollup_refreshes")
+        .fetch_one(&mut sql.0)
+        .await
+        .unwrap();
     assert_eq!(left, 0);
-    let (header, found) = buckets(&services, "cut", v1::Granularity::Minute, (minute, minute + MINUTE)).await;
+    let (header, found) =
+        buckets(&services, "cut", v1::Granularity::Minute, (minute, minute + MINUTE)).await;
     assert!(time::from_timestamp(&header.watermark.unwrap()).unwrap() > minute);
     assert_eq!(found.count, [1]);
 }

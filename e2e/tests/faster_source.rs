@@ -5,7 +5,8 @@
 use e2e::{OwnDatabase, Services, Sql, at, now, selector, wait_until_serving};
 use shared::granularity::Granularity;
 use shared::proto::v1::{
-    self, BucketsFrame, GranularityReason, QueryAggregatedRequest, QueryHeader, Statistic, query_aggregated_response,
+    self, BucketsFrame, GranularityReason, QueryAggregatedRequest, QueryHeader, Statistic,
+    query_aggregated_response,
 };
 use shared::time;
 
@@ -42,7 +43,11 @@ async fn compact(sql: &mut Sql) {
 }
 
 /// Averages of ten minutes.
-async fn averages(services: &Services, granularity: v1::Granularity, end: i64) -> (QueryHeader, BucketsFrame) {
+async fn averages(
+    services: &Services,
+    granularity: v1::Granularity,
+    end: i64,
+) -> (QueryHeader, BucketsFrame) {
     let request = QueryAggregatedRequest {
         selectors: vec![selector("d")],
         start: at(end - DAYS * DAY),
@@ -80,7 +85,11 @@ async fn few_compacted_points_are_read_instead_of_minutes_and_give_the_same_answ
     assert_eq!(header.granularity(), v1::Granularity::Raw, "{}", header.granularity_explanation);
     assert_eq!(header.granularity_reason(), GranularityReason::BucketWidth);
     let explanation = "some 11520 of them take less time than 5760 minutes";
-    assert!(header.granularity_explanation.contains(explanation), "{}", header.granularity_explanation);
+    assert!(
+        header.granularity_explanation.contains(explanation),
+        "{}",
+        header.granularity_explanation
+    );
     let (header, expected) = averages(&services, v1::Granularity::Minute, end).await;
     assert_eq!(header.granularity(), v1::Granularity::Minute, "what is named is read");
     assert_eq!(found.bucket_starts_us, expected.bucket_starts_us);

@@ -11,8 +11,8 @@ use shared::db::Micros;
 use shared::proto::v1::query_service_client::QueryServiceClient;
 use shared::proto::v1::query_service_server::SERVICE_NAME;
 use shared::proto::v1::{
-    DetectAnomaliesRequest, GetLatestRequest, GetStorageStatsRequest, Granularity, ListDevicesRequest,
-    QueryAggregatedRequest, QueryRangeRequest, SeriesKey,
+    DetectAnomaliesRequest, GetLatestRequest, GetStorageStatsRequest, Granularity,
+    ListDevicesRequest, QueryAggregatedRequest, QueryRangeRequest, SeriesKey,
 };
 use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
@@ -42,7 +42,8 @@ impl Watched {
         let (mut sql, login) = (Sql::connect().await, unique("reader").replace('-', "_"));
         let create = format!("CREATE ROLE {login} LOGIN; GRANT tidegauge_query TO {login}");
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut sql.0).await.unwrap();
-        let url = database_url().parse::<sqlx::postgres::PgConnectOptions>().unwrap().username(&login);
+        let url =
+            database_url().parse::<sqlx::postgres::PgConnectOptions>().unwrap().username(&login);
         let everyone = database_url();
         let services = Services::start_query_with(&everyone, |config| {
             config.database = DatabaseConfig { url };
@@ -73,7 +74,8 @@ impl Watched {
     async fn write(&mut self, device: &str, points: i32) {
         const PIECE: i32 = 20_000;
         let add = "INSERT INTO series (device_id, metric_name) VALUES ($1, 'temperature') RETURNING series_id";
-        let id: i32 = sqlx::query_scalar(add).bind(device).fetch_one(&mut self.sql.0).await.unwrap();
+        let id: i32 =
+            sqlx::query_scalar(add).bind(device).fetch_one(&mut self.sql.0).await.unwrap();
         let statement = "INSERT INTO points SELECT $2 + at * interval '50 ms', $1, at FROM generate_series($3, $4) at";
         let start = Micros(now() - AGO);
         for first in (0..points).step_by(usize::try_from(PIECE).unwrap()) {
@@ -85,7 +87,12 @@ impl Watched {
 }
 
 fn range(device: &str, max_points: u32) -> QueryRangeRequest {
-    QueryRangeRequest { selectors: vec![selector(device)], start: at(now() - 2 * AGO), end: at(now()), max_points }
+    QueryRangeRequest {
+        selectors: vec![selector(device)],
+        start: at(now() - 2 * AGO),
+        end: at(now()),
+        max_points,
+    }
 }
 
 fn aggregated(device: &str, granularity: Granularity) -> QueryAggregatedRequest {
@@ -101,7 +108,12 @@ fn aggregated(device: &str, granularity: Granularity) -> QueryAggregatedRequest 
 fn anomalies(device: &str) -> DetectAnomaliesRequest {
     let series = SeriesKey { device_id: device.to_owned(), metric_name: "temperature".to_owned() };
     let (start, end) = (now() - AGO + 3_600_000_000, now() - AGO + 20_000_000_000);
-    DetectAnomaliesRequest { series: Some(series), start: at(start), end: at(end), ..Default::default() }
+    DetectAnomaliesRequest {
+        series: Some(series),
+        start: at(start),
+        end: at(end),
+        ..Default::default()
+    }
 }
 
 /// Reads a stream at some pace, up to as many frames as are wanted; says whether it came to an end.
@@ -130,7 +142,8 @@ fn timed<T>(message: T, timeout: Option<Duration>) -> Request<T> {
 async fn some_call(mut client: Client, device: &str) -> Result<(), Status> {
     let (kind, frames, millis, deadline) = {
         let mut random = rand::rng();
-        let deadline = random.random_bool(0.5).then(|| Duration::from_micros(random.random_range(0..60_000)));
+        let deadline =
+            random.random_bool(0.5).then(|| Duration::from_micros(random.random_range(0..60_000)));
         (random.random_range(0..9), random.random_range(0..60), random.random_range(0..5), deadline)
     };
     let pause = Duration::from_millis(millis);
@@ -167,7 +180,9 @@ async fn a_thousand_calls_given_up_leave_no_statement_and_no_connection_behind()
         if begun < 1_000 && calls.len() < 40 {
             let (client, device) = (watched.client.clone(), device.clone());
             let patience = Duration::from_micros(rand::rng().random_range(0..80_000));
-            calls.spawn(async move { tokio::time::timeout(patience, some_call(client, &device)).await });
+            calls.spawn(
+                async move { tokio::time::timeout(patience, some_call(client, &device)).await },
+            );
             begun += 1;
             continue;
         }
@@ -176,7 +191,10 @@ async fn a_thousand_calls_given_up_leave_no_statement_and_no_connection_behind()
             Err(_given_up) => {}
             // A client's own clock makes CANCELLED of its deadline.
             Ok(Err(status)) => assert!(
-                matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled | Code::Unavailable),
+                matches!(
+                    status.code(),
+                    Code::DeadlineExceeded | Code::Cancelled | Code::Unavailable
+                ),
                 "{status:?}"
             ),
         }
@@ -216,7 +234,9 @@ async fn many_calls_given_up_at_once_do_not_break_their_connection() {
         let mut calls = JoinSet::new();
         for _ in 0..120 {
             let mut client = QueryServiceClient::new(channel.clone());
-            calls.spawn(async move { client.list_devices(ListDevicesRequest::default()).await.map(drop) });
+            calls.spawn(async move {
+                client.list_devices(ListDevicesRequest::default()).await.map(drop)
+            });
         }
         for _ in 0..round % 40 {
             tokio::task::yield_now().await;
@@ -242,13 +262,21 @@ async fn a_statement_that_waits_is_cancelled_when_its_call_ends() {
     let request = || GetLatestRequest { device_id: device.clone(), ..Default::default() };
     watched.client.get_latest(request()).await.expect("an answer before");
 
-    sqlx::raw_sql("BEGIN; LOCK TABLE series IN ACCESS EXCLUSIVE MODE").execute(&mut watched.sql.0).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE series IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut watched.sql.0)
+        .await
+        .unwrap();
     for _ in 0..2 * CONNECTIONS {
         let mut client = watched.client.clone();
-        let given_up = tokio::time::timeout(Duration::from_millis(50), client.get_latest(request()));
+        let given_up =
+            tokio::time::timeout(Duration::from_millis(50), client.get_latest(request()));
         assert!(given_up.await.is_err(), "the lock does not hold");
     }
-    let status = watched.client.get_latest(timed(request(), Some(Duration::from_millis(200)))).await.unwrap_err();
+    let status = watched
+        .client
+        .get_latest(timed(request(), Some(Duration::from_millis(200))))
+        .await
+        .unwrap_err();
     assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}"); // by either clock
     let status = watched.client.query_range(range(&device, 0)).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
@@ -256,7 +284,17 @@ async fn a_statement_that_waits_is_cancelled_when_its_call_ends() {
     watched.wait_until_at_rest().await; // while what they waited for is still locked
     sqlx::raw_sql("ROLLBACK").execute(&mut watched.sql.0).await.unwrap();
 
-    assert_eq!(watched.client.get_latest(request()).await.expect("an answer after").into_inner().points.len(), 1);
+    assert_eq!(
+        watched
+            .client
+            .get_latest(request())
+            .await
+            .expect("an answer after")
+            .into_inner()
+            .points
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]

@@ -42,9 +42,16 @@ async fn send(services: &Services, identity: &KeyedIdentity, batch: Batch) -> Re
 }
 
 /// A stream that stays open as long as what is returned.
-async fn open(services: &Services, identity: &KeyedIdentity) -> Result<mpsc::Sender<IngestWithAcksRequest>, Status> {
+async fn open(
+    services: &Services,
+    identity: &KeyedIdentity,
+) -> Result<mpsc::Sender<IngestWithAcksRequest>, Status> {
     let (batches, receiver) = mpsc::channel(1);
-    services.ingest.clone().ingest_with_acks(identity.request(ReceiverStream::new(receiver))).await?;
+    services
+        .ingest
+        .clone()
+        .ingest_with_acks(identity.request(ReceiverStream::new(receiver)))
+        .await?;
     Ok(batches)
 }
 
@@ -74,7 +81,10 @@ async fn each_identity_has_limits_of_its_own_and_new_ones_hold_without_a_restart
     assert_eq!(subject, "identity:limited");
     assert!(description.contains("over 100 points or rows a second"), "{description}");
     for _ in 0..2 {
-        assert_eq!(send(&services, &other, points(&many, far_over)).await.unwrap(), far_over as u64);
+        assert_eq!(
+            send(&services, &other, points(&many, far_over)).await.unwrap(),
+            far_over as u64
+        );
     }
 
     let one = open(&services, &limited).await.unwrap();
@@ -84,6 +94,10 @@ async fn each_identity_has_limits_of_its_own_and_new_ones_hold_without_a_restart
     drop((open(&services, &other).await.unwrap(), open(&services, &other).await.unwrap(), one));
 
     std::fs::write(file.path(), [&*limited.entry, &other.entry].concat()).unwrap();
-    until("the limits are gone", async || send(&services, &limited, points(&few, 1)).await.ok()).await;
-    assert_eq!((sql.count(&few).await, sql.count(&many).await), (far_over as u64 + 1, 2 * far_over as u64));
+    until("the limits are gone", async || send(&services, &limited, points(&few, 1)).await.ok())
+        .await;
+    assert_eq!(
+        (sql.count(&few).await, sql.count(&many).await),
+        (far_over as u64 + 1, 2 * far_over as u64)
+    );
 }

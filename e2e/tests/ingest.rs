@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use e2e::{OwnDatabase, Services, Sql, batch, named, now, numbered, point, series, unique, wait_until_serving};
+use e2e::{
+    OwnDatabase, Services, Sql, batch, named, now, numbered, point, series, unique,
+    wait_until_serving,
+};
 use shared::proto::v1::{Batch, IngestRequest, RejectionReason};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -13,14 +16,25 @@ use tonic_types::StatusExt as _;
 
 #[tokio::test]
 async fn points_stored_equal_points_accepted_in_both_forms_and_all_calls() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("forms"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("forms"));
     let start = now() - 3_600_000_000;
     let times: Vec<i64> = (0..5_000).map(|at| start + at * 1_000).collect();
     let values: Vec<f64> = (0..5_000).map(f64::from).collect();
-    let rows = times.iter().zip(&values).map(|(&time, &value)| named(&device, "humidity", time, value)).collect();
-    let columns = Batch { series: vec![series(&device, times.clone(), values.clone())], ..Default::default() };
+    let rows = times
+        .iter()
+        .zip(&values)
+        .map(|(&time, &value)| named(&device, "humidity", time, value))
+        .collect();
+    let columns = Batch {
+        series: vec![series(&device, times.clone(), values.clone())],
+        ..Default::default()
+    };
     let summary = services.stream(vec![batch(rows), columns]).await.unwrap();
-    assert_eq!((summary.batch_count, summary.accepted_count, summary.rejected_count), (2, 10_000, 0));
+    assert_eq!(
+        (summary.batch_count, summary.accepted_count, summary.rejected_count),
+        (2, 10_000, 0)
+    );
     let result = services.send(batch(vec![point(&device, now(), 1.0)])).await.unwrap();
     assert_eq!(result.accepted_count, 1);
     assert!(result.committed_at.is_some());
@@ -31,7 +45,8 @@ async fn points_stored_equal_points_accepted_in_both_forms_and_all_calls() {
 
 #[tokio::test]
 async fn one_bad_point_never_costs_a_good_one() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("bad"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("bad"));
     let time = now();
     let mut points = vec![point(&device, time, 1.0); 20];
     points[3].value = Some(f64::NAN);
@@ -42,10 +57,16 @@ async fn one_bad_point_never_costs_a_good_one() {
     points[8] = point(&device, time + 3_600_000_000, 1.0);
     let uneven = series(&device, vec![time; 3], vec![1.0; 2]);
     let good = series(&device, vec![time; 4], vec![1.0; 4]);
-    let result = services.send(Batch { points, series: vec![uneven, good], ..Default::default() }).await.unwrap();
+    let result = services
+        .send(Batch { points, series: vec![uneven, good], ..Default::default() })
+        .await
+        .unwrap();
     assert_eq!((result.accepted_count, result.rejected_count), (18, 9));
-    let listed: Vec<_> =
-        result.rejections.iter().map(|entry| (entry.point_index, entry.point_count, entry.reason())).collect();
+    let listed: Vec<_> = result
+        .rejections
+        .iter()
+        .map(|entry| (entry.point_index, entry.point_count, entry.reason()))
+        .collect();
     assert_eq!(
         listed,
         [
@@ -57,7 +78,11 @@ async fn one_bad_point_never_costs_a_good_one() {
             (20, 3, RejectionReason::ColumnLengthsDiffer),
         ]
     );
-    assert!(result.rejections[2].message.contains("the limit is 256"), "{}", result.rejections[2].message);
+    assert!(
+        result.rejections[2].message.contains("the limit is 256"),
+        "{}",
+        result.rejections[2].message
+    );
     assert!(result.rejections[3].message.contains("30days"), "{}", result.rejections[3].message);
     assert_eq!(sql.count(&device).await, 18);
 }
@@ -75,12 +100,16 @@ async fn points_without_a_timestamp_get_the_services_time() {
 
 #[tokio::test]
 async fn an_empty_message_is_refused_and_the_batches_before_it_stay() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("empty"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("empty"));
     let status = services.send(Batch::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "batch");
-    let batches =
-        vec![batch(vec![point(&device, now(), 1.0)]), Batch::default(), batch(vec![point(&device, now(), 2.0)])];
+    let batches = vec![
+        batch(vec![point(&device, now(), 1.0)]),
+        Batch::default(),
+        batch(vec![point(&device, now(), 2.0)]),
+    ];
     let status = services.stream(batches).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().contains("message 1"), "{}", status.message());
@@ -92,22 +121,28 @@ async fn a_message_over_the_limit_is_resource_exhausted_and_names_the_limit() {
     let (services, device) = (Services::start().await, unique("large"));
     let columns = series(&device, vec![now(); 300_000], vec![1.0; 300_000]);
     let large = || Batch { series: vec![columns.clone()], ..Default::default() };
-    for status in [services.send(large()).await.unwrap_err(), services.stream(vec![large()]).await.unwrap_err()] {
+    for status in [
+        services.send(large()).await.unwrap_err(),
+        services.stream(vec![large()]).await.unwrap_err(),
+    ] {
         assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
         assert!(status.message().contains("4194304 bytes"), "{}", status.message());
     }
     let columns = series(&device, vec![now(); 100_001], vec![1.0; 100_001]);
-    let status = services.send(Batch { series: vec![columns], ..Default::default() }).await.unwrap_err();
+    let status =
+        services.send(Batch { series: vec![columns], ..Default::default() }).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert!(status.message().contains("the limit is 100000"), "{}", status.message());
 }
 
 #[tokio::test]
 async fn a_numbered_batch_is_applied_once_however_often_it_is_sent() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("once"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("once"));
     let began = now();
-    let send =
-        |epoch, sequence| services.send(numbered(&device, epoch, sequence, vec![point(&device, began, 1.0); 10]));
+    let send = |epoch, sequence| {
+        services.send(numbered(&device, epoch, sequence, vec![point(&device, began, 1.0); 10]))
+    };
     assert_eq!(send(1, 1).await.unwrap().accepted_count, 10);
     let again = send(1, 1).await.unwrap();
     assert_eq!((again.accepted_count, again.is_duplicate), (10, true));
@@ -115,13 +150,19 @@ async fn a_numbered_batch_is_applied_once_however_often_it_is_sent() {
     let gap = send(1, 3).await.unwrap_err();
     assert_eq!(gap.code(), Code::FailedPrecondition);
     let info = gap.get_details_error_info().unwrap();
-    assert_eq!((info.reason.as_str(), info.metadata["expected_sequence"].as_str()), ("SEQUENCE_GAP", "2"));
+    assert_eq!(
+        (info.reason.as_str(), info.metadata["expected_sequence"].as_str()),
+        ("SEQUENCE_GAP", "2")
+    );
 
     assert_eq!(send(2, 1).await.unwrap().accepted_count, 10);
     let fenced = send(1, 2).await.unwrap_err();
     assert_eq!(fenced.code(), Code::FailedPrecondition);
     let info = fenced.get_details_error_info().unwrap();
-    assert_eq!((info.reason.as_str(), info.metadata["current_epoch"].as_str()), ("EPOCH_FENCED", "2"));
+    assert_eq!(
+        (info.reason.as_str(), info.metadata["current_epoch"].as_str()),
+        ("EPOCH_FENCED", "2")
+    );
     assert_eq!(sql.count(&device).await, 20);
 }
 
@@ -145,12 +186,20 @@ async fn points_that_the_database_refuses_come_back_and_the_rest_is_stored() {
     };
     let summary = services.stream((0..6).map(refused_batch).collect()).await.unwrap();
     assert_eq!((summary.batch_count, summary.accepted_count, summary.rejected_count), (6, 290, 10));
-    let refused = summary.rejections.iter().filter(|entry| entry.reason() == RejectionReason::RefusedByDatabase);
-    let found: Vec<_> = refused.map(|entry| (entry.batch_index, entry.point_index, entry.point_count)).collect();
+    let refused = summary
+        .rejections
+        .iter()
+        .filter(|entry| entry.reason() == RejectionReason::RefusedByDatabase);
+    let found: Vec<_> =
+        refused.map(|entry| (entry.batch_index, entry.point_index, entry.point_count)).collect();
     assert_eq!(found, [(2, 10, 1), (2, 40, 1), (4, 10, 1), (4, 40, 1)]);
     assert_eq!((sql.count("refused").await, sql.sum("refused").await), (290, 290.0));
     let again = services.send(refused_batch(2)).await.unwrap();
-    assert_eq!((again.accepted_count, again.rejected_count, again.is_duplicate), (47, 3, true), "the first answer");
+    assert_eq!(
+        (again.accepted_count, again.rejected_count, again.is_duplicate),
+        (47, 3, true),
+        "the first answer"
+    );
     let listed: Vec<_> = again.rejections.iter().map(|entry| entry.point_index).collect();
     assert_eq!(listed, [3, 10, 40]);
     assert_eq!(again.rejected_points.unwrap().starts, [3, 10, 40]);
@@ -158,12 +207,16 @@ async fn points_that_the_database_refuses_come_back_and_the_rest_is_stored() {
 
 #[tokio::test]
 async fn a_producer_that_was_idle_for_long_is_forgotten_and_begins_a_new_epoch() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("idle"));
-    let send = |epoch, sequence| services.send(numbered(&device, epoch, sequence, vec![point(&device, now(), 1.0)]));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("idle"));
+    let send = |epoch, sequence| {
+        services.send(numbered(&device, epoch, sequence, vec![point(&device, now(), 1.0)]))
+    };
     send(1, 1).await.unwrap();
     let age = "UPDATE producers SET updated_at = now() - INTERVAL '61 days' WHERE producer_id = $1";
     sqlx::query(age).bind(&device).execute(&mut sql.0).await.unwrap();
-    let job = "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'forget_idle_producers'";
+    let job =
+        "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'forget_idle_producers'";
     let job: i32 = sqlx::query_scalar(job).fetch_one(&mut sql.0).await.unwrap();
     sqlx::query("CALL run_job($1)").bind(job).execute(&mut sql.0).await.unwrap();
 
@@ -178,13 +231,18 @@ async fn no_index_of_the_ledger_covers_what_a_flush_changes() {
     let mut sql = Sql::connect().await;
     let indexes = "SELECT indexdef FROM pg_indexes WHERE tablename = 'producers'";
     let indexes: Vec<String> = sqlx::query_scalar(indexes).fetch_all(&mut sql.0).await.unwrap();
-    assert_eq!(indexes.len(), 1, "another index makes every flush of many producers slower: {indexes:?}");
+    assert_eq!(
+        indexes.len(),
+        1,
+        "another index makes every flush of many producers slower: {indexes:?}"
+    );
     assert!(indexes[0].ends_with("(producer_id)"), "{indexes:?}");
 }
 
 #[tokio::test]
 async fn many_clients_that_send_the_same_batch_store_it_once() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("same"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("same"));
     let same = numbered(&device, 1, 1, vec![point(&device, now(), 1.0); 100]);
     let sends: Vec<_> = (0..32).map(|_| services.stream(vec![same.clone()])).collect();
     let (mut accepted, mut duplicate) = (0, 0);
@@ -199,7 +257,8 @@ async fn many_clients_that_send_the_same_batch_store_it_once() {
 
 #[tokio::test]
 async fn whole_batches_of_a_cut_stream_are_stored() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("cut"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("cut"));
     let (sender, receiver) = mpsc::channel(1);
     let mut client = services.ingest.clone();
     let call = tokio::spawn(async move { client.ingest(ReceiverStream::new(receiver)).await });
@@ -210,7 +269,10 @@ async fn whole_batches_of_a_cut_stream_are_stored() {
     while sql.count(&device).await < 50 {
         tokio::time::sleep(Duration::from_millis(20)).await; // all that arrived gets stored, without the stream's end
     }
-    sender.send(IngestRequest { batch: Some(batch(vec![point(&device, now(), 1.0); 10])) }).await.unwrap();
+    sender
+        .send(IngestRequest { batch: Some(batch(vec![point(&device, now(), 1.0); 10])) })
+        .await
+        .unwrap();
     call.abort(); // the last one may have arrived, or not
     assert!(call.await.unwrap_err().is_cancelled());
     services.begin_shutdown();
@@ -221,12 +283,15 @@ async fn whole_batches_of_a_cut_stream_are_stored() {
 
 #[tokio::test]
 async fn concurrent_first_sights_of_a_series_create_it_once() {
-    let (services, other, device) = (Services::start().await, Services::start().await, unique("first"));
+    let (services, other, device) =
+        (Services::start().await, Services::start().await, unique("first"));
     let mut sends = tokio::task::JoinSet::new();
     for client in [services.ingest.clone(), other.ingest.clone()].into_iter().cycle().take(16) {
         let (mut client, device) = (client, device.clone());
         sends.spawn(async move {
-            let points = (0..200).map(|metric| named(&device, &format!("metric-{metric}"), now(), 1.0)).collect();
+            let points = (0..200)
+                .map(|metric| named(&device, &format!("metric-{metric}"), now(), 1.0))
+                .collect();
             let request = shared::proto::v1::IngestBatchRequest { batch: Some(batch(points)) };
             client.ingest_batch(request).await.unwrap().into_inner().result.unwrap().accepted_count
         });

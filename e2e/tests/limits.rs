@@ -6,10 +6,14 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use e2e::{Services, Sql, at, batch, database_url, now, numbered, point, selector, unique, wait_until_serving};
+use e2e::{
+    Services, Sql, at, batch, database_url, now, numbered, point, selector, unique,
+    wait_until_serving,
+};
 use shared::proto::v1::ingest_service_client::IngestServiceClient;
 use shared::proto::v1::{
-    Batch, IngestBatchRequest, IngestWithAcksRequest, IngestWithAcksResponse, Point, QueryRangeRequest,
+    Batch, IngestBatchRequest, IngestWithAcksRequest, IngestWithAcksResponse, Point,
+    QueryRangeRequest,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -56,7 +60,8 @@ struct Acks(Streaming<IngestWithAcksResponse>);
 
 impl Acks {
     async fn next(&mut self) -> Result<IngestWithAcksResponse, Status> {
-        let next = tokio::time::timeout(PATIENCE, self.0.message()).await.expect("an answer in time");
+        let next =
+            tokio::time::timeout(PATIENCE, self.0.message()).await.expect("an answer in time");
         next.map(|ack| ack.expect("an acknowledgement before the end"))
     }
 }
@@ -64,7 +69,9 @@ impl Acks {
 #[tokio::test]
 async fn a_numbered_producer_that_sends_again_when_it_was_told_to_loses_nothing() {
     let (device, mut sql, mut refused) = (unique("limit-points"), Sql::connect().await, 0);
-    let services = Services::start_with(|config| config.server.quotas.client_points_per_second = Some(count(100)));
+    let services = Services::start_with(|config| {
+        config.server.quotas.client_points_per_second = Some(count(100))
+    });
     let services = services.await;
     for sequence in 1..=5 {
         let batch = numbered(&device, 1, sequence, points(&device, 80));
@@ -104,7 +111,8 @@ async fn a_stream_over_its_points_and_messages_is_held_back_and_all_of_it_is_sto
 async fn a_stream_that_falls_silent_has_what_it_sent_acknowledged_and_is_told_why_it_ends() {
     let device = unique("limit-silent");
     let timeout = Duration::from_millis(500);
-    let services = Services::start_with(|config| config.server.quotas.message_timeout = timeout).await;
+    let services =
+        Services::start_with(|config| config.server.quotas.message_timeout = timeout).await;
     let (batches, mut acks) = open(&services).await.unwrap();
     send(&batches, numbered(&device, 1, 1, points(&device, 10))).await;
     assert_eq!(acks.next().await.unwrap().batch_index, 0);
@@ -118,10 +126,15 @@ async fn a_stream_that_falls_silent_has_what_it_sent_acknowledged_and_is_told_wh
 #[tokio::test]
 async fn one_stream_too_many_is_refused_until_another_has_ended() {
     let device = unique("limit-calls");
-    let services = Services::start_with(|config| config.server.quotas.client_max_calls = count(2)).await;
-    let ((batches, mut acks), kept) = (open(&services).await.unwrap(), open(&services).await.unwrap());
+    let services =
+        Services::start_with(|config| config.server.quotas.client_max_calls = count(2)).await;
+    let ((batches, mut acks), kept) =
+        (open(&services).await.unwrap(), open(&services).await.unwrap());
     let (description, _) = refusal(&open(&services).await.err().unwrap());
-    assert!(description.contains("over 2 open calls (TIDEGAUGE_CLIENT_MAX_CALLS)"), "{description}");
+    assert!(
+        description.contains("over 2 open calls (TIDEGAUGE_CLIENT_MAX_CALLS)"),
+        "{description}"
+    );
     send(&batches, batch(points(&device, 10))).await;
     acks.next().await.unwrap();
     drop((batches, acks));
@@ -157,7 +170,9 @@ async fn a_unary_call_to_a_service_that_is_behind_is_refused_for_now_and_a_strea
         loop {
             while calls.len() < 2 {
                 let (mut client, batch) = (services.ingest.clone(), batch(points(&other, 60)));
-                calls.spawn(async move { client.ingest_batch(IngestBatchRequest { batch: Some(batch) }).await });
+                calls.spawn(async move {
+                    client.ingest_batch(IngestBatchRequest { batch: Some(batch) }).await
+                });
             }
             // Until the stream's batch is taken in, there is room for one of them, but not for both.
             if let Err(status) = calls.join_next().await.unwrap().unwrap() {
@@ -182,12 +197,15 @@ async fn a_client_that_sends_little_does_not_wait_for_the_flush_of_one_that_send
     let held_up = !sql.has_one_backend().await; // with one, nobody could write while a flush is held up
     let services = Services::start_with(|config| config.flush.writers = count(1)).await;
     services.send(numbered(&device, 1, 1, points(&device, 1))).await.unwrap();
-    let (other, little) = (Endpoint::from_shared(services.ingest_url.clone()).unwrap(), unique("limit-little"));
+    let (other, little) =
+        (Endpoint::from_shared(services.ingest_url.clone()).unwrap(), unique("limit-little"));
     let channel = other.local_address(Some([127, 0, 0, 2].into())).connect().await.unwrap();
     let mut other = IngestServiceClient::new(channel);
     let mut send_little = async || {
         let batch = Some(batch(points(&little, 10)));
-        tokio::time::timeout(PATIENCE, other.ingest_batch(IngestBatchRequest { batch })).await.expect("an answer")
+        tokio::time::timeout(PATIENCE, other.ingest_batch(IngestBatchRequest { batch }))
+            .await
+            .expect("an answer")
     };
     send_little().await.unwrap(); // its series is known
     if held_up {
@@ -214,14 +232,19 @@ async fn a_client_that_reads_no_acknowledgement_is_held_back_and_then_gets_every
     const MANY: u64 = 3_000;
     let (device, mut sql) = (unique("limit-unread"), Sql::connect().await);
     let services = Services::start().await;
-    let channel = Endpoint::from_shared(services.ingest_url.clone()).unwrap().connect().await.unwrap();
+    let channel =
+        Endpoint::from_shared(services.ingest_url.clone()).unwrap().connect().await.unwrap();
     let (batches, receiver) = mpsc::channel(1);
-    let acks = IngestServiceClient::new(channel).ingest_with_acks(ReceiverStream::new(receiver)).await.unwrap();
+    let acks = IngestServiceClient::new(channel)
+        .ingest_with_acks(ReceiverStream::new(receiver))
+        .await
+        .unwrap();
     let mut taken = 0;
     while taken < MANY {
         let mut points = points(&device, 200);
         points.iter_mut().step_by(2).for_each(|point| point.metric_name.clear()); // each is told: some 10 kB
-        let request = IngestWithAcksRequest { batch: Some(numbered(&device, 1, taken + 1, points)) };
+        let request =
+            IngestWithAcksRequest { batch: Some(numbered(&device, 1, taken + 1, points)) };
         if tokio::time::timeout(HELD_BACK, batches.send(request)).await.is_err() {
             break;
         }
@@ -234,7 +257,10 @@ async fn a_client_that_reads_no_acknowledgement_is_held_back_and_then_gets_every
     for index in 0..taken {
         let ack = acks.next().await.unwrap();
         let result = ack.result.unwrap();
-        assert_eq!((ack.batch_index, result.accepted_count, result.rejected_count), (index, 100, 100));
+        assert_eq!(
+            (ack.batch_index, result.accepted_count, result.rejected_count),
+            (index, 100, 100)
+        );
     }
     assert!(acks.0.message().await.unwrap().is_none());
     assert_eq!(sql.count(&device).await, 100 * taken);

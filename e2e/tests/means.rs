@@ -5,7 +5,8 @@
 use e2e::{OwnDatabase, Services, at, now, series, wait_until_serving};
 use shared::granularity::Granularity;
 use shared::proto::v1::{
-    self, Batch, Combine, QueryAggregatedRequest, SeriesSelector, Statistic, query_aggregated_response, series_selector,
+    self, Batch, Combine, QueryAggregatedRequest, SeriesSelector, Statistic,
+    query_aggregated_response, series_selector,
 };
 use shared::time;
 
@@ -13,7 +14,11 @@ const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-fn request(prefix: &str, (start, end): (i64, i64), granularity: v1::Granularity) -> QueryAggregatedRequest {
+fn request(
+    prefix: &str,
+    (start, end): (i64, i64),
+    granularity: v1::Granularity,
+) -> QueryAggregatedRequest {
     let device = Some(series_selector::Device::DeviceIdPrefix(prefix.to_owned()));
     QueryAggregatedRequest {
         selectors: vec![SeriesSelector { device, metric_name: "temperature".to_owned() }],
@@ -30,7 +35,10 @@ async fn averages(services: &Services, request: QueryAggregatedRequest) -> Vec<f
     let mut found = Vec::new();
     while let Some(response) = frames.message().await.unwrap() {
         if let Some(query_aggregated_response::Frame::Buckets(buckets)) = response.frame {
-            assert!(buckets.min.is_empty() && buckets.max.is_empty(), "what was not asked for is not sent");
+            assert!(
+                buckets.min.is_empty() && buckets.max.is_empty(),
+                "what was not asked for is not sent"
+            );
             found.extend(buckets.avg);
         }
     }
@@ -60,13 +68,25 @@ async fn a_constant_has_itself_as_mean_at_every_level_live_and_materialised_and_
             ask(v1::Granularity::Minute),
             ask(v1::Granularity::Hour),
             ask(v1::Granularity::Day),
-            QueryAggregatedRequest { combine: Combine::Devices as i32, ..ask(v1::Granularity::Day) },
-            QueryAggregatedRequest { bucket_width: Some(time::to_duration(7 * MINUTE)), ..ask(v1::Granularity::Raw) },
-            QueryAggregatedRequest { bucket_width: Some(time::to_duration(97 * MINUTE)), ..ask(v1::Granularity::Auto) },
+            QueryAggregatedRequest {
+                combine: Combine::Devices as i32,
+                ..ask(v1::Granularity::Day)
+            },
+            QueryAggregatedRequest {
+                bucket_width: Some(time::to_duration(7 * MINUTE)),
+                ..ask(v1::Granularity::Raw)
+            },
+            QueryAggregatedRequest {
+                bucket_width: Some(time::to_duration(97 * MINUTE)),
+                ..ask(v1::Granularity::Auto)
+            },
         ];
         for question in questions {
             let found = averages(&services, question.clone()).await;
-            assert!(!found.is_empty() && found.iter().all(|&average| average == 0.1), "{question:?}: {found:?}");
+            assert!(
+                !found.is_empty() && found.iter().all(|&average| average == 0.1),
+                "{question:?}: {found:?}"
+            );
         }
     }
 }

@@ -32,7 +32,8 @@ fn devices(prefix: &str, count: usize) -> impl Iterator<Item = String> {
 
 async fn series(sql: &mut Sql, prefix: &str) -> usize {
     let statement = "SELECT count(*) FROM series WHERE starts_with(device_id, $1)";
-    let count: i64 = sqlx::query_scalar(statement).bind(prefix).fetch_one(&mut sql.0).await.unwrap();
+    let count: i64 =
+        sqlx::query_scalar(statement).bind(prefix).fetch_one(&mut sql.0).await.unwrap();
     usize::try_from(count).unwrap()
 }
 
@@ -52,11 +53,18 @@ async fn forty_thousand_invented_devices_become_no_more_series_than_a_minute_all
         let flood = batch(points(devices(&format!("{prefix}-{part}"), 1_000)));
         let (description, retry_after) = over_the_limit(&services.send(flood).await.unwrap_err());
         assert!(
-            description.contains("is over 60 new series a minute (TIDEGAUGE_NEW_SERIES_PER_MINUTE)"),
+            description
+                .contains("is over 60 new series a minute (TIDEGAUGE_NEW_SERIES_PER_MINUTE)"),
             "{description}"
         );
-        assert!(description.contains("series of the batch do not exist yet; send it again in"), "{description}");
-        assert!(!retry_after.is_zero() && retry_after <= Duration::from_secs(61), "{retry_after:?}");
+        assert!(
+            description.contains("series of the batch do not exist yet; send it again in"),
+            "{description}"
+        );
+        assert!(
+            !retry_after.is_zero() && retry_after <= Duration::from_secs(61),
+            "{retry_after:?}"
+        );
     }
     let created = series(&mut sql, &prefix).await;
     assert!(
@@ -72,8 +80,14 @@ async fn a_client_at_the_limit_goes_on_with_the_series_that_it_has() {
     let services = start(FEW).await;
     let known: Vec<String> = devices(&format!("{prefix}/known"), FEW).collect();
     services.send(batch(points(known.iter().cloned()))).await.unwrap();
-    let mixed =
-        || numbered(&prefix, 1, 1, points(known.iter().cloned().chain(devices(&format!("{prefix}/new"), 5_000))));
+    let mixed = || {
+        numbered(
+            &prefix,
+            1,
+            1,
+            points(known.iter().cloned().chain(devices(&format!("{prefix}/new"), 5_000))),
+        )
+    };
     over_the_limit(&services.send(mixed()).await.unwrap_err());
     let result = services.send(batch(points(known.iter().cloned()))).await.unwrap();
     assert_eq!(result.accepted_count, FEW as u64);
@@ -81,7 +95,10 @@ async fn a_client_at_the_limit_goes_on_with_the_series_that_it_has() {
     let (status, metrics) = get(&services.ingest_http, "/metrics").await.unwrap();
     assert_eq!(status, 200);
     assert!(metrics.contains("tidegauge_refusals_total{limit=\"new_series\""), "{metrics}");
-    let created = metrics.lines().find(|line| line.starts_with("tidegauge_series_created_total")).expect("the metric");
+    let created = metrics
+        .lines()
+        .find(|line| line.starts_with("tidegauge_series_created_total"))
+        .expect("the metric");
     let created: f64 = created.rsplit(' ').next().unwrap().parse().unwrap();
     assert!(created >= FEW as f64 && created < 3.0 * FEW as f64, "{created}");
 }
@@ -116,15 +133,29 @@ async fn a_stream_is_held_back_and_loses_nothing() {
     let (prefix, mut sql) = (unique("held-back"), Sql::connect().await);
     let services = start(PER_MINUTE).await;
     let (batches, receiver) = mpsc::channel(1);
-    let mut acks = services.ingest.clone().ingest_with_acks(ReceiverStream::new(receiver)).await.unwrap().into_inner();
+    let mut acks = services
+        .ingest
+        .clone()
+        .ingest_with_acks(ReceiverStream::new(receiver))
+        .await
+        .unwrap()
+        .into_inner();
     let send = |batch: Batch| batches.send(IngestWithAcksRequest { batch: Some(batch) });
     for part in 0..2 {
-        send(batch(points(devices(&format!("{prefix}-{part}"), PER_MINUTE / 2 + 100)))).await.unwrap();
+        send(batch(points(devices(&format!("{prefix}-{part}"), PER_MINUTE / 2 + 100))))
+            .await
+            .unwrap();
     }
     for index in 0..2 {
-        let ack =
-            tokio::time::timeout(PATIENCE, acks.message()).await.expect("an acknowledgement in time").unwrap().unwrap();
-        assert_eq!((ack.batch_index, ack.result.unwrap().accepted_count), (index, (PER_MINUTE / 2 + 100) as u64));
+        let ack = tokio::time::timeout(PATIENCE, acks.message())
+            .await
+            .expect("an acknowledgement in time")
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (ack.batch_index, ack.result.unwrap().accepted_count),
+            (index, (PER_MINUTE / 2 + 100) as u64)
+        );
     }
     assert_eq!(series(&mut sql, &prefix).await, PER_MINUTE + 200);
 }
@@ -134,13 +165,23 @@ async fn a_stream_that_is_held_back_ends_with_the_service() {
     let prefix = unique("held-at-end");
     let services = start(FEW).await;
     let (batches, receiver) = mpsc::channel(1);
-    let mut acks = services.ingest.clone().ingest_with_acks(ReceiverStream::new(receiver)).await.unwrap().into_inner();
+    let mut acks = services
+        .ingest
+        .clone()
+        .ingest_with_acks(ReceiverStream::new(receiver))
+        .await
+        .unwrap()
+        .into_inner();
     let sent = batch(points(devices(&prefix, 100 * FEW)));
     batches.send(IngestWithAcksRequest { batch: Some(sent) }).await.unwrap();
     let mut sql = Sql::connect().await;
-    until("a minute's worth is created", async || (series(&mut sql, &prefix).await >= FEW).then_some(())).await;
+    until("a minute's worth is created", async || {
+        (series(&mut sql, &prefix).await >= FEW).then_some(())
+    })
+    .await;
     services.begin_shutdown();
-    let status = tokio::time::timeout(PATIENCE, acks.message()).await.expect("an end in time").unwrap_err();
+    let status =
+        tokio::time::timeout(PATIENCE, acks.message()).await.expect("an end in time").unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status}");
     tokio::time::timeout(PATIENCE, services.ended()).await.expect("the service ends");
 }

@@ -8,9 +8,19 @@ use tonic::{Code, Status};
 
 const DAY: i64 = 86_400_000_000;
 
-async fn latest(services: &Services, series: &[(&str, &str)], device_id: &str) -> Result<GetLatestResponse, Status> {
-    let key = |&(device, metric): &(&str, &str)| SeriesKey { device_id: device.into(), metric_name: metric.into() };
-    let request = GetLatestRequest { series: series.iter().map(key).collect(), device_id: device_id.to_owned() };
+async fn latest(
+    services: &Services,
+    series: &[(&str, &str)],
+    device_id: &str,
+) -> Result<GetLatestResponse, Status> {
+    let key = |&(device, metric): &(&str, &str)| SeriesKey {
+        device_id: device.into(),
+        metric_name: metric.into(),
+    };
+    let request = GetLatestRequest {
+        series: series.iter().map(key).collect(),
+        device_id: device_id.to_owned(),
+    };
     Ok(services.query.clone().get_latest(request).await?.into_inner())
 }
 
@@ -31,13 +41,19 @@ async fn newest_points_come_in_the_order_of_the_request_however_old_they_are() {
     let points: Vec<_> = points.collect();
     let sent = services.send(batch(points)).await.unwrap();
     assert_eq!(sent.accepted_count, 200, "{sent:?}");
-    let wanted = [(&*device, "c"), (&*device, "a"), (&*device, "d"), (&*device, "b"), (&*device, "c")];
+    let wanted =
+        [(&*device, "c"), (&*device, "a"), (&*device, "d"), (&*device, "b"), (&*device, "c")];
     let answer = latest(&services, &wanted, "").await.unwrap();
     assert_eq!(values(&answer), [2.0, 0.0, 3.0, 1.0, 2.0]);
-    let keys: Vec<&str> = answer.points.iter().map(|point| &*point.series.as_ref().unwrap().metric_name).collect();
+    let keys: Vec<&str> =
+        answer.points.iter().map(|point| &*point.series.as_ref().unwrap().metric_name).collect();
     assert_eq!(keys, ["c", "a", "d", "b", "c"]);
     assert_eq!(answer.points[3].timestamp, at(now - 2 * DAY));
-    assert_eq!(values(&latest(&services, &[], &device).await.unwrap()), [0.0, 1.0, 2.0, 3.0], "by metric");
+    assert_eq!(
+        values(&latest(&services, &[], &device).await.unwrap()),
+        [0.0, 1.0, 2.0, 3.0],
+        "by metric"
+    );
 }
 
 #[tokio::test]
@@ -57,7 +73,10 @@ async fn what_has_no_newest_point_is_named_or_left_out() {
     let status = latest(&services, &[(&device, "b")], "").await.unwrap_err();
     assert_eq!(status.message(), format!("series {:?} does not exist", format!("{device}/b")));
     let status = latest(&services, &[], &unknown).await.unwrap_err();
-    assert_eq!((status.code(), status.message()), (Code::NotFound, &*format!("device {unknown:?} does not exist")));
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::NotFound, &*format!("device {unknown:?} does not exist"))
+    );
     let status = latest(&services, &vec![(&*device, "a"); 10_001], "").await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().contains("10000"), "{}", status.message());
@@ -72,26 +91,47 @@ async fn storage_figures_are_those_of_the_database() {
     let statement = "INSERT INTO points SELECT $1 + at * interval '1 s', 1, at FROM generate_series(0, 9999) at";
     sqlx::query(statement).bind(shared::db::Micros(day)).execute(&mut sql.0).await.unwrap();
     let statement = "SELECT compress_chunk(chunk, true)::text FROM show_chunks('points', older_than => $1) chunk";
-    let chunk: String =
-        sqlx::query_scalar(statement).bind(shared::db::Micros(day + DAY)).fetch_one(&mut sql.0).await.unwrap();
+    let chunk: String = sqlx::query_scalar(statement)
+        .bind(shared::db::Micros(day + DAY))
+        .fetch_one(&mut sql.0)
+        .await
+        .unwrap();
     services.send(batch(vec![named(&device, "a", now(), 1.0)])).await.unwrap();
 
     let ask = |include_chunks| {
         let mut query = services.query.clone();
-        async move { query.get_storage_stats(GetStorageStatsRequest { include_chunks }).await.unwrap().into_inner() }
+        async move {
+            query
+                .get_storage_stats(GetStorageStatsRequest { include_chunks })
+                .await
+                .unwrap()
+                .into_inner()
+        }
     };
     let stats = ask(true).await;
-    assert!(stats.chunks.len() == stats.chunk_count as usize && stats.chunk_count >= 2, "{stats:?}");
-    assert!(stats.chunks.is_sorted_by_key(|chunk| std::cmp::Reverse(chunk.start.map(|start| start.seconds))));
+    assert!(
+        stats.chunks.len() == stats.chunk_count as usize && stats.chunk_count >= 2,
+        "{stats:?}"
+    );
+    assert!(
+        stats
+            .chunks
+            .is_sorted_by_key(|chunk| std::cmp::Reverse(chunk.start.map(|start| start.seconds)))
+    );
     let compressed = stats.chunks.last().unwrap();
     assert!(chunk.ends_with(&compressed.chunk_name), "{chunk} is not {}", compressed.chunk_name);
-    assert_eq!((compressed.compressed, compressed.start, compressed.end), (true, at(day), at(day + DAY)));
+    assert_eq!(
+        (compressed.compressed, compressed.start, compressed.end),
+        (true, at(day), at(day + DAY))
+    );
     let (before, after) = (compressed.before_compression_bytes, compressed.after_compression_bytes);
     assert!(before > after && after > 0 && compressed.total_bytes > 0, "{compressed:?}");
     assert!(stats.compressed_chunk_count >= 1 && stats.total_bytes >= compressed.total_bytes);
     let ratio = stats.before_compression_bytes as f64 / stats.after_compression_bytes as f64;
     assert!((stats.compression_ratio - ratio).abs() < 1e-9, "{stats:?}");
     let newest = stats.chunks.iter().find(|chunk| !chunk.compressed);
-    assert!(newest.is_none_or(|chunk| chunk.before_compression_bytes == 0 && chunk.after_compression_bytes == 0));
+    assert!(newest.is_none_or(
+        |chunk| chunk.before_compression_bytes == 0 && chunk.after_compression_bytes == 0
+    ));
     assert!(ask(false).await.chunks.is_empty());
 }

@@ -13,7 +13,8 @@ const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 const DEVICE: &str = "open";
-const LEVELS: [v1::Granularity; 3] = [v1::Granularity::Minute, v1::Granularity::Hour, v1::Granularity::Day];
+const LEVELS: [v1::Granularity; 3] =
+    [v1::Granularity::Minute, v1::Granularity::Hour, v1::Granularity::Day];
 
 struct Stage {
     services: Services,
@@ -39,14 +40,21 @@ impl Stage {
                          INSERT INTO points SELECT at, series_id, value FROM known, unnest($2, $3) AS new (at, value)";
         let values: Vec<f64> = (0..times.len()).map(|at| (self.times.len() + at) as f64).collect();
         let micros: Vec<Micros> = times.iter().copied().map(Micros).collect();
-        sqlx::query(statement).bind(DEVICE).bind(micros).bind(values).execute(&mut self.sql.0).await.unwrap();
+        sqlx::query(statement)
+            .bind(DEVICE)
+            .bind(micros)
+            .bind(values)
+            .execute(&mut self.sql.0)
+            .await
+            .unwrap();
         self.times.extend(times);
     }
 
     /// Refreshes rollups up to the last bucket that has points, however open it is.
     async fn refresh_open_ended(&mut self, rollups: &[Granularity]) {
         for rollup in rollups {
-            let statement = format!("CALL refresh_continuous_aggregate('{}', NULL, NULL)", rollup.relation());
+            let statement =
+                format!("CALL refresh_continuous_aggregate('{}', NULL, NULL)", rollup.relation());
             sqlx::query(AssertSqlSafe(statement)).execute(&mut self.sql.0).await.unwrap();
         }
     }
@@ -55,7 +63,11 @@ impl Stage {
     async fn watermark(&mut self, rollup: Granularity) -> i64 {
         let statement = "SELECT _timescaledb_functions.cagg_watermark(mat_hypertable_id)
                          FROM _timescaledb_catalog.continuous_agg WHERE user_view_name = $1";
-        sqlx::query_scalar(statement).bind(rollup.relation()).fetch_one(&mut self.sql.0).await.unwrap()
+        sqlx::query_scalar(statement)
+            .bind(rollup.relation())
+            .fetch_one(&mut self.sql.0)
+            .await
+            .unwrap()
     }
 
     /// Holds every level against all points that are stored. None may be said to be materialised beyond the bucket of `live_from`.
@@ -64,8 +76,11 @@ impl Stage {
         let last = *self.times.iter().max().unwrap();
         let values = 0..self.times.len();
         for (rollup, granularity) in Granularity::ROLLUPS.into_iter().zip(LEVELS) {
-            let (header, buckets) =
-                self.services.aggregated(DEVICE, granularity, (first - DAY, last + DAY)).await.unwrap();
+            let (header, buckets) = self
+                .services
+                .aggregated(DEVICE, granularity, (first - DAY, last + DAY))
+                .await
+                .unwrap();
             let count: u64 = buckets.count.iter().sum();
             let sum: f64 = buckets.sum.iter().sum();
             assert_eq!(
@@ -75,7 +90,9 @@ impl Stage {
             );
             let greatest = buckets.max.iter().copied().fold(f64::MIN, f64::max);
             assert_eq!(greatest, (self.times.len() - 1) as f64, "{what}: {granularity:?}");
-            let watermark = header.watermark.map_or(i64::MIN, |watermark| time::from_timestamp(&watermark).unwrap());
+            let watermark = header
+                .watermark
+                .map_or(i64::MIN, |watermark| time::from_timestamp(&watermark).unwrap());
             assert!(
                 watermark <= rollup.floor(live_from),
                 "{what}: {rollup:?} is said to be materialised to {watermark}"
@@ -87,17 +104,23 @@ impl Stage {
 #[tokio::test]
 async fn points_of_an_open_bucket_are_in_every_answer_whatever_was_refreshed_without_an_end() {
     let [minutes, hours, days] = Granularity::ROLLUPS;
-    let cases: [&[Granularity]; 4] = [&[minutes], &[hours], &[hours, days], &[minutes, hours, days]];
+    let cases: [&[Granularity]; 4] =
+        [&[minutes], &[hours], &[hours, days], &[minutes, hours, days]];
     for refreshed in cases {
         let mut stage = Stage::empty().await;
         let time = now();
         stage.store(&[time - 2 * DAY, time - 2 * HOUR, time - 2 * MINUTE, time]).await;
         // As the policy would have left the minutes: it has no open one.
-        db::refresh(&mut stage.sql.0, minutes, time - 3 * DAY, minutes.floor(time - MINUTE)).await.unwrap();
+        db::refresh(&mut stage.sql.0, minutes, time - 3 * DAY, minutes.floor(time - MINUTE))
+            .await
+            .unwrap();
         stage.refresh_open_ended(refreshed).await;
         for &rollup in refreshed {
             let open = rollup.floor(time - if rollup == minutes { 0 } else { 2 * MINUTE });
-            assert!(stage.watermark(rollup).await > open, "the last bucket of {rollup:?} is before the watermark");
+            assert!(
+                stage.watermark(rollup).await > open,
+                "the last bucket of {rollup:?} is before the watermark"
+            );
         }
         stage.check(&format!("{refreshed:?} refreshed"), time).await;
         // The next points of the same minute, and of the same hour and day.
@@ -132,7 +155,8 @@ async fn baselines_hold_the_points_of_open_buckets() {
     stage.store(&[hour + 20 * MINUTE + 1, hour + 30 * MINUTE]).await;
     Sql::forget_watermarks().await;
     let series = SeriesKey { device_id: DEVICE.to_owned(), metric_name: "temperature".to_owned() };
-    let cases = [(AnomalyMethod::ZScore, hour + HOUR, 3), (AnomalyMethod::Seasonal, hour + weekly, 3)];
+    let cases =
+        [(AnomalyMethod::ZScore, hour + HOUR, 3), (AnomalyMethod::Seasonal, hour + weekly, 3)];
     for (method, start, expected) in cases {
         let request = DetectAnomaliesRequest {
             series: Some(series.clone()),
@@ -141,7 +165,8 @@ async fn baselines_hold_the_points_of_open_buckets() {
             method: method as i32,
             ..Default::default()
         };
-        let answer = stage.services.query.clone().detect_anomalies(request).await.unwrap().into_inner();
+        let answer =
+            stage.services.query.clone().detect_anomalies(request).await.unwrap().into_inner();
         assert_eq!(
             answer.baseline.unwrap().count,
             expected + u64::from(method == AnomalyMethod::Seasonal),

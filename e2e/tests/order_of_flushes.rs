@@ -29,8 +29,7 @@ const PLANS: [&str; 2] = [
     "SET timescaledb.enable_decompression_sorted_merge = off",
     "SET timescaledb.enable_decompression_sorted_merge = on; SET timescaledb.debug_require_batch_sorted_merge = 'force'",
 ];
-const PLANS_RESET: &str =
-    "RESET timescaledb.enable_decompression_sorted_merge; RESET timescaledb.debug_require_batch_sorted_merge";
+const PLANS_RESET: &str = "RESET timescaledb.enable_decompression_sorted_merge; RESET timescaledb.debug_require_batch_sorted_merge";
 
 /// Time in microseconds, then value: the order of every answer.
 type Points = Vec<(i64, f64)>;
@@ -59,7 +58,9 @@ impl Fixture {
         wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
         wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
         let mut sql = database.sql().await;
-        let served = sqlx::query_scalar(include_str!("../../ingest-service/src/sql/direct_compress_served.sql"));
+        let served = sqlx::query_scalar(include_str!(
+            "../../ingest-service/src/sql/direct_compress_served.sql"
+        ));
         let compresses = served.fetch_one(&mut sql.0).await.unwrap();
         let middle = now() - now() % DAY - 3 * DAY;
         let random = StdRng::seed_from_u64(seed);
@@ -111,7 +112,9 @@ impl Fixture {
                 assert_eq!(answer.unwrap().rejected_count, 0);
             }
         }
-        self.expected.values_mut().for_each(|points| points.sort_by(|one, other| one.partial_cmp(other).unwrap()));
+        self.expected
+            .values_mut()
+            .for_each(|points| points.sort_by(|one, other| one.partial_cmp(other).unwrap()));
     }
 
     /// Changes and removes points in compressed chunks.
@@ -130,9 +133,15 @@ impl Fixture {
             };
             let update = of_device("UPDATE points SET value = value + 0.5", &updated);
             let delete = of_device("DELETE FROM points", &deleted);
-            sqlx::raw_sql(AssertSqlSafe(format!("{update}; {delete}"))).execute(&mut self.sql.0).await.unwrap();
+            sqlx::raw_sql(AssertSqlSafe(format!("{update}; {delete}")))
+                .execute(&mut self.sql.0)
+                .await
+                .unwrap();
             let points = self.expected.get_mut(device).unwrap();
-            points.iter_mut().filter(|(time, _)| updated.contains(time)).for_each(|(_, value)| *value += 0.5);
+            points
+                .iter_mut()
+                .filter(|(time, _)| updated.contains(time))
+                .for_each(|(_, value)| *value += 0.5);
             points.retain(|(time, _)| !deleted.contains(time));
         }
     }
@@ -141,7 +150,10 @@ impl Fixture {
         self.is_compacted = true;
         let job = "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'compact_closed_chunks'";
         let job: i32 = sqlx::query_scalar(job).fetch_one(&mut self.sql.0).await.unwrap();
-        sqlx::raw_sql(AssertSqlSafe(format!("CALL run_job({job})"))).execute(&mut self.sql.0).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(format!("CALL run_job({job})")))
+            .execute(&mut self.sql.0)
+            .await
+            .unwrap();
     }
 
     async fn check(&mut self) {
@@ -160,7 +172,8 @@ impl Fixture {
         for plan in std::iter::once(&"SELECT 1").chain(plans) {
             let forced = plan.ends_with("'force'");
             sqlx::raw_sql(*plan).execute(&mut self.sql.0).await.unwrap();
-            for (order, limit) in [("DESC", "ALL"), ("DESC", "100"), ("ASC", "ALL"), ("ASC", "100")] {
+            for (order, limit) in [("DESC", "ALL"), ("DESC", "100"), ("ASC", "ALL"), ("ASC", "100")]
+            {
                 if forced && (order == "ASC" || self.is_compacted) {
                     continue; // pieces that do not overlap, or are read backwards, are not merged
                 }
@@ -171,7 +184,8 @@ impl Fixture {
                 );
                 let found = sqlx::query_as(AssertSqlSafe(statement)).persistent(false);
                 let found: Points = found.fetch_all(&mut self.sql.0).await.unwrap();
-                let what = format!("check {}, {device}, {plan}, {order} LIMIT {limit}", self.checks);
+                let what =
+                    format!("check {}, {device}, {plan}, {order} LIMIT {limit}", self.checks);
                 compare(found, expected, order == "DESC", &what);
             }
         }
@@ -179,14 +193,29 @@ impl Fixture {
     }
 
     async fn check_answers(&self, device: &str, expected: &Points) {
-        let found = self.services.range(device, self.middle - DAY, self.middle + DAY).await.unwrap();
+        let found =
+            self.services.range(device, self.middle - DAY, self.middle + DAY).await.unwrap();
         let found: Points = found.timestamps_us.into_iter().zip(found.values).collect();
         assert!(found == *expected, "check {}: QueryRange of {device}", self.checks);
         let &(time, value) = expected.last().unwrap();
         for _ in 0..ASKED {
             let request = GetLatestRequest { device_id: device.to_owned(), ..Default::default() };
-            let latest = self.services.query.clone().get_latest(request).await.unwrap().into_inner().points.remove(0);
-            assert_eq!((latest.timestamp, latest.value), (at(time), value), "check {}: {device}", self.checks);
+            let latest = self
+                .services
+                .query
+                .clone()
+                .get_latest(request)
+                .await
+                .unwrap()
+                .into_inner()
+                .points
+                .remove(0);
+            assert_eq!(
+                (latest.timestamp, latest.value),
+                (at(time), value),
+                "check {}: {device}",
+                self.checks
+            );
         }
     }
 
@@ -198,12 +227,14 @@ impl Fixture {
                 minutes.entry(time - time % MINUTE).or_default().push((time, value));
             }
             let range = (self.middle - DAY, self.middle + DAY);
-            let (_, found) = self.services.aggregated(device, Granularity::Minute, range).await.unwrap();
+            let (_, found) =
+                self.services.aggregated(device, Granularity::Minute, range).await.unwrap();
             assert_eq!(found.bucket_starts_us, minutes.keys().copied().collect::<Vec<_>>());
             let counts: Vec<u64> = minutes.values().map(|points| points.len() as u64).collect();
             assert_eq!(found.count, counts, "counts of {device}");
             let first: Vec<f64> = minutes.values().map(|points| points[0].1).collect();
-            let last: Vec<f64> = minutes.values().map(|points| points[points.len() - 1].1).collect();
+            let last: Vec<f64> =
+                minutes.values().map(|points| points[points.len() - 1].1).collect();
             assert_eq!((found.first, found.last), (first, last), "ends of the minutes of {device}");
         }
     }
@@ -218,9 +249,14 @@ fn compare(found: Points, expected: &Points, newest_first: bool, what: &str) {
     let is_whole = found.len() == expected.len();
     expected.truncate(found.len());
     let times = |points: &Points| points.iter().map(|(time, _)| *time).collect::<Vec<_>>();
-    let is_ordered = found.is_sorted_by(|one, other| if newest_first { one.0 >= other.0 } else { one.0 <= other.0 });
+    let is_ordered = found
+        .is_sorted_by(|one, other| if newest_first { one.0 >= other.0 } else { one.0 <= other.0 });
     assert!(is_ordered, "{what}: not in order");
-    assert!(times(&found) == times(&expected), "{what}: {} points, but not those that were sent", found.len());
+    assert!(
+        times(&found) == times(&expected),
+        "{what}: {} points, but not those that were sent",
+        found.len()
+    );
     if is_whole {
         let sorted = |mut points: Points| {
             points.sort_by(|one, other| one.partial_cmp(other).unwrap());

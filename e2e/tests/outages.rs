@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use e2e::{
-    OwnDatabase, Proxy, Services, Sql, batch, database_url, now, numbered, point, unique, wait_for, wait_until_serving,
+    OwnDatabase, Proxy, Services, Sql, batch, database_url, now, numbered, point, unique, wait_for,
+    wait_until_serving,
 };
 use shared::db;
 use shared::proto::v1::{IngestBatchRequest, IngestRequest};
@@ -30,12 +31,19 @@ async fn services_start_before_the_database_and_become_ready_when_it_comes() {
     assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
     let status = services.range(&device, 1, 2).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    assert!(!status.message().contains("127.0.0.1"), "no text of the database: {}", status.message());
+    assert!(
+        !status.message().contains("127.0.0.1"),
+        "no text of the database: {}",
+        status.message()
+    );
 
     proxy.set_open(true);
     wait_until_serving(&services.ingest_channel, INGEST).await;
     wait_until_serving(&services.query_channel, QUERY).await;
-    assert_eq!(services.send(batch(vec![point(&device, now(), 1.0)])).await.unwrap().accepted_count, 1);
+    assert_eq!(
+        services.send(batch(vec![point(&device, now(), 1.0)])).await.unwrap().accepted_count,
+        1
+    );
 }
 
 #[tokio::test]
@@ -50,7 +58,11 @@ async fn a_stream_survives_an_outage_without_loss_or_doubles() {
     for round in 0..100_u64 {
         // Numbered and unnumbered batches in turn: the service's own retries must double neither.
         let points = vec![point(&device, now(), 1.0); 50];
-        let batch = if round % 2 == 0 { batch(points) } else { numbered(&device, 1, round.div_ceil(2), points) };
+        let batch = if round % 2 == 0 {
+            batch(points)
+        } else {
+            numbered(&device, 1, round.div_ceil(2), points)
+        };
         sender.send(IngestRequest { batch: Some(batch) }).await.unwrap();
         if round % 20 == 10 {
             proxy.set_open(false);
@@ -60,7 +72,10 @@ async fn a_stream_survives_an_outage_without_loss_or_doubles() {
     }
     drop(sender);
     let summary = call.await.unwrap().unwrap().into_inner();
-    assert_eq!((summary.batch_count, summary.accepted_count, summary.duplicate_count), (100, 5_000, 0));
+    assert_eq!(
+        (summary.batch_count, summary.accepted_count, summary.duplicate_count),
+        (100, 5_000, 0)
+    );
     assert_eq!(sql.count(&device).await, 5_000);
 }
 
@@ -74,29 +89,38 @@ async fn a_connection_to_the_database_that_falls_silent_is_given_up() {
     });
     let (services, mut sql, device) = (services.await, Sql::connect().await, unique("silent"));
     // One whose series is known, so that the writer is the one that gets no answer, and one whose series is not.
-    let stored = services.send(numbered(&device, 1, 1, vec![point(&device, now(), 1.0)])).await.unwrap();
+    let stored =
+        services.send(numbered(&device, 1, 1, vec![point(&device, now(), 1.0)])).await.unwrap();
     assert_eq!(stored.accepted_count, 1);
     for (sequence, other) in [(2, device.clone()), (3, format!("{device}-new"))] {
         proxy.swallow();
         let mut client = services.ingest.clone();
         let batch = Some(numbered(&device, 1, sequence, vec![point(&other, now(), 1.0)]));
-        let sending = tokio::spawn(async move { client.ingest_batch(IngestBatchRequest { batch }).await });
+        let sending =
+            tokio::spawn(async move { client.ingest_batch(IngestBatchRequest { batch }).await });
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert!(!sending.is_finished(), "nothing is acknowledged without the database's word");
         proxy.swallow_no_more();
         let stored = sending.await.unwrap().unwrap().into_inner().result.unwrap();
-        assert_eq!(stored.accepted_count, 1, "what may have been committed is found out, not written again");
+        assert_eq!(
+            stored.accepted_count, 1,
+            "what may have been committed is found out, not written again"
+        );
     }
     assert_eq!(sql.count(&device).await, 3);
 }
 
 #[tokio::test]
 async fn what_was_taken_in_is_stored_before_the_service_ends() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("ending"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("ending"));
     let (sender, receiver) = mpsc::channel(4);
     let mut client = services.ingest.clone();
     let call = tokio::spawn(async move { client.ingest(ReceiverStream::new(receiver)).await });
-    sender.send(IngestRequest { batch: Some(batch(vec![point(&device, now(), 1.0); 10])) }).await.unwrap();
+    sender
+        .send(IngestRequest { batch: Some(batch(vec![point(&device, now(), 1.0); 10])) })
+        .await
+        .unwrap();
     while sql.count(&device).await < 10 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -20,7 +20,14 @@ async fn a_long_answer_comes_whole_in_order_and_in_frames() {
     let times: Vec<i64> = (0..80_000).map(|at| start + (at * 7_919 % 16_000) * 1_000).collect();
     let values: Vec<f64> = (0..80_000).map(f64::from).collect();
     let columns = vec![series(&device, times.clone(), values)];
-    assert_eq!(services.send(Batch { series: columns, ..Default::default() }).await.unwrap().accepted_count, 80_000);
+    assert_eq!(
+        services
+            .send(Batch { series: columns, ..Default::default() })
+            .await
+            .unwrap()
+            .accepted_count,
+        80_000
+    );
     let answer = services.range(&device, start, start + 3_600_000_000).await.unwrap();
     assert!(answer.timestamps_us.is_sorted());
     let mut expected = times;
@@ -30,8 +37,10 @@ async fn a_long_answer_comes_whole_in_order_and_in_frames() {
     assert_eq!(distinct.len(), 80_000, "every point once");
     let half = services.range(&device, start, start + 8_000_000).await.unwrap();
     assert_eq!(half.values.len(), 40_000, "the interval is half open");
-    let (header, buckets) =
-        services.aggregated(&device, Granularity::Raw, (start, start + 3_600_000_000)).await.unwrap();
+    let (header, buckets) = services
+        .aggregated(&device, Granularity::Raw, (start, start + 3_600_000_000))
+        .await
+        .unwrap();
     assert_eq!((header.granularity(), buckets.count.len()), (Granularity::Raw, 80_000));
     assert_eq!(header.watermark, None);
 }
@@ -39,7 +48,8 @@ async fn a_long_answer_comes_whole_in_order_and_in_frames() {
 #[tokio::test]
 async fn selectors_match_by_id_and_by_prefix() {
     let (services, prefix) = (Services::start().await, unique("fleet"));
-    let devices: Vec<String> = ["a", "b", "c"].iter().map(|name| format!("{prefix}-{name}")).collect();
+    let devices: Vec<String> =
+        ["a", "b", "c"].iter().map(|name| format!("{prefix}-{name}")).collect();
     let points = devices.iter().map(|device| named(device, "temperature", now(), 1.0)).collect();
     services.send(batch(points)).await.unwrap();
     let device = Some(series_selector::Device::DeviceIdPrefix(prefix));
@@ -55,7 +65,9 @@ async fn selectors_match_by_id_and_by_prefix() {
     while let Some(response) = frames.message().await.unwrap() {
         match response.frame.unwrap() {
             query_range_response::Frame::Header(header) => assert_eq!(header.series_count, 4),
-            query_range_response::Frame::Points(points) => found.push(points.series.unwrap().device_id),
+            query_range_response::Frame::Points(points) => {
+                found.push(points.series.unwrap().device_id)
+            }
             query_range_response::Frame::Footer(footer) => assert_eq!(footer.row_count, 4),
         }
     }
@@ -93,13 +105,20 @@ async fn pages_lead_through_everything_once() {
     let (services, prefix) = (Services::start().await, unique("page"));
     let device = |at: usize| format!("{prefix}-{at:02}");
     let points = (0..25).flat_map(|at| (0..=at % 3).map(move |metric| (at, metric)));
-    let points = points.map(|(at, metric)| named(&device(at), &format!("{prefix}-m{metric}"), now(), 1.0)).collect();
+    let points = points
+        .map(|(at, metric)| named(&device(at), &format!("{prefix}-m{metric}"), now(), 1.0))
+        .collect();
     services.send(batch(points)).await.unwrap();
     let (mut found, mut token, mut pages) = (Vec::new(), String::new(), 0);
     loop {
-        let request = ListDevicesRequest { page_size: 10, page_token: token.clone(), device_id_prefix: prefix.clone() };
+        let request = ListDevicesRequest {
+            page_size: 10,
+            page_token: token.clone(),
+            device_id_prefix: prefix.clone(),
+        };
         let page = services.query.clone().list_devices(request).await.unwrap().into_inner();
-        found.extend(page.devices.into_iter().map(|device| (device.device_id, device.metric_count)));
+        found
+            .extend(page.devices.into_iter().map(|device| (device.device_id, device.metric_count)));
         pages += 1;
         token = page.next_page_token;
         if token.is_empty() {
@@ -110,7 +129,12 @@ async fn pages_lead_through_everything_once() {
         assert!(status.message().contains("belongs to another query"), "{}", status.message());
     }
     assert_eq!(pages, 3);
-    assert_eq!(found, (0..25_usize).map(|at| (device(at), u32::try_from(at % 3 + 1).unwrap())).collect::<Vec<_>>());
+    assert_eq!(
+        found,
+        (0..25_usize)
+            .map(|at| (device(at), u32::try_from(at % 3 + 1).unwrap()))
+            .collect::<Vec<_>>()
+    );
 
     let metrics = |device_id: String, metric_name_prefix: String| {
         let request = ListMetricsRequest { device_id, metric_name_prefix, ..Default::default() };

@@ -20,13 +20,19 @@ type Points = BTreeMap<String, Vec<(i64, f64)>>;
 fn random_points(random: &mut StdRng, prefix: &str, start: i64) -> Points {
     let lengths = [0, 1, 40, 9_000, 300, 45_000, 7, 0, 20_000];
     let series = |(number, &length): (usize, &usize)| {
-        let (mut timestamp, mut points) = (start + random.random_range(0..HOUR), Vec::with_capacity(length));
+        let (mut timestamp, mut points) =
+            (start + random.random_range(0..HOUR), Vec::with_capacity(length));
         while points.len() < length {
-            let ties = if random.random_bool(0.05) { random.random_range(1..3_000) } else { random.random_range(1..4) };
+            let ties = if random.random_bool(0.05) {
+                random.random_range(1..3_000)
+            } else {
+                random.random_range(1..4)
+            };
             for _ in 0..ties.min(length - points.len()) {
                 points.push((timestamp, points.len() as f64));
             }
-            timestamp += if random.random_bool(0.01) { HOUR } else { random.random_range(1..2_000_000) };
+            timestamp +=
+                if random.random_bool(0.01) { HOUR } else { random.random_range(1..2_000_000) };
         }
         (format!("{prefix}-{number}"), points)
     };
@@ -73,8 +79,14 @@ async fn ask(
                 if found.last().is_none_or(|(last, _)| *last != device) {
                     found.push((device, Vec::new()));
                 }
-                assert!(!points.values.is_empty() && points.values.len() == points.timestamps_us.len());
-                found.last_mut().unwrap().1.extend(points.timestamps_us.into_iter().zip(points.values));
+                assert!(
+                    !points.values.is_empty() && points.values.len() == points.timestamps_us.len()
+                );
+                found
+                    .last_mut()
+                    .unwrap()
+                    .1
+                    .extend(points.timestamps_us.into_iter().zip(points.values));
             }
             query_range_response::Frame::Footer(frame) => footer = Some(frame),
         }
@@ -94,15 +106,22 @@ fn sorted(points: &[(i64, f64)]) -> Vec<(i64, u64)> {
 async fn every_answer_equals_brute_force() {
     let seed: u64 = rand::random();
     let mut random = StdRng::seed_from_u64(seed);
-    let (services, prefix, start) = (Services::start().await, unique("brute"), now() - 200 * 24 * HOUR);
+    let (services, prefix, start) =
+        (Services::start().await, unique("brute"), now() - 200 * 24 * HOUR);
     let points = random_points(&mut random, &prefix, start);
     write(&points).await;
     for case in 0..40 {
         let from = start - HOUR + random.random_range(0..400 * HOUR);
-        let interval = if case == 0 { (start, now()) } else { (from, from + random.random_range(1..400 * HOUR)) };
+        let interval = if case == 0 {
+            (start, now())
+        } else {
+            (from, from + random.random_range(1..400 * HOUR))
+        };
         let max_points = if random.random_bool(0.5) { 0 } else { random.random_range(3..2_000) };
         let inside = |(at, _): &&(i64, f64)| (interval.0..interval.1).contains(at);
-        let expected = points.iter().map(|(device, all)| (device, all.iter().filter(inside).copied().collect()));
+        let expected = points
+            .iter()
+            .map(|(device, all)| (device, all.iter().filter(inside).copied().collect()));
         let expected: Vec<(&String, Vec<_>)> =
             expected.filter(|(_, points): &(_, Vec<_>)| !points.is_empty()).collect();
         let found = ask(&services, vec![by_prefix(&prefix)], interval, max_points).await.unwrap();
@@ -116,11 +135,19 @@ async fn every_answer_equals_brute_force() {
             assert!(found.is_sorted_by_key(|&(at, _)| at), "{context}: {device}");
             let (found, expected, most) = (sorted(found), sorted(expected), max_points as usize);
             if most == 0 {
-                assert!(found == expected, "{context}: {device}: {} of {}", found.len(), expected.len());
+                assert!(
+                    found == expected,
+                    "{context}: {device}: {} of {}",
+                    found.len(),
+                    expected.len()
+                );
                 continue;
             }
             assert_eq!(found.len(), expected.len().min(most), "{context}: {device}");
-            assert!(found.iter().all(|point| expected.binary_search(point).is_ok()), "{context}: {device}: made up");
+            assert!(
+                found.iter().all(|point| expected.binary_search(point).is_ok()),
+                "{context}: {device}: made up"
+            );
             assert_eq!(
                 (found[0].0, found[found.len() - 1].0),
                 (expected[0].0, expected[expected.len() - 1].0),
@@ -132,9 +159,11 @@ async fn every_answer_equals_brute_force() {
 
 #[tokio::test]
 async fn a_spike_survives_thinning_out_across_pages() {
-    let (services, device, start) = (Services::start().await, unique("spike"), now() - 210 * 24 * HOUR);
+    let (services, device, start) =
+        (Services::start().await, unique("spike"), now() - 210 * 24 * HOUR);
     let value = |at: i64| if at == 61_234 { 900.0 } else { (at as f64 / 5_000.0).sin() };
-    let points: Vec<(i64, f64)> = (0..100_000).map(|at| (start + at * 1_000_000, value(at))).collect();
+    let points: Vec<(i64, f64)> =
+        (0..100_000).map(|at| (start + at * 1_000_000, value(at))).collect();
     write(&Points::from([(device.clone(), points.clone())])).await;
     let found = ask(&services, vec![e2e::selector(&device)], (start, now()), 200).await.unwrap();
     assert_eq!(found[0].1.len(), 200);
@@ -147,10 +176,14 @@ async fn too_many_points_are_refused_with_the_limit() {
     let (services, prefix) = (Services::start().await, unique("many"));
     let device = |number: usize| (format!("{prefix}-{number:02}"), vec![(now(), 1.0)]);
     write(&(0..11).map(device).collect()).await;
-    for (max_points, limit) in
-        [(1, "3 to 1000000"), (2, "3 to 1000000"), (1_000_001, "3 to 1000000"), (1_000_000, "10000000")]
-    {
-        let status = ask(&services, vec![by_prefix(&prefix)], (1, 2), max_points).await.unwrap_err();
+    for (max_points, limit) in [
+        (1, "3 to 1000000"),
+        (2, "3 to 1000000"),
+        (1_000_001, "3 to 1000000"),
+        (1_000_000, "10000000"),
+    ] {
+        let status =
+            ask(&services, vec![by_prefix(&prefix)], (1, 2), max_points).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(
             status.message().starts_with("max_points: ") && status.message().contains(limit),

@@ -17,14 +17,16 @@ async fn note_crash(sql: &mut Sql, job: i32, crashes: i32, started: &str) {
 }
 
 async fn job(sql: &mut Sql, name: &str) -> i32 {
-    let statement = "SELECT job_id FROM timescaledb_information.jobs WHERE starts_with(application_name, $1)";
+    let statement =
+        "SELECT job_id FROM timescaledb_information.jobs WHERE starts_with(application_name, $1)";
     sqlx::query_scalar(statement).bind(name).fetch_one(&mut sql.0).await.unwrap()
 }
 
 /// Runs the job, and counts the points that are materialised in minutes then.
 async fn materialised_after_run(sql: &mut Sql, job: i32) -> i64 {
     sqlx::query("CALL run_job($1)").bind(job).execute(&mut sql.0).await.unwrap();
-    let materialised_only = "ALTER MATERIALIZED VIEW points_1min SET (timescaledb.materialized_only = true)";
+    let materialised_only =
+        "ALTER MATERIALIZED VIEW points_1min SET (timescaledb.materialized_only = true)";
     sqlx::query(materialised_only).execute(&mut sql.0).await.unwrap();
     let count = "SELECT coalesce(sum(count), 0)::int8 FROM points_1min";
     sqlx::query_scalar(count).fetch_one(&mut sql.0).await.unwrap()
@@ -43,7 +45,11 @@ async fn a_refresh_that_a_crash_ended_is_run_but_not_one_that_runs_or_crashed_tw
     note_crash(&mut sql, minutes, 2, "1 minute").await;
     let schedule = "SELECT alter_job($1, scheduled => true)"; // five minutes from now, after a crash
     sqlx::query(schedule).bind(minutes).execute(&mut sql.0).await.unwrap();
-    assert_eq!(materialised_after_run(&mut sql, after_crash).await, 0, "it brought the database down twice");
+    assert_eq!(
+        materialised_after_run(&mut sql, after_crash).await,
+        0,
+        "it brought the database down twice"
+    );
     note_crash(&mut sql, minutes, 1, "0 seconds").await;
     assert_eq!(materialised_after_run(&mut sql, after_crash).await, 0, "it may be running");
     note_crash(&mut sql, minutes, 1, "1 minute").await;

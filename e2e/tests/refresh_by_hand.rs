@@ -11,8 +11,14 @@ const DAY: i64 = 24 * HOUR;
 
 /// Stores an hourly point of series 1 in [start, end), past the services.
 async fn store_hourly(sql: &mut Sql, start: i64, end: i64) {
-    let statement = "INSERT INTO points SELECT *, 1, 1.0 FROM generate_series($1, $2, INTERVAL '1 hour') AS at";
-    sqlx::query(statement).bind(Micros(start)).bind(Micros(end - 1)).execute(&mut sql.0).await.unwrap();
+    let statement =
+        "INSERT INTO points SELECT *, 1, 1.0 FROM generate_series($1, $2, INTERVAL '1 hour') AS at";
+    sqlx::query(statement)
+        .bind(Micros(start))
+        .bind(Micros(end - 1))
+        .execute(&mut sql.0)
+        .await
+        .unwrap();
 }
 
 async fn refresh(sql: &mut Sql, start: i64, end: i64) {
@@ -32,8 +38,12 @@ async fn materialised(sql: &mut Sql, start: i64, end: i64) -> Vec<i64> {
         .fetch_one(&mut sql.0)
         .await
         .unwrap();
-        let statement = format!("SELECT coalesce(sum(count), 0)::int8 FROM {table} WHERE bucket >= $1 AND bucket < $2");
-        let count = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(statement)).bind(Micros(start)).bind(Micros(end));
+        let statement = format!(
+            "SELECT coalesce(sum(count), 0)::int8 FROM {table} WHERE bucket >= $1 AND bucket < $2"
+        );
+        let count = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(statement))
+            .bind(Micros(start))
+            .bind(Micros(end));
         counts.push(count.fetch_one(&mut sql.0).await.unwrap());
     }
     counts
@@ -56,11 +66,18 @@ async fn old_days_reach_every_rollup_and_no_watermark_moves_into_an_open_bucket(
     refresh(&mut sql, start, now() + 3_650 * DAY).await;
     let after = now();
     for (rollup, watermark) in Granularity::ROLLUPS.into_iter().zip(watermarks(&mut sql).await) {
-        assert!(watermark <= rollup.floor(after), "{rollup:?}: {watermark} lies in the open bucket of {after}");
+        assert!(
+            watermark <= rollup.floor(after),
+            "{rollup:?}: {watermark} lies in the open bucket of {after}"
+        );
         assert!(watermark > start + 58 * DAY, "{rollup:?}: {watermark}");
     }
     let old = (start, start + 20 * DAY);
-    assert_eq!(materialised(&mut sql, old.0, old.1).await, [480; 3], "older than the policies look back");
+    assert_eq!(
+        materialised(&mut sql, old.0, old.1).await,
+        [480; 3],
+        "older than the policies look back"
+    );
 }
 
 #[tokio::test]
@@ -83,7 +100,8 @@ async fn what_was_made_of_dropped_points_stays() {
     refresh(&mut sql, start, end).await;
     assert_eq!(materialised(&mut sql, start, end).await, [480; 3]);
     let drop = "SELECT count(*) FROM drop_chunks('points', older_than => $1)";
-    let dropped: i64 = sqlx::query_scalar(drop).bind(Micros(end - 7 * DAY)).fetch_one(&mut sql.0).await.unwrap();
+    let dropped: i64 =
+        sqlx::query_scalar(drop).bind(Micros(end - 7 * DAY)).fetch_one(&mut sql.0).await.unwrap();
     assert_eq!(dropped, 13);
     refresh(&mut sql, start, end).await;
     assert_eq!(materialised(&mut sql, start, end).await, [480; 3]);
@@ -93,9 +111,14 @@ async fn what_was_made_of_dropped_points_stays() {
 async fn a_range_without_an_end_is_refused() {
     let database = OwnDatabase::start().await;
     let mut sql = database.sql().await;
-    for range in ["NULL, NULL", "now() - INTERVAL '1 day', NULL", "'-infinity', now()", "now(), now()"] {
+    for range in
+        ["NULL, NULL", "now() - INTERVAL '1 day', NULL", "'-infinity', now()", "now(), now()"]
+    {
         let call = sqlx::AssertSqlSafe(format!("CALL refresh_rollups({range})"));
         let refused = sqlx::raw_sql(call).execute(&mut sql.0).await.unwrap_err().to_string();
-        assert!(refused.contains("has no end or no length: name a start and a later end"), "{refused}");
+        assert!(
+            refused.contains("has no end or no length: name a start and a later end"),
+            "{refused}"
+        );
     }
 }

@@ -5,13 +5,15 @@
 use std::time::Duration;
 
 use e2e::{
-    IngestProcess, Services, Sql, built_ingest_service, database_url, now, numbered, point, series, unique,
-    wait_until_serving,
+    IngestProcess, Services, Sql, built_ingest_service, database_url, now, numbered, point, series,
+    unique, wait_until_serving,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use shared::proto::v1::ingest_service_client::IngestServiceClient;
-use shared::proto::v1::{Batch, BatchResult, GetProducerRequest, IngestBatchRequest, Producer, RejectionReason};
+use shared::proto::v1::{
+    Batch, BatchResult, GetProducerRequest, IngestBatchRequest, Producer, RejectionReason,
+};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -52,12 +54,21 @@ async fn a_resend_repeats_the_first_answer_whatever_the_clock_and_the_limits_are
     let reasons: Vec<_> = first.rejections.iter().map(|entry| entry.reason()).collect();
     assert_eq!(reasons, [RejectionReason::TimestampTooNew, RejectionReason::ValueNotFinite]);
 
-    let later = Services::start_with(|config| config.limits.latest_accepted = Duration::from_secs(3_600)).await;
+    let later =
+        Services::start_with(|config| config.limits.latest_accepted = Duration::from_secs(3_600))
+            .await;
     assert_eq!(later.send(batch.clone()).await.unwrap(), again(&first));
-    let much_later = Services::start_with(|config| config.limits.oldest_accepted = Duration::from_secs(60)).await;
+    let much_later =
+        Services::start_with(|config| config.limits.oldest_accepted = Duration::from_secs(60))
+            .await;
     assert_eq!(much_later.send(batch.clone()).await.unwrap(), again(&first));
-    let stricter = Services::start_with(|config| config.limits.batch_max_points = 3.try_into().unwrap()).await;
-    assert_eq!(stricter.send(batch.clone()).await.unwrap(), again(&first), "also where it is too large by now");
+    let stricter =
+        Services::start_with(|config| config.limits.batch_max_points = 3.try_into().unwrap()).await;
+    assert_eq!(
+        stricter.send(batch.clone()).await.unwrap(),
+        again(&first),
+        "also where it is too large by now"
+    );
     let unknown = stricter.send(Batch { sequence: 2, ..batch.clone() }).await.unwrap_err();
     assert_eq!(unknown.code(), Code::ResourceExhausted, "what was not applied is still too large");
     assert_eq!(Sql::connect().await.count(&device).await, 2);
@@ -68,8 +79,9 @@ async fn other_content_under_an_applied_sequence_is_refused_and_says_what_to_do(
     let services = Services::start().await;
     let device = unique("reuse");
     let began = now();
-    let send =
-        |epoch, sequence, value| services.send(numbered(&device, epoch, sequence, vec![point(&device, began, value)]));
+    let send = |epoch, sequence, value| {
+        services.send(numbered(&device, epoch, sequence, vec![point(&device, began, value)]))
+    };
     for sequence in 1..=3 {
         send(0, sequence, 1.0).await.unwrap();
     }
@@ -78,7 +90,10 @@ async fn other_content_under_an_applied_sequence_is_refused_and_says_what_to_do(
     assert_eq!(metadata(&reused, "expected_sequence").as_deref(), Some("4"));
     assert_eq!(metadata(&reused, "current_epoch").as_deref(), Some("0"));
     assert!(reused.message().contains("begins a new epoch at sequence 1"), "{}", reused.message());
-    assert!(send(0, 1, 1.0).await.unwrap().is_duplicate, "the first content is still what is stored");
+    assert!(
+        send(0, 1, 1.0).await.unwrap().is_duplicate,
+        "the first content is still what is stored"
+    );
     assert_eq!(send(1, 1, 2.0).await.unwrap().accepted_count, 1, "a new epoch goes on");
     assert_eq!(Sql::connect().await.sum(&device).await, 5.0);
 }
@@ -87,7 +102,9 @@ async fn other_content_under_an_applied_sequence_is_refused_and_says_what_to_do(
 async fn a_value_that_is_corrected_in_a_resend_is_not_taken_for_stored() {
     let services = Services::start().await;
     let device = unique("corrected");
-    let batch = |value| numbered(&device, 1, 1, vec![point(&device, 1_000_000 * (now() / 1_000_000), value)]);
+    let batch = |value| {
+        numbered(&device, 1, 1, vec![point(&device, 1_000_000 * (now() / 1_000_000), value)])
+    };
     assert_eq!(services.send(batch(f64::NAN)).await.unwrap().rejected_count, 1);
     assert_eq!(reason(&services.send(batch(1.0)).await.unwrap_err()), "SEQUENCE_REUSED");
     assert_eq!(Sql::connect().await.count(&device).await, 0);
@@ -103,14 +120,19 @@ async fn a_thousand_batches_are_remembered_and_what_lies_further_back_is_refused
     assert_eq!(summary.accepted_count, 1_200);
     for sequence in [201, 700, 1_200] {
         let result = services.send(batch(sequence)).await.unwrap();
-        assert_eq!((result.sequence, result.accepted_count, result.is_duplicate), (sequence, 1, true));
+        assert_eq!(
+            (result.sequence, result.accepted_count, result.is_duplicate),
+            (sequence, 1, true)
+        );
     }
     let too_old = services.send(batch(1)).await.unwrap_err();
     assert_eq!(reason(&too_old), "SEQUENCE_TOO_OLD");
     assert_eq!(metadata(&too_old, "expected_sequence").as_deref(), Some("1201"));
     let mut sql = Sql::connect().await;
-    let pages = "SELECT count(*), sum(octet_length(entries)) FROM producer_batches WHERE producer_id = $1";
-    let (pages, bytes): (i64, i64) = sqlx::query_as(pages).bind(&device).fetch_one(&mut sql.0).await.unwrap();
+    let pages =
+        "SELECT count(*), sum(octet_length(entries)) FROM producer_batches WHERE producer_id = $1";
+    let (pages, bytes): (i64, i64) =
+        sqlx::query_as(pages).bind(&device).fetch_one(&mut sql.0).await.unwrap();
     assert!((1..100).contains(&pages) && bytes < 60_000, "{pages} pages, {bytes} bytes");
     let whole = services.stream((201..=1_200).map(batch).collect()).await.unwrap();
     assert_eq!((whole.accepted_count, whole.duplicate_count), (1_000, 1_000));
@@ -122,7 +144,8 @@ async fn a_new_epoch_drops_what_was_remembered_of_the_old_one() {
     let services = Services::start().await;
     let device = unique("epochs");
     let began = now();
-    let batch = |epoch, sequence| numbered(&device, epoch, sequence, vec![point(&device, began, 1.0)]);
+    let batch =
+        |epoch, sequence| numbered(&device, epoch, sequence, vec![point(&device, began, 1.0)]);
     services.stream((1..=100).map(|sequence| batch(1, sequence)).collect()).await.unwrap();
     services.send(batch(2, 1)).await.unwrap();
     let pages = "SELECT count(*) FROM producer_batches WHERE producer_id = $1";
@@ -137,7 +160,9 @@ async fn a_new_epoch_drops_what_was_remembered_of_the_old_one() {
 async fn a_gap_names_the_epoch_of_the_ledger_and_not_that_of_the_request() {
     let services = Services::start().await;
     let device = unique("gap");
-    let send = |epoch, sequence| services.send(numbered(&device, epoch, sequence, vec![point(&device, now(), 1.0)]));
+    let send = |epoch, sequence| {
+        services.send(numbered(&device, epoch, sequence, vec![point(&device, now(), 1.0)]))
+    };
     let unknown = send(1, 2).await.unwrap_err();
     assert_eq!(reason(&unknown), "SEQUENCE_GAP");
     assert_eq!(metadata(&unknown, "expected_sequence").as_deref(), Some("1"));
@@ -163,7 +188,10 @@ async fn a_producer_is_told_where_it_stands() {
     let batch = |sequence| numbered(&device, 7, sequence, vec![point(&device, before, 1.0)]);
     services.stream((1..=50).map(batch).collect()).await.unwrap();
     let producer = ask().await.unwrap();
-    assert_eq!((producer.epoch, producer.last_sequence, producer.oldest_remembered_sequence), (7, 50, 1));
+    assert_eq!(
+        (producer.epoch, producer.last_sequence, producer.oldest_remembered_sequence),
+        (7, 50, 1)
+    );
     assert!(producer.last_batch_at.unwrap().seconds >= before / SECOND);
     let status = services
         .ingest
@@ -188,11 +216,15 @@ async fn every_refused_point_is_known_however_many_there_are() {
     };
     let refused: Vec<u32> = (1..1_000).step_by(2).collect();
     let result = services.send(batch(1)).await.unwrap();
-    assert_eq!((result.rejected_count, result.rejections.len(), result.rejections_truncated), (500, 100, true));
+    assert_eq!(
+        (result.rejected_count, result.rejections.len(), result.rejections_truncated),
+        (500, 100, true)
+    );
     assert_eq!(result.rejected_points.as_ref().unwrap().starts, refused);
     assert_eq!(services.send(batch(1)).await.unwrap(), again(&result));
     let summary = services.stream(vec![batch(2), batch(3)]).await.unwrap();
-    let listed = |index| summary.rejections.iter().filter(|entry| entry.batch_index == index).count();
+    let listed =
+        |index| summary.rejections.iter().filter(|entry| entry.batch_index == index).count();
     assert_eq!((listed(0), listed(1)), (100, 100), "each batch has its own bound");
     for (index, batch) in summary.rejected_points.iter().enumerate() {
         assert_eq!(batch.batch_index, index as u64);
@@ -210,14 +242,19 @@ struct Instance {
 impl Instance {
     async fn start(name: &'static str, value: &'static str) -> Self {
         let limit = [(name, value)];
-        let process = IngestProcess::start_configured(&built_ingest_service(), &database_url(), &limit).await.unwrap();
-        let channel = Endpoint::from_shared(process.url().to_owned()).unwrap().connect().await.unwrap();
+        let process =
+            IngestProcess::start_configured(&built_ingest_service(), &database_url(), &limit)
+                .await
+                .unwrap();
+        let channel =
+            Endpoint::from_shared(process.url().to_owned()).unwrap().connect().await.unwrap();
         wait_until_serving(&channel, "tidegauge.v1.IngestService").await;
         Self { limit, process, client: IngestServiceClient::new(channel) }
     }
 
     async fn send(&self, batch: Batch) -> Result<BatchResult, Status> {
-        let answer = self.client.clone().ingest_batch(IngestBatchRequest { batch: Some(batch) }).await?;
+        let answer =
+            self.client.clone().ingest_batch(IngestBatchRequest { batch: Some(batch) }).await?;
         Ok(answer.into_inner().result.unwrap())
     }
 

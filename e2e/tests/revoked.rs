@@ -48,7 +48,11 @@ async fn start(identities: &Path) -> Services {
         reload_interval: Duration::from_millis(20),
         insecure_listen: false,
     };
-    Services::start_with_both(|config| config.server.access = access(), |config| config.server.access = access()).await
+    Services::start_with_both(
+        |config| config.server.access = access(),
+        |config| config.server.access = access(),
+    )
+    .await
 }
 
 async fn ended<T: std::fmt::Debug>(call: impl Future<Output = Result<T, Status>>) -> Status {
@@ -58,7 +62,8 @@ async fn ended<T: std::fmt::Debug>(call: impl Future<Output = Result<T, Status>>
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_end_with_their_key_and_those_of_others_go_on() {
     let device = unique("revoked");
-    let (leaving, staying) = (identity("leaving", &device).await, identity("staying", &device).await);
+    let (leaving, staying) =
+        (identity("leaving", &device).await, identity("staying", &device).await);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), [&*leaving.entry, &staying.entry].concat()).unwrap();
     let services = start(file.path()).await;
@@ -68,10 +73,15 @@ async fn streams_end_with_their_key_and_those_of_others_go_on() {
     acknowledged.store().await;
     others.store().await;
     let (uploaded, receiver) = mpsc::channel::<IngestRequest>(1);
-    let (mut client, request) = (services.ingest.clone(), leaving.request(ReceiverStream::new(receiver)));
+    let (mut client, request) =
+        (services.ingest.clone(), leaving.request(ReceiverStream::new(receiver)));
     let upload = tokio::spawn(async move { client.ingest(request).await });
-    uploaded.send(IngestRequest { batch: Some(batch(vec![point(&device, now(), 2.0)])) }).await.unwrap();
-    let watched = services.query.clone().watch_anomalies(leaving.request(watch_prefix(&device))).await;
+    uploaded
+        .send(IngestRequest { batch: Some(batch(vec![point(&device, now(), 2.0)])) })
+        .await
+        .unwrap();
+    let watched =
+        services.query.clone().watch_anomalies(leaving.request(watch_prefix(&device))).await;
     let mut watched = watched.unwrap().into_inner();
     watched.message().await.unwrap().expect("it is watched");
 

@@ -58,7 +58,11 @@ fn check(buckets: &BucketsFrame, width: i64, times: &[i64], values: &[f64], tole
         assert_eq!(buckets.min[index], inside().fold(f64::MAX, f64::min));
         assert_eq!(buckets.first[index], in_bucket.iter().min_by_key(|(time, _)| *time).unwrap().1);
         assert_eq!(buckets.last[index], in_bucket.iter().max_by_key(|(time, _)| *time).unwrap().1);
-        assert_eq!(buckets.avg[index], buckets.sum[index] / buckets.count[index] as f64, "avg is sum / count");
+        assert_eq!(
+            buckets.avg[index],
+            buckets.sum[index] / buckets.count[index] as f64,
+            "avg is sum / count"
+        );
         close(buckets.avg[index], mean, "avg");
         if in_bucket.len() == 1 {
             assert!(buckets.stddev[index].is_nan());
@@ -81,17 +85,24 @@ async fn thirty_hours(device: &str) -> (OwnDatabase, Services, [i64; 2], (Vec<i6
     (database, services, [start, end], (times, values))
 }
 
-const LEVELS: [(v1::Granularity, i64); 3] =
-    [(v1::Granularity::Minute, 60_000_000), (v1::Granularity::Hour, HOUR), (v1::Granularity::Day, DAY)];
+const LEVELS: [(v1::Granularity, i64); 3] = [
+    (v1::Granularity::Minute, 60_000_000),
+    (v1::Granularity::Hour, HOUR),
+    (v1::Granularity::Day, DAY),
+];
 
 #[tokio::test]
 async fn every_level_equals_the_raw_points_also_after_late_points() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("levels"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("levels"));
     let end = midnight() - 3 * DAY;
     let start = end - 30 * HOUR;
-    let (times, values) = walk(start, end, |at| 20.0 + (at as f64 / 100.0).sin() * 5.0 + (at % 7) as f64 * 0.25);
+    let (times, values) =
+        walk(start, end, |at| 20.0 + (at as f64 / 100.0).sin() * 5.0 + (at % 7) as f64 * 0.25);
     let (early, late): (Vec<usize>, Vec<usize>) = (0..times.len()).partition(|at| at % 3 != 0);
-    let pick = |chosen: &[usize]| -> (Vec<i64>, Vec<f64>) { chosen.iter().map(|&at| (times[at], values[at])).unzip() };
+    let pick = |chosen: &[usize]| -> (Vec<i64>, Vec<f64>) {
+        chosen.iter().map(|&at| (times[at], values[at])).unzip()
+    };
     let (early_times, early_values) = pick(&early);
     send(&services, &device, &early_times, &early_values).await;
     sql.refresh(start - DAY, end).await;
@@ -103,12 +114,16 @@ async fn every_level_equals_the_raw_points_also_after_late_points() {
     send(&services, &device, &late_times, &late_values).await;
     sql.refresh(start - DAY, end).await;
     for (granularity, width) in LEVELS {
-        let (header, buckets) = services.aggregated(&device, granularity, (start, end)).await.unwrap();
+        let (header, buckets) =
+            services.aggregated(&device, granularity, (start, end)).await.unwrap();
         assert_eq!(header.granularity(), granularity);
         let watermark = time::from_timestamp(&header.watermark.unwrap()).unwrap();
         assert!(watermark >= end, "materialised up to {watermark}, not {end}");
         check(&buckets, width, &times, &values, 1e-9);
-        assert_eq!(from_raw_points(&mut sql, &device, width, end).await, (buckets.bucket_starts_us, buckets.count));
+        assert_eq!(
+            from_raw_points(&mut sql, &device, width, end).await,
+            (buckets.bucket_starts_us, buckets.count)
+        );
     }
 }
 
@@ -121,7 +136,8 @@ async fn live_and_materialised_buckets_meet_without_gap_or_double() {
             sql.refresh(start - DAY, refreshed_to).await;
         }
         for (granularity, width) in LEVELS {
-            let (header, buckets) = services.aggregated("live", granularity, (start, end)).await.unwrap();
+            let (header, buckets) =
+                services.aggregated("live", granularity, (start, end)).await.unwrap();
             assert_eq!(header.watermark.is_some(), refreshed_to.is_some());
             check(&buckets, width, &times, &values, 1e-9);
         }
@@ -135,7 +151,9 @@ async fn answers_are_right_while_the_watermarks_move() {
     let refreshing = async {
         for hour in 1..=30 {
             for rollup in Granularity::ROLLUPS {
-                db::refresh(&mut sql.0, rollup, start - 2 * DAY, start + hour * HOUR).await.unwrap();
+                db::refresh(&mut sql.0, rollup, start - 2 * DAY, start + hour * HOUR)
+                    .await
+                    .unwrap();
             }
         }
     };
@@ -143,7 +161,8 @@ async fn answers_are_right_while_the_watermarks_move() {
     let asking = async {
         loop {
             for (granularity, width) in LEVELS {
-                let (_, buckets) = services.aggregated("moving", granularity, (start, end)).await.unwrap();
+                let (_, buckets) =
+                    services.aggregated("moving", granularity, (start, end)).await.unwrap();
                 check(&buckets, width, &times, &values, 1e-9);
                 asked += 1;
             }
@@ -157,7 +176,12 @@ async fn answers_are_right_while_the_watermarks_move() {
 }
 
 /// Bucket starts and counts as SQL computes them from the raw points.
-async fn from_raw_points(sql: &mut Sql, device: &str, width: i64, end: i64) -> (Vec<i64>, Vec<u64>) {
+async fn from_raw_points(
+    sql: &mut Sql,
+    device: &str,
+    width: i64,
+    end: i64,
+) -> (Vec<i64>, Vec<u64>) {
     let statement = "SELECT time_bucket(make_interval(secs => $2), timestamp) AS bucket, count(*)
                      FROM iot_data WHERE device_id = $1 AND timestamp < $3 GROUP BY bucket ORDER BY bucket";
     let rows: Vec<(Micros, i64)> = sqlx::query_as(statement)
@@ -190,7 +214,8 @@ async fn the_policies_bring_late_points_into_every_level_and_the_watermark_on() 
         }
         Sql::forget_watermarks().await;
         for (granularity, width) in LEVELS {
-            let (header, buckets) = services.aggregated("late", granularity, (start, end)).await.unwrap();
+            let (header, buckets) =
+                services.aggregated("late", granularity, (start, end)).await.unwrap();
             let watermark = time::from_timestamp(&header.watermark.unwrap()).unwrap();
             assert!(watermark >= end && watermark >= before, "materialised up to {watermark}");
             check(&buckets, width, &times[from..], &values[from..], 1e-9);
@@ -201,7 +226,8 @@ async fn the_policies_bring_late_points_into_every_level_and_the_watermark_on() 
 
 #[tokio::test]
 async fn means_and_deviations_are_right_for_large_values_with_a_small_spread() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("stable"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("stable"));
     let end = midnight() - 5 * DAY;
     let start = end - 26 * HOUR;
     let (times, values) = walk(start, end, |at| 1e9 + 0.1 * (at as f64 * 0.7).sin());
@@ -215,7 +241,8 @@ async fn means_and_deviations_are_right_for_large_values_with_a_small_spread() {
 
 #[tokio::test]
 async fn the_largest_values_that_are_accepted_break_no_rollup() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("largest"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("largest"));
     let end = midnight() - 5 * DAY;
     let start = end - 26 * HOUR;
     let (times, values) = walk(start, end, |at| if at % 3 == 0 { 1e100 } else { -1e99 });
@@ -229,15 +256,20 @@ async fn the_largest_values_that_are_accepted_break_no_rollup() {
 
 #[tokio::test]
 async fn sql_users_find_the_rollups_under_the_names_they_know() {
-    let (services, mut sql, device) = (Services::start().await, Sql::connect().await, unique("views"));
+    let (services, mut sql, device) =
+        (Services::start().await, Sql::connect().await, unique("views"));
     let time = midnight() - 2 * DAY + HOUR;
     send(&services, &device, &[time, time + 1, time + 2], &[1.0, 2.0, 6.0]).await;
     sql.refresh(time - DAY, time + DAY).await;
     for view in ["iot_data_1min", "iot_data_1hour", "iot_data_1day"] {
-        let statement =
-            format!("SELECT sum(count)::int8, max(max_value), min(min_value) FROM {view} WHERE device_id = $1");
-        let row: (i64, f64, f64) =
-            sqlx::query_as(sqlx::AssertSqlSafe(statement)).bind(&device).fetch_one(&mut sql.0).await.unwrap();
+        let statement = format!(
+            "SELECT sum(count)::int8, max(max_value), min(min_value) FROM {view} WHERE device_id = $1"
+        );
+        let row: (i64, f64, f64) = sqlx::query_as(sqlx::AssertSqlSafe(statement))
+            .bind(&device)
+            .fetch_one(&mut sql.0)
+            .await
+            .unwrap();
         assert_eq!(row, (3, 6.0, 1.0), "{view}");
     }
 }

@@ -13,7 +13,10 @@ fn holds(file: &str, wanted: &str) {
         fs::write(&path, wanted).unwrap();
     }
     let found = fs::read_to_string(&path).unwrap();
-    assert!(found == wanted, "{file} is not what the programs define: see the head of e2e/tests/settings.rs");
+    assert!(
+        found == wanted,
+        "{file} is not what the programs define: see the head of e2e/tests/settings.rs"
+    );
 }
 
 #[test]

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use e2e::{
-    IngestProcess, Proxy, Services, Sql, batch, built_ingest_service, database_url, get, now, point, unique, until,
-    wait_until_serving,
+    IngestProcess, Proxy, Services, Sql, batch, built_ingest_service, database_url, get, now,
+    point, unique, until, wait_until_serving,
 };
 use shared::proto::v1::ingest_service_client::IngestServiceClient;
 use shared::proto::v1::{IngestBatchRequest, IngestWithAcksRequest};
@@ -34,17 +34,29 @@ async fn clients_that_stay_connected_in_silence_do_not_keep_the_services() {
     let mut connections = Vec::new();
     for url in [&services.ingest_url, &services.query_url] {
         for words in [&b""[..], &OPENING[..10], OPENING] {
-            let mut connection = TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
+            let mut connection =
+                TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
             connection.write_all(words).await.unwrap();
             connections.push(connection);
         }
     }
     let (_batches, receiver) = mpsc::channel::<IngestWithAcksRequest>(1);
-    let mut stream =
-        services.ingest.clone().ingest_with_acks(ReceiverStream::new(receiver)).await.unwrap().into_inner();
+    let mut stream = services
+        .ingest
+        .clone()
+        .ingest_with_acks(ReceiverStream::new(receiver))
+        .await
+        .unwrap()
+        .into_inner();
     services.begin_shutdown();
-    assert_eq!(stream.message().await.unwrap_err().code(), Code::Unavailable, "the stream is told to go elsewhere");
-    tokio::time::timeout(PATIENCE, services.ended()).await.expect("they wait for somebody who is silent");
+    assert_eq!(
+        stream.message().await.unwrap_err().code(),
+        Code::Unavailable,
+        "the stream is told to go elsewhere"
+    );
+    tokio::time::timeout(PATIENCE, services.ended())
+        .await
+        .expect("they wait for somebody who is silent");
 }
 
 #[tokio::test]
@@ -98,5 +110,8 @@ fn send(
 }
 
 async fn until_metrics(http: &str, wanted: &str) {
-    until(wanted, async || get(http, "/metrics").await.ok().filter(|(_, text)| text.contains(wanted)).map(drop)).await;
+    until(wanted, async || {
+        get(http, "/metrics").await.ok().filter(|(_, text)| text.contains(wanted)).map(drop)
+    })
+    .await;
 }

@@ -20,13 +20,17 @@ async fn metrics_of_some_devices_are_listed_by_a_statement_with_a_name() {
     )
     .await;
     let columns = vec![series(&prefix, vec![now()], vec![1.0])];
-    let request = IngestBatchRequest { batch: Some(Batch { series: columns, ..Default::default() }) };
+    let request =
+        IngestBatchRequest { batch: Some(Batch { series: columns, ..Default::default() }) };
     services.ingest.clone().ingest_batch(identity.request(request)).await.unwrap();
     let request = identity.request(ListMetricsRequest::default());
     let listed = services.query.clone().list_metrics(request).await.unwrap().into_inner();
     assert_eq!(listed.metrics.len(), 1);
     let (_, metrics) = get(&services.query_http, "/metrics").await.unwrap();
     assert!(metrics.contains("db_query_summary=\"metrics_of_devices\""), "{metrics}");
-    assert!(metrics.contains("db_query_summary=\"backend_pid\""), "connecting asks for the backend's number");
+    assert!(
+        metrics.contains("db_query_summary=\"backend_pid\""),
+        "connecting asks for the backend's number"
+    );
     assert!(!metrics.contains("db_query_summary=\"other\""), "{metrics}");
 }

@@ -13,7 +13,8 @@ async fn a_message_without_a_batch_keeps_a_stream_open_and_changes_nothing() {
     let heartbeat = || IngestRequest { batch: None };
     let data = || IngestRequest { batch: Some(batch(vec![point(&device, now(), 1.0)])) };
     let messages = vec![heartbeat(), data(), heartbeat(), heartbeat(), data(), heartbeat()];
-    let summary = services.ingest.clone().ingest(tokio_stream::iter(messages)).await.unwrap().into_inner();
+    let summary =
+        services.ingest.clone().ingest(tokio_stream::iter(messages)).await.unwrap().into_inner();
     assert_eq!((summary.batch_count, summary.accepted_count), (2, 2));
 
     let (sender, receiver) = mpsc::channel(8);
@@ -27,7 +28,11 @@ async fn a_message_without_a_batch_keeps_a_stream_open_and_changes_nothing() {
     drop(sender);
     let mut acks = stream.await.unwrap().into_inner();
     for index in 0..2 {
-        assert_eq!(acks.message().await.unwrap().unwrap().batch_index, index, "heartbeats are not counted");
+        assert_eq!(
+            acks.message().await.unwrap().unwrap().batch_index,
+            index,
+            "heartbeats are not counted"
+        );
     }
     assert!(acks.message().await.unwrap().is_none());
 }
@@ -37,7 +42,9 @@ async fn an_error_of_a_stream_says_which_batches_after_it_are_stored() {
     let services = Services::start().await;
     let good = unique("good");
     let gap = unique("gap");
-    let one = |producer: &str, sequence| numbered(producer, 0, sequence, vec![point(producer, now(), 1.0)]);
+    let one = |producer: &str, sequence| {
+        numbered(producer, 0, sequence, vec![point(producer, now(), 1.0)])
+    };
     // All of these are read before the gap is known.
     let batches = vec![one(&good, 1), one(&gap, 2), one(&good, 2), one(&good, 3), one(&gap, 3)];
     let status = services.stream(batches).await.unwrap_err();
@@ -55,10 +62,20 @@ async fn an_error_of_a_stream_says_which_batches_after_it_are_stored() {
     assert_eq!(sql.count(&good).await, expected, "as the error says: {stored:?}");
     assert_eq!(sql.count(&gap).await, 0);
 
-    let bad = vec![batch(vec![point(&good, now(), 1.0)]), batch(vec![]), batch(vec![point(&good, now(), 1.0)])];
+    let bad = vec![
+        batch(vec![point(&good, now(), 1.0)]),
+        batch(vec![]),
+        batch(vec![point(&good, now(), 1.0)]),
+    ];
     let status = services.stream(bad).await.unwrap_err();
     let info = status.get_details_error_info().unwrap();
-    assert_eq!((info.reason.as_str(), info.metadata["failed_batch_index"].as_str()), ("BATCH_FAILED", "1"));
-    assert_eq!(info.metadata["stored_batch_indices"], "", "it is refused before the next one is read");
+    assert_eq!(
+        (info.reason.as_str(), info.metadata["failed_batch_index"].as_str()),
+        ("BATCH_FAILED", "1")
+    );
+    assert_eq!(
+        info.metadata["stored_batch_indices"], "",
+        "it is refused before the next one is read"
+    );
     assert!(status.message().ends_with("nothing after it is stored"), "{}", status.message());
 }

@@ -11,7 +11,8 @@ use shared::proto::v1::{self, Batch};
 
 const HOUR: i64 = 3_600_000_000;
 const DAY: i64 = 24 * HOUR;
-const LEVELS: [v1::Granularity; 3] = [v1::Granularity::Minute, v1::Granularity::Hour, v1::Granularity::Day];
+const LEVELS: [v1::Granularity; 3] =
+    [v1::Granularity::Minute, v1::Granularity::Hour, v1::Granularity::Day];
 
 async fn run(sql: &mut Sql, statement: &'static str) {
     sqlx::raw_sql(statement).execute(&mut sql.0).await.unwrap();
@@ -27,7 +28,8 @@ async fn run_refreshes(sql: &mut Sql) {
 }
 
 async fn run_retention(sql: &mut Sql) {
-    let job = "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'";
+    let job =
+        "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'";
     let job: i32 = sqlx::query_scalar(job).fetch_one(&mut sql.0).await.unwrap();
     sqlx::query("CALL run_job($1)").bind(job).execute(&mut sql.0).await.unwrap();
 }
@@ -36,7 +38,10 @@ async fn run_retention(sql: &mut Sql) {
 async fn send_hourly(services: &Services, start: i64, end: i64) -> u64 {
     let times: Vec<i64> = (0..=(end - start) / HOUR).map(|hour| start + hour * HOUR).collect();
     let values = vec![1.0; times.len()];
-    let result = services.send(Batch { series: vec![series("old", times, values)], ..Batch::default() }).await.unwrap();
+    let result = services
+        .send(Batch { series: vec![series("old", times, values)], ..Batch::default() })
+        .await
+        .unwrap();
     result.accepted_count
 }
 
@@ -73,26 +78,37 @@ async fn points_older_than_the_refreshes_look_back_stay_in_every_answer() {
         run_refreshes(&mut sql).await;
         let (counted, explanations) = counts(&services, range.0, range.1).await;
         assert_eq!(counted, [961; 3]);
-        for (explanation, relation) in explanations.iter().zip(["points_1min", "points_1hour", "points_1day"]) {
-            assert!(explanation.contains(&format!("; {relation} does not cover all from ")), "{explanation}");
+        for (explanation, relation) in
+            explanations.iter().zip(["points_1min", "points_1hour", "points_1day"])
+        {
+            assert!(
+                explanation.contains(&format!("; {relation} does not cover all from ")),
+                "{explanation}"
+            );
         }
         // One point more of the oldest day, after the refresh.
         let again = send_hourly(&services, start + 1, start + 1).await;
         assert_eq!(again, 1);
         Sql::forget_watermarks().await;
         assert_eq!(counts(&services, range.0, range.1).await.0, [962; 3]);
-        let removed =
-            "DELETE FROM points WHERE \"timestamp\" = (SELECT min(\"timestamp\") + INTERVAL '1 us' FROM points)";
+        let removed = "DELETE FROM points WHERE \"timestamp\" = (SELECT min(\"timestamp\") + INTERVAL '1 us' FROM points)";
         run(&mut sql, removed).await;
         Sql::forget_watermarks().await;
-        assert_eq!(counts(&services, range.0, range.1).await.0, [961; 3], "what was deleted is gone");
+        assert_eq!(
+            counts(&services, range.0, range.1).await.0,
+            [961; 3],
+            "what was deleted is gone"
+        );
     }
     // A refresh that looks back far enough brings them in; nothing needs to be computed then.
     run(&mut sql, "SELECT set_accepted_age('400 days')").await;
     run_refreshes(&mut sql).await;
     let (counted, explanations) = counts(&services, range.0, range.1).await;
     assert_eq!(counted, [961; 3]);
-    assert!(explanations.iter().all(|explanation| !explanation.contains("does not cover")), "{explanations:?}");
+    assert!(
+        explanations.iter().all(|explanation| !explanation.contains("does not cover")),
+        "{explanations:?}"
+    );
 }
 
 #[tokio::test]
@@ -101,7 +117,8 @@ async fn a_refresh_by_hand_covers_what_the_jobs_do_not_look_back_to() {
     let mut sql = database.sql().await;
     let services = Services::start_on(&database.url).await;
     wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
-    run(&mut sql, "INSERT INTO series (device_id, metric_name) VALUES ('old', 'temperature')").await;
+    run(&mut sql, "INSERT INTO series (device_id, metric_name) VALUES ('old', 'temperature')")
+        .await;
     run(
         &mut sql,
         "INSERT INTO points SELECT at, 1, 1.0
@@ -113,7 +130,10 @@ async fn a_refresh_by_hand_covers_what_the_jobs_do_not_look_back_to() {
     Sql::forget_watermarks().await;
     let (counted, explanations) = counts(&services, now() - 70 * DAY, now()).await;
     assert_eq!(counted, [961; 3]);
-    assert!(explanations.iter().all(|explanation| !explanation.contains("does not cover")), "{explanations:?}");
+    assert!(
+        explanations.iter().all(|explanation| !explanation.contains("does not cover")),
+        "{explanations:?}"
+    );
 }
 
 #[tokio::test]
@@ -132,7 +152,8 @@ async fn a_retention_policy_that_is_too_short_erases_no_rollup() {
 
     run(&mut sql, "SELECT add_retention_policy('points', INTERVAL '7 days')").await;
     run_retention(&mut sql).await;
-    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM points").fetch_one(&mut sql.0).await.unwrap();
+    let left: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM points").fetch_one(&mut sql.0).await.unwrap();
     assert!(left < 200, "{left} raw points are left");
     for _ in 0..2 {
         run_refreshes(&mut sql).await;

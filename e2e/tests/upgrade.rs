@@ -11,7 +11,8 @@ use shared::proto::v1;
 const BEFORE_SAFE_ARITHMETIC: i64 = 14;
 /// The last step before the policies moved to `refresh_rollup`.
 const BEFORE_REFRESH_BY_HASH: i64 = 13;
-const COARSEST: &str = "SELECT max(job_id) FROM timescaledb_information.jobs WHERE proc_name LIKE '%refresh%'";
+const COARSEST: &str =
+    "SELECT max(job_id) FROM timescaledb_information.jobs WHERE proc_name LIKE '%refresh%'";
 
 /// Of each refresh policy: what is refreshed, and how its job is set.
 async fn policies(sql: &mut Sql) -> Vec<(String, String)> {
@@ -24,7 +25,8 @@ async fn policies(sql: &mut Sql) -> Vec<(String, String)> {
                          ON rollup.mat_hypertable_id = (jobs.config ->> 'mat_hypertable_id')::int
                      WHERE proc_name LIKE '%refresh%'
                      ORDER BY job_id";
-    let rows: Vec<(String, serde_json::Value)> = sqlx::query_as(statement).fetch_all(&mut sql.0).await.unwrap();
+    let rows: Vec<(String, serde_json::Value)> =
+        sqlx::query_as(statement).fetch_all(&mut sql.0).await.unwrap();
     rows.into_iter().map(|(rollup, settings)| (rollup, settings.to_string())).collect()
 }
 
@@ -48,7 +50,8 @@ async fn refresh_policies_keep_what_was_set_when_they_move_to_refresh_rollup() {
     assert_eq!(before.len(), 3);
     assert_eq!(after, before);
     assert!(after[2].1.contains("\"scheduled\":false"), "{after:?}");
-    let moved = "SELECT count(*) FROM timescaledb_information.jobs WHERE proc_name = 'refresh_rollup'";
+    let moved =
+        "SELECT count(*) FROM timescaledb_information.jobs WHERE proc_name = 'refresh_rollup'";
     assert_eq!(sqlx::query_scalar::<_, i64>(moved).fetch_one(&mut sql.0).await.unwrap(), 3);
 }
 
@@ -64,13 +67,24 @@ async fn store_tiny_values(sql: &mut Sql, hour: i64) {
                   SELECT $2 + make_interval(mins => minute) + make_interval(secs => at), series_id, value
                   FROM series, generate_series(0, 59) AS minute, unnest($3::float8[]) WITH ORDINALITY AS values (value, at)
                   WHERE device_id = $1";
-    for (device, values) in
-        [("tiny", vec![0.0, 3e-162]), ("tiny", vec![5e-324, 0.0, 0.0]), ("good", vec![1.0, 2.0, 3.0])]
-    {
+    for (device, values) in [
+        ("tiny", vec![0.0, 3e-162]),
+        ("tiny", vec![5e-324, 0.0, 0.0]),
+        ("good", vec![1.0, 2.0, 3.0]),
+    ] {
         let start = if values.len() == 2 { hour - 3_600_000_000 } else { hour };
-        sqlx::query(insert).bind(device).bind(Micros(start)).bind(values).execute(&mut sql.0).await.unwrap();
+        sqlx::query(insert)
+            .bind(device)
+            .bind(Micros(start))
+            .bind(values)
+            .execute(&mut sql.0)
+            .await
+            .unwrap();
     }
-    sqlx::query("SELECT compress_chunk(chunk) FROM show_chunks('points') AS chunk").execute(&mut sql.0).await.unwrap();
+    sqlx::query("SELECT compress_chunk(chunk) FROM show_chunks('points') AS chunk")
+        .execute(&mut sql.0)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -104,7 +118,9 @@ async fn a_database_that_tiny_values_stopped_heals_with_the_upgrade_and_keeps_th
     let (_, found) = services.aggregated("tiny", v1::Granularity::Day, interval).await.unwrap();
     assert_eq!((found.min[0], found.max[0]), (0.0, 3e-162), "what was stored is as it was sent");
     for view in ["iot_data_1min", "iot_data_1hour", "iot_data_1day"] {
-        let statement = sqlx::AssertSqlSafe(format!("SELECT max(avg_value) FROM {view} WHERE device_id = 'good'"));
+        let statement = sqlx::AssertSqlSafe(format!(
+            "SELECT max(avg_value) FROM {view} WHERE device_id = 'good'"
+        ));
         let average: f64 = sqlx::query_scalar(statement).fetch_one(&mut sql.0).await.unwrap();
         assert_eq!(average, 2.0, "{view}");
     }

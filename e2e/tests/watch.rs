@@ -5,10 +5,14 @@
 use std::time::Duration;
 
 use e2e::watch::{Told, Watch, send_baseline, send_whole, start_watchful, watch_prefix};
-use e2e::{OwnDatabase, Services, at, database_url, now, selector, series, unique, wait_until_serving};
+use e2e::{
+    OwnDatabase, Services, at, database_url, now, selector, series, unique, wait_until_serving,
+};
 use rand::RngExt as _;
 use shared::granularity::Granularity;
-use shared::proto::v1::{AnomalyMethod, Batch, DetectAnomaliesRequest, SeriesKey, WatchAnomaliesRequest};
+use shared::proto::v1::{
+    AnomalyMethod, Batch, DetectAnomaliesRequest, SeriesKey, WatchAnomaliesRequest,
+};
 use shared::time;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -33,7 +37,10 @@ async fn new_anomalies_are_told_once_late_ones_too_and_none_that_was_there_befor
         let time = now();
         let late = rand::rng().random_range(0..9 * MINUTE);
         send_whole(&services, &one, &[(time, 20), (time - 1, 21), (time - late, 20)]).await;
-        expected.append(&mut send_whole(&services, &one, &[(time, 1_000 + round), (time - late, -960 - round)]).await);
+        expected.append(
+            &mut send_whole(&services, &one, &[(time, 1_000 + round), (time - late, -960 - round)])
+                .await,
+        );
         let same = [(time - late, -960), (time - late, -960), (time - late, 1_000)];
         expected.append(&mut send_whole(&services, &two, &same).await);
     }
@@ -55,14 +62,19 @@ async fn what_is_told_equals_what_detect_anomalies_says_of_it_by_every_method() 
     for method in [AnomalyMethod::ZScore, AnomalyMethod::Robust, AnomalyMethod::Seasonal] {
         let device = unique("methods");
         send_baseline(&database, &services, &device).await;
-        let weeks_ago = |weeks: i64| (0..400).map(move |at| now() - weeks * 7 * DAY + (at - 200) * 30 * SECOND);
+        let weeks_ago =
+            |weeks: i64| (0..400).map(move |at| now() - weeks * 7 * DAY + (at - 200) * 30 * SECOND);
         let times: Vec<i64> = (1..=2).flat_map(weeks_ago).collect();
         let values = times.iter().map(|time| 30.0 + (time / SECOND % 11) as f64).collect();
-        services.send(Batch { series: vec![series(&device, times, values)], ..Default::default() }).await.unwrap();
+        services
+            .send(Batch { series: vec![series(&device, times, values)], ..Default::default() })
+            .await
+            .unwrap();
         database.sql().await.refresh(now() - 16 * DAY, now() - 6 * DAY).await;
         let length = if method == AnomalyMethod::Seasonal { 14 * DAY } else { 2 * HOUR };
         let baseline = Some(time::to_duration(length));
-        let request = WatchAnomaliesRequest { method: method as i32, baseline, ..watch_prefix(&device) };
+        let request =
+            WatchAnomaliesRequest { method: method as i32, baseline, ..watch_prefix(&device) };
         let mut watch = Watch::start(&services, request).await.unwrap();
         let time = now();
         send_whole(&services, &device, &[(time, 99)]).await;
@@ -78,7 +90,10 @@ async fn what_is_told_equals_what_detect_anomalies_says_of_it_by_every_method() 
             _ => Granularity::Minute.floor(time),
         };
         let request = DetectAnomaliesRequest {
-            series: Some(SeriesKey { device_id: device.clone(), metric_name: "temperature".to_owned() }),
+            series: Some(SeriesKey {
+                device_id: device.clone(),
+                metric_name: "temperature".to_owned(),
+            }),
             start: at(start),
             end: at(time + 1),
             baseline,
@@ -87,10 +102,18 @@ async fn what_is_told_equals_what_detect_anomalies_says_of_it_by_every_method() 
         };
         let answer = services.query.clone().detect_anomalies(request).await.unwrap().into_inner();
         let (told, asked) = (message.anomalies[0], answer.anomalies[answer.anomalies.len() - 1]);
-        assert_eq!((told.timestamp, told.value, told.direction), (asked.timestamp, 99.0, asked.direction));
-        let numbers = |it: shared::proto::v1::Anomaly| [it.expected_value, it.lower_bound, it.upper_bound, it.score];
+        assert_eq!(
+            (told.timestamp, told.value, told.direction),
+            (asked.timestamp, 99.0, asked.direction)
+        );
+        let numbers = |it: shared::proto::v1::Anomaly| {
+            [it.expected_value, it.lower_bound, it.upper_bound, it.score]
+        };
         for (told, asked) in numbers(told).into_iter().zip(numbers(asked)) {
-            assert!((told - asked).abs() <= 1e-9 * asked.abs(), "{told} is not {asked} by {method:?}");
+            assert!(
+                (told - asked).abs() <= 1e-9 * asked.abs(),
+                "{told} is not {asked} by {method:?}"
+            );
         }
         let (told, asked) = (message.baseline.unwrap(), answer.baseline.unwrap());
         assert_eq!((told.end, told.median, told.state()), (asked.end, asked.median, asked.state()));
@@ -108,14 +131,23 @@ async fn tokens_of_others_unknown_devices_and_one_subscription_too_many_are_refu
     })
     .await;
     wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
-    let refused = async |request| services.query.clone().watch_anomalies(request).await.unwrap_err();
+    let refused =
+        async |request| services.query.clone().watch_anomalies(request).await.unwrap_err();
     let nobody = unique("nobody");
-    let status = refused(WatchAnomaliesRequest { selectors: vec![selector(&nobody)], ..Default::default() }).await;
-    assert!(status.code() == Code::NotFound && status.message().contains(&nobody), "{}", status.message());
+    let status =
+        refused(WatchAnomaliesRequest { selectors: vec![selector(&nobody)], ..Default::default() })
+            .await;
+    assert!(
+        status.code() == Code::NotFound && status.message().contains(&nobody),
+        "{}",
+        status.message()
+    );
     let watch = Watch::start(&services, watch_prefix(&nobody)).await.unwrap();
     let status = refused(watch_prefix(&nobody)).await;
     assert!(status.code() == Code::ResourceExhausted, "{}", status.message());
-    assert!(status.message().contains("1 subscriptions") && status.get_details_retry_info().is_some());
+    assert!(
+        status.message().contains("1 subscriptions") && status.get_details_retry_info().is_some()
+    );
     let resume_token = watch.token.clone();
     drop(watch);
     let other = WatchAnomaliesRequest { resume_token, threshold: 5.0, ..watch_prefix(&nobody) };
@@ -138,7 +170,8 @@ async fn a_subscription_of_a_certain_age_is_ended_cleanly_and_goes_on_with_its_l
     .await;
     wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
     let request = watch_prefix(&unique("aged"));
-    let mut messages = services.query.clone().watch_anomalies(request.clone()).await.unwrap().into_inner();
+    let mut messages =
+        services.query.clone().watch_anomalies(request.clone()).await.unwrap().into_inner();
     let mut resume_token = String::new();
     while let Some(message) = messages.message().await.expect("it ends with OK") {
         resume_token = message.resume_token;

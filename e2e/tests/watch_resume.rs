@@ -36,7 +36,11 @@ async fn every_token_resumes_without_loss_or_repetition() {
     let mut expected = Told::new();
     for round in 0..8 {
         let late = rand::rng().random_range(0..9 * MINUTE);
-        let points = [(now(), 1_000 + round), (now() - late, 1_010 + round), (now() - 5 * MINUTE, 1_020 + round)];
+        let points = [
+            (now(), 1_000 + round),
+            (now() - late, 1_010 + round),
+            (now() - 5 * MINUTE, 1_020 + round),
+        ];
         expected.append(&mut send_whole(&services, &device, &points).await);
         while watch.told.len() < expected.len() {
             watch.next().await.unwrap();
@@ -48,7 +52,9 @@ async fn every_token_resumes_without_loss_or_repetition() {
     send_whole(&services, &device, &missed).await;
     expected.extend(missed[..2].iter().map(|&(time, value)| (device.clone(), time, value)));
     let last = before.len() - 1;
-    for (resume_token, told) in [0, rand::rng().random_range(1..last), last].map(|at| before[at].clone()) {
+    for (resume_token, told) in
+        [0, rand::rng().random_range(1..last), last].map(|at| before[at].clone())
+    {
         let request = WatchAnomaliesRequest { resume_token, ..watch_prefix(&device) };
         let mut resumed = Watch::start(&services, request).await.unwrap();
         resumed.until_quiet().await.unwrap();
@@ -77,14 +83,27 @@ async fn hours_that_were_missed_are_made_up_for_minute_by_minute() {
         for told in resumed.next().await.unwrap().anomalies {
             let timestamp = time::from_timestamp(&told.timestamp.unwrap()).unwrap();
             let request = DetectAnomaliesRequest {
-                series: Some(SeriesKey { device_id: device.clone(), metric_name: "temperature".to_owned() }),
+                series: Some(SeriesKey {
+                    device_id: device.clone(),
+                    metric_name: "temperature".to_owned(),
+                }),
                 start: at(timestamp),
                 end: at(timestamp + 1),
                 baseline,
                 ..Default::default()
             };
-            let asked = services.query.clone().detect_anomalies(request).await.unwrap().into_inner().anomalies[0];
-            assert!((told.score - asked.score).abs() <= 1e-9 * asked.score, "{told:?} is not {asked:?}");
+            let asked = services
+                .query
+                .clone()
+                .detect_anomalies(request)
+                .await
+                .unwrap()
+                .into_inner()
+                .anomalies[0];
+            assert!(
+                (told.score - asked.score).abs() <= 1e-9 * asked.score,
+                "{told:?} is not {asked:?}"
+            );
             compared += 1;
         }
     }
@@ -102,7 +121,9 @@ async fn a_shutdown_ends_a_subscription_which_then_resumes_elsewhere() {
     let status = watch.until_quiet().await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{}", status.message());
     assert!(status.get_details_retry_info().is_some());
-    tokio::time::timeout(Duration::from_secs(20), services.ended()).await.expect("ended before its grace is over");
+    tokio::time::timeout(Duration::from_secs(20), services.ended())
+        .await
+        .expect("ended before its grace is over");
     let services = start_watchful(&database.url).await;
     let expected = send_whole(&services, &device, &[(now(), 50), (now() - 5 * MINUTE, 51)]).await;
     let request = WatchAnomaliesRequest { resume_token: watch.token, ..watch_prefix(&device) };
@@ -125,7 +146,8 @@ async fn a_database_that_goes_away_ends_a_subscription_and_nothing_is_lost() {
     let expected = send_whole(&direct, &device, &[(now(), 50), (now() - 5 * MINUTE, 51)]).await;
     proxy.set_open(true);
     let mut resumed = loop {
-        let request = WatchAnomaliesRequest { resume_token: watch.token.clone(), ..watch_prefix(&device) };
+        let request =
+            WatchAnomaliesRequest { resume_token: watch.token.clone(), ..watch_prefix(&device) };
         match Watch::start(&services, request).await {
             Ok(resumed) => break resumed,
             Err(status) => assert_eq!(status.code(), Code::Unavailable, "{}", status.message()),

@@ -32,7 +32,8 @@ pub fn mutate(
     (prefix, seed): (usize, u32),
     bytes: impl Fn(&mut [u8], usize, usize) -> usize,
 ) -> usize {
-    let message = input.get(prefix..size).filter(|_| !seed.is_multiple_of(8)).and_then(Fields::parse);
+    let message =
+        input.get(prefix..size).filter(|_| !seed.is_multiple_of(8)).and_then(Fields::parse);
     let Some(mut fields) = message else { return bytes(input, size, most) };
     fields.change(seed, |value| {
         let length = value.len();

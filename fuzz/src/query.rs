@@ -7,5 +7,11 @@ libfuzzer_sys::fuzz_target!(init: fuzz::plant(&query_service::fuzzing::seeds()),
 });
 
 libfuzzer_sys::fuzz_mutator!(|input: &mut [u8], size: usize, most: usize, seed: u32| {
-    fuzz::mutate(input, size, most, (query_service::fuzzing::PREFIX, seed), libfuzzer_sys::fuzzer_mutate)
+    fuzz::mutate(
+        input,
+        size,
+        most,
+        (query_service::fuzzing::PREFIX, seed),
+        libfuzzer_sys::fuzzer_mutate,
+    )
 });

@@ -76,7 +76,8 @@ fn parse(mut bytes: &[u8], depth: usize) -> Option<Fields> {
             }
             _ => return None,
         };
-        let inner = (wire_type == LENGTH_DELIMITED && depth > 0 && !taken.is_empty()).then(|| parse(taken, depth - 1));
+        let inner = (wire_type == LENGTH_DELIMITED && depth > 0 && !taken.is_empty())
+            .then(|| parse(taken, depth - 1));
         let value = inner.flatten().map_or_else(|| Value::Bytes(taken.to_vec()), Value::Message);
         fields.push(Field { key: key.to_vec(), wire_type, value });
     }
@@ -92,7 +93,8 @@ fn take<'b>(bytes: &mut &'b [u8], length: usize) -> Option<&'b [u8]> {
 fn take_varint<'b>(bytes: &mut &'b [u8]) -> Option<(&'b [u8], u64)> {
     let length = bytes.iter().take(10).position(|byte| *byte < 0x80)? + 1;
     let taken = take(bytes, length)?;
-    let number = taken.iter().rev().fold(0_u64, |number, byte| number << 7 | u64::from(byte & 0x7f));
+    let number =
+        taken.iter().rev().fold(0_u64, |number, byte| number << 7 | u64::from(byte & 0x7f));
     Some((taken, number))
 }
 
@@ -110,7 +112,9 @@ fn change(fields: &mut Vec<Field>, random: &mut SmallRng, bytes: &mut impl FnMut
         0 => fields.insert(other, fields[at].clone()),
         1 => drop(fields.remove(at)),
         2 => fields.swap(at, other),
-        3 if fields[at].wire_type == fields[other].wire_type => fields[at].value = fields[other].value.clone(),
+        3 if fields[at].wire_type == fields[other].wire_type => {
+            fields[at].value = fields[other].value.clone()
+        }
         4 => split(fields, at, random),
         _ => change_value(&mut fields[at], random, bytes),
     }
@@ -124,8 +128,11 @@ fn split(fields: &mut Vec<Field>, at: usize, random: &mut SmallRng) {
         && !first.is_empty()
     {
         let numbers = first.len() / 8; // where they are numbers of 8 bytes
-        let piece =
-            if numbers > 0 { 8 * random.random_range(0..=numbers) } else { random.random_range(0..first.len()) };
+        let piece = if numbers > 0 {
+            8 * random.random_range(0..=numbers)
+        } else {
+            random.random_range(0..first.len())
+        };
         *rest = first.split_off(piece);
         fields.insert(at + 1, second);
     }
@@ -161,7 +168,8 @@ mod tests {
     use super::*;
 
     /// A varint, a text, a message with two numbers of 8 bytes, a number of 8 bytes.
-    const MESSAGE: &[u8] = b"\x08\x96\x01\x12\x06sensor\x1a\x12\x0a\x10ABCDEFGHabcdefgh\x21hgfedcba";
+    const MESSAGE: &[u8] =
+        b"\x08\x96\x01\x12\x06sensor\x1a\x12\x0a\x10ABCDEFGHabcdefgh\x21hgfedcba";
 
     #[test]
     fn a_message_is_encoded_as_it_was() {
@@ -172,7 +180,8 @@ mod tests {
 
     #[test]
     fn whatever_is_changed_it_stays_a_message() {
-        let (mut fields, mut seen) = (Fields::parse(MESSAGE).unwrap(), std::collections::HashSet::new());
+        let (mut fields, mut seen) =
+            (Fields::parse(MESSAGE).unwrap(), std::collections::HashSet::new());
         for seed in 0..1_000 {
             fields.change(seed, |bytes| bytes.extend(b"\xffx"));
             let encoded = fields.encode();

@@ -41,14 +41,20 @@ impl PendingAck {
 
     /// Returns the acknowledgement of a batch whose answer is known without a flush.
     pub(crate) fn known(result: v1::BatchResult) -> Self {
-        Self { outcome: Outcome::Known(Box::new(result)), span: Span::current(), arrived: Instant::now() }
+        Self {
+            outcome: Outcome::Known(Box::new(result)),
+            span: Span::current(),
+            arrived: Instant::now(),
+        }
     }
 
     /// Waits for the commit.
     pub(crate) async fn settled(self, metrics: &Metrics) -> Result<Ack, BatchError> {
         let result = match self.outcome {
             Outcome::Known(result) => *result,
-            Outcome::Awaited(outcome) => outcome.await.unwrap_or_else(|_| Err(BatchError::shutting_down()))?,
+            Outcome::Awaited(outcome) => {
+                outcome.await.unwrap_or_else(|_| Err(BatchError::shutting_down()))?
+            }
         };
         let acknowledging = metrics::acknowledge(&self.span);
         metrics.acknowledged(self.arrived.elapsed());
@@ -57,7 +63,12 @@ impl PendingAck {
 }
 
 /// Returns the answer of a batch, from the number of its points that are stored and those that are refused.
-pub(crate) fn answer(sequence: u64, accepted: usize, rejections: &Rejections, committed_at: i64) -> v1::BatchResult {
+pub(crate) fn answer(
+    sequence: u64,
+    accepted: usize,
+    rejections: &Rejections,
+    committed_at: i64,
+) -> v1::BatchResult {
     v1::BatchResult {
         sequence,
         accepted_count: accepted as u64,
@@ -94,7 +105,8 @@ pub(crate) struct Summary {
 impl Summary {
     /// Adds the next batch of the stream.
     pub(crate) fn add(&mut self, ack: Ack) {
-        let v1::BatchResult { accepted_count, rejections, rejected_points, is_duplicate, .. } = ack.result;
+        let v1::BatchResult { accepted_count, rejections, rejected_points, is_duplicate, .. } =
+            ack.result;
         let response = &mut self.response;
         let batch_index = response.batch_count;
         response.batch_count += 1;
@@ -127,7 +139,9 @@ mod tests {
 
     fn ack(accepted: usize, rejected: usize, is_duplicate: bool) -> Ack {
         let mut rejections = Rejections::default();
-        (0..rejected).for_each(|at| rejections.push(2 * at, 1, RejectionReason::ValueNotFinite, String::new()));
+        (0..rejected).for_each(|at| {
+            rejections.push(2 * at, 1, RejectionReason::ValueNotFinite, String::new())
+        });
         let result = v1::BatchResult { is_duplicate, ..answer(1, accepted, &rejections, 0) };
         Ack { result, _spans: [Span::none(), Span::none()] }
     }
@@ -135,12 +149,18 @@ mod tests {
     #[test]
     fn a_summary_lists_the_rejections_of_every_batch() {
         let mut summary = Summary::default();
-        [ack(5, 500, false), ack(7, 1, true), ack(2, 0, false)].into_iter().for_each(|ack| summary.add(ack));
+        [ack(5, 500, false), ack(7, 1, true), ack(2, 0, false)]
+            .into_iter()
+            .for_each(|ack| summary.add(ack));
         let response = v1::IngestResponse::from(summary);
-        assert_eq!((response.batch_count, response.accepted_count, response.duplicate_count), (3, 14, 7));
+        assert_eq!(
+            (response.batch_count, response.accepted_count, response.duplicate_count),
+            (3, 14, 7)
+        );
         assert_eq!((response.rejected_count, response.rejections.len()), (501, 101));
         assert_eq!(response.rejections[100].batch_index, 1);
-        let ranges: Vec<_> = response.rejected_points.iter().map(|batch| batch.batch_index).collect();
+        let ranges: Vec<_> =
+            response.rejected_points.iter().map(|batch| batch.batch_index).collect();
         assert_eq!(ranges, [0, 1]);
         assert_eq!(response.rejected_points[0].points.as_ref().unwrap().starts.len(), 500);
     }

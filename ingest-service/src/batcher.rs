@@ -40,10 +40,23 @@ struct Waiting<T> {
 impl<T> Batcher<T> {
     /// With most points of a flush, and of one while hasty batches wait: each waits for a flush under way and for its own.
     pub(crate) fn new(max_points: usize, hasty_max_points: usize, max_delay: Duration) -> Self {
-        Self { max_points, hasty_max_points, max_delay, clients: HashMap::new(), turns: VecDeque::new() }
+        Self {
+            max_points,
+            hasty_max_points,
+            max_delay,
+            clients: HashMap::new(),
+            turns: VecDeque::new(),
+        }
     }
 
-    pub(crate) fn push(&mut self, client: &Arc<str>, batch: T, points: usize, hasty: bool, now: Instant) {
+    pub(crate) fn push(
+        &mut self,
+        client: &Arc<str>,
+        batch: T,
+        points: usize,
+        hasty: bool,
+        now: Instant,
+    ) {
         let new = || Client { hasty: VecDeque::new(), others: VecDeque::new(), last_arrival: now };
         let known = self.clients.entry(Arc::clone(client)).or_insert_with(new);
         if !known.is_waiting() {
@@ -66,14 +79,22 @@ impl<T> Batcher<T> {
         self.clients.retain(|_, client| client.is_waiting() || client.last_arrival + RECENT > now);
         let is_hasty = self.clients.values().any(|client| !client.hasty.is_empty());
         let max_points = if is_hasty { self.hasty_max_points } else { self.max_points };
-        let share = if self.clients.len() > 1 { max_points / SHARES.max(self.turns.len()) } else { max_points };
+        let share = if self.clients.len() > 1 {
+            max_points / SHARES.max(self.turns.len())
+        } else {
+            max_points
+        };
         let (mut flush, mut points) = (Vec::new(), 0);
         for _ in 0..self.turns.len() {
             let Some(name) = self.turns.pop_front() else { break };
             let Some(client) = self.clients.get_mut(&name) else { continue };
             let left = max_points.saturating_sub(points);
-            let taken =
-                client.take(share, if flush.is_empty() { usize::MAX } else { left }, self.max_delay, &mut flush);
+            let taken = client.take(
+                share,
+                if flush.is_empty() { usize::MAX } else { left },
+                self.max_delay,
+                &mut flush,
+            );
             if taken == 0 {
                 self.turns.push_front(name); // what is full for one is full: it comes first the next time
                 break;
@@ -103,14 +124,21 @@ impl<T> Client<T> {
 
     /// Takes its batches in order up to a share, the first in any case; none where that is more than is left. Says how many
     /// points they have.
-    fn take(&mut self, share: usize, left: usize, max_delay: Duration, flush: &mut Vec<T>) -> usize {
+    fn take(
+        &mut self,
+        share: usize,
+        left: usize,
+        max_delay: Duration,
+        flush: &mut Vec<T>,
+    ) -> usize {
         let (mut taken, mut last_arrival) = (0, None);
         loop {
             let line = self.next_line();
             let Some(next) = line.front() else { break };
             let points = taken + next.points;
             let last_arrival = *last_arrival.get_or_insert(next.arrived + max_delay);
-            let fits = points <= left && (taken == 0 || points <= share && next.arrived <= last_arrival);
+            let fits =
+                points <= left && (taken == 0 || points <= share && next.arrived <= last_arrival);
             if !fits {
                 break;
             }
@@ -137,7 +165,8 @@ mod tests {
             batcher.push(&client, name, points, false, now);
         }
         let flushes: Vec<_> =
-            std::iter::from_fn(|| Some(batcher.take(now)).filter(|flush| !flush.is_empty())).collect();
+            std::iter::from_fn(|| Some(batcher.take(now)).filter(|flush| !flush.is_empty()))
+                .collect();
         assert_eq!(flushes, [vec!["a", "b"], vec!["c"], vec!["d"], vec!["e"]]);
         assert!(batcher.is_empty());
     }
@@ -176,7 +205,8 @@ mod tests {
                 batcher.push(&Arc::from(name), name, 30, false, now);
             }
         }
-        let flushes = std::iter::from_fn(|| Some(batcher.take(now)).filter(|flush| !flush.is_empty()));
+        let flushes =
+            std::iter::from_fn(|| Some(batcher.take(now)).filter(|flush| !flush.is_empty()));
         assert_eq!(flushes.flatten().collect::<Vec<_>>(), [names, names].concat());
     }
 
@@ -193,10 +223,16 @@ mod tests {
     fn of_one_client_the_hasty_ones_come_first() {
         let (now, client) = (Instant::now(), Arc::from("client"));
         let mut batcher = batcher();
-        for (name, points, hasty) in [("a", 60, false), ("b", 60, false), ("c", 30, true), ("d", 5, true)] {
+        for (name, points, hasty) in
+            [("a", 60, false), ("b", 60, false), ("c", 30, true), ("d", 5, true)]
+        {
             batcher.push(&client, name, points, hasty, now);
         }
-        assert_eq!(batcher.take(now), ["c", "d"], "95 points are more than a flush has while hasty ones wait");
+        assert_eq!(
+            batcher.take(now),
+            ["c", "d"],
+            "95 points are more than a flush has while hasty ones wait"
+        );
         batcher.push(&client, "e", 60, true, now);
         assert_eq!(batcher.take(now), ["e"]);
         batcher.push(&client, "f", 30, false, now);
@@ -210,7 +246,9 @@ mod tests {
         let (began, client) = (Instant::now(), Arc::from("client"));
         let mut batcher = batcher();
         batcher.push(&client, "other", 50, false, began);
-        for (name, after) in [("a", Duration::ZERO), ("b", HASTE), ("c", HASTE + Duration::from_nanos(1))] {
+        for (name, after) in
+            [("a", Duration::ZERO), ("b", HASTE), ("c", HASTE + Duration::from_nanos(1))]
+        {
             batcher.push(&client, name, 50, true, began + after);
         }
         let flushes: Vec<_> = std::iter::from_fn(|| batcher.take(began).pop()).collect();

@@ -106,7 +106,10 @@ impl IngestConfig {
             ));
         }
         if u32::try_from(queue.get()).is_err() {
-            return Err(format!("TIDEGAUGE_QUEUE_MAX_POINTS is {queue}: at most {} is accepted", u32::MAX));
+            return Err(format!(
+                "TIDEGAUGE_QUEUE_MAX_POINTS is {queue}: at most {} is accepted",
+                u32::MAX
+            ));
         }
         Ok(())
     }

@@ -5,7 +5,8 @@
 use shared::db::POSTGRES_EPOCH;
 
 /// The statement whose data this module encodes.
-pub(crate) const STATEMENT: &str = "COPY points (\"timestamp\", series_id, value) FROM STDIN (FORMAT binary)";
+pub(crate) const STATEMENT: &str =
+    "COPY points (\"timestamp\", series_id, value) FROM STDIN (FORMAT binary)";
 
 /// Goes before the first row: signature, flags, no extension.
 pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -18,7 +19,12 @@ pub(crate) const ROW_BYTES: usize = 2 + (4 + 8) + (4 + 4) + (4 + 8);
 /// Appends the points of one series, the last one first: the columnstore and the index order them by falling time. The columns
 /// have equal lengths. Timestamps are microseconds since the Unix epoch, within the accepted times and so far from the ends of
 /// the type.
-pub(crate) fn encode_reversed(series_id: i32, timestamps: &[i64], values: &[f64], out: &mut Vec<u8>) {
+pub(crate) fn encode_reversed(
+    series_id: i32,
+    timestamps: &[i64],
+    values: &[f64],
+    out: &mut Vec<u8>,
+) {
     let mut row = [0; ROW_BYTES];
     row[0..2].copy_from_slice(&3_i16.to_be_bytes());
     row[2..6].copy_from_slice(&8_i32.to_be_bytes());

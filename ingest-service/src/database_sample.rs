@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use shared::metrics::GRANULARITY;
 
-use crate::metrics::{JOBS_FAILING, LEDGER_PRODUCERS, LEDGER_SIZE, Metrics, PROCEDURE, ROLLUP_LAG, ROLLUP_REFRESH_AGE};
+use crate::metrics::{
+    JOBS_FAILING, LEDGER_PRODUCERS, LEDGER_SIZE, Metrics, PROCEDURE, ROLLUP_LAG, ROLLUP_REFRESH_AGE,
+};
 
 const INTERVAL: Duration = Duration::from_secs(60);
 /// How soon it is tried again where the database is not ready.
@@ -56,7 +58,8 @@ pub(crate) fn start(
             }
             match db::within(TIMEOUT, sample(&database)).await {
                 Ok(found) => {
-                    let minutes = found.watermarks.iter().find(|(rollup, _)| *rollup == Granularity::Minute);
+                    let minutes =
+                        found.watermarks.iter().find(|(rollup, _)| *rollup == Granularity::Minute);
                     minutes.iter().for_each(|(_, watermark)| metrics.set_watermark(*watermark));
                     *latest.lock().unwrap_or_else(PoisonError::into_inner) = found;
                 }
@@ -71,7 +74,8 @@ async fn sample(database: &DatabaseConfig) -> sqlx::Result<Sample> {
     let mut connection = db::connect(database, "tidegauge metrics").await?;
     let watermarks = by_rollup(&mut connection, include_str!("sql/watermarks.sql")).await?;
     let refreshed = by_rollup(&mut connection, include_str!("sql/refreshed.sql")).await?;
-    let ledger = sqlx::query_as(include_str!("sql/ledger_size.sql")).fetch_optional(&mut connection).await?;
+    let ledger =
+        sqlx::query_as(include_str!("sql/ledger_size.sql")).fetch_optional(&mut connection).await?;
     let failing: Vec<(String, i64)> =
         sqlx::query_as(include_str!("sql/jobs_failing.sql")).fetch_all(&mut connection).await?;
     connection.close().await?;
@@ -79,9 +83,13 @@ async fn sample(database: &DatabaseConfig) -> sqlx::Result<Sample> {
     Ok(Sample { watermarks, refreshed, ledger, failing })
 }
 
-async fn by_rollup(connection: &mut PgConnection, statement: &'static str) -> sqlx::Result<Vec<(Granularity, i64)>> {
+async fn by_rollup(
+    connection: &mut PgConnection,
+    statement: &'static str,
+) -> sqlx::Result<Vec<(Granularity, i64)>> {
     let rows: Vec<(String, i64)> = sqlx::query_as(statement).fetch_all(connection).await?;
-    let rollup = |name: &str| Granularity::ROLLUPS.into_iter().find(|rollup| rollup.relation() == name);
+    let rollup =
+        |name: &str| Granularity::ROLLUPS.into_iter().find(|rollup| rollup.relation() == name);
     let known = rows.into_iter().filter_map(|(name, micros)| Some((rollup(&name)?, micros)));
     Ok(known.filter(|(_, micros)| *micros > 0).collect()) // a rollup that never was has the smallest time there is
 }

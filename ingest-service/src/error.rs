@@ -53,7 +53,9 @@ pub(crate) enum BatchError {
     #[error("{0}")]
     OverLimit(OverLimit),
     /// More is sent than can be stored.
-    #[error("the service is behind: there is no room for more points now (TIDEGAUGE_QUEUE_MAX_POINTS)")]
+    #[error(
+        "the service is behind: there is no room for more points now (TIDEGAUGE_QUEUE_MAX_POINTS)"
+    )]
     Overloaded,
     /// Nothing can be stored now.
     #[error("{0}")]
@@ -83,14 +85,18 @@ impl SequenceError {
     /// Returns what a program needs to go on.
     fn metadata(&self) -> HashMap<String, String> {
         let expected = (EXPECTED_SEQUENCE.to_owned(), self.expected_sequence.to_string());
-        let current = self.current_epoch.map(|epoch| ("current_epoch".to_owned(), epoch.to_string()));
+        let current =
+            self.current_epoch.map(|epoch| ("current_epoch".to_owned(), epoch.to_string()));
         [expected].into_iter().chain(current).collect()
     }
 }
 
 impl From<Malformed> for BatchError {
     fn from(malformed: Malformed) -> Self {
-        Self::Invalid { field: "message", sentence: format!("is not a message of the contract: {malformed}") }
+        Self::Invalid {
+            field: "message",
+            sentence: format!("is not a message of the contract: {malformed}"),
+        }
     }
 }
 
@@ -103,17 +109,25 @@ impl BatchError {
     pub(crate) fn into_status(self, prefix: &str) -> Status {
         let sentence = format!("{prefix}{self}");
         match self {
-            Self::Invalid { field, sentence } => status::invalid_argument(field, format!("{prefix}{sentence}")),
+            Self::Invalid { field, sentence } => {
+                status::invalid_argument(field, format!("{prefix}{sentence}"))
+            }
             Self::Forbidden { reason, .. } => status::permission_denied(reason, sentence),
             Self::TooManyPoints { .. } => status::too_large(sentence),
-            Self::Gap(error) => status::failed_precondition("SEQUENCE_GAP", error.metadata(), sentence),
+            Self::Gap(error) => {
+                status::failed_precondition("SEQUENCE_GAP", error.metadata(), sentence)
+            }
             Self::Fenced(error) => {
                 let mut metadata = error.metadata();
                 metadata.remove(EXPECTED_SEQUENCE); // its epoch has no next sequence
                 status::failed_precondition("EPOCH_FENCED", metadata, sentence)
             }
-            Self::Reused(error) => status::failed_precondition("SEQUENCE_REUSED", error.metadata(), sentence),
-            Self::TooOld(error) => status::failed_precondition("SEQUENCE_TOO_OLD", error.metadata(), sentence),
+            Self::Reused(error) => {
+                status::failed_precondition("SEQUENCE_REUSED", error.metadata(), sentence)
+            }
+            Self::TooOld(error) => {
+                status::failed_precondition("SEQUENCE_TOO_OLD", error.metadata(), sentence)
+            }
             Self::Refused => status::internal_because(sentence),
             Self::OverLimit(over) => over.into_status(prefix),
             Self::Overloaded | Self::Unavailable(_) => status::unavailable(sentence),

@@ -37,7 +37,8 @@ impl QueuedBatch {
 
     /// Returns the batch's answer if it is stored now.
     pub(crate) fn answer(&self, committed_at: i64) -> BatchResult {
-        let sequence = self.numbering.as_ref().map_or(0, |numbering| numbering.sequence.unsigned_abs());
+        let sequence =
+            self.numbering.as_ref().map_or(0, |numbering| numbering.sequence.unsigned_abs());
         ack::answer(sequence, self.points.len(), &self.rejections, committed_at)
     }
 }
@@ -102,8 +103,9 @@ impl<'f> SortedRuns<'f> {
 /// Merges the runs of a series that overlap in time; the runs are ordered by series and first time. Sorts each group of
 /// overlapping runs once, so that many short runs within a long one cost no more than any others.
 fn merge_overlaps(runs: Vec<SortedRun<'_>>) -> Vec<SortedRun<'_>> {
-    let overlaps =
-        |one: &SortedRun<'_>, other: &SortedRun<'_>| one.series_id == other.series_id && other.first() < one.last();
+    let overlaps = |one: &SortedRun<'_>, other: &SortedRun<'_>| {
+        one.series_id == other.series_id && other.first() < one.last()
+    };
     if !runs.is_sorted_by(|one, other| !overlaps(one, other)) {
         return merge_groups(runs);
     }
@@ -115,7 +117,10 @@ fn merge_groups(runs: Vec<SortedRun<'_>>) -> Vec<SortedRun<'_>> {
     let mut group: Vec<SortedRun<'_>> = Vec::new();
     let mut last = i64::MIN; // of the group
     for run in runs {
-        if group.first().is_some_and(|first| first.series_id != run.series_id || run.first() >= last) {
+        if group
+            .first()
+            .is_some_and(|first| first.series_id != run.series_id || run.first() >= last)
+        {
             merged.extend(merge(&mut group));
             last = i64::MIN;
         }
@@ -132,7 +137,8 @@ fn merge<'f>(group: &mut Vec<SortedRun<'f>>) -> Option<SortedRun<'f>> {
         return group.pop();
     }
     let series_id = group[0].series_id;
-    let columns = group.iter().map(|run| run.timestamps.iter().copied().zip(run.values.iter().copied()));
+    let columns =
+        group.iter().map(|run| run.timestamps.iter().copied().zip(run.values.iter().copied()));
     let mut points: Vec<(i64, f64)> = columns.flatten().collect();
     points.sort_by_key(|&(timestamp, _)| timestamp); // stable: finds the runs that are there
     group.clear();
@@ -164,7 +170,9 @@ mod tests {
         let runs: Vec<_> = sorted
             .runs
             .iter()
-            .map(|run| (run.series_id, &*run.timestamps, matches!(run.timestamps, Cow::Borrowed(_))))
+            .map(|run| {
+                (run.series_id, &*run.timestamps, matches!(run.timestamps, Cow::Borrowed(_)))
+            })
             .collect();
         let expected: [(i32, &[i64], bool); 5] = [
             (7, &[1, 5], true),
@@ -177,7 +185,8 @@ mod tests {
         assert_eq!((sorted.rows, sorted.series, sorted.before(5)), (13, 3, 8));
         let values = sorted.runs.iter().flat_map(|run| run.values.iter());
         #[allow(clippy::cast_precision_loss)] // small numbers
-        let timestamps = sorted.runs.iter().flat_map(|run| run.timestamps.iter().map(|&at| at as f64));
+        let timestamps =
+            sorted.runs.iter().flat_map(|run| run.timestamps.iter().map(|&at| at as f64));
         assert!(values.copied().eq(timestamps), "values go with their timestamps");
     }
 }

@@ -53,7 +53,11 @@ struct Lane {
 
 impl Lanes {
     /// Starts a task per writer, and one for the quick lane; the set is to be joined after the last `Lanes` is dropped.
-    pub(crate) fn start(database: &DatabaseConfig, config: &FlushConfig, metrics: &Metrics) -> (Self, JoinSet<()>) {
+    pub(crate) fn start(
+        database: &DatabaseConfig,
+        config: &FlushConfig,
+        metrics: &Metrics,
+    ) -> (Self, JoinSet<()>) {
         let mut tasks = JoinSet::new();
         let seats = Arc::new(Seats::default());
         let flush_max_points = config.flush_max_points.get();
@@ -82,7 +86,16 @@ impl Lanes {
         let free = admission.clone();
         metrics.observe_queue(config.queue_max_points.get(), move || free.free());
         metrics.observe_writers(lanes.len());
-        (Self { admission, lanes, seats, little: flush_max_points.div_ceil(LITTLE), flush_max_points }, tasks)
+        (
+            Self {
+                admission,
+                lanes,
+                seats,
+                little: flush_max_points.div_ceil(LITTLE),
+                flush_max_points,
+            },
+            tasks,
+        )
     }
 
     /// Waits for room for so many points of a client: this is where backpressure begins. With patience, none where its batch
@@ -108,10 +121,15 @@ impl Lanes {
     /// Queues a batch. While a producer has batches under way, all go through one lane, in order; whatever else comes goes to
     /// the idlest. A producer that no longer holds little leaves the quick lane: this waits until it has nothing there.
     pub(crate) async fn queue(&self, batch: QueuedBatch) {
-        let open = if batch.room.held_by_client() <= self.little { self.lanes.len() } else { self.lanes.len() - 1 };
+        let open = if batch.room.held_by_client() <= self.little {
+            self.lanes.len()
+        } else {
+            self.lanes.len() - 1
+        };
         let lane = match &batch.numbering {
             Some(numbering) => {
-                let idlest = |producers: &BTreeMap<usize, usize>| self.lane_for_producer(open, producers);
+                let idlest =
+                    |producers: &BTreeMap<usize, usize>| self.lane_for_producer(open, producers);
                 self.seats.take(&numbering.producer_id, |lane| lane < open, idlest).await
             }
             None => self.idlest(open),
@@ -124,7 +142,8 @@ impl Lanes {
 
     /// Of the lanes that are open to a batch: the last one where none has more to do.
     fn idlest(&self, open: usize) -> usize {
-        let waiting_points = |&lane: &usize| self.lanes[lane].waiting_points.load(Ordering::Relaxed);
+        let waiting_points =
+            |&lane: &usize| self.lanes[lane].waiting_points.load(Ordering::Relaxed);
         (0..open).rev().min_by_key(waiting_points).unwrap_or(0)
     }
 }
@@ -201,14 +220,16 @@ impl LaneTask {
             let retry = self.deferred.retry_at();
             let received = match retry {
                 None => self.batches.recv().await,
-                Some(retry_at) => match tokio::time::timeout_at(retry_at.into(), self.batches.recv()).await {
-                    Ok(None) => {
-                        tokio::time::sleep_until(retry_at.into()).await;
-                        None
+                Some(retry_at) => {
+                    match tokio::time::timeout_at(retry_at.into(), self.batches.recv()).await {
+                        Ok(None) => {
+                            tokio::time::sleep_until(retry_at.into()).await;
+                            None
+                        }
+                        Ok(received) => received,
+                        Err(_) => None,
                     }
-                    Ok(received) => received,
-                    Err(_) => None,
-                },
+                }
             };
             match received {
                 Some(batch) => self.push(batch),
@@ -240,7 +261,11 @@ impl Load {
     fn of(flush: &[QueuedBatch]) -> Self {
         Self {
             points: flush.iter().map(|batch| batch.points.len()).sum(),
-            producers: flush.iter().filter_map(QueuedBatch::producer_id).map(str::to_owned).collect(),
+            producers: flush
+                .iter()
+                .filter_map(QueuedBatch::producer_id)
+                .map(str::to_owned)
+                .collect(),
         }
     }
 
@@ -286,17 +311,36 @@ mod tests {
         )
     }
 
-    async fn batch(lanes: &Lanes, client: &str, producer: Option<&str>, count: usize) -> QueuedBatch {
+    async fn batch(
+        lanes: &Lanes,
+        client: &str,
+        producer: Option<&str>,
+        count: usize,
+    ) -> QueuedBatch {
         let mut points = Points::with_capacity(count);
         (0..count).for_each(|_| points.push(0, 0, 0.0));
-        let numbering =
-            producer.map(|id| Numbering { producer_id: id.to_owned(), epoch: 0, sequence: 1, content_hash: 0 });
+        let numbering = producer.map(|id| Numbering {
+            producer_id: id.to_owned(),
+            epoch: 0,
+            sequence: 1,
+            content_hash: 0,
+        });
         let room = lanes.room_for(client.into(), None, count, None).await.unwrap();
         let (_, outcome) = PendingAck::new(tokio::time::Instant::now());
         let (bytes, span) = (shared::quotas::HeldBytes::default(), Span::none());
         let rejections = Rejections::default();
         let waiting = span.clone();
-        QueuedBatch { numbering, points, series_ids: vec![1], rejections, outcome, room, bytes, waiting, span }
+        QueuedBatch {
+            numbering,
+            points,
+            series_ids: vec![1],
+            rejections,
+            outcome,
+            room,
+            bytes,
+            waiting,
+            span,
+        }
     }
 
     /// Which lane has got a batch since.
@@ -308,9 +352,14 @@ mod tests {
     async fn only_whoever_holds_little_goes_through_the_quick_lane() {
         let (lanes, mut queues) = lanes();
         let mut under_way = Vec::new();
-        for (client, points, expected) in
-            [("a", LITTLE_POINTS, 2), ("a", 1, 1), ("b", LITTLE_POINTS + 1, 0), ("b", 1, 1), ("c", 1, 1), ("d", 9, 1)]
-        {
+        for (client, points, expected) in [
+            ("a", LITTLE_POINTS, 2),
+            ("a", 1, 1),
+            ("b", LITTLE_POINTS + 1, 0),
+            ("b", 1, 1),
+            ("c", 1, 1),
+            ("d", 9, 1),
+        ] {
             lanes.queue(batch(&lanes, client, None, points).await).await;
             let (lane, batch) = taken(&mut queues).unwrap();
             assert_eq!(lane, expected, "{points} points of {client}");
@@ -323,14 +372,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_producer_that_no_longer_holds_little_leaves_the_quick_lane_once_nothing_of_it_is_there() {
+    async fn a_producer_that_no_longer_holds_little_leaves_the_quick_lane_once_nothing_of_it_is_there()
+     {
         let (lanes, mut queues) = lanes();
         lanes.queue(batch(&lanes, "client", Some("producer"), LITTLE_POINTS).await).await;
         let (lane, held) = taken(&mut queues).unwrap();
         assert_eq!(lane, QUICK_LANE);
         let queued = lanes.queue(batch(&lanes, "client", Some("producer"), 1).await);
         tokio::pin!(queued);
-        assert!(tokio::time::timeout(std::time::Duration::ZERO, &mut queued).await.is_err(), "it keeps its order");
+        assert!(
+            tokio::time::timeout(std::time::Duration::ZERO, &mut queued).await.is_err(),
+            "it keeps its order"
+        );
         drop(held);
         lanes.seats.leave(&["producer".to_owned()]);
         queued.await;

@@ -55,7 +55,10 @@ pub fn check(message: &[u8]) {
         Err(error) => {
             let status = error.into_status("");
             assert!(!status.message().is_empty(), "a refusal says why");
-            assert!(status.message().len() + status.details().len() <= MAX_STATUS_BYTES, "{status:?} is too long");
+            assert!(
+                status.message().len() + status.details().len() <= MAX_STATUS_BYTES,
+                "{status:?} is too long"
+            );
         }
     }
 }
@@ -67,7 +70,8 @@ fn check_counts(message: &[u8], batch: &ValidBatch<'_>) {
     let refused = usize::try_from(batch.rejections.count).unwrap_or(usize::MAX);
     assert_eq!(batch.points.len() + refused, sent, "accepted and rejected are what was sent");
     assert!((1..=MAX_POINTS).contains(&sent));
-    let listed: u64 = batch.rejections.listed.iter().map(|entry| u64::from(entry.point_count)).sum();
+    let listed: u64 =
+        batch.rejections.listed.iter().map(|entry| u64::from(entry.point_count)).sum();
     assert_eq!(batch.rejections.truncated, listed < batch.rejections.count);
     let mut next = 0; // entries are in order, apart from each other and from the points that were accepted
     for entry in &batch.rejections.listed {
@@ -77,7 +81,9 @@ fn check_counts(message: &[u8], batch: &ValidBatch<'_>) {
     let refused_at = |index: usize| {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         let mut listed = batch.rejections.listed.iter();
-        listed.any(|entry| (entry.point_index..entry.point_index + entry.point_count).contains(&index))
+        listed.any(|entry| {
+            (entry.point_index..entry.point_index + entry.point_count).contains(&index)
+        })
     };
     for at in 0..batch.points.len() {
         assert!(!refused_at(batch.points.sent_index(at)), "point {at} is accepted and rejected");
@@ -90,7 +96,10 @@ fn check_accepted(batch: &ValidBatch<'_>) {
     for (index, series) in batch.series.iter().enumerate() {
         assert!(series.device_id.starts_with(DEVICES), "{:?} is somebody else's", series.device_id);
         for id in [series.device_id, series.metric_name] {
-            assert!((1..=256).contains(&id.len()) && !id.chars().any(char::is_control), "{id:?} is not an id");
+            assert!(
+                (1..=256).contains(&id.len()) && !id.chars().any(char::is_control),
+                "{id:?} is not an id"
+            );
             assert!(
                 id.trim() == id && !id.contains(['\u{feff}', '\u{200b}', '\u{202e}']),
                 "{id:?} looks like another id"
@@ -99,7 +108,11 @@ fn check_accepted(batch: &ValidBatch<'_>) {
         assert!(!batch.series[..index].contains(series), "each series stands once");
     }
     for (series, timestamps, values) in batch.points.runs() {
-        assert!((series as usize) < batch.series.len() && !timestamps.is_empty() && timestamps.is_sorted());
+        assert!(
+            (series as usize) < batch.series.len()
+                && !timestamps.is_empty()
+                && timestamps.is_sorted()
+        );
         assert_eq!(timestamps.len(), values.len());
         assert!(timestamps.iter().all(|timestamp| (NOW - BACK..=NOW + AHEAD).contains(timestamp)));
         assert!(values.iter().all(|value| value.abs() <= 1e100), "NaN is not, either");
@@ -108,21 +121,31 @@ fn check_accepted(batch: &ValidBatch<'_>) {
 
 /// Where prost can read the message too, which takes valid UTF-8, each accepted point is the one that prost has in its place.
 fn check_against_prost(message: &[u8], batch: &ValidBatch<'_>) {
-    let Ok(v1::IngestRequest { batch: Some(expected) }) = v1::IngestRequest::decode(message) else { return };
+    let Ok(v1::IngestRequest { batch: Some(expected) }) = v1::IngestRequest::decode(message) else {
+        return;
+    };
     let numbered = expected.producer.is_some();
     assert_eq!(batch.numbering.is_some(), numbered);
-    let sequence = batch.numbering.as_ref().map_or(0, |numbering| numbering.sequence.unsigned_abs());
+    let sequence =
+        batch.numbering.as_ref().map_or(0, |numbering| numbering.sequence.unsigned_abs());
     assert_eq!(sequence, expected.sequence);
     let sent = as_sent(&expected);
     assert_eq!(sent.len() as u64, batch.points.len() as u64 + batch.rejections.count);
     let runs = batch.points.runs().flat_map(|(series, timestamps, values)| {
         let name = batch.series[series as usize];
-        timestamps.iter().zip(values).map(move |(timestamp, value)| (name, *timestamp, value.to_bits()))
+        timestamps
+            .iter()
+            .zip(values)
+            .map(move |(timestamp, value)| (name, *timestamp, value.to_bits()))
     });
     for (at, (name, timestamp, value)) in runs.enumerate() {
         let index = batch.points.sent_index(at);
         let (device_id, metric_name, sent_timestamp, sent_value) = &sent[index];
-        assert_eq!((name.device_id, name.metric_name), (&**device_id, &**metric_name), "point {index}");
+        assert_eq!(
+            (name.device_id, name.metric_name),
+            (&**device_id, &**metric_name),
+            "point {index}"
+        );
         assert_eq!((Some(timestamp), value), (*sent_timestamp, *sent_value), "point {index}");
     }
 }
@@ -131,7 +154,12 @@ fn check_against_prost(message: &[u8], batch: &ValidBatch<'_>) {
 fn as_sent(batch: &v1::Batch) -> Vec<Sent> {
     let rows = batch.points.iter().map(|point| {
         let timestamp = point.timestamp.as_ref().map_or(Some(NOW), time::from_timestamp);
-        (point.device_id.clone(), point.metric_name.clone(), timestamp, point.value.unwrap_or(f64::NAN).to_bits())
+        (
+            point.device_id.clone(),
+            point.metric_name.clone(),
+            timestamp,
+            point.value.unwrap_or(f64::NAN).to_bits(),
+        )
     });
     let columns = batch.series.iter().flat_map(|series| {
         (0..series.timestamps_us.len().max(series.values.len())).map(|at| {
@@ -154,13 +182,17 @@ fn check_encoded(points: &Points, series: usize) {
     }
     assert_eq!(encoded.len(), points.len() * ROW_BYTES);
     let mut decoded: Vec<_> = encoded.as_chunks::<ROW_BYTES>().0.iter().map(decode).collect();
-    let ordered = decoded.is_sorted_by_key(|&(id, timestamp, _)| std::cmp::Reverse((id, timestamp)));
+    let ordered =
+        decoded.is_sorted_by_key(|&(id, timestamp, _)| std::cmp::Reverse((id, timestamp)));
     assert!(ordered, "rows are in the order of series and time");
     let mut expected: Vec<_> = points
         .runs()
         .flat_map(|(series, timestamps, values)| {
             let id = series_ids[series as usize];
-            timestamps.iter().zip(values).map(move |(timestamp, value)| (id, *timestamp, value.to_bits()))
+            timestamps
+                .iter()
+                .zip(values)
+                .map(move |(timestamp, value)| (id, *timestamp, value.to_bits()))
         })
         .collect();
     decoded.sort_unstable();
@@ -175,7 +207,9 @@ fn decode(row: &[u8; ROW_BYTES]) -> (i32, i64, u64) {
     let mut fields = Vec::new();
     while let Some((length, behind)) = rest.split_first_chunk() {
         let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        let Some((field, behind)) = behind.split_at_checked(length) else { panic!("a field ends within its row") };
+        let Some((field, behind)) = behind.split_at_checked(length) else {
+            panic!("a field ends within its row")
+        };
         fields.push(field.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)));
         assert_eq!(length, if fields.len() == 2 { 4 } else { 8 });
         rest = behind;

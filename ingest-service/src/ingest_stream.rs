@@ -61,19 +61,34 @@ pub(crate) struct Intake {
 impl Intake {
     /// Takes a request's batch in. When this returns it is queued, and will be stored whoever still listens.
     async fn accept(&self, message: Message, caller: &Caller) -> Result<PendingAck, BatchError> {
-        let accepted = self.queue(message, caller, Instant::now()).instrument(metrics::batch()).await;
+        let accepted =
+            self.queue(message, caller, Instant::now()).instrument(metrics::batch()).await;
         accepted.inspect_err(|error| self.refusals.batch(error))
     }
 
-    async fn queue(&self, message: Message, caller: &Caller, arrived: Instant) -> Result<PendingAck, BatchError> {
+    async fn queue(
+        &self,
+        message: Message,
+        caller: &Caller,
+        arrived: Instant,
+    ) -> Result<PendingAck, BatchError> {
         let bytes = caller.quota.message();
-        let checked = || validate(&message.0, &self.limits, Permissions::of(&caller.identity), time::now_micros());
+        let checked = || {
+            validate(
+                &message.0,
+                &self.limits,
+                Permissions::of(&caller.identity),
+                time::now_micros(),
+            )
+        };
         let valid = match metrics::validate().in_scope(checked) {
             Err(error) => return Box::pin(self.answer_again(error)).await, // rare and large
             Ok(valid) => valid,
         };
         let (span, points) = (Span::current(), valid.points.len());
-        caller.may_send(points + usize::try_from(valid.rejections.count).unwrap_or_default()).await?;
+        caller
+            .may_send(points + usize::try_from(valid.rejections.count).unwrap_or_default())
+            .await?;
         let ValidBatch { numbering, series, points: valid_points, rejections } = valid;
         span.record("tidegauge.points", points);
         if let Some(numbering) = &numbering {
@@ -94,7 +109,17 @@ impl Intake {
         let (pending, outcome) = PendingAck::new(arrived);
         let points = valid_points;
         let waiting = metrics::queue();
-        let batch = QueuedBatch { numbering, points, series_ids, rejections, outcome, room, bytes, span, waiting };
+        let batch = QueuedBatch {
+            numbering,
+            points,
+            series_ids,
+            rejections,
+            outcome,
+            room,
+            bytes,
+            span,
+            waiting,
+        };
         self.lanes.queue(batch).await;
         Ok(pending)
     }
@@ -127,19 +152,29 @@ impl IngestServer {
         match self.readiness.now() {
             Readiness::Ready => Ok(()),
             Readiness::Waiting { .. } => {
-                let sentence = "the service cannot store points now: its database is not ready".to_owned();
+                let sentence =
+                    "the service cannot store points now: its database is not ready".to_owned();
                 Err(BatchError::Unavailable(sentence).into_status(""))
             }
         }
     }
 
-    fn caller<T>(&self, request: &Request<T>, patience: Option<Duration>) -> Result<Caller, Status> {
+    fn caller<T>(
+        &self,
+        request: &Request<T>,
+        patience: Option<Duration>,
+    ) -> Result<Caller, Status> {
         let (identity, quota) = (auth::identity(request.extensions())?, CallQuota::current());
         Ok(Caller { identity, quota, patience, shutdown: self.shutdown.clone() })
     }
 
     fn call(&self, caller: Caller, max_age: Option<Duration>) -> Call {
-        Call { caller, intake: self.intake.clone(), max_message_bytes: self.max_message_bytes, max_age }
+        Call {
+            caller,
+            intake: self.intake.clone(),
+            max_message_bytes: self.max_message_bytes,
+            max_age,
+        }
     }
 
     /// Runs a call's work to its end even where the call is dropped.
@@ -156,9 +191,13 @@ impl IngestServer {
 
 #[tonic::async_trait]
 impl IngestService for IngestServer {
-    type IngestWithAcksStream = Pin<Box<dyn Stream<Item = Result<v1::IngestWithAcksResponse, Status>> + Send>>;
+    type IngestWithAcksStream =
+        Pin<Box<dyn Stream<Item = Result<v1::IngestWithAcksResponse, Status>> + Send>>;
 
-    async fn ingest(&self, request: Request<Streaming<Message>>) -> Result<Response<v1::IngestResponse>, Status> {
+    async fn ingest(
+        &self,
+        request: Request<Streaming<Message>>,
+    ) -> Result<Response<v1::IngestResponse>, Status> {
         self.check_ready()?;
         let (call, stream) = (self.call(self.caller(&request, None)?, None), request.into_inner());
         let work = async move {
@@ -185,12 +224,16 @@ impl IngestService for IngestServer {
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
-    async fn ingest_batch(&self, request: Request<Message>) -> Result<Response<v1::IngestBatchResponse>, Status> {
+    async fn ingest_batch(
+        &self,
+        request: Request<Message>,
+    ) -> Result<Response<v1::IngestBatchResponse>, Status> {
         self.check_ready()?;
         let (intake, caller) = (self.intake.clone(), self.caller(&request, Some(UNARY_PATIENCE))?);
         let message = request.into_inner();
         let work = async move {
-            let settled = async { intake.accept(message, &caller).await?.settled(&intake.metrics).await };
+            let settled =
+                async { intake.accept(message, &caller).await?.settled(&intake.metrics).await };
             settled.await.map_err(|error| error.into_status(""))
         };
         let ack = self.detached(work).await?;
@@ -208,7 +251,8 @@ impl IngestService for IngestServer {
             .map_err(|error| error.into_status(""))?;
         let ledger = self.intake.ledger.clone();
         let work = async move {
-            let found = ledger.producer(&producer_id).await.map_err(|error| error.into_status(""))?;
+            let found =
+                ledger.producer(&producer_id).await.map_err(|error| error.into_status(""))?;
             found.ok_or_else(|| status::not_found("producer", &producer_id))
         };
         Ok(Response::new(self.detached(work).await?))

@@ -87,7 +87,10 @@ impl Ledger {
     }
 
     /// Returns what must be remembered before `decide` is called: one entry for each producer with resends.
-    pub(crate) fn wanted<'n>(&self, numberings: impl Iterator<Item = &'n Numbering>) -> Vec<Wanted> {
+    pub(crate) fn wanted<'n>(
+        &self,
+        numberings: impl Iterator<Item = &'n Numbering>,
+    ) -> Vec<Wanted> {
         let mut first: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
         for Numbering { producer_id, epoch, sequence, .. } in numberings {
             let Some(position) = self.positions.get(producer_id) else { continue };
@@ -113,7 +116,11 @@ impl Ledger {
     }
 
     /// Decides about one batch. If it is applied, moves the producer's position on and remembers the answer.
-    pub(crate) fn decide(&mut self, numbering: &Numbering, answer: impl FnOnce() -> BatchResult) -> Decision {
+    pub(crate) fn decide(
+        &mut self,
+        numbering: &Numbering,
+        answer: impl FnOnce() -> BatchResult,
+    ) -> Decision {
         let Numbering { producer_id, epoch, sequence, content_hash } = numbering;
         let position = self.positions.get(producer_id).copied().unwrap_or(Position::UNKNOWN);
         if *epoch < position.epoch {
@@ -126,7 +133,10 @@ impl Ledger {
         if *sequence < expected {
             let current = position.epoch;
             return match self.first_answer(numbering) {
-                Some(first) => Decision::Duplicate(Box::new(BatchResult { is_duplicate: true, ..first.clone() })),
+                Some(first) => Decision::Duplicate(Box::new(BatchResult {
+                    is_duplicate: true,
+                    ..first.clone()
+                })),
                 None if self.is_remembered(numbering) => Decision::Reused { expected, current },
                 None => Decision::TooOld { expected, current },
             };

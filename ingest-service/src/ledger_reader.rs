@@ -34,7 +34,10 @@ impl LedgerReader {
     ///
     /// # Errors
     /// The database did not answer.
-    pub(crate) async fn producer(&self, producer_id: &str) -> Result<Option<GetProducerResponse>, BatchError> {
+    pub(crate) async fn producer(
+        &self,
+        producer_id: &str,
+    ) -> Result<Option<GetProducerResponse>, BatchError> {
         self.read(async |connection| read_producer(connection, producer_id).await).await
     }
 
@@ -43,11 +46,17 @@ impl LedgerReader {
     ///
     /// # Errors
     /// The database did not answer.
-    pub(crate) async fn first_answer(&self, numbering: &Numbering) -> Result<Option<BatchResult>, BatchError> {
+    pub(crate) async fn first_answer(
+        &self,
+        numbering: &Numbering,
+    ) -> Result<Option<BatchResult>, BatchError> {
         self.read(async |connection| read_first_answer(connection, numbering).await).await
     }
 
-    async fn read<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> Result<T, BatchError> {
+    async fn read<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> Result<T, BatchError> {
         let mut kept = self.connection.lock().await;
         let mut connection = match kept.take() {
             Some(connection) => connection,
@@ -59,11 +68,18 @@ impl LedgerReader {
     }
 }
 
-async fn read_producer(connection: &mut PgConnection, producer_id: &str) -> sqlx::Result<Option<GetProducerResponse>> {
+async fn read_producer(
+    connection: &mut PgConnection,
+    producer_id: &str,
+) -> sqlx::Result<Option<GetProducerResponse>> {
     type Row = (i64, i64, Micros, Vec<u8>, Option<Vec<u8>>);
-    let row: Option<Row> =
-        sqlx::query_as(include_str!("sql/ledger_producer.sql")).bind(producer_id).fetch_optional(connection).await?;
-    let Some((epoch, last_sequence, last_batch_at, recent, oldest_page)) = row else { return Ok(None) };
+    let row: Option<Row> = sqlx::query_as(include_str!("sql/ledger_producer.sql"))
+        .bind(producer_id)
+        .fetch_optional(connection)
+        .await?;
+    let Some((epoch, last_sequence, last_batch_at, recent, oldest_page)) = row else {
+        return Ok(None);
+    };
     let oldest = oldest_page.filter(|page| !page.is_empty()).unwrap_or(recent);
     let remembered = ledger::decode(&oldest).map_err(sqlx::Error::Protocol)?;
     let last_sequence = last_sequence.unsigned_abs();
@@ -71,11 +87,18 @@ async fn read_producer(connection: &mut PgConnection, producer_id: &str) -> sqlx
         epoch: epoch.unsigned_abs(),
         last_sequence,
         last_batch_at: Some(time::to_timestamp(last_batch_at.0)),
-        oldest_remembered_sequence: remembered.iter().map(|it| it.result.sequence).min().unwrap_or(last_sequence + 1),
+        oldest_remembered_sequence: remembered
+            .iter()
+            .map(|it| it.result.sequence)
+            .min()
+            .unwrap_or(last_sequence + 1),
     }))
 }
 
-async fn read_first_answer(connection: &mut PgConnection, numbering: &Numbering) -> sqlx::Result<Option<BatchResult>> {
+async fn read_first_answer(
+    connection: &mut PgConnection,
+    numbering: &Numbering,
+) -> sqlx::Result<Option<BatchResult>> {
     let position = Position { epoch: numbering.epoch, last_sequence: numbering.sequence };
     let mut ledger = Ledger::new(Positions::from([(numbering.producer_id.clone(), position)]));
     let wanted = ledger.wanted([numbering].into_iter());
@@ -88,5 +111,7 @@ async fn read_first_answer(connection: &mut PgConnection, numbering: &Numbering)
 
 fn unavailable(error: sqlx::Error) -> BatchError {
     tracing::warn!(%error, "cannot read the ledger");
-    BatchError::Unavailable("the service cannot read its ledger now: its database does not answer".to_owned())
+    BatchError::Unavailable(
+        "the service cannot read its ledger now: its database does not answer".to_owned(),
+    )
 }

@@ -29,7 +29,11 @@ fn main() -> ExitCode {
     })
 }
 
-async fn serve(listen: SocketAddr, http_listen: SocketAddr, config: IngestConfig) -> anyhow::Result<()> {
+async fn serve(
+    listen: SocketAddr,
+    http_listen: SocketAddr,
+    config: IngestConfig,
+) -> anyhow::Result<()> {
     let shutdown = shutdown::on_signal()?;
     let listener = server::listen(listen, &config.server).await?;
     let http_listener = http::listen(http_listen).await?;
@@ -41,14 +45,20 @@ async fn migrate(database: &DatabaseConfig, wait: Duration) -> anyhow::Result<()
     loop {
         match db::migrate(database).await {
             Ok(edition) => {
-                tracing::info!(timescaledb = edition.timescaledb, postgres = edition.postgres, "schema is up to date");
+                tracing::info!(
+                    timescaledb = edition.timescaledb,
+                    postgres = edition.postgres,
+                    "schema is up to date"
+                );
                 return Ok(());
             }
             Err(error) if error.is_unavailable() && Instant::now() < deadline => {
                 tracing::warn!("waiting for the database at {}: {error}", database.address());
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            Err(error) => return Err(error).with_context(|| format!("cannot migrate {}", database.address())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot migrate {}", database.address()));
+            }
         }
     }
 }

@@ -17,40 +17,87 @@ use crate::validate::{REASONS, Rejections};
 
 pub(crate) use spans::{acknowledge, batch, flush, queue, resolve, room, validate};
 
-const ACCEPTED: Spec = Spec::new("tidegauge.points.accepted", "{point}", "Points that are committed");
-const DUPLICATE: Spec =
-    Spec::new("tidegauge.points.duplicate", "{point}", "Points sent again that were committed before");
-const REJECTED: Spec = Spec::new("tidegauge.points.rejected", "{point}", "Points refused, by reason");
-const LATE: Spec = Spec::new("tidegauge.points.late", "{point}", "Committed points from before the minutes' watermark");
+const ACCEPTED: Spec =
+    Spec::new("tidegauge.points.accepted", "{point}", "Points that are committed");
+const DUPLICATE: Spec = Spec::new(
+    "tidegauge.points.duplicate",
+    "{point}",
+    "Points sent again that were committed before",
+);
+const REJECTED: Spec =
+    Spec::new("tidegauge.points.rejected", "{point}", "Points refused, by reason");
+const LATE: Spec = Spec::new(
+    "tidegauge.points.late",
+    "{point}",
+    "Committed points from before the minutes' watermark",
+);
 const BATCHES: Spec = Spec::new("tidegauge.batches", "{batch}", "Batches by what became of them");
-const ACK_LATENCY: Spec =
-    Spec::new("tidegauge.ack.latency", "s", "From the arrival of a batch until its acknowledgement is handed on");
-const QUEUE: Spec = Spec::new("tidegauge.queue.points", "{point}", "Points taken in that are not settled yet");
-const QUEUE_CAPACITY: Spec = Spec::new("tidegauge.queue.capacity", "{point}", "TIDEGAUGE_QUEUE_MAX_POINTS");
-const ROOM_WAIT: Spec = Spec::new("tidegauge.queue.wait", "s", "How long a batch waits for room in the queue");
-const FLUSH_DURATION: Spec = Spec::new("tidegauge.flush.duration", "s", "Duration of a flush, retries included");
-const FLUSH_POINTS: Spec = Spec::new("tidegauge.flush.points", "{point}", "Points that a flush writes");
-const FLUSH_BATCHES: Spec = Spec::new("tidegauge.flush.batches", "{batch}", "Batches that a flush settles");
-const ROWS_PER_SERIES: Spec = Spec::new("tidegauge.flush.rows_per_series", "{row}", "Points a series in a flush");
-const WRITERS: Spec =
-    Spec::new("tidegauge.writers", "{writer}", "TIDEGAUGE_WRITERS, and one for clients that hold little");
-const WRITERS_BUSY: Spec = Spec::new("tidegauge.writers.busy", "{writer}", "Writers with a flush under way");
-const RETRIES: Spec = Spec::new("tidegauge.retries", "{retry}", "Work with the database that is tried again, by cause");
-const SERIES_CREATED: Spec =
-    Spec::new("tidegauge.series.created", "{series}", "Series that did not exist before a batch named them");
-const CACHE_ENTRIES: Spec = Spec::new("tidegauge.series_cache.entries", "{series}", "Series whose number is in memory");
-const CACHE_CAPACITY: Spec = Spec::new("tidegauge.series_cache.capacity", "{series}", "TIDEGAUGE_SERIES_CACHE");
-const CACHE_HITS: Spec = Spec::new("tidegauge.series_cache.hits", "{series}", "Series found in memory");
-const CACHE_MISSES: Spec = Spec::new("tidegauge.series_cache.misses", "{series}", "Series asked of the database");
-pub(crate) const LEDGER_PRODUCERS: Spec =
-    Spec::new("tidegauge.ledger.producers", "{producer}", "Producers in the ledger, estimated once a minute");
-pub(crate) const LEDGER_SIZE: Spec = Spec::new("tidegauge.ledger.size", "By", "The ledger on disk, indexes included");
-pub(crate) const ROLLUP_LAG: Spec =
-    Spec::new("tidegauge.rollup.lag", "s", "How far the watermark of a rollup lies behind the clock");
-pub(crate) const ROLLUP_REFRESH_AGE: Spec =
-    Spec::new("tidegauge.rollup.refresh_age", "s", "How long ago the job that refreshes a rollup last ended well");
-pub(crate) const JOBS_FAILING: Spec =
-    Spec::new("tidegauge.database.jobs.failing", "{job}", "Jobs of the database whose last run failed");
+const ACK_LATENCY: Spec = Spec::new(
+    "tidegauge.ack.latency",
+    "s",
+    "From the arrival of a batch until its acknowledgement is handed on",
+);
+const QUEUE: Spec =
+    Spec::new("tidegauge.queue.points", "{point}", "Points taken in that are not settled yet");
+const QUEUE_CAPACITY: Spec =
+    Spec::new("tidegauge.queue.capacity", "{point}", "TIDEGAUGE_QUEUE_MAX_POINTS");
+const ROOM_WAIT: Spec =
+    Spec::new("tidegauge.queue.wait", "s", "How long a batch waits for room in the queue");
+const FLUSH_DURATION: Spec =
+    Spec::new("tidegauge.flush.duration", "s", "Duration of a flush, retries included");
+const FLUSH_POINTS: Spec =
+    Spec::new("tidegauge.flush.points", "{point}", "Points that a flush writes");
+const FLUSH_BATCHES: Spec =
+    Spec::new("tidegauge.flush.batches", "{batch}", "Batches that a flush settles");
+const ROWS_PER_SERIES: Spec =
+    Spec::new("tidegauge.flush.rows_per_series", "{row}", "Points a series in a flush");
+const WRITERS: Spec = Spec::new(
+    "tidegauge.writers",
+    "{writer}",
+    "TIDEGAUGE_WRITERS, and one for clients that hold little",
+);
+const WRITERS_BUSY: Spec =
+    Spec::new("tidegauge.writers.busy", "{writer}", "Writers with a flush under way");
+const RETRIES: Spec = Spec::new(
+    "tidegauge.retries",
+    "{retry}",
+    "Work with the database that is tried again, by cause",
+);
+const SERIES_CREATED: Spec = Spec::new(
+    "tidegauge.series.created",
+    "{series}",
+    "Series that did not exist before a batch named them",
+);
+const CACHE_ENTRIES: Spec =
+    Spec::new("tidegauge.series_cache.entries", "{series}", "Series whose number is in memory");
+const CACHE_CAPACITY: Spec =
+    Spec::new("tidegauge.series_cache.capacity", "{series}", "TIDEGAUGE_SERIES_CACHE");
+const CACHE_HITS: Spec =
+    Spec::new("tidegauge.series_cache.hits", "{series}", "Series found in memory");
+const CACHE_MISSES: Spec =
+    Spec::new("tidegauge.series_cache.misses", "{series}", "Series asked of the database");
+pub(crate) const LEDGER_PRODUCERS: Spec = Spec::new(
+    "tidegauge.ledger.producers",
+    "{producer}",
+    "Producers in the ledger, estimated once a minute",
+);
+pub(crate) const LEDGER_SIZE: Spec =
+    Spec::new("tidegauge.ledger.size", "By", "The ledger on disk, indexes included");
+pub(crate) const ROLLUP_LAG: Spec = Spec::new(
+    "tidegauge.rollup.lag",
+    "s",
+    "How far the watermark of a rollup lies behind the clock",
+);
+pub(crate) const ROLLUP_REFRESH_AGE: Spec = Spec::new(
+    "tidegauge.rollup.refresh_age",
+    "s",
+    "How long ago the job that refreshes a rollup last ended well",
+);
+pub(crate) const JOBS_FAILING: Spec = Spec::new(
+    "tidegauge.database.jobs.failing",
+    "{job}",
+    "Jobs of the database whose last run failed",
+);
 
 /// What a job of the database runs.
 pub(crate) const PROCEDURE: &str = "procedure";
@@ -208,12 +255,21 @@ impl Metrics {
     /// A counter that appears only with its first event has no rate then; so all begin at once.
     fn begin_at_zero(&self) {
         let it = &self.0;
-        for counter in [&it.accepted, &it.duplicate, &it.late, &it.series_created, &it.cache_hits, &it.cache_misses] {
+        for counter in [
+            &it.accepted,
+            &it.duplicate,
+            &it.late,
+            &it.series_created,
+            &it.cache_hits,
+            &it.cache_misses,
+        ] {
             counter.add(0, &[]);
         }
         it.writers_busy.add(0, &[]);
         it.reasons[1..].iter().for_each(|reason| it.rejected.add(0, std::slice::from_ref(reason)));
-        BatchOutcome::ALL.into_iter().for_each(|outcome| it.batches.add(0, &[KeyValue::new(OUTCOME, outcome.name())]));
+        BatchOutcome::ALL
+            .into_iter()
+            .for_each(|outcome| it.batches.add(0, &[KeyValue::new(OUTCOME, outcome.name())]));
         for operation in [Operation::Flush, Operation::Series, Operation::RefusedPoints] {
             it.retries.add(0, &retry_attributes(operation, "connection"));
         }
@@ -259,7 +315,8 @@ impl Metrics {
 
     pub(crate) fn flushed(&self, duration: Duration, batches: usize, shape: FlushShape) {
         let it = &self.0;
-        it.flush_duration.record(duration.as_secs_f64(), &[KeyValue::new(WRITE_PATH, shape.write_path)]);
+        it.flush_duration
+            .record(duration.as_secs_f64(), &[KeyValue::new(WRITE_PATH, shape.write_path)]);
         it.flush_points.record(shape.rows as f64, &[]);
         it.flush_batches.record(batches as f64, &[]);
         if shape.series > 0 {
@@ -295,16 +352,26 @@ impl Metrics {
     }
 
     /// Shows numbers that stay as they are, and the queue, whose free places the function tells.
-    pub(crate) fn observe_queue(&self, capacity: usize, free: impl Fn() -> usize + Send + Sync + 'static) {
+    pub(crate) fn observe_queue(
+        &self,
+        capacity: usize,
+        free: impl Fn() -> usize + Send + Sync + 'static,
+    ) {
         QUEUE_CAPACITY.observe(&self.0.meter, move |gauge| gauge.observe(capacity as f64, &[]));
-        QUEUE.observe(&self.0.meter, move |gauge| gauge.observe(capacity.saturating_sub(free()) as f64, &[]));
+        QUEUE.observe(&self.0.meter, move |gauge| {
+            gauge.observe(capacity.saturating_sub(free()) as f64, &[])
+        });
     }
 
     pub(crate) fn observe_writers(&self, writers: usize) {
         WRITERS.observe(&self.0.meter, move |gauge| gauge.observe(writers as f64, &[]));
     }
 
-    pub(crate) fn observe_cache(&self, capacity: usize, entries: impl Fn() -> usize + Send + Sync + 'static) {
+    pub(crate) fn observe_cache(
+        &self,
+        capacity: usize,
+        entries: impl Fn() -> usize + Send + Sync + 'static,
+    ) {
         CACHE_CAPACITY.observe(&self.0.meter, move |gauge| gauge.observe(capacity as f64, &[]));
         CACHE_ENTRIES.observe(&self.0.meter, move |gauge| gauge.observe(entries() as f64, &[]));
     }
@@ -316,7 +383,9 @@ fn retry_attributes(operation: Operation, cause: &'static str) -> [KeyValue; 2] 
 
 /// As labels have it: `value_not_finite`.
 fn reason_name(number: usize) -> String {
-    let reason =
-        i32::try_from(number).ok().and_then(|number| RejectionReason::try_from(number).ok()).unwrap_or_default();
+    let reason = i32::try_from(number)
+        .ok()
+        .and_then(|number| RejectionReason::try_from(number).ok())
+        .unwrap_or_default();
     reason.as_str_name().trim_start_matches("REJECTION_REASON_").to_lowercase()
 }

@@ -29,7 +29,11 @@ struct Run {
 
 impl Points {
     pub(crate) fn with_capacity(points: usize) -> Self {
-        Self { timestamps: Vec::with_capacity(points), values: Vec::with_capacity(points), ..Self::default() }
+        Self {
+            timestamps: Vec::with_capacity(points),
+            values: Vec::with_capacity(points),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -124,7 +128,8 @@ mod tests {
         for (series, timestamp) in [(0, 1), (0, 2), (0, 2), (0, 1), (1, 5), (0, 6)] {
             points.push(series, timestamp, 0.5);
         }
-        let runs: Vec<_> = points.runs().map(|(series, timestamps, _)| (series, timestamps)).collect();
+        let runs: Vec<_> =
+            points.runs().map(|(series, timestamps, _)| (series, timestamps)).collect();
         assert_eq!(runs, [(0, &[1, 2, 2][..]), (0, &[1]), (1, &[5]), (0, &[6])]);
     }
 
@@ -138,21 +143,26 @@ mod tests {
         points.push(0, 3, 2.5);
         assert_eq!([0, 1, 2].map(|at| points.sent_index(at)), [1, 2, 6]);
         let part = points.part([0, 2].into_iter());
-        let runs: Vec<_> = part.runs().map(|(series, timestamps, _)| (series, timestamps)).collect();
+        let runs: Vec<_> =
+            part.runs().map(|(series, timestamps, _)| (series, timestamps)).collect();
         assert_eq!(runs, [(0, &[1, 3][..])]);
     }
 
     #[test]
     fn columns_are_taken_over_in_runs_of_rising_times() {
-        let bytes = |numbers: &[i64]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>();
+        let bytes = |numbers: &[i64]| {
+            numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>()
+        };
         let values = |count: usize| [1.5_f64.to_le_bytes()].concat().repeat(count);
         let mut points = Points::with_capacity(9);
         points.extend(3, &bytes(&[1, 2, 3]), &values(3));
         points.extend(3, &bytes(&[3, 4]), &values(2));
         points.extend(4, &bytes(&[9, 8, 10]), &values(3));
         points.extend(4, &[], &[]);
-        let runs: Vec<_> =
-            points.runs().map(|(series, timestamps, values)| (series, timestamps, values.len())).collect();
+        let runs: Vec<_> = points
+            .runs()
+            .map(|(series, timestamps, values)| (series, timestamps, values.len()))
+            .collect();
         assert_eq!(runs, [(3, &[1, 2, 3, 3, 4][..], 5), (4, &[9], 1), (4, &[8, 10], 2)]);
         assert_eq!(points.len(), 8);
     }

@@ -20,8 +20,12 @@ pub(crate) struct Refusals {
 
 impl Refusals {
     pub(crate) fn new(metrics: Metrics) -> Self {
-        let reason = |number| i32::try_from(number).ok().and_then(|number| RejectionReason::try_from(number).ok());
-        let points = std::array::from_fn(|number| Repeats::new(reason(number).unwrap_or_default().as_str_name()));
+        let reason = |number| {
+            i32::try_from(number).ok().and_then(|number| RejectionReason::try_from(number).ok())
+        };
+        let points = std::array::from_fn(|number| {
+            Repeats::new(reason(number).unwrap_or_default().as_str_name())
+        });
         Self { metrics, points: Arc::new(points), batches: Repeats::new("refused batches") }
     }
 
@@ -29,12 +33,20 @@ impl Refusals {
     pub(crate) fn points(&self, rejections: &Rejections) {
         self.metrics.rejected(rejections);
         for rejection in &rejections.listed {
-            let Some(repeats) = usize::try_from(rejection.reason).ok().and_then(|number| self.points.get(number))
+            let Some(repeats) =
+                usize::try_from(rejection.reason).ok().and_then(|number| self.points.get(number))
             else {
                 continue;
             };
             let reason = rejection.reason().as_str_name();
-            repeats.log(|| tracing::info!(reason, points = rejections.count, "points refused: {}", rejection.message));
+            repeats.log(|| {
+                tracing::info!(
+                    reason,
+                    points = rejections.count,
+                    "points refused: {}",
+                    rejection.message
+                )
+            });
         }
     }
 

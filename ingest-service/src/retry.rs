@@ -50,6 +50,10 @@ mod tests {
         let mut backoff = Backoff::default();
         let waits: Vec<_> = (0..50).map(|_| backoff.next()).collect();
         assert!(waits[0] >= Backoff::FIRST / 2 && waits[0] <= Backoff::FIRST);
-        assert!(waits[40..].iter().all(|wait| *wait >= Backoff::LONGEST / 2 && *wait <= Backoff::LONGEST));
+        assert!(
+            waits[40..]
+                .iter()
+                .all(|wait| *wait >= Backoff::LONGEST / 2 && *wait <= Backoff::LONGEST)
+        );
     }
 }

@@ -52,7 +52,14 @@ pub async fn run(
     let (reporter, health) = tonic_health::server::health_reporter();
     let oldest_accepted = Some(config.limits.oldest_accepted);
     let names = &[SERVICE_NAME];
-    let readiness = readiness::watch(config.database.clone(), reporter, names, oldest_accepted, shutdown.clone()).await;
+    let readiness = readiness::watch(
+        config.database.clone(),
+        reporter,
+        names,
+        oldest_accepted,
+        shutdown.clone(),
+    )
+    .await;
     shared::metrics::observe_readiness(metrics.meter(), &readiness);
     shared::metrics::observe_settings(metrics.meter(), &readiness);
     let stop = CancellationToken::new();
@@ -88,7 +95,9 @@ pub async fn run(
         .send_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Zstd);
     let routes = server::with_reflection(Routes::new(health).add_service(service))?;
-    server::serve(listener, &config.server, routes, metrics.meter(), shutdown).await.context("cannot serve")?;
+    server::serve(listener, &config.server, routes, metrics.meter(), shutdown)
+        .await
+        .context("cannot serve")?;
     drain(tasks, writers).await;
     stop.cancel();
     meters.shutdown().await;
@@ -104,7 +113,11 @@ async fn drain(tasks: TaskTracker, mut writers: JoinSet<()>) {
         while writers.join_next().await.is_some() {}
     };
     if tokio::time::timeout(FINISH, drained).await.is_err() {
-        tracing::warn!(calls = tasks.len(), writers = writers.len(), "ending with batches that could not be stored");
+        tracing::warn!(
+            calls = tasks.len(),
+            writers = writers.len(),
+            "ending with batches that could not be stored"
+        );
     }
 }
 
@@ -112,8 +125,12 @@ async fn drain(tasks: TaskTracker, mut writers: JoinSet<()>) {
 async fn migrate(database: DatabaseConfig) {
     loop {
         match db::migrate(&database).await {
-            Ok(edition) => return tracing::info!(timescaledb = edition.timescaledb, "schema is up to date"),
-            Err(error) if error.is_unavailable() => tokio::time::sleep(Duration::from_secs(1)).await,
+            Ok(edition) => {
+                return tracing::info!(timescaledb = edition.timescaledb, "schema is up to date");
+            }
+            Err(error) if error.is_unavailable() => {
+                tokio::time::sleep(Duration::from_secs(1)).await
+            }
             Err(error) => return tracing::error!("cannot migrate {}: {error}", database.address()),
         }
     }

@@ -85,7 +85,8 @@ impl SeriesResolver {
         quota: &CallQuota,
         shutdown: &CancellationToken,
     ) -> Result<Vec<i32>, BatchError> {
-        let mut ids: Vec<_> = series.iter().map(|name| self.cache.get(name.device_id, name.metric_name)).collect();
+        let mut ids: Vec<_> =
+            series.iter().map(|name| self.cache.get(name.device_id, name.metric_name)).collect();
         let mut missing = missing(&ids);
         self.metrics.looked_up(ids.len() - missing.len(), missing.len());
         while !missing.is_empty() {
@@ -104,7 +105,11 @@ impl SeriesResolver {
         Ok(ids.into_iter().flatten().collect())
     }
 
-    async fn ask(&self, keys: Vec<SeriesKey>, quota: CallQuota) -> Result<Vec<Option<i32>>, BatchError> {
+    async fn ask(
+        &self,
+        keys: Vec<SeriesKey>,
+        quota: CallQuota,
+    ) -> Result<Vec<Option<i32>>, BatchError> {
         let (ids, receiver) = oneshot::channel();
         let sent = self.misses.send(Misses { keys, quota, ids }).await;
         sent.map_err(|_| BatchError::shutting_down())?;
@@ -129,8 +134,10 @@ async fn answer_misses(
     while requests.recv_many(&mut waiting, MAX_REQUESTS).await > 0 {
         // An earlier round may have brought some in.
         let keys = waiting.iter().flat_map(|request| request.keys.iter().cloned());
-        let mut found: Found =
-            keys.map(|key| (cache.get(&key.device_id, &key.metric_name), key)).map(|(id, key)| (key, id)).collect();
+        let mut found: Found = keys
+            .map(|key| (cache.get(&key.device_id, &key.metric_name), key))
+            .map(|(id, key)| (key, id))
+            .collect();
         let outcome = find_or_create(&mut creator, &waiting, &mut found, per_minute).await;
         for (key, id) in &found {
             if let Some(id) = id {
@@ -138,7 +145,8 @@ async fn answer_misses(
             }
         }
         for request in waiting.drain(..) {
-            let ids = |()| request.keys.iter().map(|key| found.get(key).copied().flatten()).collect();
+            let ids =
+                |()| request.keys.iter().map(|key| found.get(key).copied().flatten()).collect();
             let _ = request.ids.send(outcome.clone().map(ids)); // a caller that has gone needs no answer
         }
     }
@@ -151,7 +159,8 @@ async fn find_or_create(
     found: &mut Found,
     per_minute: NonZeroUsize,
 ) -> Result<(), BatchError> {
-    let unknown: Vec<SeriesKey> = found.iter().filter(|(_, id)| id.is_none()).map(|(key, _)| key.clone()).collect();
+    let unknown: Vec<SeriesKey> =
+        found.iter().filter(|(_, id)| id.is_none()).map(|(key, _)| key.clone()).collect();
     fill_in(creator, &unknown, false, found).await?;
     let new = permitted(requests, found, per_minute);
     fill_in(creator, &new, true, found).await?;
@@ -168,9 +177,12 @@ async fn find_or_create(
 fn permitted(requests: &[Misses], found: &Found, per_minute: NonZeroUsize) -> Vec<SeriesKey> {
     let mut permitted = BTreeSet::new();
     for request in requests {
-        let is_new = |key: &&SeriesKey| found.get(*key).copied().flatten().is_none() && !permitted.contains(*key);
+        let is_new = |key: &&SeriesKey| {
+            found.get(*key).copied().flatten().is_none() && !permitted.contains(*key)
+        };
         let new: Vec<&SeriesKey> = request.keys.iter().filter(is_new).collect();
-        let count = if new.is_empty() { 0 } else { request.quota.take_new_series(new.len(), per_minute) };
+        let count =
+            if new.is_empty() { 0 } else { request.quota.take_new_series(new.len(), per_minute) };
         permitted.extend(new.into_iter().take(count).cloned());
     }
     permitted.into_iter().collect()

@@ -133,20 +133,25 @@ impl<'m> Pass<'m, '_> {
     }
 
     fn columns(&mut self, columns: &WireSeries<'m>) {
-        let (times, values) = (columns.timestamps.as_chunks::<8>().0, columns.values.as_chunks::<8>().0);
+        let (times, values) =
+            (columns.timestamps.as_chunks::<8>().0, columns.values.as_chunks::<8>().0);
         if columns.len() == 0 {
             return; // there is nothing to store or to refuse, whatever its name
         }
         if times.len() != values.len() {
-            let sentence = format!("timestamps_us has {} entries and values {}", times.len(), values.len());
+            let sentence =
+                format!("timestamps_us has {} entries and values {}", times.len(), values.len());
             return self.reject(columns.len(), Reason::ColumnLengthsDiffer, sentence);
         }
         let series = match self.series(columns.device_id, columns.metric_name) {
             Ok(series) => series,
             Err((reason, sentence)) => return self.reject(times.len(), reason, sentence),
         };
-        let all_times = times.iter().fold(true, |all, bytes| all & self.times.accept(i64::from_le_bytes(*bytes)));
-        let all_values = values.iter().fold(true, |all, bytes| all & accepts_value(f64::from_le_bytes(*bytes)));
+        let all_times = times
+            .iter()
+            .fold(true, |all, bytes| all & self.times.accept(i64::from_le_bytes(*bytes)));
+        let all_values =
+            values.iter().fold(true, |all, bytes| all & accepts_value(f64::from_le_bytes(*bytes)));
         if all_times && all_values {
             self.points.extend(series, &columns.timestamps, &columns.values);
             self.index += times.len();

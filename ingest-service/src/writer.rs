@@ -70,14 +70,20 @@ impl Writer {
                     let later = part.split_off(part.len() / 2);
                     parts.extend([later, part]);
                 }
-                Err(NotWritten::Refused) => self.write_without_refused_points(part, &mut set_aside).await,
+                Err(NotWritten::Refused) => {
+                    self.write_without_refused_points(part, &mut set_aside).await
+                }
             }
         }
         set_aside.batches
     }
 
     /// Writes the one batch of a refused flush without the points that the database refuses.
-    async fn write_without_refused_points(&mut self, mut flush: Vec<QueuedBatch>, set_aside: &mut SetAside) {
+    async fn write_without_refused_points(
+        &mut self,
+        mut flush: Vec<QueuedBatch>,
+        set_aside: &mut SetAside,
+    ) {
         let Some(batch) = flush.first_mut() else { return };
         let refused = refused_points::find(&mut self.session, batch).await;
         let rejections = refused_points::take_out(batch, &refused);
@@ -90,7 +96,9 @@ impl Writer {
                 set_aside.batches.extend(flush);
             }
             Err(NotWritten::Refused) => {
-                flush.into_iter().for_each(|batch| self.send_outcome(batch, Err(BatchError::Refused)));
+                flush
+                    .into_iter()
+                    .for_each(|batch| self.send_outcome(batch, Err(BatchError::Refused)));
             }
         }
     }
@@ -104,7 +112,8 @@ impl Writer {
         loop {
             let first = backoff.attempts() == 0;
             let decisions = Vec::new();
-            let mut attempt = Attempt { own: &self.own, flush, first, decisions, shape: FlushShape::default() };
+            let mut attempt =
+                Attempt { own: &self.own, flush, first, decisions, shape: FlushShape::default() };
             let error = match self.session.run(&mut attempt).await {
                 Ok(Outcome::Committed) => {
                     self.count(began, flush, attempt.shape);
@@ -123,7 +132,9 @@ impl Writer {
                     self.own.sequence -= 1; // nothing was written under it
                     return Err(NotWritten::Locked(producers));
                 }
-                Ok(Outcome::Locked(_)) => sqlx::Error::Protocol("ledger rows of the flush are locked".to_owned()),
+                Ok(Outcome::Locked(_)) => {
+                    sqlx::Error::Protocol("ledger rows of the flush are locked".to_owned())
+                }
                 Err(Failure::BeforeCommit(error)) => error,
                 Err(Failure::InCommit(error)) => {
                     if !attempt.decisions.is_empty() {
@@ -146,14 +157,19 @@ impl Writer {
 
     fn count(&self, began: Instant, flush: &[QueuedBatch], shape: FlushShape) {
         self.metrics.flushed(began.elapsed(), flush.len(), shape);
-        Span::current().record("tidegauge.write_path", shape.write_path).record("tidegauge.rows", shape.rows);
+        Span::current()
+            .record("tidegauge.write_path", shape.write_path)
+            .record("tidegauge.rows", shape.rows);
     }
 
     /// Frees ledger rows that a stalled service holds, so that its producers can go on elsewhere.
     async fn end_stalled_writers(&mut self) {
         match self.session.end_stalled().await {
             Ok(0) => {}
-            Ok(ended) => tracing::warn!(ended, "ended database sessions of stalled writers that held ledger rows"),
+            Ok(ended) => tracing::warn!(
+                ended,
+                "ended database sessions of stalled writers that held ledger rows"
+            ),
             Err(error) => tracing::warn!(%error, "cannot end the sessions of stalled writers"),
         }
     }
@@ -169,8 +185,12 @@ impl Writer {
                 Decision::TooOld { expected, current } => {
                     Err(BatchError::TooOld(sequence_error(&batch, expected, Some(current))))
                 }
-                Decision::Gap { expected, current } => Err(BatchError::Gap(sequence_error(&batch, expected, current))),
-                Decision::Fenced { current } => Err(BatchError::Fenced(sequence_error(&batch, 1, Some(current)))),
+                Decision::Gap { expected, current } => {
+                    Err(BatchError::Gap(sequence_error(&batch, expected, current)))
+                }
+                Decision::Fenced { current } => {
+                    Err(BatchError::Fenced(sequence_error(&batch, 1, Some(current))))
+                }
             };
             self.send_outcome(batch, outcome);
         }
@@ -200,7 +220,8 @@ impl SetAside {
         if self.producers.is_empty() {
             return flush;
         }
-        let is_held = |batch: &QueuedBatch| batch.producer_id().is_some_and(|id| self.producers.contains(id));
+        let is_held =
+            |batch: &QueuedBatch| batch.producer_id().is_some_and(|id| self.producers.contains(id));
         let (held, others): (Vec<_>, Vec<_>) = flush.into_iter().partition(is_held);
         self.batches.extend(held);
         others

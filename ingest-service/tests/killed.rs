@@ -28,22 +28,28 @@ async fn acked_batches_survive_a_killed_service() {
         let mut line = String::new();
         BufReader::new(service.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
         let address = line.trim().strip_prefix("listening on ").unwrap();
-        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        let channel =
+            Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         wait_until_serving(&channel, "tidegauge.v1.IngestService").await;
         let mut client = IngestServiceClient::new(channel);
         // Go on where the last acknowledgement was; what was in flight when the service died is sent again.
         let kill_at = acked + 20;
         while acked < kill_at {
-            let batch = Some(numbered(&device, 1, acked + 1, vec![point(&device, began, 1.0); 100]));
+            let batch =
+                Some(numbered(&device, 1, acked + 1, vec![point(&device, began, 1.0); 100]));
             client.ingest_batch(IngestBatchRequest { batch }).await.unwrap();
             acked += 1;
         }
         let batch = Some(numbered(&device, 1, acked + 1, vec![point(&device, began, 1.0); 100]));
-        let in_flight = tokio::spawn(async move { client.ingest_batch(IngestBatchRequest { batch }).await });
+        let in_flight =
+            tokio::spawn(async move { client.ingest_batch(IngestBatchRequest { batch }).await });
         tokio::time::sleep(Duration::from_millis(round)).await;
         service.kill().await.unwrap();
         let _ = in_flight.await.unwrap(); // acknowledged or not: it is sent again either way
         let stored = sql.count(&device).await;
-        assert!(stored == acked * 100 || stored == (acked + 1) * 100, "{stored} stored, {acked} batches acknowledged");
+        assert!(
+            stored == acked * 100 || stored == (acked + 1) * 100,
+            "{stored} stored, {acked} batches acknowledged"
+        );
     }
 }

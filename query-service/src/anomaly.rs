@@ -36,14 +36,26 @@ impl Judge {
     /// A baseline whose values are all equal has that value as both bounds; one with fewer than `min_count` points judges
     /// nothing. Bounds and scores are never NaN, however large the values: where a deviation does not fit into a double,
     /// nothing lies outside.
-    fn around(baseline: &Moments, expected: f64, deviation: f64, threshold: f64, min_count: u64) -> Self {
+    fn around(
+        baseline: &Moments,
+        expected: f64,
+        deviation: f64,
+        threshold: f64,
+        min_count: u64,
+    ) -> Self {
         let &Moments { count, min, max, .. } = baseline;
         if count < min_count.max(2) {
             let (lower, upper) = (f64::NEG_INFINITY, f64::INFINITY);
             return Self { state: BaselineState::Insufficient, expected, lower, upper, deviation };
         }
         if min == max {
-            return Self { state: BaselineState::NoSpread, expected: min, lower: min, upper: max, deviation: 0.0 };
+            return Self {
+                state: BaselineState::NoSpread,
+                expected: min,
+                lower: min,
+                upper: max,
+                deviation: 0.0,
+            };
         }
         let reach = threshold * deviation;
         let (lower, upper) = match (expected - reach, expected + reach) {
@@ -70,7 +82,11 @@ impl Judge {
         };
         // Halved, for the distance of two finite values need not be one.
         let half_distance = (value / 2.0 - self.expected / 2.0).abs();
-        let score = if self.deviation == 0.0 { f64::INFINITY } else { half_distance / self.deviation * 2.0 };
+        let score = if self.deviation == 0.0 {
+            f64::INFINITY
+        } else {
+            half_distance / self.deviation * 2.0
+        };
         Some((if score.is_nan() { f64::INFINITY } else { score }, direction))
     }
 }

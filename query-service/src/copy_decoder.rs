@@ -46,7 +46,13 @@ impl CopyDecoder {
     }
 
     fn new(positions: Option<usize>, limit: usize) -> Self {
-        Self { positions, limit, rest: Vec::new(), state: State::Header, columns: Columns::default() }
+        Self {
+            positions,
+            limit,
+            rest: Vec::new(),
+            state: State::Header,
+            columns: Columns::default(),
+        }
     }
 
     /// Takes the next bytes.
@@ -106,7 +112,11 @@ impl CopyDecoder {
     }
 
     /// Reads the fields of one row and returns what follows; none where they are not complete.
-    fn row<'b>(&mut self, count: i16, mut fields: &'b [u8]) -> Result<Option<&'b [u8]>, DecodeError> {
+    fn row<'b>(
+        &mut self,
+        count: i16,
+        mut fields: &'b [u8],
+    ) -> Result<Option<&'b [u8]>, DecodeError> {
         if count != 2 + i16::from(self.positions.is_some()) {
             return Err(DecodeError("another number of fields"));
         }
@@ -137,7 +147,9 @@ impl CopyDecoder {
 type Field<'b, const N: usize> = ([u8; N], &'b [u8]);
 
 /// A field of `N` bytes behind its length, `WHOLE` in all; and what follows it.
-fn field<const N: usize, const WHOLE: usize>(bytes: &[u8]) -> Result<Option<Field<'_, N>>, DecodeError> {
+fn field<const N: usize, const WHOLE: usize>(
+    bytes: &[u8],
+) -> Result<Option<Field<'_, N>>, DecodeError> {
     let Some((whole, next)) = bytes.split_first_chunk::<WHOLE>() else { return Ok(None) };
     let refused = DecodeError("a field of another length");
     let Some((length, content)) = whole.split_first_chunk() else { return Err(refused) };

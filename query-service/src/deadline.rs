@@ -25,13 +25,17 @@ impl Deadline {
     /// The deadline of a call that has just arrived.
     pub(crate) fn of<T>(request: &Request<T>, longest: Duration) -> Self {
         let header = request.metadata().get("grpc-timeout").and_then(|value| value.to_str().ok());
-        let client =
-            header.and_then(parse_timeout).and_then(|left| Instant::now().checked_add(left.saturating_sub(MARGIN)));
+        let client = header
+            .and_then(parse_timeout)
+            .and_then(|left| Instant::now().checked_add(left.saturating_sub(MARGIN)));
         Self { client, longest }
     }
 
     /// Works until the deadline; what is not done by then is dropped.
-    pub(crate) async fn bound<T>(self, work: impl Future<Output = Result<T, QueryError>>) -> Result<T, QueryError> {
+    pub(crate) async fn bound<T>(
+        self,
+        work: impl Future<Output = Result<T, QueryError>>,
+    ) -> Result<T, QueryError> {
         match tokio::time::timeout(self.longest, self.bound_by_client(work)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(QueryError::TooLong(self.longest)),
@@ -64,7 +68,8 @@ mod tests {
         assert!(matches!(client_first, Err(QueryError::DeadlinePassed)));
         let service_first = Deadline::of(&request, Duration::from_secs(5)).bound(never()).await;
         assert!(matches!(service_first, Err(QueryError::TooLong(_))));
-        let no_header = Deadline::of(&Request::new(()), Duration::from_secs(5)).bound(never()).await;
+        let no_header =
+            Deadline::of(&Request::new(()), Duration::from_secs(5)).bound(never()).await;
         assert!(matches!(no_header, Err(QueryError::TooLong(_))));
     }
 }

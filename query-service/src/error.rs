@@ -31,7 +31,9 @@ pub(crate) enum QueryError {
     #[error("too many queries at once")]
     Busy,
     /// As many subscriptions as this service takes.
-    #[error("{0} subscriptions are open, the limit of this service (TIDEGAUGE_WATCH_SUBSCRIPTIONS)")]
+    #[error(
+        "{0} subscriptions are open, the limit of this service (TIDEGAUGE_WATCH_SUBSCRIPTIONS)"
+    )]
     TooManySubscriptions(usize),
     /// A subscription's end, not its failure.
     #[error("the service is shutting down; resume with the last resume_token")]
@@ -83,7 +85,9 @@ impl From<QueryError> for Status {
             QueryError::DeadlinePassed | QueryError::TooLong(_) | QueryError::ClientStalled(_) => {
                 status::deadline_exceeded(error.to_string())
             }
-            QueryError::TooManySubscriptions(_) => status::too_many(error.to_string(), SUBSCRIBE_AFTER),
+            QueryError::TooManySubscriptions(_) => {
+                status::too_many(error.to_string(), SUBSCRIBE_AFTER)
+            }
             QueryError::Busy | QueryError::ShuttingDown => status::unavailable(error.to_string()),
             QueryError::Database(error) if db::is_unavailable(&error) => {
                 tracing::warn!(%error, "the database is away");

@@ -13,8 +13,8 @@ use crate::error::QueryError;
 use crate::plan::{self, DAY, Kept};
 use crate::series;
 use crate::validate::{
-    AggregatedQuery, AnomalyQuery, DeviceListing, DeviceSelector, LatestQuery, MetricListing, RangeQuery, Selector,
-    WatchQuery,
+    AggregatedQuery, AnomalyQuery, DeviceListing, DeviceSelector, LatestQuery, MetricListing,
+    RangeQuery, Selector, WatchQuery,
 };
 use crate::watch::Position;
 
@@ -47,7 +47,10 @@ pub fn check(bytes: &[u8]) {
         let status = Status::from(error);
         assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
         assert!(!status.message().is_empty(), "a refusal says why");
-        assert!(status.message().len() + status.details().len() <= MAX_STATUS_BYTES, "{status:?} is too long");
+        assert!(
+            status.message().len() + status.details().len() <= MAX_STATUS_BYTES,
+            "{status:?} is too long"
+        );
     }
 }
 
@@ -72,7 +75,11 @@ fn range(request: v1::QueryRangeRequest) -> Result<(), QueryError> {
     assert!(query.start <= query.end, "an interval between two microseconds is empty");
     let plan = plan::points(query.start, query.end);
     planned::check(&plan, (query.start, query.end));
-    assert_eq!((plan.start, plan.end), (query.start, query.end), "points are not rounded to buckets");
+    assert_eq!(
+        (plan.start, plan.end),
+        (query.start, query.end),
+        "points are not rounded to buckets"
+    );
     Ok(())
 }
 
@@ -95,7 +102,9 @@ fn anomalies(request: v1::DetectAnomaliesRequest) -> Result<(), QueryError> {
     assert!(start <= end && end - start <= 31 * DAY + 1, "a window has its limit");
     assert!(from < to && to <= start, "the baseline lies before the window");
     assert!(to - from <= 366 * DAY && (to - from) % 60_000_000 == 0);
-    assert!(start - to < if query.method == AnomalyMethod::Seasonal { DAY / 24 } else { 60_000_000 });
+    assert!(
+        start - to < if query.method == AnomalyMethod::Seasonal { DAY / 24 } else { 60_000_000 }
+    );
     [start, end, from, to].into_iter().for_each(planned::check_told);
     check_rule(query.method, query.threshold, query.min_baseline_count);
     assert!((1..=10_000).contains(&query.max_anomalies));
@@ -118,7 +127,9 @@ fn latest(request: v1::GetLatestRequest) -> Result<(), QueryError> {
     match LatestQuery::check(request)? {
         LatestQuery::Device(device_id) => check_id(&device_id),
         LatestQuery::Series(devices, metrics) => {
-            assert!(devices.len() == metrics.len() && (1..=series::MAX_SERIES).contains(&devices.len()));
+            assert!(
+                devices.len() == metrics.len() && (1..=series::MAX_SERIES).contains(&devices.len())
+            );
             devices.iter().chain(&metrics).for_each(|id| check_id(id));
         }
     }
@@ -167,7 +178,10 @@ fn check_id(id: &str) {
 
 fn check_prefix(prefix: &str) {
     assert!(prefix.len() <= 256 && !prefix.chars().any(char::is_control));
-    assert!(series::prefix_end(prefix).is_none_or(|end| *end > *prefix), "what has a prefix comes before its end");
+    assert!(
+        series::prefix_end(prefix).is_none_or(|end| *end > *prefix),
+        "what has a prefix comes before its end"
+    );
 }
 
 #[cfg(test)]

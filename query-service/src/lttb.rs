@@ -103,8 +103,9 @@ impl Downsampler {
         let mean_value = following.iter().map(|point| point.value).sum::<f64>() / count;
         let mut largest = -1.0;
         for &point in &self.current {
-            let area =
-                (mean_time * (point.value - kept.value) - since(point.timestamp) * (mean_value - kept.value)).abs();
+            let area = (mean_time * (point.value - kept.value)
+                - since(point.timestamp) * (mean_value - kept.value))
+                .abs();
             if area > largest {
                 (largest, best) = (area, point);
             }

@@ -7,12 +7,21 @@ use shared::proto::v1::{self, query_aggregated_response, query_range_response};
 
 pub(crate) const POOL_MAX: Spec =
     Spec::new("db.client.connection.max", "{connection}", "TIDEGAUGE_DATABASE_CONNECTIONS");
-pub(crate) const POOL_COUNT: Spec =
-    Spec::new("db.client.connection.count", "{connection}", "Connections to the database, by whether they are in use");
-pub(crate) const POOL_WAITING: Spec =
-    Spec::new("db.client.connection.pending_requests", "{request}", "Queries that wait for a connection");
-pub(crate) const POOL_TIMEOUTS: Spec =
-    Spec::new("db.client.connection.timeouts", "{timeout}", "Queries refused because no connection was free in time");
+pub(crate) const POOL_COUNT: Spec = Spec::new(
+    "db.client.connection.count",
+    "{connection}",
+    "Connections to the database, by whether they are in use",
+);
+pub(crate) const POOL_WAITING: Spec = Spec::new(
+    "db.client.connection.pending_requests",
+    "{request}",
+    "Queries that wait for a connection",
+);
+pub(crate) const POOL_TIMEOUTS: Spec = Spec::new(
+    "db.client.connection.timeouts",
+    "{timeout}",
+    "Queries refused because no connection was free in time",
+);
 
 /// `used` or `idle`.
 pub(crate) const POOL_STATE: &str = "db.client.connection.state";
@@ -46,7 +55,9 @@ impl Rows for v1::QueryRangeResponse {
 impl Rows for v1::QueryAggregatedResponse {
     fn rows(&self) -> usize {
         match &self.frame {
-            Some(query_aggregated_response::Frame::Buckets(buckets)) => buckets.bucket_starts_us.len(),
+            Some(query_aggregated_response::Frame::Buckets(buckets)) => {
+                buckets.bucket_starts_us.len()
+            }
             _ => 0,
         }
     }

@@ -20,12 +20,16 @@ pub(crate) fn decode(question: &[&str], token: &str) -> Result<String, QueryErro
         return Ok(String::new());
     }
     let refused = |sentence: &str| QueryError::invalid("page_token", sentence);
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| refused("is not a token of this service"))?;
+    let bytes = BASE64_URL_SAFE_NO_PAD
+        .decode(token)
+        .map_err(|_| refused("is not a token of this service"))?;
     let text = String::from_utf8(bytes).map_err(|_| refused("is not a token of this service"))?;
     let parts: Vec<&str> = text.split(SEPARATOR).collect();
     match parts.split_last() {
         Some((last, asked)) if asked == question => Ok((*last).to_owned()),
-        _ => Err(refused("belongs to another query: repeat the request that returned it, with the same filters")),
+        _ => Err(refused(
+            "belongs to another query: repeat the request that returned it, with the same filters",
+        )),
     }
 }
 
@@ -39,7 +43,12 @@ mod tests {
         assert_eq!(decode(&["ListDevices", "gate"], &token).unwrap(), "gate-7");
         assert_eq!(decode(&["ListDevices", "gate"], "").unwrap(), "");
         for question in [&["ListDevices", ""][..], &["ListMetrics", "gate"], &["ListDevices"]] {
-            assert!(decode(question, &token).unwrap_err().to_string().contains("belongs to another query"));
+            assert!(
+                decode(question, &token)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("belongs to another query")
+            );
         }
         for token in ["!", "AA", "/w"] {
             assert!(decode(&["ListDevices", "gate"], token).is_err());

@@ -36,7 +36,9 @@ fn selectors(selectors: &[v1::SeriesSelector], permitted: &DevicePrefixes) -> Op
     selectors.iter().find_map(|selector| match &selector.device {
         Some(Device::DeviceId(device_id)) => device(device_id, permitted),
         Some(Device::DeviceIdPrefix(prefix)) if permitted.allow(prefix) => None,
-        Some(Device::DeviceIdPrefix(prefix)) => Some(format!("every device that begins with {prefix:?}")),
+        Some(Device::DeviceIdPrefix(prefix)) => {
+            Some(format!("every device that begins with {prefix:?}"))
+        }
         None => None, // refused when the request is checked
     })
 }

@@ -74,7 +74,12 @@ impl QueryService for QueryServer {
     ) -> Result<Response<v1::DetectAnomaliesResponse>, Status> {
         answer(
             self.deadline(&request),
-            anomalies::detect(self.pool.clone(), self.relations.clone(), request.into_inner(), time::now_micros()),
+            anomalies::detect(
+                self.pool.clone(),
+                self.relations.clone(),
+                request.into_inner(),
+                time::now_micros(),
+            ),
         )
         .await
     }
@@ -86,7 +91,8 @@ impl QueryService for QueryServer {
         let deadline = self.deadline(&request);
         let (pool, relations) = (self.pool.clone(), self.relations.clone());
         let watchers = self.watchers.clone();
-        answer(deadline, watch::watch(pool, relations, watchers, deadline, request.into_inner())).await
+        answer(deadline, watch::watch(pool, relations, watchers, deadline, request.into_inner()))
+            .await
     }
 
     async fn get_latest(
@@ -94,7 +100,11 @@ impl QueryService for QueryServer {
         request: Request<v1::GetLatestRequest>,
     ) -> Result<Response<v1::GetLatestResponse>, Status> {
         let deadline = self.deadline(&request);
-        answer(deadline, latest::latest(self.pool.clone(), request.into_inner(), time::now_micros())).await
+        answer(
+            deadline,
+            latest::latest(self.pool.clone(), request.into_inner(), time::now_micros()),
+        )
+        .await
     }
 
     async fn list_devices(
@@ -102,7 +112,11 @@ impl QueryService for QueryServer {
         request: Request<v1::ListDevicesRequest>,
     ) -> Result<Response<v1::ListDevicesResponse>, Status> {
         let (deadline, identity) = (self.deadline(&request), auth::identity(request.extensions())?);
-        answer(deadline, listings::devices(self.pool.clone(), request.into_inner(), &identity.devices)).await
+        answer(
+            deadline,
+            listings::devices(self.pool.clone(), request.into_inner(), &identity.devices),
+        )
+        .await
     }
 
     async fn list_metrics(
@@ -110,13 +124,18 @@ impl QueryService for QueryServer {
         request: Request<v1::ListMetricsRequest>,
     ) -> Result<Response<v1::ListMetricsResponse>, Status> {
         let (deadline, identity) = (self.deadline(&request), auth::identity(request.extensions())?);
-        answer(deadline, listings::metrics(self.pool.clone(), request.into_inner(), &identity.devices)).await
+        answer(
+            deadline,
+            listings::metrics(self.pool.clone(), request.into_inner(), &identity.devices),
+        )
+        .await
     }
 
     async fn get_storage_stats(
         &self,
         request: Request<v1::GetStorageStatsRequest>,
     ) -> Result<Response<v1::GetStorageStatsResponse>, Status> {
-        answer(self.deadline(&request), storage::stats(self.pool.clone(), request.into_inner())).await
+        answer(self.deadline(&request), storage::stats(self.pool.clone(), request.into_inner()))
+            .await
     }
 }

@@ -34,8 +34,12 @@ fn statement(text: &'static str, numbers: &[Number<'_>]) -> String {
     let mut pieces = text.split('$');
     let mut statement = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
-        let digits = piece.len() - piece.trim_start_matches(|first: char| first.is_ascii_digit()).len();
-        let number = piece[..digits].parse().ok().and_then(|number: usize| numbers.get(number.checked_sub(1)?));
+        let digits =
+            piece.len() - piece.trim_start_matches(|first: char| first.is_ascii_digit()).len();
+        let number = piece[..digits]
+            .parse()
+            .ok()
+            .and_then(|number: usize| numbers.get(number.checked_sub(1)?));
         if let Some(number) = number {
             statement.push_str(&number.to_string());
         }
@@ -51,7 +55,8 @@ pub(crate) async fn of_one(
     (start, end): (i64, i64),
     limit: usize,
 ) -> sqlx::Result<Columns> {
-    let numbers = [Number::Ids(&[series_id]), Number::Time(start), Number::Time(end), Number::Rows(limit)];
+    let numbers =
+        [Number::Ids(&[series_id]), Number::Time(start), Number::Time(end), Number::Rows(limit)];
     let statement = statement(include_str!("sql/copy_points.sql"), &numbers);
     read(pool, &statement, CopyDecoder::of_one(limit)).await
 }
@@ -63,14 +68,17 @@ pub(crate) async fn of_many(
     (start, end): (i64, i64),
     limit: usize,
 ) -> sqlx::Result<Columns> {
-    let numbers = [Number::Ids(series_ids), Number::Time(start), Number::Time(end), Number::Rows(limit)];
+    let numbers =
+        [Number::Ids(series_ids), Number::Time(start), Number::Time(end), Number::Rows(limit)];
     let statement = statement(include_str!("sql/copy_points_of_many.sql"), &numbers);
     read(pool, &statement, CopyDecoder::of_many(series_ids.len(), limit)).await
 }
 
 async fn read(pool: &ReadPool, statement: &str, mut decoder: CopyDecoder) -> sqlx::Result<Columns> {
     let refused = |error: DecodeError| sqlx::Error::Decode(error.into());
-    pool.named("copy_points").copy_out(statement, |bytes| decoder.take(bytes).map_err(refused)).await?;
+    pool.named("copy_points")
+        .copy_out(statement, |bytes| decoder.take(bytes).map_err(refused))
+        .await?;
     decoder.finish().map_err(refused)
 }
 
@@ -88,7 +96,9 @@ mod tests {
     #[test]
     fn every_place_of_a_statement_is_filled() {
         let numbers = [Number::Ids(&[1]), Number::Time(i64::MIN), Number::Time(0), Number::Rows(1)];
-        for text in [include_str!("sql/copy_points.sql"), include_str!("sql/copy_points_of_many.sql")] {
+        for text in
+            [include_str!("sql/copy_points.sql"), include_str!("sql/copy_points_of_many.sql")]
+        {
             assert!(!statement(text, &numbers).contains('$'));
         }
     }

@@ -85,9 +85,18 @@ impl fmt::Debug for ReadPool {
 
 impl ReadPool {
     /// Connects on demand. `longest` is how long a statement may take.
-    pub(crate) fn new(database: &DatabaseConfig, connections: usize, longest: Duration, meter: &Meter) -> Self {
+    pub(crate) fn new(
+        database: &DatabaseConfig,
+        connections: usize,
+        longest: Duration,
+        meter: &Meter,
+    ) -> Self {
         let backstop = format!("{}ms", (longest + BACKSTOP).as_millis());
-        let url = database.url.clone().options(db::READ_SETTINGS).options([("statement_timeout", backstop)]);
+        let url = database
+            .url
+            .clone()
+            .options(db::READ_SETTINGS)
+            .options([("statement_timeout", backstop)]);
         let statements = Statements::new(meter);
         let shared = Arc::new(Shared {
             database: DatabaseConfig { url },
@@ -121,13 +130,14 @@ impl ReadPool {
     /// None is free in time, or the database is away.
     async fn lease(&self) -> sqlx::Result<Lease> {
         let waiting = Waiting::new(&self.shared.waiting);
-        let permit = match timeout(ACQUIRE_TIMEOUT, self.shared.permits.clone().acquire_owned()).await {
-            Ok(permit) => permit.map_err(|_| sqlx::Error::PoolClosed)?,
-            Err(_) => {
-                self.shared.timeouts.add(1, &[]);
-                return Err(sqlx::Error::PoolTimedOut);
-            }
-        };
+        let permit =
+            match timeout(ACQUIRE_TIMEOUT, self.shared.permits.clone().acquire_owned()).await {
+                Ok(permit) => permit.map_err(|_| sqlx::Error::PoolClosed)?,
+                Err(_) => {
+                    self.shared.timeouts.add(1, &[]);
+                    return Err(sqlx::Error::PoolTimedOut);
+                }
+            };
         drop(waiting);
         let session = match self.rested().await {
             Some(session) => session,
@@ -211,7 +221,10 @@ impl Lease {
     /// # Errors
     /// None in practice: a lease is not used once it is given back.
     fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
-        self.held.as_mut().map(|(session, _)| &mut session.connection).ok_or(sqlx::Error::PoolClosed)
+        self.held
+            .as_mut()
+            .map(|(session, _)| &mut session.connection)
+            .ok_or(sqlx::Error::PoolClosed)
     }
 
     /// Gives the connection back, once the last answer has been read to its end without an error.

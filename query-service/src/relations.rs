@@ -62,7 +62,11 @@ impl Relations {
     }
 
     /// Returns up to where a rollup is materialised for certain; none for raw points and for a rollup that is not at all.
-    pub(crate) async fn watermark(&self, pool: &ReadPool, granularity: Granularity) -> sqlx::Result<Option<i64>> {
+    pub(crate) async fn watermark(
+        &self,
+        pool: &ReadPool,
+        granularity: Granularity,
+    ) -> sqlx::Result<Option<i64>> {
         self.watermarks.of(pool, granularity).await
     }
 
@@ -80,7 +84,9 @@ impl Relations {
         }
         let minutes = self.watermarks.table(pool, Granularity::Minute).await?;
         let hours = self.watermarks.table(pool, Granularity::Hour).await?;
-        let table = |rollup: Granularity| if rollup == Granularity::Hour { hours.clone() } else { minutes.clone() };
+        let table = |rollup: Granularity| {
+            if rollup == Granularity::Hour { hours.clone() } else { minutes.clone() }
+        };
         Ok(uncovered::around(parts, &days, table))
     }
 
@@ -96,14 +102,18 @@ impl Relations {
         series: &[i32],
         interval: (i64, i64),
     ) -> sqlx::Result<Vec<DayOfPoints>> {
-        let Some(hours) = self.watermarks.table(pool, Granularity::Hour).await? else { return Ok(Vec::new()) };
+        let Some(hours) = self.watermarks.table(pool, Granularity::Hour).await? else {
+            return Ok(Vec::new());
+        };
         let compacted = self.compacted(pool).await?;
         store::days_of_points(pool, &hours, series, interval, &compacted).await
     }
 
     async fn compacted(&self, pool: &ReadPool) -> sqlx::Result<Arc<[(i64, i64)]>> {
         let mut known = self.compacted.lock().await;
-        if let Some(compacted) = known.as_ref().filter(|compacted| compacted.read.elapsed() < COMPACTED_FRESH) {
+        if let Some(compacted) =
+            known.as_ref().filter(|compacted| compacted.read.elapsed() < COMPACTED_FRESH)
+        {
             return Ok(Arc::clone(&compacted.chunks));
         }
         let read = Instant::now();

@@ -98,7 +98,9 @@ impl<T: Rows> FrameSender<T> {
         match self.parcels.send_timeout(parcel, self.patience).await {
             Ok(()) => Ok(()),
             Err(SendTimeoutError::Closed(_)) => Err(StreamEnd::Gone),
-            Err(SendTimeoutError::Timeout(_)) => Err(QueryError::ClientStalled(self.patience).into()),
+            Err(SendTimeoutError::Timeout(_)) => {
+                Err(QueryError::ClientStalled(self.patience).into())
+            }
         }
     }
 
@@ -110,14 +112,23 @@ impl<T: Rows> FrameSender<T> {
 /// Gives out what the work sends. What is soon there goes together with the head of the response; what takes longer is done in
 /// a task of its own, ahead of what the client takes. Once the client has gone or its deadline has passed, the work is dropped,
 /// and with it its statement. Where it fails, the status is the stream's last item.
-pub(crate) async fn spawn<T, F>(deadline: Deadline, work: impl FnOnce(FrameSender<T>) -> F) -> Frames<T>
+pub(crate) async fn spawn<T, F>(
+    deadline: Deadline,
+    work: impl FnOnce(FrameSender<T>) -> F,
+) -> Frames<T>
 where
     T: Rows + Send + 'static,
     F: Future<Output = Result<(), StreamEnd>> + Send + 'static,
 {
     let (sender, mut receiver) = mpsc::channel(WAITING_PARCELS);
     let (notes, quota, patience) = (CallNotes::current(), CallQuota::current(), deadline.longest);
-    let work = work(FrameSender { parcels: sender.clone(), packed: Mutex::default(), patience, notes, quota });
+    let work = work(FrameSender {
+        parcels: sender.clone(),
+        packed: Mutex::default(),
+        patience,
+        notes,
+        quota,
+    });
     let work = async move {
         let outcome = tokio::select! {
             () = sender.closed() => Err(StreamEnd::Gone),
@@ -139,5 +150,8 @@ where
     if !done {
         tokio::spawn(work);
     }
-    Box::pin(stream::iter(first.unwrap_or_default()).chain(ReceiverStream::new(receiver).flat_map(stream::iter)))
+    Box::pin(
+        stream::iter(first.unwrap_or_default())
+            .chain(ReceiverStream::new(receiver).flat_map(stream::iter)),
+    )
 }

@@ -37,12 +37,24 @@ pub async fn run(
     );
     let meters = Meters::new("query-service")?;
     let (reporter, health) = tonic_health::server::health_reporter();
-    let readiness = readiness::watch(config.database.clone(), reporter, &[SERVICE_NAME], None, shutdown.clone()).await;
+    let readiness = readiness::watch(
+        config.database.clone(),
+        reporter,
+        &[SERVICE_NAME],
+        None,
+        shutdown.clone(),
+    )
+    .await;
     shared::metrics::observe_readiness(&meters.meter(), &readiness);
     let stop = CancellationToken::new();
     Port { readiness, meters: meters.clone() }.serve(http, stop.clone());
     let longest = config.query_timeout;
-    let pool = ReadPool::new(&config.database, config.database_connections.get(), longest, &meters.meter());
+    let pool = ReadPool::new(
+        &config.database,
+        config.database_connections.get(),
+        longest,
+        &meters.meter(),
+    );
     let watchers = Watchers::new(&config, shutdown.clone());
     let relations = Relations::default();
     let server = QueryServer { pool: pool.clone(), relations, longest, watchers };
@@ -53,7 +65,9 @@ pub async fn run(
         .send_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Zstd);
     let routes = server::with_reflection(Routes::new(health).add_service(service))?;
-    server::serve(listener, &config.server, routes, &meters.meter(), shutdown).await.context("cannot serve")?;
+    server::serve(listener, &config.server, routes, &meters.meter(), shutdown)
+        .await
+        .context("cannot serve")?;
     if tokio::time::timeout(FINISH, pool.close()).await.is_err() {
         tracing::warn!(timeout = ?FINISH, "the database does not let connections go");
     }

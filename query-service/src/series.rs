@@ -40,7 +40,8 @@ pub(crate) fn each(series: Vec<Series>) -> Vec<Answer> {
 
 /// An answer for each selector, all its devices together.
 pub(crate) fn together(selectors: &[Selector], series: &[Series]) -> Vec<Answer> {
-    let of_selector = |index: usize| series.iter().filter(move |series| series.selector_index == index);
+    let of_selector =
+        |index: usize| series.iter().filter(move |series| series.selector_index == index);
     let answer = |(selector_index, selector): (usize, &Selector)| Answer {
         key: SeriesKey { device_id: String::new(), metric_name: selector.metric_name.clone() },
         selector_index,
@@ -51,7 +52,10 @@ pub(crate) fn together(selectors: &[Selector], series: &[Series]) -> Vec<Answer>
 
 /// The series that the selectors match, in their order and then by device id. An exact id must exist; a prefix may match
 /// nothing.
-pub(crate) async fn find(pool: &ReadPool, selectors: &[Selector]) -> Result<Vec<Series>, QueryError> {
+pub(crate) async fn find(
+    pool: &ReadPool,
+    selectors: &[Selector],
+) -> Result<Vec<Series>, QueryError> {
     let mut series = Vec::new();
     for (selector_index, selector) in selectors.iter().enumerate() {
         let metric_name = &selector.metric_name;
@@ -72,7 +76,9 @@ pub(crate) async fn find(pool: &ReadPool, selectors: &[Selector]) -> Result<Vec<
             }
         }
         if series.len() > MAX_SERIES {
-            let sentence = format!("match more than {MAX_SERIES} series; use longer prefixes or several requests");
+            let sentence = format!(
+                "match more than {MAX_SERIES} series; use longer prefixes or several requests"
+            );
             return Err(QueryError::invalid("selectors", sentence));
         }
     }
@@ -83,7 +89,11 @@ pub(crate) async fn find(pool: &ReadPool, selectors: &[Selector]) -> Result<Vec<
 ///
 /// # Errors
 /// Not found: names the device, or the series where the device has other metrics.
-pub(crate) async fn find_one(pool: &ReadPool, device_id: &str, metric_name: &str) -> Result<i32, QueryError> {
+pub(crate) async fn find_one(
+    pool: &ReadPool,
+    device_id: &str,
+    metric_name: &str,
+) -> Result<i32, QueryError> {
     if let Some(series_id) = pool.series().get(device_id, metric_name) {
         return Ok(series_id);
     }
@@ -106,7 +116,11 @@ pub(crate) async fn check_device(pool: &ReadPool, device_id: &str) -> Result<(),
         .bind(device_id)
         .fetch_one(&pool.named("device_exists"))
         .await?;
-    if exists { Ok(()) } else { Err(QueryError::NotFound { kind: "device", name: device_id.to_owned() }) }
+    if exists {
+        Ok(())
+    } else {
+        Err(QueryError::NotFound { kind: "device", name: device_id.to_owned() })
+    }
 }
 
 /// The ids of series by name, in the order of the names.
@@ -119,7 +133,8 @@ pub(crate) async fn find_named(
     metrics: &[String],
 ) -> Result<Vec<i32>, QueryError> {
     let names = || devices.iter().zip(metrics);
-    if let Some(known) = names().map(|(device, metric)| pool.series().get(device, metric)).collect() {
+    if let Some(known) = names().map(|(device, metric)| pool.series().get(device, metric)).collect()
+    {
         return Ok(known);
     }
     let found: Vec<Option<i32>> = sqlx::query_scalar(include_str!("sql/series_named.sql"))
@@ -133,12 +148,17 @@ pub(crate) async fn find_named(
         return Err(QueryError::NotFound { kind: "series", name });
     }
     let found: Vec<i32> = found.into_iter().flatten().collect();
-    names().zip(&found).for_each(|((device, metric), id)| pool.series().insert(device, metric, *id));
+    names()
+        .zip(&found)
+        .for_each(|((device, metric), id)| pool.series().insert(device, metric, *id));
     Ok(found)
 }
 
 /// Every series of a device and its metric, in order of the metric's name.
-pub(crate) async fn find_of_device(pool: &ReadPool, device_id: &str) -> Result<Vec<(i32, String)>, QueryError> {
+pub(crate) async fn find_of_device(
+    pool: &ReadPool,
+    device_id: &str,
+) -> Result<Vec<(i32, String)>, QueryError> {
     let limit = i64::try_from(MAX_SERIES + 1).unwrap_or(i64::MAX);
     let found: Vec<(i32, String)> = sqlx::query_as(include_str!("sql/series_of_device.sql"))
         .bind(device_id)
@@ -155,7 +175,11 @@ pub(crate) async fn find_of_device(pool: &ReadPool, device_id: &str) -> Result<V
     Ok(found)
 }
 
-async fn find_by_prefix(pool: &ReadPool, prefix: &str, metric_name: &str) -> sqlx::Result<Vec<(i32, String)>> {
+async fn find_by_prefix(
+    pool: &ReadPool,
+    prefix: &str,
+    metric_name: &str,
+) -> sqlx::Result<Vec<(i32, String)>> {
     let limit = i64::try_from(MAX_SERIES + 1).unwrap_or(i64::MAX);
     sqlx::query_as(include_str!("sql/series_by_prefix.sql"))
         .bind(metric_name)

@@ -15,14 +15,18 @@ use crate::read_pool::ReadPool;
 use crate::uncovered::Days;
 use crate::watermarks::Materialised;
 
-pub(crate) use anomalies::{baseline, baseline_hourly, baseline_values, count, count_hourly, outside, outside_hourly};
+pub(crate) use anomalies::{
+    baseline, baseline_hourly, baseline_values, count, count_hourly, outside, outside_hourly,
+};
 pub(crate) use bucket::{Bucket, whole};
 pub(crate) use buckets::{BucketRead, buckets, count_up_to, extent, points_as_buckets};
 pub(crate) use chunks::chunks;
 pub(crate) use density::{compacted_chunks, days_of_points};
 pub(crate) use latest::latest;
 pub(crate) use source::Source;
-pub(crate) use watched::{WatchedBounds, WatchedPoint, watched, watched_baselines, watched_hours, watched_minutes};
+pub(crate) use watched::{
+    WatchedBounds, WatchedPoint, watched, watched_baselines, watched_hours, watched_minutes,
+};
 
 /// One raw point.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,12 +39,20 @@ pub(crate) struct Point {
 /// What is materialised of each rollup that ever was.
 pub(crate) async fn materialised(pool: &ReadPool) -> sqlx::Result<Vec<Materialised>> {
     let rollups = Granularity::ROLLUPS;
-    let rows: Vec<(String, i64, String, i64, i64, Option<i64>)> = sqlx::query_as(include_str!("sql/materialised.sql"))
-        .bind(rollups.map(Granularity::relation))
-        .bind(rollups.map(|rollup| rollup.bucket_micros().unwrap_or_default()))
-        .fetch_all(&pool.named("materialised"))
-        .await?;
-    let of_row = |(name, watermark, table, policy_reaches, known_to, disturbed_from): (String, _, _, _, _, _)| {
+    let rows: Vec<(String, i64, String, i64, i64, Option<i64>)> =
+        sqlx::query_as(include_str!("sql/materialised.sql"))
+            .bind(rollups.map(Granularity::relation))
+            .bind(rollups.map(|rollup| rollup.bucket_micros().unwrap_or_default()))
+            .fetch_all(&pool.named("materialised"))
+            .await?;
+    let of_row = |(name, watermark, table, policy_reaches, known_to, disturbed_from): (
+        String,
+        _,
+        _,
+        _,
+        _,
+        _,
+    )| {
         let rollup = rollups.into_iter().find(|rollup| rollup.relation() == name)?;
         Some(Materialised { rollup, watermark, table, policy_reaches, known_to, disturbed_from })
     };
@@ -54,10 +66,12 @@ pub(crate) async fn retention(pool: &ReadPool) -> sqlx::Result<Vec<(String, i64)
 
 /// Returns the days that rollups do not hold; by rollup, those to be computed from the finest relation first.
 pub(crate) async fn uncovered(pool: &ReadPool) -> sqlx::Result<Vec<Days>> {
-    let rows: Vec<(i32, i32, i64, i64)> =
-        sqlx::query_as(include_str!("sql/uncovered.sql")).fetch_all(&pool.named("uncovered")).await?;
+    let rows: Vec<(i32, i32, i64, i64)> = sqlx::query_as(include_str!("sql/uncovered.sql"))
+        .fetch_all(&pool.named("uncovered"))
+        .await?;
     let levels = [Granularity::Raw, Granularity::Minute, Granularity::Hour, Granularity::Day];
-    let level = |number: i32| usize::try_from(number).ok().and_then(|number| levels.get(number)).copied();
+    let level =
+        |number: i32| usize::try_from(number).ok().and_then(|number| levels.get(number)).copied();
     let days = |(rollup, from, start, end): (i32, i32, i64, i64)| {
         Some(Days { rollup: level(rollup)?, from: level(from)?, start, end })
     };
@@ -113,5 +127,11 @@ pub(crate) async fn metrics(
         "" => sqlx::query_scalar(include_str!("sql/metrics.sql")),
         device_id => sqlx::query_scalar(include_str!("sql/metrics_of_device.sql")).bind(device_id),
     };
-    query.bind(prefix).bind(prefix_end).bind(after).bind(limit).fetch_all(&pool.named("metrics")).await
+    query
+        .bind(prefix)
+        .bind(prefix_end)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&pool.named("metrics"))
+        .await
 }

@@ -64,7 +64,11 @@ pub(crate) fn around(
     parts.into_iter().flat_map(|part| around_one(part, days, &table)).collect()
 }
 
-fn around_one(part: Stored, days: &[Days], table: &impl Fn(Granularity) -> Option<Arc<str>>) -> Vec<Stored> {
+fn around_one(
+    part: Stored,
+    days: &[Days],
+    table: &impl Fn(Granularity) -> Option<Arc<str>>,
+) -> Vec<Stored> {
     let Source::Table { rollup, .. } = part.source else { return vec![part] };
     let mut computed = Vec::new();
     let mut held = vec![(part.start, part.end)];
@@ -82,8 +86,10 @@ fn around_one(part: Stored, days: &[Days], table: &impl Fn(Granularity) -> Optio
         }
         held = still_held;
     }
-    let held = held.into_iter().map(|(start, end)| Stored { source: part.source.clone(), start, end });
-    let mut parts: Vec<Stored> = computed.into_iter().chain(held).filter(|part| part.start < part.end).collect();
+    let held =
+        held.into_iter().map(|(start, end)| Stored { source: part.source.clone(), start, end });
+    let mut parts: Vec<Stored> =
+        computed.into_iter().chain(held).filter(|part| part.start < part.end).collect();
     parts.sort_unstable_by_key(|part| part.start);
     parts
 }
@@ -152,8 +158,10 @@ mod tests {
 
     #[test]
     fn what_the_finest_relation_has_is_not_computed_from_a_coarser_one() {
-        let days =
-            [missing(Granularity::Day, Granularity::Raw, 3, 5), missing(Granularity::Day, Granularity::Minute, 1, 6)];
+        let days = [
+            missing(Granularity::Day, Granularity::Raw, 3, 5),
+            missing(Granularity::Day, Granularity::Minute, 1, 6),
+        ];
         let parts = around(vec![held(Granularity::Day, 0, 8)], &days, table);
         let wanted = [
             held(Granularity::Day, 0, 1),
@@ -167,15 +175,20 @@ mod tests {
 
     #[test]
     fn an_answer_names_the_days_that_are_computed() {
-        let days =
-            [missing(Granularity::Hour, Granularity::Raw, 2, 4), missing(Granularity::Hour, Granularity::Raw, 6, 20)];
+        let days = [
+            missing(Granularity::Hour, Granularity::Raw, 2, 4),
+            missing(Granularity::Hour, Granularity::Raw, 6, 20),
+        ];
         let segment = |source: Granularity, start: i64, end: i64| Segment {
             source,
             grid: Grid::of(source),
             start: start * DAY,
             end: end * DAY,
         };
-        assert_eq!(note(&[segment(Granularity::Hour, 4, 6), segment(Granularity::Minute, 0, 30)], &days), None);
+        assert_eq!(
+            note(&[segment(Granularity::Hour, 4, 6), segment(Granularity::Minute, 0, 30)], &days),
+            None
+        );
         assert_eq!(
             note(&[segment(Granularity::Hour, 3, 9)], &days).unwrap(),
             "; points_1hour does not cover all from 1970-01-04T00:00:00Z to 1970-01-10T00:00:00Z: those days are computed \

@@ -64,7 +64,10 @@ fn max_points(max_points: u32) -> Result<Option<usize>, QueryError> {
         0 => Ok(None),
         most if (lttb::FEWEST..=MAX_POINTS).contains(&most) => Ok(Some(most)),
         most => {
-            let sentence = format!("is {most}; 0 (all points) or {} to {MAX_POINTS} are accepted", lttb::FEWEST);
+            let sentence = format!(
+                "is {most}; 0 (all points) or {} to {MAX_POINTS} are accepted",
+                lttb::FEWEST
+            );
             Err(QueryError::invalid("max_points", sentence))
         }
     }
@@ -76,7 +79,11 @@ fn selectors(selectors: Vec<v1::SeriesSelector>) -> Result<Vec<Selector>, QueryE
         let sentence = format!("has {found} entries; 1 to {MAX_SELECTORS} are accepted");
         return Err(QueryError::invalid("selectors", sentence));
     }
-    selectors.into_iter().enumerate().map(|(index, selector)| check_selector(index, selector)).collect()
+    selectors
+        .into_iter()
+        .enumerate()
+        .map(|(index, selector)| check_selector(index, selector))
+        .collect()
 }
 
 fn check_selector(index: usize, selector: v1::SeriesSelector) -> Result<Selector, QueryError> {
@@ -90,7 +97,12 @@ fn check_selector(index: usize, selector: v1::SeriesSelector) -> Result<Selector
             check_prefix(&field("device_id_prefix"), &prefix)?;
             DeviceSelector::Prefix(prefix)
         }
-        None => return Err(QueryError::invalid(field("device"), "is missing: set device_id or device_id_prefix")),
+        None => {
+            return Err(QueryError::invalid(
+                field("device"),
+                "is missing: set device_id or device_id_prefix",
+            ));
+        }
     };
     check_id(&field("metric_name"), &selector.metric_name)?;
     Ok(Selector { device, metric_name: selector.metric_name })
@@ -98,7 +110,10 @@ fn check_selector(index: usize, selector: v1::SeriesSelector) -> Result<Selector
 
 fn check_id(field: &str, id: &str) -> Result<(), QueryError> {
     if id.is_empty() {
-        return Err(QueryError::invalid(field, format!("is empty; it needs 1 to {ID_MAX_BYTES} bytes")));
+        return Err(QueryError::invalid(
+            field,
+            format!("is empty; it needs 1 to {ID_MAX_BYTES} bytes"),
+        ));
     }
     check_prefix(field, id)
 }
@@ -117,8 +132,9 @@ fn check_prefix(field: &str, prefix: &str) -> Result<(), QueryError> {
 /// Returns a bound in nanoseconds since 1970-01-01T00:00:00Z.
 fn instant(field: &str, timestamp: Option<&Timestamp>) -> Result<i128, QueryError> {
     let Some(timestamp) = timestamp else { return Err(QueryError::invalid(field, "is missing")) };
-    time::nanos_of(timestamp)
-        .ok_or_else(|| QueryError::invalid(field, "is not a valid timestamp of the years 1 to 9999"))
+    time::nanos_of(timestamp).ok_or_else(|| {
+        QueryError::invalid(field, "is not a valid timestamp of the years 1 to 9999")
+    })
 }
 
 fn interval(start: Option<&Timestamp>, end: Option<&Timestamp>) -> Result<(i64, i64), QueryError> {
@@ -129,7 +145,11 @@ fn interval(start: Option<&Timestamp>, end: Option<&Timestamp>) -> Result<(i64, 
 /// interval holds the same points before and after. It is empty afterwards if it lay between two microseconds.
 fn rounded(start: i128, end: i128) -> Result<(i64, i64), QueryError> {
     if end <= start {
-        let sentence = format!("{} is not after start {}", time::display_nanos(end), time::display_nanos(start));
+        let sentence = format!(
+            "{} is not after start {}",
+            time::display_nanos(end),
+            time::display_nanos(start)
+        );
         return Err(QueryError::invalid("end", sentence));
     }
     Ok((time::round_up_to_micros(start), time::round_up_to_micros(end)))

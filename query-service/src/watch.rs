@@ -43,7 +43,8 @@ pub(crate) struct Watchers {
 
 impl Watchers {
     pub(crate) fn new(config: &QueryConfig, shutdown: CancellationToken) -> Self {
-        let (most, connections) = (config.watch_subscriptions.get(), config.database_connections.get());
+        let (most, connections) =
+            (config.watch_subscriptions.get(), config.database_connections.get());
         Self {
             interval: config.watch_interval.max(SHORTEST_INTERVAL),
             max_age: config.server.stream_max_age,
@@ -59,7 +60,9 @@ impl Watchers {
         if self.shutdown.is_cancelled() {
             return Err(QueryError::ShuttingDown);
         }
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| QueryError::TooManySubscriptions(self.most))
+        Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| QueryError::TooManySubscriptions(self.most))
     }
 
     /// Waits for the right to use a connection.

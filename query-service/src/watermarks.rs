@@ -69,13 +69,24 @@ struct Known {
 
 impl Watermarks {
     /// Returns up to where a rollup is materialised for certain; none for raw points and for a rollup that is not at all.
-    pub(crate) async fn of(&self, pool: &ReadPool, granularity: Granularity) -> sqlx::Result<Option<i64>> {
+    pub(crate) async fn of(
+        &self,
+        pool: &ReadPool,
+        granularity: Granularity,
+    ) -> sqlx::Result<Option<i64>> {
         let trusted = self.trusted(pool).await?;
-        Ok(trusted.iter().find(|trusted| trusted.rollup == granularity).map(|trusted| trusted.until))
+        Ok(trusted
+            .iter()
+            .find(|trusted| trusted.rollup == granularity)
+            .map(|trusted| trusted.until))
     }
 
     /// Returns the table that holds what is materialised of a rollup.
-    pub(crate) async fn table(&self, pool: &ReadPool, granularity: Granularity) -> sqlx::Result<Option<Arc<str>>> {
+    pub(crate) async fn table(
+        &self,
+        pool: &ReadPool,
+        granularity: Granularity,
+    ) -> sqlx::Result<Option<Arc<str>>> {
         let trusted = self.trusted(pool).await?;
         let found = trusted.iter().find(|trusted| trusted.rollup == granularity);
         Ok(found.map(|trusted| Arc::clone(&trusted.table)))
@@ -111,7 +122,8 @@ fn trust(mut rollups: Vec<Materialised>) -> Vec<Trusted> {
     rollups.sort_unstable_by_key(|materialised| materialised.rollup);
     let mut trusted: Vec<Trusted> = Vec::new();
     for materialised in rollups {
-        let Materialised { rollup, watermark, policy_reaches, known_to, disturbed_from, .. } = materialised;
+        let Materialised { rollup, watermark, policy_reaches, known_to, disturbed_from, .. } =
+            materialised;
         let below = match rollup {
             Granularity::Minute => i64::MAX,
             _ => trusted.last().map_or(i64::MIN, |below| rollup.floor(below.until)),
@@ -127,7 +139,9 @@ fn trust(mut rollups: Vec<Materialised>) -> Vec<Trusted> {
 fn divide(trusted: &[Trusted], granularity: Granularity, (start, end): (i64, i64)) -> Vec<Stored> {
     let mut parts = Vec::new();
     let mut next = start;
-    for Trusted { rollup, until, table } in trusted.iter().rev().filter(|trusted| trusted.rollup <= granularity) {
+    for Trusted { rollup, until, table } in
+        trusted.iter().rev().filter(|trusted| trusted.rollup <= granularity)
+    {
         let until = (*until).clamp(next, end);
         let source = Source::Table { rollup: *rollup, name: Arc::clone(table) };
         parts.push(Stored { source, start: next, end: until });
@@ -170,7 +184,8 @@ mod tests {
     #[test]
     fn what_the_policies_keep_is_trusted_whole() {
         let rollups = Granularity::ROLLUPS.map(kept_up).to_vec();
-        let watermarks: Vec<i64> = rollups.iter().map(|materialised| materialised.watermark).collect();
+        let watermarks: Vec<i64> =
+            rollups.iter().map(|materialised| materialised.watermark).collect();
         assert_eq!(until(rollups), watermarks);
     }
 
@@ -203,7 +218,8 @@ mod tests {
             ..hours
         };
         assert_eq!(until(vec![minutes.clone(), written.clone()])[1], OPEN_HOUR);
-        let refreshed = Materialised { known_to: OPEN_HOUR + HOUR, disturbed_from: None, ..written.clone() };
+        let refreshed =
+            Materialised { known_to: OPEN_HOUR + HOUR, disturbed_from: None, ..written.clone() };
         assert_eq!(until(vec![minutes.clone(), refreshed])[1], OPEN_HOUR + HOUR);
         let undisturbed = Materialised { disturbed_from: None, ..written };
         assert_eq!(
@@ -211,8 +227,13 @@ mod tests {
             OPEN_HOUR + HOUR,
             "refreshed by hand, in bounds"
         );
-        let behind = Materialised { watermark: OPEN_HOUR + 19 * MINUTE, known_to: OPEN_HOUR, ..minutes };
-        assert_eq!(until(vec![behind, undisturbed])[1], OPEN_HOUR, "the minutes under it are not there yet");
+        let behind =
+            Materialised { watermark: OPEN_HOUR + 19 * MINUTE, known_to: OPEN_HOUR, ..minutes };
+        assert_eq!(
+            until(vec![behind, undisturbed])[1],
+            OPEN_HOUR,
+            "the minutes under it are not there yet"
+        );
     }
 
     #[test]

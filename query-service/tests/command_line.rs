@@ -20,7 +20,12 @@ fn a_wrong_value_is_told_with_its_variable_and_what_is_accepted() {
     let output = run(&[], &[("TIDEGAUGE_SHUTDOWN_GRACE", "soon")]);
     assert_eq!(output.status.code(), Some(2));
     let told = told(&output);
-    assert!(told.contains("TIDEGAUGE_SHUTDOWN_GRACE (--shutdown-grace) is \"soon\": a duration is accepted"), "{told}");
+    assert!(
+        told.contains(
+            "TIDEGAUGE_SHUTDOWN_GRACE (--shutdown-grace) is \"soon\": a duration is accepted"
+        ),
+        "{told}"
+    );
 }
 
 #[test]
@@ -28,15 +33,23 @@ fn it_refuses_to_listen_where_others_reach_it_without_tls_and_authentication() {
     let output = run(&["--listen", "0.0.0.0:0"], &[]);
     assert!(!output.status.success());
     let told = told(&output);
-    assert!(told.contains("refusing to listen on 0.0.0.0:0, where others can reach it: TLS is off"), "{told}");
-    assert!(told.contains("authentication is off") && told.contains("TIDEGAUGE_INSECURE_LISTEN=true"), "{told}");
+    assert!(
+        told.contains("refusing to listen on 0.0.0.0:0, where others can reach it: TLS is off"),
+        "{told}"
+    );
+    assert!(
+        told.contains("authentication is off") && told.contains("TIDEGAUGE_INSECURE_LISTEN=true"),
+        "{told}"
+    );
 }
 
 #[test]
 fn a_certificate_without_its_key_is_told_with_both_variables() {
     let output = run(&["--listen", "127.0.0.1:0"], &[("TIDEGAUGE_TLS_CERTIFICATE", "/absent")]);
     assert!(!output.status.success());
-    assert!(told(&output).contains("TIDEGAUGE_TLS_CERTIFICATE is set, but TIDEGAUGE_TLS_KEY is not"));
+    assert!(
+        told(&output).contains("TIDEGAUGE_TLS_CERTIFICATE is set, but TIDEGAUGE_TLS_KEY is not")
+    );
     let both = [("TIDEGAUGE_TLS_CERTIFICATE", "/absent"), ("TIDEGAUGE_TLS_KEY", "/absent")];
     let output = run(&["--listen", "127.0.0.1:0"], &both);
     assert!(!output.status.success());
@@ -47,7 +60,11 @@ fn a_certificate_without_its_key_is_told_with_both_variables() {
 fn a_file_of_identities_that_cannot_be_used_ends_the_start() {
     let output = run(&["--listen", "127.0.0.1:0"], &[("TIDEGAUGE_IDENTITIES_FILE", "Cargo.toml")]);
     assert!(!output.status.success());
-    assert!(told(&output).contains("TIDEGAUGE_IDENTITIES_FILE is \"Cargo.toml\": "), "{}", told(&output));
+    assert!(
+        told(&output).contains("TIDEGAUGE_IDENTITIES_FILE is \"Cargo.toml\": "),
+        "{}",
+        told(&output)
+    );
     let checked = run(&["keys", "check", "Cargo.toml"], &[]);
     assert!(!checked.status.success());
     assert!(told(&checked).contains("unknown field"), "{}", told(&checked));
@@ -61,7 +78,8 @@ fn a_new_key_is_printed_apart_from_its_identity_and_hashed_to_the_same() {
     let key = told.split_whitespace().find(|word| word.starts_with("tgk_")).unwrap();
     assert!(!identity.contains(key));
     let mut hash = Command::new(env!("CARGO_BIN_EXE_query-service"));
-    let mut hash = hash.args(["keys", "hash"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut hash =
+        hash.args(["keys", "hash"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     hash.stdin.take().unwrap().write_all(key.as_bytes()).unwrap();
     let line = String::from_utf8(hash.wait_with_output().unwrap().stdout).unwrap();
     assert!(identity.contains(line.trim()), "{identity}");

@@ -33,14 +33,18 @@ impl Around for CallHead {
 fn refused(request: &Request<Body>) -> Option<Response<Body>> {
     if request.method() != Method::POST {
         let sentence = format!("is {}; gRPC calls are POST", request.method());
-        let mut refusal = refusal(StatusCode::METHOD_NOT_ALLOWED, status::invalid_argument("method", sentence));
+        let mut refusal =
+            refusal(StatusCode::METHOD_NOT_ALLOWED, status::invalid_argument("method", sentence));
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return Some(refusal);
     }
     let content_type = request.headers().get(CONTENT_TYPE);
     if !content_type.is_some_and(|value| is_grpc(value.as_bytes())) {
         let found = match content_type {
-            Some(value) => format!("is {:?}", String::from_utf8_lossy(&value.as_bytes()[..value.len().min(200)])),
+            Some(value) => format!(
+                "is {:?}",
+                String::from_utf8_lossy(&value.as_bytes()[..value.len().min(200)])
+            ),
             None => "is missing".to_owned(),
         };
         let sentence = format!("{found}; application/grpc and application/grpc+proto are accepted");
@@ -49,7 +53,8 @@ fn refused(request: &Request<Body>) -> Option<Response<Body>> {
     }
     let bytes = header_bytes(request);
     if bytes > MAX_HEADER_BYTES {
-        let sentence = format!("the headers of the call have {bytes} bytes; the limit is {MAX_HEADER_BYTES}");
+        let sentence =
+            format!("the headers of the call have {bytes} bytes; the limit is {MAX_HEADER_BYTES}");
         return Some(status::too_large(sentence).into_http());
     }
     None
@@ -64,17 +69,22 @@ fn refusal(http: StatusCode, status: Status) -> Response<Body> {
 
 fn is_grpc(content_type: &[u8]) -> bool {
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    [&b"application/grpc"[..], b"application/grpc+proto"].iter().any(|accepted| essence.eq_ignore_ascii_case(accepted))
+    [&b"application/grpc"[..], b"application/grpc+proto"]
+        .iter()
+        .any(|accepted| essence.eq_ignore_ascii_case(accepted))
 }
 
 fn header_bytes(request: &Request<Body>) -> usize {
     let of = |name: usize, value: usize| name + value + HEADER_OVERHEAD;
     let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     let authority = request.uri().authority().map_or(0, |authority| authority.as_str().len());
-    let pseudo =
-        of(":method".len(), 4) + of(":scheme".len(), 5) + of(":path".len(), path) + of(":authority".len(), authority);
-    let sum =
-        |headers: &HeaderMap| headers.iter().map(|(name, value)| of(name.as_str().len(), value.len())).sum::<usize>();
+    let pseudo = of(":method".len(), 4)
+        + of(":scheme".len(), 5)
+        + of(":path".len(), path)
+        + of(":authority".len(), authority);
+    let sum = |headers: &HeaderMap| {
+        headers.iter().map(|(name, value)| of(name.as_str().len(), value.len())).sum::<usize>()
+    };
     pseudo + sum(request.headers())
 }
 
@@ -84,22 +94,35 @@ mod tests {
 
     fn told(request: http::request::Builder) -> (u16, String, String) {
         let refusal = refused(&request.body(Body::empty()).unwrap()).unwrap();
-        let header = |name: &str| refusal.headers()[name].to_str().unwrap().replace("%20", " ").replace("%22", "\"");
+        let header = |name: &str| {
+            refusal.headers()[name].to_str().unwrap().replace("%20", " ").replace("%22", "\"")
+        };
         (refusal.status().as_u16(), header("grpc-status"), header("grpc-message"))
     }
 
     #[test]
     fn only_calls_of_grpc_are_taken() {
-        for content_type in ["application/grpc", "application/grpc+proto", "Application/GRPC; charset=utf-8"] {
+        for content_type in
+            ["application/grpc", "application/grpc+proto", "Application/GRPC; charset=utf-8"]
+        {
             let request = Request::post("/x/Y").header(CONTENT_TYPE, content_type);
             assert!(refused(&request.body(Body::empty()).unwrap()).is_none(), "{content_type}");
         }
-        for content_type in
-            ["application/json", "application/grpc-web", "application/grpc+json", "application/grpcx", ""]
-        {
-            let (http, grpc, message) = told(Request::post("/x/Y").header(CONTENT_TYPE, content_type));
+        for content_type in [
+            "application/json",
+            "application/grpc-web",
+            "application/grpc+json",
+            "application/grpcx",
+            "",
+        ] {
+            let (http, grpc, message) =
+                told(Request::post("/x/Y").header(CONTENT_TYPE, content_type));
             assert_eq!((http, &*grpc), (415, "3"));
-            assert!(message.starts_with(&format!("content-type: is {content_type:?}; application/grpc")), "{message}");
+            assert!(
+                message
+                    .starts_with(&format!("content-type: is {content_type:?}; application/grpc")),
+                "{message}"
+            );
         }
         assert!(told(Request::post("/x/Y")).2.starts_with("content-type: is missing"));
         let (http, grpc, message) = told(Request::get("/x/Y"));
@@ -115,6 +138,9 @@ mod tests {
         let rest = header_bytes(&request(0));
         assert!(refused(&request(MAX_HEADER_BYTES - rest)).is_none());
         let refusal = refused(&request(MAX_HEADER_BYTES - rest + 1)).unwrap();
-        assert_eq!((refusal.status().as_u16(), &refusal.headers()["grpc-status"].to_str().unwrap()), (200, &"8"));
+        assert_eq!(
+            (refusal.status().as_u16(), &refusal.headers()["grpc-status"].to_str().unwrap()),
+            (200, &"8")
+        );
     }
 }

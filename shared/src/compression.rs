@@ -41,7 +41,10 @@ mod tests {
     fn answers_are_compressed_for_those_who_compress_and_those_who_take_zstd() {
         assert!(is_kept(&[(ENCODING, "gzip"), (ACCEPT_ENCODING, "identity, deflate, gzip")]));
         assert!(is_kept(&[(ACCEPT_ENCODING, "gzip, zstd")]));
-        assert!(!is_kept(&[(ACCEPT_ENCODING, "identity, deflate, gzip")]), "what clients say unasked");
+        assert!(
+            !is_kept(&[(ACCEPT_ENCODING, "identity, deflate, gzip")]),
+            "what clients say unasked"
+        );
         assert!(!is_kept(&[(ENCODING, "identity"), (ACCEPT_ENCODING, "gzip")]));
     }
 }

@@ -47,9 +47,17 @@ pub(crate) fn accept(
 ) -> ReceiverStream<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(READY);
     let places = Places::new(config);
-    let door = Door { metrics: Metrics::new(meter, places.free(), places.most()), places, tls, ready, cut };
-    let handshakes = Handshakes { most: config.tls.max_handshakes.get(), under_way: VecDeque::new() };
-    let acceptor = Acceptor { door, proxies: Proxies::new(&config.proxy_protocol_from), handshakes };
+    let door = Door {
+        metrics: Metrics::new(meter, places.free(), places.most()),
+        places,
+        tls,
+        ready,
+        cut,
+    };
+    let handshakes =
+        Handshakes { most: config.tls.max_handshakes.get(), under_way: VecDeque::new() };
+    let acceptor =
+        Acceptor { door, proxies: Proxies::new(&config.proxy_protocol_from), handshakes };
     tokio::spawn(acceptor.run(listener));
     ReceiverStream::new(connections)
 }
@@ -70,7 +78,8 @@ impl Acceptor {
             match accepted {
                 Ok((stream, address)) => self.take(stream, address).await,
                 Err(error) => {
-                    static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("cannot take a connection"));
+                    static LOG: LazyLock<Repeats> =
+                        LazyLock::new(|| Repeats::new("cannot take a connection"));
                     LOG.log(|| tracing::warn!(%error, "cannot take a connection"));
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
@@ -125,7 +134,8 @@ impl Door {
 
     /// Makes the handshake of TLS where there is one.
     async fn let_in(self, stream: TcpStream, address: SocketAddr, held: Held) {
-        static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("TLS handshakes that failed"));
+        static LOG: LazyLock<Repeats> =
+            LazyLock::new(|| Repeats::new("TLS handshakes that failed"));
         let place = Place::new(held, self.cut);
         if let Err(error) = stream.set_nodelay(true) {
             return tracing::debug!(%error, %address, "a connection broke off at once");
@@ -170,7 +180,8 @@ struct Handshakes {
 
 impl Handshakes {
     fn start(&mut self, handshake: impl Future<Output = ()> + Send + 'static) {
-        static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("TLS handshakes ended for newer ones"));
+        static LOG: LazyLock<Repeats> =
+            LazyLock::new(|| Repeats::new("TLS handshakes ended for newer ones"));
         self.under_way.retain(|handshake| !handshake.is_finished());
         while self.under_way.len() >= self.most {
             self.under_way.pop_front().iter().for_each(AbortHandle::abort);

@@ -41,7 +41,8 @@ fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     let Some(value) = headers.get(HEADER) else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
     parse_timeout(&text).map(Some).ok_or_else(|| {
-        let sentence = format!("is {text:?}; 1 to 8 digits and one of H, M, S, m, u and n are accepted");
+        let sentence =
+            format!("is {text:?}; 1 to 8 digits and one of H, M, S, m, u and n are accepted");
         status::invalid_argument(HEADER, sentence)
     })
 }
@@ -74,7 +75,9 @@ impl Around for Deadlines {
 async fn passed(deadline: Instant, timeout: Duration) -> Status {
     tokio::time::sleep_until(deadline).await;
     let timeout = humantime::format_duration(timeout);
-    status::deadline_exceeded(format!("the deadline of the call has passed: it had {timeout} ({HEADER})"))
+    status::deadline_exceeded(format!(
+        "the deadline of the call has passed: it had {timeout} ({HEADER})"
+    ))
 }
 
 #[cfg(test)]
@@ -111,15 +114,20 @@ mod tests {
         let began = Instant::now();
         let never: Answer = Box::pin(std::future::pending());
         let answer = Deadlines.call(request("250m"), |_| never).await.unwrap();
-        assert_eq!((code(answer.headers()), began.elapsed().as_millis()), (Code::DeadlineExceeded, 250));
+        assert_eq!(
+            (code(answer.headers()), began.elapsed().as_millis()),
+            (Code::DeadlineExceeded, 250)
+        );
         let message = answer.headers()["grpc-message"].to_str().unwrap().replace("%20", " ");
         assert_eq!(message, "the deadline of the call has passed: it had 250ms (grpc-timeout)");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_still_streams_at_the_deadline_ends_there() {
-        let endless = StreamBody::new(tokio_stream::pending::<Result<Frame<bytes::Bytes>, Status>>());
-        let answer: Answer = Box::pin(std::future::ready(Ok(http::Response::new(Body::new(endless)))));
+        let endless =
+            StreamBody::new(tokio_stream::pending::<Result<Frame<bytes::Bytes>, Status>>());
+        let answer: Answer =
+            Box::pin(std::future::ready(Ok(http::Response::new(Body::new(endless)))));
         let answer = Deadlines.call(request("3S"), |_| answer).await.unwrap();
         let trailers = answer.into_body().collect().await.unwrap().trailers().cloned().unwrap();
         assert_eq!(code(&trailers), Code::DeadlineExceeded);
@@ -127,11 +135,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_is_still_read_at_the_deadline_ends_there() {
-        let endless = StreamBody::new(tokio_stream::pending::<Result<Frame<bytes::Bytes>, Status>>());
+        let endless =
+            StreamBody::new(tokio_stream::pending::<Result<Frame<bytes::Bytes>, Status>>());
         let request = request("3S").map(|_| Body::new(endless));
         let (read, told) = tokio::sync::oneshot::channel();
         let inside = |request: Request<Body>| -> Answer {
-            tokio::spawn(async move { read.send(request.into_body().collect().await.unwrap_err()) });
+            tokio::spawn(
+                async move { read.send(request.into_body().collect().await.unwrap_err()) },
+            );
             Box::pin(std::future::pending())
         };
         drop(Deadlines.call(request, inside).await);

@@ -161,7 +161,10 @@ impl HistorySettings {
         let keep_longer = match look_back {
             LookBack::Micros(micros) => {
                 let wanted = text(micros.saturating_add(KEPT_LONGER));
-                format!("keep it for {wanted} or more: SELECT set_retention('{}', '{wanted}'), or ", source.relation())
+                format!(
+                    "keep it for {wanted} or more: SELECT set_retention('{}', '{wanted}'), or ",
+                    source.relation()
+                )
             }
             _ => String::new(),
         };
@@ -234,7 +237,8 @@ fn keeping(kept: Option<i64>) -> String {
 /// Formats a length of time in its largest whole unit, as PostgreSQL and the variables accept it.
 fn text(micros: i64) -> String {
     let units = [(DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (1_000_000, "second")];
-    let (unit, name) = units.into_iter().find(|(unit, _)| micros % unit == 0).unwrap_or((1, "microsecond"));
+    let (unit, name) =
+        units.into_iter().find(|(unit, _)| micros % unit == 0).unwrap_or((1, "microsecond"));
     let count = micros / unit;
     if count == 1 { format!("1 {name}") } else { format!("{count} {name}s") }
 }

@@ -95,7 +95,9 @@ impl Port {
             "/readyz" => match self.readiness.now() {
                 Readiness::Ready => {
                     let conflicts = self.readiness.conflicts();
-                    let notes = conflicts.iter().map(|conflict| format!("unsafe settings: {}\n", conflict.sentence));
+                    let notes = conflicts
+                        .iter()
+                        .map(|conflict| format!("unsafe settings: {}\n", conflict.sentence));
                     text(StatusCode::OK, "ready\n".to_owned() + &notes.collect::<String>())
                 }
                 Readiness::Waiting { sentence, .. } => {
@@ -106,7 +108,9 @@ impl Port {
                 Ok(metrics) => text(StatusCode::OK, metrics),
                 Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             },
-            _ => text(StatusCode::NOT_FOUND, "/livez, /readyz and /metrics are served\n".to_owned()),
+            _ => {
+                text(StatusCode::NOT_FOUND, "/livez, /readyz and /metrics are served\n".to_owned())
+            }
         }
     }
 }

@@ -27,33 +27,52 @@ pub const REASON: &str = "reason";
 pub const GRANULARITY: &str = "granularity";
 
 /// Calls by method and status.
-pub const CALL_DURATION: Spec =
-    Spec::new("rpc.server.call.duration", "s", "Duration of a call, from its headers to its last word");
+pub const CALL_DURATION: Spec = Spec::new(
+    "rpc.server.call.duration",
+    "s",
+    "Duration of a call, from its headers to its last word",
+);
 /// Calls that are open.
 pub const CALLS_OPEN: Spec = Spec::new("tidegauge.calls.open", "{call}", "Calls that are open");
 /// Connections that hold one of the places there are, handshakes among them. The semantic conventions have names for those of
 /// clients only.
-pub const CONNECTIONS_OPEN: Spec =
-    Spec::new("tidegauge.connections.open", "{connection}", "Connections that are open, handshakes among them");
+pub const CONNECTIONS_OPEN: Spec = Spec::new(
+    "tidegauge.connections.open",
+    "{connection}",
+    "Connections that are open, handshakes among them",
+);
 /// How many places there are.
 pub const CONNECTIONS_CAPACITY: Spec =
     Spec::new("tidegauge.connections.capacity", "{connection}", "TIDEGAUGE_MAX_CONNECTIONS");
 /// Connections that ended before a call could be made.
-pub const CONNECTIONS_REFUSED: Spec =
-    Spec::new("tidegauge.connections.refused", "{connection}", "Connections turned away, by reason");
+pub const CONNECTIONS_REFUSED: Spec = Spec::new(
+    "tidegauge.connections.refused",
+    "{connection}",
+    "Connections turned away, by reason",
+);
 /// Rows of streamed answers.
-pub const ROWS: Spec =
-    Spec::new("tidegauge.query.rows", "{row}", "Rows streamed to clients: points, buckets or anomalies");
+pub const ROWS: Spec = Spec::new(
+    "tidegauge.query.rows",
+    "{row}",
+    "Rows streamed to clients: points, buckets or anomalies",
+);
 /// Statements by summary.
-pub const DB_OPERATION_DURATION: Spec =
-    Spec::new("db.client.operation.duration", "s", "Duration of a statement, until its last row is read");
+pub const DB_OPERATION_DURATION: Spec = Spec::new(
+    "db.client.operation.duration",
+    "s",
+    "Duration of a statement, until its last row is read",
+);
 /// Refusals by limit.
-pub const REFUSALS: Spec =
-    Spec::new("tidegauge.refusals", "{refusal}", "Calls refused, by the limit that their client reached");
+pub const REFUSALS: Spec = Spec::new(
+    "tidegauge.refusals",
+    "{refusal}",
+    "Calls refused, by the limit that their client reached",
+);
 /// Which limit.
 pub const LIMIT: &str = "limit";
 /// Whether work can be done now.
-pub const READY: Spec = Spec::new("tidegauge.ready", "", "1 where work can be done now, 0 where not");
+pub const READY: Spec =
+    Spec::new("tidegauge.ready", "", "1 where work can be done now, 0 where not");
 /// Why not.
 pub const NOT_READY: Spec =
     Spec::new("tidegauge.not_ready", "", "1 for the reason why no work can be done now, else 0");
@@ -66,8 +85,10 @@ pub const SETTINGS_UNSAFE: Spec = Spec::new(
 /// Which two settings.
 pub const PAIR: &str = "pair";
 
-const DURATIONS: [f64; 16] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const DURATIONS: [f64; 16] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0,
+];
 
 /// What a metric is called.
 #[derive(Clone, Copy, Debug)]
@@ -93,26 +114,39 @@ impl Spec {
     /// Adds and takes away.
     #[must_use]
     pub fn up_down(&self, meter: &Meter) -> UpDownCounter<i64> {
-        meter.i64_up_down_counter(self.name).with_unit(self.unit).with_description(self.description).build()
+        meter
+            .i64_up_down_counter(self.name)
+            .with_unit(self.unit)
+            .with_description(self.description)
+            .build()
     }
 
     /// Seconds, from half a millisecond to a minute.
     #[must_use]
     pub fn histogram(&self, meter: &Meter) -> Histogram<f64> {
-        let builder = meter.f64_histogram(self.name).with_unit(self.unit).with_description(self.description);
+        let builder =
+            meter.f64_histogram(self.name).with_unit(self.unit).with_description(self.description);
         builder.with_boundaries(DURATIONS.to_vec()).build()
     }
 
     /// Counts of things.
     #[must_use]
     pub fn sizes(&self, meter: &Meter, boundaries: &[f64]) -> Histogram<f64> {
-        let builder = meter.f64_histogram(self.name).with_unit(self.unit).with_description(self.description);
+        let builder =
+            meter.f64_histogram(self.name).with_unit(self.unit).with_description(self.description);
         builder.with_boundaries(boundaries.to_vec()).build()
     }
 
     /// Asked for whenever metrics are read.
-    pub fn observe(&self, meter: &Meter, read: impl Fn(&dyn AsyncInstrument<f64>) + Send + Sync + 'static) {
-        let builder = meter.f64_observable_gauge(self.name).with_unit(self.unit).with_description(self.description);
+    pub fn observe(
+        &self,
+        meter: &Meter,
+        read: impl Fn(&dyn AsyncInstrument<f64>) + Send + Sync + 'static,
+    ) {
+        let builder = meter
+            .f64_observable_gauge(self.name)
+            .with_unit(self.unit)
+            .with_description(self.description);
         let _ = builder.with_callback(read).build(); // the meter keeps the callback
     }
 }
@@ -120,7 +154,9 @@ impl Spec {
 /// Shows whether work can be done, and why not.
 pub fn observe_readiness(meter: &Meter, readiness: &ReadinessHandle) {
     let handle = readiness.clone();
-    READY.observe(meter, move |ready| ready.observe(f64::from(u8::from(handle.now() == Readiness::Ready)), &[]));
+    READY.observe(meter, move |ready| {
+        ready.observe(f64::from(u8::from(handle.now() == Readiness::Ready)), &[])
+    });
     let handle = readiness.clone();
     NOT_READY.observe(meter, move |not_ready| {
         let now = handle.now();

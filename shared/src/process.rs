@@ -7,10 +7,18 @@ use crate::config::LogConfig;
 use crate::telemetry;
 
 /// Runs the work of `main`, logs its error, and sends what is left of spans before the process ends.
-pub fn run<E: Display>(service: &'static str, log: &LogConfig, work: impl Future<Output = Result<(), E>>) -> ExitCode {
+pub fn run<E: Display>(
+    service: &'static str,
+    log: &LogConfig,
+    work: impl Future<Output = Result<(), E>>,
+) -> ExitCode {
     // A collector that is told the last from one thread answers on another.
     let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start: {error}")),
     };

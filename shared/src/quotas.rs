@@ -78,9 +78,16 @@ impl Quotas {
         Ok(call)
     }
 
-    fn over(&self, limit: Limit, client: &Arc<str>, sentence: &str, retry_after: Duration) -> OverLimit {
+    fn over(
+        &self,
+        limit: Limit,
+        client: &Arc<str>,
+        sentence: &str,
+        retry_after: Duration,
+    ) -> OverLimit {
         self.refused(limit, client);
-        let advice = if client.starts_with(ADDRESSES) && limit.is_shared() { SHARED_ADDRESS } else { "" };
+        let advice =
+            if client.starts_with(ADDRESSES) && limit.is_shared() { SHARED_ADDRESS } else { "" };
         let sentence = format!("{client} is {sentence}{advice}");
         OverLimit { limit, client: Arc::clone(client), sentence, retry_after }
     }
@@ -89,7 +96,9 @@ impl Quotas {
     fn held_back(&self, limit: Limit, client: &str) {
         static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("streams held back"));
         let limit = limit.name();
-        LOG.log(|| tracing::warn!(limit, client, "a stream is held back: its client is at a limit"));
+        LOG.log(|| {
+            tracing::warn!(limit, client, "a stream is held back: its client is at a limit")
+        });
     }
 
     /// Counts a refusal, and logs some.
@@ -119,7 +128,9 @@ fn all_bytes(config: &QuotaConfig) -> usize {
 
 fn streams() -> HashSet<String> {
     let files = FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap_or_default().file;
-    let services = files.iter().flat_map(|file| file.service.iter().map(move |service| (file.package(), service)));
+    let services = files
+        .iter()
+        .flat_map(|file| file.service.iter().map(move |service| (file.package(), service)));
     let paths = services.flat_map(|(package, service)| {
         let streamed = service.method.iter().filter(|method| method.client_streaming());
         streamed.map(move |method| format!("/{package}.{}/{}", service.name(), method.name()))

@@ -46,7 +46,8 @@ pub enum Cause {
 
 impl Cause {
     /// All there are.
-    pub const ALL: [Self; 4] = [Self::DatabaseAway, Self::Schema, Self::Settings, Self::ShuttingDown];
+    pub const ALL: [Self; 4] =
+        [Self::DatabaseAway, Self::Schema, Self::Settings, Self::ShuttingDown];
 
     /// As logs and metrics have it.
     #[must_use]
@@ -96,7 +97,8 @@ pub async fn watch(
     let (sender, readiness) = watch::channel(waiting);
     let (conflicts_sender, conflicts) = watch::channel(Vec::new());
     report(&health, services, ServingStatus::NotServing).await;
-    let ending = Readiness::Waiting { cause: Cause::ShuttingDown, sentence: "shutting down".to_owned() };
+    let ending =
+        Readiness::Waiting { cause: Cause::ShuttingDown, sentence: "shutting down".to_owned() };
     tokio::spawn(async move {
         let mut probe = Probe::new(database, oldest_accepted);
         while let Some(found) = shutdown.run_until_cancelled(probe.run()).await {
@@ -108,7 +110,11 @@ pub async fn watch(
                         tracing::warn!(reason = cause.name(), "not ready: {sentence}");
                     }
                 }
-                let status = if found == Readiness::Ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+                let status = if found == Readiness::Ready {
+                    ServingStatus::Serving
+                } else {
+                    ServingStatus::NotServing
+                };
                 report(&health, services, status).await;
                 sender.send_replace(found);
             }
@@ -124,12 +130,18 @@ pub async fn watch(
 
 /// Passes conflicts on, and logs each once that arises while the service is ready. At the start they are the reason for not being
 /// ready.
-fn tell_conflicts(sender: &watch::Sender<Vec<Conflict>>, found: &[Conflict], readiness: &Readiness) {
+fn tell_conflicts(
+    sender: &watch::Sender<Vec<Conflict>>,
+    found: &[Conflict],
+    readiness: &Readiness,
+) {
     let before = sender.borrow().clone();
     if before == found {
         return;
     }
-    for conflict in found.iter().filter(|conflict| *readiness == Readiness::Ready && !before.contains(conflict)) {
+    for conflict in
+        found.iter().filter(|conflict| *readiness == Readiness::Ready && !before.contains(conflict))
+    {
         tracing::warn!(pair = conflict.pair.name(), "unsafe settings: {}", conflict.sentence);
     }
     if found.is_empty() {

@@ -50,7 +50,11 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
                         tracing::info!(?files, "{what} changed: the new content holds");
                     }
                     Err(error) => {
-                        tracing::error!(error, ?files, "{what} changed, but is not usable: the old one stays")
+                        tracing::error!(
+                            error,
+                            ?files,
+                            "{what} changed, but is not usable: the old one stays"
+                        )
                     }
                 }
             }
@@ -79,7 +83,11 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
 async fn read(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, String> {
     let mut contents = Vec::with_capacity(files.len());
     for file in files {
-        contents.push(tokio::fs::read(file).await.map_err(|error| format!("{file:?} cannot be read: {error}"))?);
+        contents.push(
+            tokio::fs::read(file)
+                .await
+                .map_err(|error| format!("{file:?} cannot be read: {error}"))?,
+        );
     }
     Ok(contents)
 }

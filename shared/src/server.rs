@@ -65,7 +65,9 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let every = config.access.reload_interval;
     let tls = Tls::start(&config.tls, every).await.map_err(ServeError::Setting)?;
-    let gate = Gate::start(config.access.identities_file.as_deref(), every).await.map_err(ServeError::Setting)?;
+    let gate = Gate::start(config.access.identities_file.as_deref(), every)
+        .await
+        .map_err(ServeError::Setting)?;
     let quotas = Quotas::new(&config.quotas, meter);
     let under_way = CallsUnderWay::new(shutdown.clone());
     let service = ServiceBuilder::new() // the outermost first

@@ -36,7 +36,11 @@ fn unmark(headers: &mut HeaderMap) -> bool {
 
 /// A status with details, made by a service.
 #[allow(clippy::disallowed_methods)] // this is where they are made
-pub(crate) fn with_details(code: Code, sentence: impl Into<String>, details: ErrorDetails) -> Status {
+pub(crate) fn with_details(
+    code: Code,
+    sentence: impl Into<String>,
+    details: ErrorDetails,
+) -> Status {
     own(Status::with_error_details(code, sentence, details))
 }
 
@@ -72,18 +76,31 @@ pub fn too_large(sentence: impl Into<String>) -> Status {
 
 /// Over a limit of what is served at once: the same request may succeed after the delay.
 pub fn too_many(sentence: impl Into<String>, retry_after: Duration) -> Status {
-    with_details(Code::ResourceExhausted, sentence, ErrorDetails::with_retry_info(Some(retry_after)))
+    with_details(
+        Code::ResourceExhausted,
+        sentence,
+        ErrorDetails::with_retry_info(Some(retry_after)),
+    )
 }
 
 /// The state of the system forbids it: a reason in capitals and what a program needs to go on.
-pub fn failed_precondition(reason: &str, metadata: HashMap<String, String>, sentence: impl Into<String>) -> Status {
+pub fn failed_precondition(
+    reason: &str,
+    metadata: HashMap<String, String>,
+    sentence: impl Into<String>,
+) -> Status {
     let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata);
     with_details(Code::FailedPrecondition, sentence, details)
 }
 
 /// Adds metadata to the `ErrorInfo` of a status and appends to its message. A status without `ErrorInfo` gets the reason.
 #[must_use]
-pub fn with_metadata(status: &Status, reason: &str, metadata: [(&str, String); 2], appended: &str) -> Status {
+pub fn with_metadata(
+    status: &Status,
+    reason: &str,
+    metadata: [(&str, String); 2],
+    appended: &str,
+) -> Status {
     let mut details = status.get_error_details();
     let (reason, mut all) = match details.error_info() {
         Some(info) => (info.reason.clone(), info.metadata.clone()),
@@ -134,5 +151,7 @@ pub fn from_transport(status: Status, max_message_bytes: usize) -> Status {
 /// The message is over the size limit.
 #[must_use]
 pub fn message_too_large(max_message_bytes: usize) -> Status {
-    too_large(format!("message is over the limit of {max_message_bytes} bytes; send fewer points in one message"))
+    too_large(format!(
+        "message is over the limit of {max_message_bytes} bytes; send fewer points in one message"
+    ))
 }

@@ -71,15 +71,23 @@ pub fn init(config: &LogConfig, service: &'static str) -> Result<Telemetry, Tele
     let export = tracer.as_ref().map(|provider| {
         let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("tidegauge"));
         let ours = OURS.map(|target| (target, LevelFilter::DEBUG));
-        spans.with_location(false).with_threads(false).with_filter(Targets::new().with_targets(ours))
+        spans
+            .with_location(false)
+            .with_threads(false)
+            .with_filter(Targets::new().with_targets(ours))
     });
     let (plain, json) = match config.format {
         LogFormat::Plain => (Some(WithTrace::plain(Format::default())), None),
-        LogFormat::Json => (None, Some(WithTrace::json(Format::default().json().flatten_event(true)))),
+        LogFormat::Json => {
+            (None, Some(WithTrace::json(Format::default().json().flatten_event(true))))
+        }
     };
     let levels = || EnvFilter::try_new(&config.levels);
-    let plain = plain.map(|line| tracing_subscriber::fmt::layer().event_format(line).with_writer(io::stderr));
-    let json = json.map(|line| tracing_subscriber::fmt::layer().json().event_format(line).with_writer(io::stderr));
+    let plain = plain
+        .map(|line| tracing_subscriber::fmt::layer().event_format(line).with_writer(io::stderr));
+    let json = json.map(|line| {
+        tracing_subscriber::fmt::layer().json().event_format(line).with_writer(io::stderr)
+    });
     tracing_subscriber::registry()
         .with(plain.map(|layer| Ok::<_, ParseError>(layer.with_filter(levels()?))).transpose()?)
         .with(json.map(|layer| Ok::<_, ParseError>(layer.with_filter(levels()?))).transpose()?)
@@ -98,10 +106,15 @@ impl Telemetry {
 }
 
 /// Shutting an exporter down blocks, and waits for tasks of the runtime.
-async fn blocking(what: &'static str, shutdown: impl FnOnce() -> Result<(), String> + Send + 'static) {
+async fn blocking(
+    what: &'static str,
+    shutdown: impl FnOnce() -> Result<(), String> + Send + 'static,
+) {
     match tokio::time::timeout(TELL, tokio::task::spawn_blocking(shutdown)).await {
         Ok(Ok(Ok(()))) => {}
         Ok(Ok(Err(error))) => tracing::warn!(error, "the last {what} did not reach the collector"),
-        Ok(Err(_)) | Err(_) => tracing::warn!(timeout = ?TELL, "the last {what} did not reach the collector"),
+        Ok(Err(_)) | Err(_) => {
+            tracing::warn!(timeout = ?TELL, "the last {what} did not reach the collector")
+        }
     }
 }

@@ -32,8 +32,8 @@ pub fn duration_to_micros(duration: Duration) -> i64 {
 /// in 0..1,000,000,000 or it lies outside the years that protobuf allows (0001 to 9999).
 #[must_use]
 pub fn from_timestamp(timestamp: &Timestamp) -> Option<i64> {
-    let valid =
-        (FIRST_SECOND..=LAST_SECOND).contains(&timestamp.seconds) && (0..1_000_000_000).contains(&timestamp.nanos);
+    let valid = (FIRST_SECOND..=LAST_SECOND).contains(&timestamp.seconds)
+        && (0..1_000_000_000).contains(&timestamp.nanos);
     valid.then(|| timestamp.seconds * MICROS_PER_SECOND + i64::from(timestamp.nanos / 1_000))
 }
 
@@ -66,7 +66,8 @@ pub fn round_up_to_micros(nanos: i128) -> i64 {
 /// that a question for the year 1 begins in.
 #[must_use]
 pub fn to_timestamp(micros: i64) -> Timestamp {
-    let micros = micros.clamp(FIRST_SECOND * MICROS_PER_SECOND, (LAST_SECOND + 1) * MICROS_PER_SECOND - 1);
+    let micros =
+        micros.clamp(FIRST_SECOND * MICROS_PER_SECOND, (LAST_SECOND + 1) * MICROS_PER_SECOND - 1);
     let sub_second = i32::try_from(micros.rem_euclid(MICROS_PER_SECOND)).unwrap_or(0);
     Timestamp { seconds: micros.div_euclid(MICROS_PER_SECOND), nanos: sub_second * 1_000 }
 }
@@ -77,7 +78,12 @@ pub fn from_duration(duration: &prost_types::Duration) -> Option<i64> {
     let same_sign = duration.seconds.signum() * i64::from(duration.nanos.signum()) >= 0;
     let valid = same_sign && duration.nanos.unsigned_abs() < 1_000_000_000;
     valid
-        .then(|| duration.seconds.checked_mul(MICROS_PER_SECOND)?.checked_add(i64::from(duration.nanos / 1_000)))
+        .then(|| {
+            duration
+                .seconds
+                .checked_mul(MICROS_PER_SECOND)?
+                .checked_add(i64::from(duration.nanos / 1_000))
+        })
         .flatten()
 }
 
@@ -91,8 +97,10 @@ pub fn to_duration(micros: i64) -> prost_types::Duration {
 /// A time for people, such as `2026-11-23T05:57:06.000001Z`; the bare number where it is outside the calendar.
 #[must_use]
 pub fn display(micros: i64) -> String {
-    DateTime::<Utc>::from_timestamp_micros(micros)
-        .map_or_else(|| format!("{micros} µs"), |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    DateTime::<Utc>::from_timestamp_micros(micros).map_or_else(
+        || format!("{micros} µs"),
+        |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+    )
 }
 
 /// The same for a time in nanoseconds, with as many digits as it has: `2026-11-23T05:57:06.000001500Z`.
@@ -100,8 +108,10 @@ pub fn display(micros: i64) -> String {
 pub fn display_nanos(nanos: i128) -> String {
     let seconds = i64::try_from(nanos.div_euclid(NANOS_PER_SECOND)).ok();
     let time = seconds.zip(u32::try_from(nanos.rem_euclid(NANOS_PER_SECOND)).ok());
-    time.and_then(|(seconds, nanos)| DateTime::<Utc>::from_timestamp(seconds, nanos))
-        .map_or_else(|| format!("{nanos} ns"), |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    time.and_then(|(seconds, nanos)| DateTime::<Utc>::from_timestamp(seconds, nanos)).map_or_else(
+        || format!("{nanos} ns"),
+        |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+    )
 }
 
 #[cfg(test)]
@@ -110,7 +120,8 @@ mod tests {
 
     #[test]
     fn bounds_are_rounded_up_to_the_next_microsecond() {
-        let rounded = |seconds, nanos| nanos_of(&Timestamp { seconds, nanos }).map(round_up_to_micros);
+        let rounded =
+            |seconds, nanos| nanos_of(&Timestamp { seconds, nanos }).map(round_up_to_micros);
         assert_eq!(rounded(1, 0), Some(1_000_000), "a whole microsecond stays");
         assert_eq!(rounded(1, 1), Some(1_000_001));
         assert_eq!(rounded(1, 999), Some(1_000_001));
@@ -149,17 +160,30 @@ mod tests {
 
     #[test]
     fn no_timestamp_is_told_that_protobuf_does_not_have() {
-        for (micros, told) in [(i64::MIN, "0001-01-01T00:00:00Z"), (i64::MAX, "9999-12-31T23:59:59.999999Z")] {
+        for (micros, told) in
+            [(i64::MIN, "0001-01-01T00:00:00Z"), (i64::MAX, "9999-12-31T23:59:59.999999Z")]
+        {
             assert_eq!(from_timestamp(&to_timestamp(micros)).map(display).as_deref(), Some(told));
         }
     }
 
     #[test]
     fn durations_that_protobuf_does_not_have_are_refused() {
-        let refused =
-            [(1, -1), (-1, 1), (i64::MAX, 0), (i64::MIN, 0), (0, 1_000_000_000), (0, i32::MAX), (0, i32::MIN)];
+        let refused = [
+            (1, -1),
+            (-1, 1),
+            (i64::MAX, 0),
+            (i64::MIN, 0),
+            (0, 1_000_000_000),
+            (0, i32::MAX),
+            (0, i32::MIN),
+        ];
         for (seconds, nanos) in refused {
-            assert_eq!(from_duration(&prost_types::Duration { seconds, nanos }), None, "{seconds} s {nanos} ns");
+            assert_eq!(
+                from_duration(&prost_types::Duration { seconds, nanos }),
+                None,
+                "{seconds} s {nanos} ns"
+            );
         }
         for (nanos, micros) in [(999_999_999, 999_999), (-999_999_999, -999_999)] {
             assert_eq!(from_duration(&prost_types::Duration { seconds: 0, nanos }), Some(micros));

@@ -48,9 +48,13 @@ impl Tls {
             let expired_is_usable = std::mem::take(&mut first);
             let (config, validity) = server_config(contents, required)?;
             match validity.fault() {
-                Some(fault) if expired_is_usable => tracing::error!("TIDEGAUGE_TLS_CERTIFICATE: {fault}"),
+                Some(fault) if expired_is_usable => {
+                    tracing::error!("TIDEGAUGE_TLS_CERTIFICATE: {fault}")
+                }
                 Some(fault) => return Err(fault),
-                None => tracing::info!(valid_until = %validity.end(), "the TLS certificate is valid"),
+                None => {
+                    tracing::info!(valid_until = %validity.end(), "the TLS certificate is valid")
+                }
             }
             Ok(config)
         };
@@ -82,11 +86,15 @@ impl Tls {
 }
 
 /// From the files of the certificate, of its key and, where clients show certificates, of their authorities.
-fn server_config(contents: &Contents, client: ClientCertificate) -> Result<(ServerConfig, Validity), String> {
+fn server_config(
+    contents: &Contents,
+    client: ClientCertificate,
+) -> Result<(ServerConfig, Validity), String> {
     let [certificate, key, client_ca @ ..] = contents else { return Err("no files".to_owned()) };
     let chain = certificates("TIDEGAUGE_TLS_CERTIFICATE", certificate)?;
-    let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|error| format!("TIDEGAUGE_TLS_KEY: the file holds no private key in PEM: {error}"))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
+        format!("TIDEGAUGE_TLS_KEY: the file holds no private key in PEM: {error}")
+    })?;
     let validity = Validity::of(&chain[0])?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -95,7 +103,8 @@ fn server_config(contents: &Contents, client: ClientCertificate) -> Result<(Serv
     let builder = match client_ca.first() {
         None => builder.with_no_client_auth(),
         Some(authorities) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots(authorities)?, provider);
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(roots(authorities)?, provider);
             let verifier = match client {
                 ClientCertificate::Required => verifier,
                 ClientCertificate::Optional => verifier.allow_unauthenticated(),
@@ -121,7 +130,9 @@ fn certificates(variable: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) => Err(format!("{variable}: the file holds no certificate in PEM")),
-        Err(error) => Err(format!("{variable}: the file holds a certificate that cannot be read: {error}")),
+        Err(error) => {
+            Err(format!("{variable}: the file holds a certificate that cannot be read: {error}"))
+        }
     }
 }
 

@@ -29,21 +29,29 @@ pub(crate) async fn run(Options { cases, quick }: Options) -> anyhow::Result<()>
     let groups = cases.wanted(Group::ALL, Group::name);
     let strains = cases.wanted(Strain::ALL, Strain::name);
     if groups.is_empty() && strains.is_empty() {
-        let names: Vec<&str> = Group::ALL.map(Group::name).into_iter().chain(Strain::ALL.map(Strain::name)).collect();
+        let names: Vec<&str> =
+            Group::ALL.map(Group::name).into_iter().chain(Strain::ALL.map(Strain::name)).collect();
         return cases.none_of(&names);
     }
     release::build_and_become(&[Kind::Ingest, Kind::Query]).await?;
-    let work = async |database: &OwnDatabase| Ok(run_each(database.url(), quick, &groups, &strains).await);
+    let work =
+        async |database: &OwnDatabase| Ok(run_each(database.url(), quick, &groups, &strains).await);
     let outcomes = cases.on_own_database("abuse", work).await?;
     cases.print(|| report::json(&outcomes), || report::table(&outcomes));
-    let broken: Vec<&str> = outcomes.iter().filter(|outcome| !outcome.ok).map(|outcome| outcome.case).collect();
+    let broken: Vec<&str> =
+        outcomes.iter().filter(|outcome| !outcome.ok).map(|outcome| outcome.case).collect();
     if !broken.is_empty() {
         bail!("not as promised: {}", broken.join(", "));
     }
     Ok(())
 }
 
-async fn run_each(database_url: &str, quick: bool, groups: &[Group], strains: &[Strain]) -> Vec<Outcome> {
+async fn run_each(
+    database_url: &str,
+    quick: bool,
+    groups: &[Group],
+    strains: &[Strain],
+) -> Vec<Outcome> {
     let program = |kind: Kind| release::folder().join(kind.program());
     let (ingest_service, query_service) = (program(Kind::Ingest), program(Kind::Query));
     let database_url = database_url.to_owned();
@@ -58,7 +66,8 @@ async fn run_each(database_url: &str, quick: bool, groups: &[Group], strains: &[
     for &group in groups {
         let began = Instant::now();
         let ended = abused.run(group).await;
-        outcomes.extend(ended.unwrap_or_else(|error| vec![not_brought_about(group.name(), &error)]));
+        outcomes
+            .extend(ended.unwrap_or_else(|error| vec![not_brought_about(group.name(), &error)]));
         told(group.name(), began);
     }
     for &strain in strains {

@@ -61,7 +61,11 @@ struct Outcome {
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     step("building the services and the bench in release");
     release::build_and_become(&[Kind::Ingest, Kind::Query]).await?;
-    let setting = Setting { server: options.database_url, quick: options.quick, stop: shutdown::on_signal()? };
+    let setting = Setting {
+        server: options.database_url,
+        quick: options.quick,
+        stop: shutdown::on_signal()?,
+    };
     let mut outcomes = Vec::new();
     if matches!(options.only, None | Some(Part::Ingest)) {
         outcomes.push(ingest::run(&setting).await?);
@@ -99,7 +103,10 @@ struct Setting {
 
 impl Setting {
     /// Does work on a database of its own, which is dropped whatever comes of it.
-    async fn on_database<T>(&self, work: impl AsyncFnOnce(&OwnDatabase) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    async fn on_database<T>(
+        &self,
+        work: impl AsyncFnOnce(&OwnDatabase) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         step("starting TimescaleDB");
         let database = OwnDatabase::open(self.server.as_deref(), "bench", Policies::Paused).await?;
         step(&format!("{} is ready", database.describe()));

@@ -21,8 +21,14 @@ pub(crate) struct Cases {
 }
 
 impl Cases {
-    pub(crate) fn wanted<T: Copy, const N: usize>(&self, all: [T; N], name: fn(T) -> &'static str) -> Vec<T> {
-        let wants = |case: &T| self.only.is_empty() || self.only.iter().any(|part| name(*case).contains(part.as_str()));
+    pub(crate) fn wanted<T: Copy, const N: usize>(
+        &self,
+        all: [T; N],
+        name: fn(T) -> &'static str,
+    ) -> Vec<T> {
+        let wants = |case: &T| {
+            self.only.is_empty() || self.only.iter().any(|part| name(*case).contains(part.as_str()))
+        };
         all.into_iter().filter(wants).collect()
     }
 
@@ -37,7 +43,8 @@ impl Cases {
         command: &str,
         work: impl AsyncFnOnce(&OwnDatabase) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let database = OwnDatabase::open(self.database_url.as_deref(), command, Policies::Run).await?;
+        let database =
+            OwnDatabase::open(self.database_url.as_deref(), command, Policies::Run).await?;
         eprintln!("{command} on {}", database.describe());
         let outcome = tokio::select! {
             outcome = work(&database) => outcome,

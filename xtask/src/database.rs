@@ -29,14 +29,18 @@ impl Database {
                 (server.address.clone(), Some(server))
             }
         };
-        let edition = db::migrate(&config(&url)?).await.with_context(|| "cannot bring the schema in")?;
+        let edition =
+            db::migrate(&config(&url)?).await.with_context(|| "cannot bring the schema in")?;
         Ok(Self { url, edition, server })
     }
 
     /// What it is, for people.
     pub(crate) fn describe(&self) -> String {
         let kind = if self.server.is_some() { "embedded " } else { "" };
-        format!("{kind}TimescaleDB {} on PostgreSQL {}", self.edition.timescaledb, self.edition.postgres)
+        format!(
+            "{kind}TimescaleDB {} on PostgreSQL {}",
+            self.edition.timescaledb, self.edition.postgres
+        )
     }
 
     /// Ends the database where this command started it.
@@ -49,12 +53,16 @@ impl Database {
 
 /// An address as the services take it.
 pub(crate) fn config(url: &str) -> anyhow::Result<DatabaseConfig> {
-    Ok(DatabaseConfig { url: url.parse().with_context(|| "DATABASE_URL is not a postgres:// address")? })
+    Ok(DatabaseConfig {
+        url: url.parse().with_context(|| "DATABASE_URL is not a postgres:// address")?,
+    })
 }
 
 async fn start_embedded(options: &[&str]) -> anyhow::Result<Server> {
     programs::npm_ci("embedded-timescaledb").await?;
     let mut command = programs::command("node");
-    command.args(["embedded-timescaledb/server.mjs", "--port", "0", "--memory", "--exit-with-stdin"]).args(options);
+    command
+        .args(["embedded-timescaledb/server.mjs", "--port", "0", "--memory", "--exit-with-stdin"])
+        .args(options);
     Server::start("the embedded TimescaleDB", &mut command).await
 }

@@ -76,7 +76,11 @@ async fn show(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Sends, stores, rolls up, asks, compresses.
-async fn walk(options: &Options, database: &Database, services: &Services) -> anyhow::Result<Report> {
+async fn walk(
+    options: &Options,
+    database: &Database,
+    services: &Services,
+) -> anyhow::Result<Report> {
     let now = chrono::Utc::now().timestamp_micros();
     let fleet = Fleet::new(options.points, options.devices, now)?;
     let weather = weather::read(now).context("examples/weather.csv")?;
@@ -87,7 +91,10 @@ async fn walk(options: &Options, database: &Database, services: &Services) -> an
     let began = Instant::now();
     let accepted_fleet = send::fleet(&services.ingest, &fleet).await?;
     let elapsed = began.elapsed();
-    step(&format!("sending {} readings of real weather stations (examples/weather.csv)", weather.points.len()));
+    step(&format!(
+        "sending {} readings of real weather stations (examples/weather.csv)",
+        weather.points.len()
+    ));
     let accepted_weather = send::weather(&services.ingest, &weather).await?;
     let points_stored = sql.count_points(&fleet, &weather).await? - stored_before;
 

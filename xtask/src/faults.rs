@@ -37,11 +37,15 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         return cases.none_of(&Fault::ALL.map(Fault::name));
     }
     release::build(&[Kind::Ingest]).await?;
-    let work = async |database: &OwnDatabase| strike(&options.setting(database.url().to_owned()), &faults).await;
+    let work = async |database: &OwnDatabase| {
+        strike(&options.setting(database.url().to_owned()), &faults).await
+    };
     let findings = cases.on_own_database("faults", work).await?;
     cases.print(|| report::json(&findings), || report::table(&findings));
     if !findings.iter().all(|(_, finding)| finding.holds()) {
-        bail!("points were lost or doubled, memory went over its bound, or nothing was acknowledged");
+        bail!(
+            "points were lost or doubled, memory went over its bound, or nothing was acknowledged"
+        );
     }
     Ok(())
 }
@@ -50,7 +54,13 @@ impl Options {
     fn setting(&self, database_url: String) -> Setting {
         let (rounds, away) = if self.quick { (self.rounds.min(3), 5) } else { (self.rounds, 60) };
         let ingest_service = release::folder().join(Kind::Ingest.program());
-        Setting { database_url, ingest_service, rounds, away: Duration::from_secs(away), full_load: FULL_LOAD }
+        Setting {
+            database_url,
+            ingest_service,
+            rounds,
+            away: Duration::from_secs(away),
+            full_load: FULL_LOAD,
+        }
     }
 }
 

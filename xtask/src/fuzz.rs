@@ -99,11 +99,29 @@ fn folder() -> PathBuf {
 async fn build() -> anyhow::Result<PathBuf> {
     let version = command("rustc").arg("-vV").output().await.context("cannot run rustc")?;
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
-    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc does not say its host")?;
+    let host = version
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("rustc does not say its host")?;
     let mut cargo = command("cargo");
-    cargo.args(["build", "--quiet", "--locked", "--profile", "fuzz", "--target", host, "--target-dir"]).arg(folder());
-    cargo.args(["--package", "fuzz", "--features", "link", "--bins"]).env("RUSTFLAGS", COVERAGE.join(" "));
-    programs::run(&mut cargo).await.context("the targets cannot be built; they need a C++ compiler")?;
+    cargo
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--profile",
+            "fuzz",
+            "--target",
+            host,
+            "--target-dir",
+        ])
+        .arg(folder());
+    cargo
+        .args(["--package", "fuzz", "--features", "link", "--bins"])
+        .env("RUSTFLAGS", COVERAGE.join(" "));
+    programs::run(&mut cargo)
+        .await
+        .context("the targets cannot be built; they need a C++ compiler")?;
     Ok(folder().join(host).join("fuzz"))
 }
 
@@ -125,15 +143,20 @@ async fn fuzz(target: Target, programs: &Path, seconds: u64) -> anyhow::Result<F
     let began = Instant::now();
     let output = program.output().await.with_context(|| format!("cannot run the target {name}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    let crash = said.lines().find_map(|line| Some(PathBuf::from(line.split_once("Test unit written to ")?.1)));
+    let crash = said
+        .lines()
+        .find_map(|line| Some(PathBuf::from(line.split_once("Test unit written to ")?.1)));
     if crash.is_some() || !output.status.success() {
         eprintln!("{said}");
     }
     if crash.is_none() && !output.status.success() {
         bail!("the target {name} failed: {}", output.status);
     }
-    let runs = said.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:")?.trim().parse().ok());
-    let runs = runs.with_context(|| format!("the target {name} does not say how many inputs it was fed"))?;
+    let runs = said
+        .lines()
+        .find_map(|line| line.strip_prefix("stat::number_of_executed_units:")?.trim().parse().ok());
+    let runs =
+        runs.with_context(|| format!("the target {name} does not say how many inputs it was fed"))?;
     Ok(Finding { target, runs, elapsed: began.elapsed(), crash })
 }
 
@@ -155,7 +178,9 @@ fn as_table(findings: &[Finding]) -> String {
     let row = |Finding { target, runs, elapsed, crash }: &Finding| {
         let input = crash.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let (crashes, seconds) = (u32::from(crash.is_some()), elapsed.as_secs());
-        format!("{:8} {runs:>12} {crashes:>8} {seconds:>8}  {input}", target.name()).trim_end().to_owned()
+        format!("{:8} {runs:>12} {crashes:>8} {seconds:>8}  {input}", target.name())
+            .trim_end()
+            .to_owned()
     };
     let heading = format!("{:8} {:>12} {:>8} {:>8}", "target", "runs", "crashes", "seconds");
     std::iter::once(heading).chain(findings.iter().map(row)).collect::<Vec<_>>().join("\n")

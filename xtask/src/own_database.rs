@@ -32,17 +32,27 @@ pub(crate) struct OwnDatabase {
 impl OwnDatabase {
     /// Creates a database on the server at the address, or starts an embedded one; brings the schema in. `purpose` is a part
     /// of its name.
-    pub(crate) async fn open(server: Option<&str>, purpose: &str, policies: Policies) -> anyhow::Result<Self> {
+    pub(crate) async fn open(
+        server: Option<&str>,
+        purpose: &str,
+        policies: Policies,
+    ) -> anyhow::Result<Self> {
         let client = format!("tidegauge {purpose}");
         let Some(server) = server else {
             let options = if policies == Policies::Paused { &NO_JOBS[..] } else { &[] };
-            return Ok(Self { database: Database::open_with(None, options).await?, client, created: None });
+            return Ok(Self {
+                database: Database::open_with(None, options).await?,
+                client,
+                created: None,
+            });
         };
         let name = format!("tidegauge_{purpose}_{:08x}", rand::random::<u32>());
         let mut url = Url::parse(server).context("DATABASE_URL is not a postgres:// address")?;
         url.set_path(&name);
         let created = run_on(server, &client, &format!("CREATE DATABASE {name}")).await;
-        created.context("cannot create a database of its own; the user in DATABASE_URL needs the right to")?;
+        created.context(
+            "cannot create a database of its own; the user in DATABASE_URL needs the right to",
+        )?;
         match open_created(url.to_string(), &name, &client, policies).await {
             Ok(database) => Ok(Self { database, client, created: Some((server.to_owned(), name)) }),
             Err(error) => {
@@ -92,9 +102,15 @@ impl OwnDatabase {
 }
 
 /// Brings the schema in.
-async fn open_created(url: String, name: &str, client: &str, policies: Policies) -> anyhow::Result<Database> {
+async fn open_created(
+    url: String,
+    name: &str,
+    client: &str,
+    policies: Policies,
+) -> anyhow::Result<Database> {
     let mut connection = db::connect(&database::config(&url)?, client).await?;
-    let current: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut connection).await?;
+    let current: String =
+        sqlx::query_scalar("SELECT current_database()").fetch_one(&mut connection).await?;
     ensure!(
         current == name,
         "the address leads to the database {current} whatever its path says; take `dbname` out of it"
@@ -102,8 +118,7 @@ async fn open_created(url: String, name: &str, client: &str, policies: Policies)
     connection.close().await?;
     let database = Database::open(Some(url)).await?;
     if policies == Policies::Paused {
-        let pause =
-            "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000";
+        let pause = "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000";
         run_on(&database.url, client, pause).await?;
     }
     Ok(database)
@@ -116,7 +131,9 @@ async fn run_on(url: &str, client: &str, statement: &str) -> anyhow::Result<()> 
 }
 
 async fn drop_database(server: &str, client: &str, name: &str) {
-    if let Err(error) = run_on(server, client, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await {
+    if let Err(error) =
+        run_on(server, client, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
+    {
         eprintln!("cannot drop the database {name}: {error:#}");
     }
 }

@@ -35,7 +35,11 @@ pub(crate) fn command(program: &str) -> Command {
 /// Runs a command to its end; what it prints goes to standard error.
 pub(crate) async fn run(command: &mut Command) -> anyhow::Result<()> {
     let name = format!("{:?}", command.as_std());
-    let status = command.stdout(std::io::stderr()).status().await.with_context(|| format!("cannot run {name}"))?;
+    let status = command
+        .stdout(std::io::stderr())
+        .status()
+        .await
+        .with_context(|| format!("cannot run {name}"))?;
     if !status.success() {
         bail!("{name} failed: {status}");
     }
@@ -45,12 +49,17 @@ pub(crate) async fn run(command: &mut Command) -> anyhow::Result<()> {
 /// Installs a folder's npm packages as its lock file has them, unless that has been done.
 pub(crate) async fn npm_ci(folder: &str) -> anyhow::Result<()> {
     let folder = root().join(folder);
-    let installed = std::fs::metadata(folder.join("node_modules/.package-lock.json")).and_then(|file| file.modified());
-    let wanted = std::fs::metadata(folder.join("package-lock.json")).and_then(|file| file.modified());
+    let installed = std::fs::metadata(folder.join("node_modules/.package-lock.json"))
+        .and_then(|file| file.modified());
+    let wanted =
+        std::fs::metadata(folder.join("package-lock.json")).and_then(|file| file.modified());
     if matches!((installed, wanted), (Ok(installed), Ok(wanted)) if installed >= wanted) {
         return Ok(());
     }
-    run(command("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder)).await
+    run(command("npm")
+        .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
+        .current_dir(folder))
+    .await
 }
 
 /// A server that runs beside the command.

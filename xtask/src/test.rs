@@ -24,15 +24,22 @@ const NO_JOBS: [&str; 2] = ["--job-interval", "86400"];
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     if options.runner.is_empty() {
         npm_ci("embedded-timescaledb").await?;
-        programs::run(command("npm").args(["test", "--silent"]).current_dir(root().join("embedded-timescaledb")))
-            .await?;
+        programs::run(
+            command("npm")
+                .args(["test", "--silent"])
+                .current_dir(root().join("embedded-timescaledb")),
+        )
+        .await?;
     }
     install_clients().await?;
     let database = Database::open_with(options.database_url, &NO_JOBS).await?;
     eprintln!("testing on {}", database.describe());
     let mut runner = command("cargo");
     runner.args(if has_nextest().await { &["nextest", "run"][..] } else { &["test"] });
-    runner.args(["--workspace", "--no-fail-fast"]).args(options.runner).env("DATABASE_URL", &database.url);
+    runner
+        .args(["--workspace", "--no-fail-fast"])
+        .args(options.runner)
+        .env("DATABASE_URL", &database.url);
     let status = runner.status().await?;
     database.close().await;
     if !status.success() {
@@ -45,18 +52,26 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 async fn install_clients() -> anyhow::Result<()> {
     npm_ci("e2e/clients").await?;
     let python = root().join("target/e2e-python");
-    let (installed, wanted) = (python.join("requirements.txt"), root().join("e2e/clients/requirements.txt"));
+    let (installed, wanted) =
+        (python.join("requirements.txt"), root().join("e2e/clients/requirements.txt"));
     if std::fs::read(&installed).ok() == std::fs::read(&wanted).ok() {
         return Ok(());
     }
     programs::run(command("python3").args(["-m", "venv", "--clear"]).arg(&python)).await?;
     let mut pip = command(&python.join("bin/pip").to_string_lossy());
-    programs::run(pip.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&wanted))
-        .await?;
+    programs::run(
+        pip.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
+            .arg(&wanted),
+    )
+    .await?;
     std::fs::copy(wanted, installed)?;
     Ok(())
 }
 
 async fn has_nextest() -> bool {
-    command("cargo").args(["nextest", "--version"]).output().await.is_ok_and(|output| output.status.success())
+    command("cargo")
+        .args(["nextest", "--version"])
+        .output()
+        .await
+        .is_ok_and(|output| output.status.success())
 }

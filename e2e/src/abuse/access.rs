@@ -32,16 +32,22 @@ pub(super) struct Guarded {
 
 impl Guarded {
     async fn start(setting: &Setting) -> anyhow::Result<Self> {
-        let (folder, own, program) = (tempfile::tempdir()?, unique("access") + "/", &setting.ingest_service);
+        let (folder, own, program) =
+            (tempfile::tempdir()?, unique("access") + "/", &setting.ingest_service);
         let (of, producer) = (["--device-prefix", &own], format!("{own}gateway"));
         let write = ["--scope", "ingest", "--producer-prefix", &producer];
         let writer = KeyedIdentity::make(program, "writer", &[&write[..], &of].concat()).await?;
-        let reader = KeyedIdentity::make(program, "reader", &[&["--scope", "query"][..], &of].concat()).await?;
+        let reader =
+            KeyedIdentity::make(program, "reader", &[&["--scope", "query"][..], &of].concat())
+                .await?;
         let past = ["--expires", "2020-01-01T00:00:00Z"];
-        let expired = KeyedIdentity::make(program, "expired", &[&write[..], &of, &past].concat()).await?;
+        let expired =
+            KeyedIdentity::make(program, "expired", &[&write[..], &of, &past].concat()).await?;
         let file = [writer.entry.as_str(), &reader.entry, &expired.entry].join("\n");
         let (variables, authority) = guard(folder.path(), &file)?;
-        let start = |program, log| Program::start(program, &setting.database_url, &variables, folder.path().join(log));
+        let start = |program, log| {
+            Program::start(program, &setting.database_url, &variables, folder.path().join(log))
+        };
         let ingest = start(&setting.ingest_service, "ingest.log").await?;
         let query = start(&setting.query_service, "query.log").await?;
         let connect = async |program: &Program| {
@@ -67,26 +73,49 @@ impl Guarded {
 
     async fn sending(&self, setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
         let mut sql = Sql::connect_to(&setting.database_url).await;
-        let (writer, reader) = (self.ingest.with_key(&self.writer.key), self.ingest.with_key(&self.reader.key));
+        let (writer, reader) =
+            (self.ingest.with_key(&self.writer.key), self.ingest.with_key(&self.reader.key));
         let wrong = self.ingest.with_key(&forged(&self.writer.key));
         let (own, other) = (|| one(&self.device()), || one(&unique("other")));
-        let foreign = |producer: &str| numbered(producer, 1, 1, vec![point(&self.device(), now(), 1.0)]);
+        let foreign =
+            |producer: &str| numbered(producer, 1, 1, vec![point(&self.device(), now(), 1.0)]);
         let producer = format!("{}gateway-7", self.own);
         let mut outcomes = Vec::new();
         for (case, caller, batch, expected) in [
             ("send_without_key", &self.ingest, own(), "Unauthenticated, 0 stored"),
             ("send_with_wrong_key", &wrong, own(), "Unauthenticated, 0 stored"),
-            ("send_with_no_key_at_all", &self.ingest.with_key("x"), own(), "Unauthenticated, 0 stored"),
-            ("send_with_expired_key", &self.ingest.with_key(&self.expired.key), own(), "Unauthenticated, 0 stored"),
+            (
+                "send_with_no_key_at_all",
+                &self.ingest.with_key("x"),
+                own(),
+                "Unauthenticated, 0 stored",
+            ),
+            (
+                "send_with_expired_key",
+                &self.ingest.with_key(&self.expired.key),
+                own(),
+                "Unauthenticated, 0 stored",
+            ),
             ("send_with_key_of_another_scope", &reader, own(), "PermissionDenied, 0 stored"),
             ("send_to_device_of_another", &writer, other(), "PermissionDenied, 0 stored"),
-            ("send_as_producer_of_another", &writer, foreign(&unique("other")), "PermissionDenied, 0 stored"),
-            ("send_as_producer_of_the_service", &writer, foreign("tidegauge/writer/1"), "InvalidArgument, 0 stored"),
+            (
+                "send_as_producer_of_another",
+                &writer,
+                foreign(&unique("other")),
+                "PermissionDenied, 0 stored",
+            ),
+            (
+                "send_as_producer_of_the_service",
+                &writer,
+                foreign("tidegauge/writer/1"),
+                "InvalidArgument, 0 stored",
+            ),
             ("send_with_own_key", &writer, own(), "Ok, 1 stored"),
             ("send_as_own_producer", &writer, foreign(&producer), "Ok, 1 stored"),
         ] {
             let device = batch.points[0].device_id.clone();
-            let streamed = caller.request(tokio_stream::iter([IngestRequest { batch: Some(batch.clone()) }]));
+            let streamed =
+                caller.request(tokio_stream::iter([IngestRequest { batch: Some(batch.clone()) }]));
             let answer = caller.send(batch).await;
             let refused = expected.ends_with("0 stored");
             let seen = format!("{}, {} stored", code(&answer), sql.count(&device).await);
@@ -94,7 +123,10 @@ impl Guarded {
             if refused {
                 let answer = caller.ingest().ingest(streamed).await;
                 let seen = format!("{}, {} stored", code(&answer), sql.count(&device).await);
-                outcomes.last_mut().context("just pushed")?.and(Outcome::exactly(case, expected, seen));
+                outcomes
+                    .last_mut()
+                    .context("just pushed")?
+                    .and(Outcome::exactly(case, expected, seen));
             }
         }
         outcomes.push(self.mixed(&writer, &mut sql).await?);
@@ -108,10 +140,16 @@ impl Guarded {
         let points = [&own, &other, &other, &own].map(|device| point(device, now(), 1.0));
         let result = writer.send(batch(points.to_vec())).await?;
         let listed = result.rejections.iter().map(|entry| {
-            format!("{:?} from point {} on, {} of them", entry.reason(), entry.point_index, entry.point_count)
+            format!(
+                "{:?} from point {} on, {} of them",
+                entry.reason(),
+                entry.point_index,
+                entry.point_count
+            )
         });
         let listed = listed.collect::<Vec<_>>().join("; ");
-        let seen = format!("{listed}; {} and {} stored", sql.count(&own).await, sql.count(&other).await);
+        let seen =
+            format!("{listed}; {} and {} stored", sql.count(&own).await, sql.count(&other).await);
         let expected = "PermissionDenied from point 1 on, 2 of them; 2 and 0 stored";
         Ok(Outcome::exactly("send_own_points_and_those_of_others", expected, seen))
     }

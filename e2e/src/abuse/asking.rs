@@ -1,8 +1,8 @@
 //! Questions with keys: without one, with those of others, and about devices of others, whether they exist or not.
 
 use shared::proto::v1::{
-    DetectAnomaliesRequest, GetLatestRequest, GetStorageStatsRequest, ListDevicesRequest, ListMetricsRequest,
-    QueryRangeRequest, SeriesKey, SeriesSelector, series_selector,
+    DetectAnomaliesRequest, GetLatestRequest, GetStorageStatsRequest, ListDevicesRequest,
+    ListMetricsRequest, QueryRangeRequest, SeriesKey, SeriesSelector, series_selector,
 };
 use tonic::Status;
 
@@ -18,7 +18,10 @@ impl Guarded {
         let writer = self.ingest.with_key(&self.writer.key);
         let metric = unique("metric");
         writer
-            .send(batch(vec![named(&device, "temperature", now(), 1.0), named(&device, &metric, now(), 1.0)]))
+            .send(batch(vec![
+                named(&device, "temperature", now(), 1.0),
+                named(&device, &metric, now(), 1.0),
+            ]))
             .await?;
         let id = |device: &str| selector(device);
         let prefix = |prefix: &str| SeriesSelector {
@@ -28,8 +31,18 @@ impl Guarded {
         let mut outcomes = Vec::new();
         for (case, caller, selector, expected) in [
             ("ask_without_key", &self.query, id(&device), "Unauthenticated"),
-            ("ask_with_wrong_key", &self.query.with_key(&forged(&self.reader.key)), id(&device), "Unauthenticated"),
-            ("ask_with_key_of_another_scope", &self.query.with_key(&self.writer.key), id(&device), "PermissionDenied"),
+            (
+                "ask_with_wrong_key",
+                &self.query.with_key(&forged(&self.reader.key)),
+                id(&device),
+                "Unauthenticated",
+            ),
+            (
+                "ask_with_key_of_another_scope",
+                &self.query.with_key(&self.writer.key),
+                id(&device),
+                "PermissionDenied",
+            ),
             ("ask_for_device_of_another", &reader, id(&other), "PermissionDenied"),
             ("ask_for_prefix_beyond_own", &reader, prefix(&self.own[..4]), "PermissionDenied"),
             ("ask_for_every_device", &reader, prefix(""), "PermissionDenied"),
@@ -44,7 +57,12 @@ impl Guarded {
     }
 
     /// What is listed is one's own, page by page.
-    async fn listings(&self, reader: &Caller, device: &str, metric: &str) -> anyhow::Result<Vec<Outcome>> {
+    async fn listings(
+        &self,
+        reader: &Caller,
+        device: &str,
+        metric: &str,
+    ) -> anyhow::Result<Vec<Outcome>> {
         let (mut devices, mut page_token) = (Vec::new(), String::new());
         loop {
             let request = ListDevicesRequest { page_size: 1, page_token, ..Default::default() };
@@ -56,7 +74,8 @@ impl Guarded {
             }
         }
         let foreign = devices.iter().filter(|device| !device.starts_with(&self.own)).count();
-        let seen = format!("{foreign} of others, own: {}", devices.iter().any(|found| found == device));
+        let seen =
+            format!("{foreign} of others, own: {}", devices.iter().any(|found| found == device));
         let request = reader.request(ListMetricsRequest { page_size: 1_000, ..Default::default() });
         let metrics = reader.query().list_metrics(request).await?.into_inner().metrics;
         let mut found: Vec<_> = metrics.into_iter().map(|metric| metric.metric_name).collect();
@@ -78,8 +97,16 @@ impl Guarded {
         let health = HealthClient::new(self.ingest.channel()).check(request).await;
         Ok(vec![
             Outcome::exactly("health_without_key", "Ok", code(&health)),
-            Outcome::exactly("reflection_without_key", "Unauthenticated", reflection(&self.query).await),
-            Outcome::exactly("reflection_with_key", "Ok", reflection(&self.query.with_key(&self.reader.key)).await),
+            Outcome::exactly(
+                "reflection_without_key",
+                "Unauthenticated",
+                reflection(&self.query).await,
+            ),
+            Outcome::exactly(
+                "reflection_with_key",
+                "Ok",
+                reflection(&self.query.with_key(&self.reader.key)).await,
+            ),
         ])
     }
 }
@@ -104,7 +131,8 @@ async fn elsewhere(reader: &Caller, other: &str) -> Vec<Outcome> {
     let latest_of_device = code(&client.get_latest(reader.request(request)).await);
     let request = ListMetricsRequest { device_id: other.to_owned(), ..Default::default() };
     let metrics = code(&client.list_metrics(reader.request(request)).await);
-    let storage = code(&client.get_storage_stats(reader.request(GetStorageStatsRequest::default())).await);
+    let storage =
+        code(&client.get_storage_stats(reader.request(GetStorageStatsRequest::default())).await);
     [
         ("anomalies_of_device_of_another", anomalies),
         ("latest_of_series_of_another", latest),
@@ -123,7 +151,8 @@ async fn reflection(caller: &Caller) -> String {
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
     let message_request = Some(MessageRequest::ListServices(String::new()));
-    let question = tokio_stream::iter([ServerReflectionRequest { host: String::new(), message_request }]);
+    let question =
+        tokio_stream::iter([ServerReflectionRequest { host: String::new(), message_request }]);
     let mut client = ServerReflectionClient::new(caller.channel());
     code(&client.server_reflection_info(caller.request(question)).await)
 }

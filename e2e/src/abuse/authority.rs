@@ -3,7 +3,8 @@
 use anyhow::Context as _;
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    SanType, date_time_ymd,
 };
 
 /// Signs certificates.
@@ -37,7 +38,8 @@ impl Authority {
     /// For a service, but from 2020.
     pub(super) fn expired_server(&self) -> anyhow::Result<Pair> {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
-        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2020, 2, 1));
+        (params.not_before, params.not_after) =
+            (date_time_ymd(2020, 1, 1), date_time_ymd(2020, 2, 1));
         self.sign(params)
     }
 

@@ -23,12 +23,19 @@ pub(super) struct Caller {
 
 impl Caller {
     /// Connects over TLS, and checks the service's certificate against an authority's.
-    pub(super) async fn connect(url: &str, authority: &str, shown: Option<&Pair>) -> anyhow::Result<Self> {
-        let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority)).domain_name("localhost");
+    pub(super) async fn connect(
+        url: &str,
+        authority: &str,
+        shown: Option<&Pair>,
+    ) -> anyhow::Result<Self> {
+        let mut tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(authority))
+            .domain_name("localhost");
         if let Some(pair) = shown {
             tls = tls.identity(Identity::from_pem(&pair.certificate, &pair.key));
         }
-        let endpoint = Endpoint::from_shared(url.to_owned())?.tls_config(tls)?.connect_timeout(PATIENCE);
+        let endpoint =
+            Endpoint::from_shared(url.to_owned())?.tls_config(tls)?.connect_timeout(PATIENCE);
         Ok(Self { channel: endpoint.connect().await?, key: None })
     }
 
@@ -42,7 +49,9 @@ impl Caller {
     pub(super) async fn wait_until_ready(&self) -> anyhow::Result<()> {
         let ready = async {
             let mut health = HealthClient::new(self.channel());
-            while health.check(HealthCheckRequest::default()).await?.into_inner().status() != ServingStatus::Serving {
+            while health.check(HealthCheckRequest::default()).await?.into_inner().status()
+                != ServingStatus::Serving
+            {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
             anyhow::Ok(())
@@ -85,5 +94,7 @@ impl Caller {
 
 /// How a call went, in one word.
 pub(super) fn code<T>(answer: &Result<T, Status>) -> String {
-    answer.as_ref().map_or_else(|status| format!("{:?}", status.code()), |_| format!("{:?}", Code::Ok))
+    answer
+        .as_ref()
+        .map_or_else(|status| format!("{:?}", status.code()), |_| format!("{:?}", Code::Ok))
 }

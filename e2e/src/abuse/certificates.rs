@@ -15,29 +15,51 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
     let (mut variables, authority) = guard(folder.path(), &identity)?;
     variables.push(("TIDEGAUGE_TLS_CLIENT_CERTIFICATE", "required".to_owned()));
     let log = folder.path().join("ingest.log");
-    let service = Program::start(&setting.ingest_service, &setting.database_url, &variables, log).await?;
+    let service =
+        Program::start(&setting.ingest_service, &setting.database_url, &variables, log).await?;
     let prober = authority.client("spiffe://plant/prober")?; // nobody, but with a certificate
-    Caller::connect(&service.tls_url(), &authority.certificate, Some(&prober)).await?.wait_until_ready().await?;
+    Caller::connect(&service.tls_url(), &authority.certificate, Some(&prober))
+        .await?
+        .wait_until_ready()
+        .await?;
     let stranger = Authority::new("Another")?;
     let mut outcomes = Vec::new();
     for (case, shown, expected) in [
         ("send_without_certificate", None, "no connection, 0 stored"),
-        ("send_with_certificate_of_another_authority", Some(stranger.client(GATEWAY)?), "no connection, 0 stored"),
-        ("send_with_certificate_of_nobody", Some(authority.client("spiffe://plant/8")?), "Unauthenticated, 0 stored"),
+        (
+            "send_with_certificate_of_another_authority",
+            Some(stranger.client(GATEWAY)?),
+            "no connection, 0 stored",
+        ),
+        (
+            "send_with_certificate_of_nobody",
+            Some(authority.client("spiffe://plant/8")?),
+            "Unauthenticated, 0 stored",
+        ),
         ("send_with_own_certificate", Some(authority.client(GATEWAY)?), "Ok, 1 stored"),
     ] {
         let device = unique(&format!("{own}device"));
         let answer = attempt(&service, &authority, shown.as_ref(), &device).await;
         let mut sql = Sql::connect_to(&setting.database_url).await;
-        outcomes.push(Outcome::exactly(case, expected, format!("{answer}, {} stored", sql.count(&device).await)));
+        outcomes.push(Outcome::exactly(
+            case,
+            expected,
+            format!("{answer}, {} stored", sql.count(&device).await),
+        ));
         sql.close().await;
     }
     Ok(outcomes)
 }
 
 /// A handshake that fails shows in the connection or, in TLS 1.3, in the first call.
-async fn attempt(service: &Program, authority: &Authority, shown: Option<&Pair>, device: &str) -> String {
-    let Ok(caller) = Caller::connect(&service.tls_url(), &authority.certificate, shown).await else {
+async fn attempt(
+    service: &Program,
+    authority: &Authority,
+    shown: Option<&Pair>,
+    device: &str,
+) -> String {
+    let Ok(caller) = Caller::connect(&service.tls_url(), &authority.certificate, shown).await
+    else {
         return "no connection".to_owned();
     };
     let answer = caller.send(batch(vec![point(device, now(), 1.0)])).await;

@@ -14,7 +14,8 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
     let (folder, device) = (tempfile::tempdir()?, unique("connections"));
     let variables = [("TIDEGAUGE_MAX_CONNECTIONS", MOST.to_string())];
     let log = folder.path().join("ingest.log");
-    let service = Program::start(&setting.ingest_service, &setting.database_url, &variables, log).await?;
+    let service =
+        Program::start(&setting.ingest_service, &setting.database_url, &variables, log).await?;
     let early = Caller::connect_plain(&service.address).await?;
     early.wait_until_ready().await?;
     early.send(batch(vec![point(&device, now(), 1.0)])).await?;
@@ -31,7 +32,9 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, again).await.context("nobody is let in though there is room again")?;
+    tokio::time::timeout(PATIENCE, again)
+        .await
+        .context("nobody is let in though there is room again")?;
     Ok(vec![
         Outcome::exactly("one_connection_too_many", "ResourceExhausted", late),
         Outcome::exactly("connections_that_are_there", "Ok", still),

@@ -5,7 +5,10 @@ use std::path::Path;
 use super::authority::Authority;
 
 /// Variables for TLS and identities, with the files that they name.
-pub(super) fn guard(folder: &Path, identities: &str) -> anyhow::Result<(Vec<(&'static str, String)>, Authority)> {
+pub(super) fn guard(
+    folder: &Path,
+    identities: &str,
+) -> anyhow::Result<(Vec<(&'static str, String)>, Authority)> {
     let authority = Authority::new("Tidegauge test")?;
     let pair = authority.server()?;
     let contents = [

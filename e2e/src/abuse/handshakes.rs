@@ -28,8 +28,12 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
     variables.push(("TIDEGAUGE_TLS_MAX_HANDSHAKES", MOST.to_string()));
     variables.push(("TIDEGAUGE_TLS_HANDSHAKE_TIMEOUT", "3s".to_owned()));
     let log = folder.path().join("ingest.log");
-    let service = Program::start(&setting.ingest_service, &setting.database_url, &variables, log).await?;
-    Caller::connect(&service.tls_url(), &authority.certificate, None).await?.wait_until_ready().await?;
+    let service =
+        Program::start(&setting.ingest_service, &setting.database_url, &variables, log).await?;
+    Caller::connect(&service.tls_url(), &authority.certificate, None)
+        .await?
+        .wait_until_ready()
+        .await?;
     let mut knocking = Vec::new();
     for number in 0..SLOW + GARBAGE {
         let mut stream = TcpStream::connect(&service.address).await?;
@@ -42,7 +46,9 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
     }
     let mut answered = 0;
     for _ in 0..CALLS {
-        let caller = Caller::connect(&service.tls_url(), &authority.certificate, None).await?.with_key(&writer.key);
+        let caller = Caller::connect(&service.tls_url(), &authority.certificate, None)
+            .await?
+            .with_key(&writer.key);
         caller.send(batch(vec![point(&own, now(), 1.0)])).await?;
         answered += 1;
     }
@@ -53,13 +59,21 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
         let _ = ended.context("a handshake that never ends is not ended")?; // closed or reset, both are an end
         closed += 1;
     }
-    tokio::time::timeout(Duration::from_secs(10), service.wait_for_log("too many TLS handshakes at once")).await??;
+    tokio::time::timeout(
+        Duration::from_secs(10),
+        service.wait_for_log("too many TLS handshakes at once"),
+    )
+    .await??;
     Ok(vec![
         Outcome::exactly(
             "slow_and_garbage_handshakes",
             format!("{} closed", SLOW + GARBAGE),
             format!("{closed} closed"),
         ),
-        Outcome::exactly("calls_meanwhile", format!("{CALLS} answered"), format!("{answered} answered")),
+        Outcome::exactly(
+            "calls_meanwhile",
+            format!("{CALLS} answered"),
+            format!("{answered} answered"),
+        ),
     ])
 }

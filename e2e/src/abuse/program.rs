@@ -35,9 +35,13 @@ impl Program {
             .stderr(std::fs::File::create(&log)?)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("cannot start {}; build it with: cargo build", program.display()))?;
+            .with_context(|| {
+                format!("cannot start {}; build it with: cargo build", program.display())
+            })?;
         let mut line = String::new();
-        BufReader::new(child.stdout.take().context("no standard output")?).read_line(&mut line).await?;
+        BufReader::new(child.stdout.take().context("no standard output")?)
+            .read_line(&mut line)
+            .await?;
         let Some(address) = line.trim_end().strip_prefix("listening on ") else {
             bail!("{} did not start: {}", program.display(), std::fs::read_to_string(&log)?);
         };
@@ -57,6 +61,8 @@ impl Program {
             }
             anyhow::Ok(())
         };
-        tokio::time::timeout(PATIENCE, said).await.with_context(|| format!("the log does not say {words:?}"))?
+        tokio::time::timeout(PATIENCE, said)
+            .await
+            .with_context(|| format!("the log does not say {words:?}"))?
     }
 }

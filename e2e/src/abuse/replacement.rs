@@ -32,19 +32,33 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
     let authority = Authority::new("Tidegauge test")?;
     let (first, second) = (authority.server()?, authority.server()?);
     let secret = Secret::new()?;
-    secret.hold("1", &first, &[&staying, &leaving].map(|identity| identity.entry.as_str()).concat())?;
+    secret.hold(
+        "1",
+        &first,
+        &[&staying, &leaving].map(|identity| identity.entry.as_str()).concat(),
+    )?;
     let log = secret.folder.path().join("ingest.log");
     let service = Program::start(program, &setting.database_url, &secret.variables(), log).await?;
-    Caller::connect(&service.tls_url(), &authority.certificate, None).await?.wait_until_ready().await?;
+    Caller::connect(&service.tls_url(), &authority.certificate, None)
+        .await?
+        .wait_until_ready()
+        .await?;
 
     let load = Load::start(&service, &authority, &staying.key, &own);
     load.progress().await?;
     let before = shown(&service, &authority).await?;
-    secret.hold("2", &second, &[&staying, &coming].map(|identity| identity.entry.as_str()).concat())?;
+    secret.hold(
+        "2",
+        &second,
+        &[&staying, &coming].map(|identity| identity.entry.as_str()).concat(),
+    )?;
     let wanted = CertificateDer::from_pem_slice(second.certificate.as_bytes())?;
-    eventually("the new certificate", async || Ok(shown(&service, &authority).await? == wanted)).await?;
+    eventually("the new certificate", async || Ok(shown(&service, &authority).await? == wanted))
+        .await?;
     let caller = Caller::connect(&service.tls_url(), &authority.certificate, None).await?;
-    let send = async |key: &str| code(&caller.with_key(key).send(batch(vec![point(&own, now(), 1.0)])).await);
+    let send = async |key: &str| {
+        code(&caller.with_key(key).send(batch(vec![point(&own, now(), 1.0)])).await)
+    };
     eventually("the new key", async || Ok(send(&coming.key).await == "Ok")).await?;
     let left = send(&leaving.key).await;
     load.progress().await?;
@@ -56,11 +70,17 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
     let mismatched = Pair { certificate: second.certificate.clone(), key: first.key.clone() };
     for (case, pair, words) in [
         ("certificate_and_key_that_do_not_fit", mismatched, "does not belong to the certificate"),
-        ("certificate_that_has_expired", authority.expired_server()?, "the certificate has expired"),
+        (
+            "certificate_that_has_expired",
+            authority.expired_server()?,
+            "the certificate has expired",
+        ),
     ] {
         secret.hold(case, &pair, "[[identity]]\nname = \"nobody\"\n")?;
         service.wait_for_log(words).await?;
-        service.wait_for_log("the file of identities changed, but is not usable: the old one stays").await?;
+        service
+            .wait_for_log("the file of identities changed, but is not usable: the old one stays")
+            .await?;
         let stays = shown(&service, &authority).await? == wanted && send(&coming.key).await == "Ok";
         outcomes.push(Outcome::exactly(
             case,
@@ -77,14 +97,19 @@ fn same(same: bool) -> &'static str {
     if same { "the same" } else { "another one" }
 }
 
-async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+async fn eventually(
+    what: &str,
+    mut condition: impl AsyncFnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
     let reached = async {
         while !condition().await? {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         anyhow::Ok(())
     };
-    tokio::time::timeout(PATIENCE, reached).await.with_context(|| format!("{what} does not hold"))?
+    tokio::time::timeout(PATIENCE, reached)
+        .await
+        .with_context(|| format!("{what} does not hold"))?
 }
 
 /// A folder as Kubernetes mounts a secret: files that are links through a folder that is a link itself.
@@ -117,7 +142,8 @@ impl Secret {
     fn hold(&self, version: &str, pair: &Pair, identities: &str) -> anyhow::Result<()> {
         let inside = |name: &str| -> PathBuf { self.folder.path().join(name) };
         std::fs::create_dir(inside(version))?;
-        for ((_, file), content) in Self::FILES.into_iter().zip([&pair.certificate, &pair.key, &identities.to_owned()])
+        for ((_, file), content) in
+            Self::FILES.into_iter().zip([&pair.certificate, &pair.key, &identities.to_owned()])
         {
             std::fs::write(inside(version).join(file), content)?;
         }
@@ -127,17 +153,22 @@ impl Secret {
 }
 
 /// The certificate that a new connection gets to see.
-async fn shown(service: &Program, authority: &Authority) -> anyhow::Result<CertificateDer<'static>> {
+async fn shown(
+    service: &Program,
+    authority: &Authority,
+) -> anyhow::Result<CertificateDer<'static>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.certificate.as_bytes())?)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?;
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let stream = TcpStream::connect(&service.address).await?;
     let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(ServerName::try_from("localhost")?, stream).await?;
-    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).context("no certificate")?;
+    let shown =
+        stream.get_ref().1.peer_certificates().and_then(<[_]>::first).context("no certificate")?;
     Ok(shown.clone().into_owned())
 }
 
@@ -150,12 +181,16 @@ struct Load {
 
 impl Load {
     fn start(service: &Program, authority: &Authority, key: &str, device: &str) -> Self {
-        let (calls, stop, mut clients) = (Arc::<AtomicU64>::default(), CancellationToken::new(), JoinSet::new());
+        let (calls, stop, mut clients) =
+            (Arc::<AtomicU64>::default(), CancellationToken::new(), JoinSet::new());
         for number in 0..CLIENTS {
-            let (url, authority, key) = (service.tls_url(), authority.certificate.clone(), key.to_owned());
+            let (url, authority, key) =
+                (service.tls_url(), authority.certificate.clone(), key.to_owned());
             let (calls, stop, device) = (Arc::clone(&calls), stop.clone(), device.to_owned());
             clients.spawn(async move {
-                let connect = async || anyhow::Ok(Caller::connect(&url, &authority, None).await?.with_key(&key));
+                let connect = async || {
+                    anyhow::Ok(Caller::connect(&url, &authority, None).await?.with_key(&key))
+                };
                 let mut caller = connect().await?;
                 while !stop.is_cancelled() {
                     if number % 2 == 0 {

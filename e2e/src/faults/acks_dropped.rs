@@ -17,7 +17,8 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Finding> {
     for _ in 0..setting.rounds {
         load.progress().await?;
         // One acknowledgement or a few (each takes some 40 bytes), and those of another moment.
-        let swallowed = tokio::time::timeout(PATIENCE, proxy.swallow_answers(rand::random_range(1..250))).await;
+        let swallowed =
+            tokio::time::timeout(PATIENCE, proxy.swallow_answers(rand::random_range(1..250))).await;
         swallowed.context("the service answers nothing")?;
         tokio::time::sleep(Duration::from_micros(rand::random_range(0..50_000))).await;
         proxy.cut();

@@ -35,7 +35,9 @@ impl Finding {
     /// What should be found.
     #[must_use]
     pub fn expected() -> String {
-        format!("points acknowledged, 0 lost, 0 doubled, memory below {MEMORY_BOUND} MiB where it is looked at")
+        format!(
+            "points acknowledged, 0 lost, 0 doubled, memory below {MEMORY_BOUND} MiB where it is looked at"
+        )
     }
 
     /// Whether something was acknowledged, nothing lost, nothing doubled, and memory stayed in its bound.
@@ -48,7 +50,11 @@ impl Finding {
     }
 
     /// Compares a journal with the database.
-    pub(crate) async fn compare(database_url: &str, journal: Journal, rounds: u32) -> anyhow::Result<Self> {
+    pub(crate) async fn compare(
+        database_url: &str,
+        journal: Journal,
+        rounds: u32,
+    ) -> anyhow::Result<Self> {
         let mut connection = db::connect(&config(database_url), "tidegauge checker").await?;
         let mut finding = Self { rounds, ..Self::default() };
         for entry in journal.into_entries() {
@@ -84,7 +90,11 @@ impl Finding {
             // As many values as were sent, and others: not one of them can be trusted.
             self.lost += if missing == 0 && doubled == 0 { points } else { missing };
             self.doubled += doubled;
-            self.tell(entry, number, format_args!("{points} points sent, acknowledged: {acknowledged}, {found:?}"));
+            self.tell(
+                entry,
+                number,
+                format_args!("{points} points sent, acknowledged: {acknowledged}, {found:?}"),
+            );
         }
         for (number, found) in stored {
             self.doubled += found.count;
@@ -95,7 +105,8 @@ impl Finding {
     fn tell(&mut self, entry: &Entry, number: u64, what: fmt::Arguments<'_>) {
         if self.evidence.len() < TOLD {
             let kind = if entry.content.numbered { "numbered" } else { "unnumbered" };
-            self.evidence.push(format!("{kind} batch {number} of {}: {what}", entry.content.device_id));
+            self.evidence
+                .push(format!("{kind} batch {number} of {}: {what}", entry.content.device_id));
         }
     }
 }
@@ -118,12 +129,18 @@ struct Stored {
 
 /// The series of a device, to read points by their numbers: by name, a database that knows nothing of their distribution yet
 /// reads those of all devices.
-pub(super) async fn series_ids(connection: &mut PgConnection, device_id: &str) -> sqlx::Result<Vec<i32>> {
+pub(super) async fn series_ids(
+    connection: &mut PgConnection,
+    device_id: &str,
+) -> sqlx::Result<Vec<i32>> {
     let named = "SELECT series_id FROM series WHERE device_id = $1";
     sqlx::query_scalar(named).bind(device_id).fetch_all(connection).await
 }
 
-async fn stored(connection: &mut PgConnection, device_id: &str) -> sqlx::Result<BTreeMap<u64, Stored>> {
+async fn stored(
+    connection: &mut PgConnection,
+    device_id: &str,
+) -> sqlx::Result<BTreeMap<u64, Stored>> {
     let series_ids = series_ids(connection, device_id).await?;
     let rows: Vec<(i64, i64, i64, f64)> = sqlx::query_as(include_str!("batches.sql"))
         .bind(series_ids)
@@ -143,10 +160,19 @@ mod tests {
     use crate::faults::content::Content;
 
     fn finding(acknowledged: bool, change: impl FnOnce(&mut Stored)) -> (u64, u64) {
-        let content = Content { device_id: "d".to_owned(), numbered: true, began: 0, batch_points: 10 };
-        let mut found = Stored { count: content.points(1), distinct: content.points(1), sum: content.sum(1) as f64 };
+        let content =
+            Content { device_id: "d".to_owned(), numbered: true, began: 0, batch_points: 10 };
+        let mut found = Stored {
+            count: content.points(1),
+            distinct: content.points(1),
+            sum: content.sum(1) as f64,
+        };
         change(&mut found);
-        let entry = Entry { content, sent: 1, acknowledged: acknowledged.then_some(1).into_iter().collect() };
+        let entry = Entry {
+            content,
+            sent: 1,
+            acknowledged: acknowledged.then_some(1).into_iter().collect(),
+        };
         let mut finding = Finding::default();
         finding.add(&entry, BTreeMap::from([(1, found)]));
         assert_eq!((finding.lost, finding.doubled) == (0, 0), finding.evidence.is_empty());
@@ -155,13 +181,27 @@ mod tests {
 
     #[test]
     fn what_is_missing_doubled_or_changed_is_found() {
-        let points = Content { device_id: String::new(), numbered: true, began: 0, batch_points: 10 }.points(1);
+        let points =
+            Content { device_id: String::new(), numbered: true, began: 0, batch_points: 10 }
+                .points(1);
         assert_eq!(finding(true, |_| ()), (0, 0));
         assert_eq!(finding(true, |found| *found = Stored::default()), (points, 0));
-        assert_eq!(finding(false, |found| *found = Stored::default()), (0, 0), "it was not acknowledged");
-        assert_eq!(finding(false, |found| (found.count, found.distinct) = (1, 1)), (points - 1, 0), "all or nothing");
+        assert_eq!(
+            finding(false, |found| *found = Stored::default()),
+            (0, 0),
+            "it was not acknowledged"
+        );
+        assert_eq!(
+            finding(false, |found| (found.count, found.distinct) = (1, 1)),
+            (points - 1, 0),
+            "all or nothing"
+        );
         assert_eq!(finding(false, |found| found.count *= 2), (0, points));
-        assert_eq!(finding(true, |found| found.distinct -= 1), (1, 1), "one point twice, another not at all");
+        assert_eq!(
+            finding(true, |found| found.distinct -= 1),
+            (1, 1),
+            "one point twice, another not at all"
+        );
         assert_eq!(finding(true, |found| found.sum += 1.0), (points, 0));
     }
 }

@@ -94,7 +94,8 @@ impl Client {
                 return Ok(Ok(()));
             }
             let in_flight = stream.next - self.first();
-            let may_send = in_flight < self.window && (!stopped || stream.next <= self.progress.sent);
+            let may_send =
+                in_flight < self.window && (!stopped || stream.next <= self.progress.sent);
             tokio::select! {
                 Ok(permit) = stream.batches.reserve(), if may_send => {
                     self.progress.sent = self.progress.sent.max(stream.next);
@@ -116,10 +117,24 @@ impl Client {
     fn acknowledge(&mut self, number: u64, result: BatchResult) -> anyhow::Result<()> {
         let (device_id, points) = (&self.content.device_id, self.content.points(number));
         let sequence = if self.content.numbered { number } else { 0 };
-        ensure!(number == self.first(), "{device_id}: batch {number} is acknowledged, {} was next", self.first());
-        ensure!(result.sequence == sequence, "{device_id}: sequence {} instead of {sequence}", result.sequence);
-        ensure!(result.accepted_count == points, "{device_id}: {points} points sent, answered with {result:?}");
-        ensure!(self.content.numbered || !result.is_duplicate, "{device_id}: an unnumbered duplicate: {result:?}");
+        ensure!(
+            number == self.first(),
+            "{device_id}: batch {number} is acknowledged, {} was next",
+            self.first()
+        );
+        ensure!(
+            result.sequence == sequence,
+            "{device_id}: sequence {} instead of {sequence}",
+            result.sequence
+        );
+        ensure!(
+            result.accepted_count == points,
+            "{device_id}: {points} points sent, answered with {result:?}"
+        );
+        ensure!(
+            self.content.numbered || !result.is_duplicate,
+            "{device_id}: an unnumbered duplicate: {result:?}"
+        );
         self.progress.acknowledged = number;
         self.journal.acknowledged(&self.content, number);
         Ok(())
@@ -130,13 +145,19 @@ impl Stream {
     async fn open(url: String, first: u64) -> Result<Self, Status> {
         #[allow(clippy::disallowed_methods)] // a client's own, which no service sends
         let unavailable = |error: tonic::transport::Error| Status::unavailable(error.to_string());
-        let channel = Endpoint::from_shared(url).map_err(unavailable)?.connect().await.map_err(unavailable)?;
+        let channel = Endpoint::from_shared(url)
+            .map_err(unavailable)?
+            .connect()
+            .await
+            .map_err(unavailable)?;
         Self::open_on(channel, first).await
     }
 
     async fn open_on(channel: Channel, first: u64) -> Result<Self, Status> {
         let (batches, receiver) = mpsc::channel(1);
-        let acks = IngestServiceClient::new(channel).ingest_with_acks(ReceiverStream::new(receiver)).await?;
+        let acks = IngestServiceClient::new(channel)
+            .ingest_with_acks(ReceiverStream::new(receiver))
+            .await?;
         Ok(Self { batches, acks: acks.into_inner(), first, next: first })
     }
 
@@ -162,5 +183,8 @@ impl Stream {
 /// Whether no fault explains this answer: the service says that the client does something wrong, which it does not.
 fn is_breach(status: &Status) -> bool {
     use Code::{FailedPrecondition, InvalidArgument, OutOfRange, ResourceExhausted, Unimplemented};
-    matches!(status.code(), FailedPrecondition | InvalidArgument | OutOfRange | ResourceExhausted | Unimplemented)
+    matches!(
+        status.code(),
+        FailedPrecondition | InvalidArgument | OutOfRange | ResourceExhausted | Unimplemented
+    )
 }

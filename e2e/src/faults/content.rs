@@ -43,10 +43,19 @@ impl Content {
         let times = values.clone().map(|value| self.began + value.cast_signed());
         if !self.numbered {
             let point = |(timestamp, value)| point(&self.device_id, timestamp, value as f64);
-            return Batch { points: times.zip(values).map(point).collect::<Vec<Point>>(), ..Default::default() };
+            return Batch {
+                points: times.zip(values).map(point).collect::<Vec<Point>>(),
+                ..Default::default()
+            };
         }
-        let column: SeriesPoints = series(&self.device_id, times.collect(), values.map(|value| value as f64).collect());
+        let column: SeriesPoints =
+            series(&self.device_id, times.collect(), values.map(|value| value as f64).collect());
         let producer = Producer { producer_id: self.device_id.clone(), epoch: EPOCH };
-        Batch { producer: Some(producer), sequence: number, series: vec![column], ..Default::default() }
+        Batch {
+            producer: Some(producer),
+            sequence: number,
+            series: vec![column],
+            ..Default::default()
+        }
     }
 }

@@ -14,20 +14,31 @@ const STANDSTILL: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(setting: &Setting) -> anyhow::Result<Finding> {
     let proxy = Proxy::start(&setting.database_url, true).await;
-    let service = IngestProcess::start(&setting.ingest_service, &proxy.url(&setting.database_url)).await?;
+    let service =
+        IngestProcess::start(&setting.ingest_service, &proxy.url(&setting.database_url)).await?;
     let unnumbered = setting.full_load / 4;
     // What holds the clients up must be the service, so their own window does not.
-    let shape = Shape { numbered: setting.full_load - unnumbered, unnumbered, window: u64::MAX, batch_points: 10_000 };
+    let shape = Shape {
+        numbered: setting.full_load - unnumbered,
+        unnumbered,
+        window: u64::MAX,
+        batch_points: 10_000,
+    };
     let mut load = Load::start(service.url(), &shape);
     load.progress().await?;
     let gone = tokio::time::Instant::now();
     proxy.set_open(false);
     let held_up = tokio::time::timeout(setting.away, stand_still(load.journal.watch_sent()));
-    held_up.await.with_context(|| format!("clients still send when the database is away for {:?}", setting.away))?;
+    held_up.await.with_context(|| {
+        format!("clients still send when the database is away for {:?}", setting.away)
+    })?;
     let held_up = *load.journal.watch_sent().borrow();
     tokio::time::sleep_until(gone + setting.away).await;
     let sent = *load.journal.watch_sent().borrow() - held_up;
-    ensure!(sent == 0, "clients were held up and then sent {sent} batches though the database was away");
+    ensure!(
+        sent == 0,
+        "clients were held up and then sent {sent} batches though the database was away"
+    );
     proxy.set_open(true);
     load.progress().await?;
     let finding = Finding::compare(&setting.database_url, load.finish().await?, 1).await?;

@@ -8,12 +8,15 @@ use crate::{CuttingProxy, IngestProcess, Moment};
 
 pub(super) async fn run(setting: &Setting, moment: Moment) -> anyhow::Result<Finding> {
     let proxy = CuttingProxy::start(&setting.database_url).await;
-    let service = IngestProcess::start(&setting.ingest_service, &proxy.url(&setting.database_url)).await?;
+    let service =
+        IngestProcess::start(&setting.ingest_service, &proxy.url(&setting.database_url)).await?;
     let mut load = Load::start(service.url(), shape(moment));
     for _ in 0..setting.rounds {
         load.progress().await?;
         let cut = tokio::time::timeout(PATIENCE, proxy.cut(moment)).await;
-        cut.with_context(|| format!("no connection reached the moment {moment:?} within {PATIENCE:?}"))?;
+        cut.with_context(|| {
+            format!("no connection reached the moment {moment:?} within {PATIENCE:?}")
+        })?;
     }
     load.progress().await?;
     Finding::compare(&setting.database_url, load.finish().await?, setting.rounds).await

@@ -40,7 +40,8 @@ pub(super) async fn instance_stopped(setting: &Setting) -> anyhow::Result<Findin
 /// Locks the ledger rows of some producers from SQL. The others go on meanwhile, and these do afterwards.
 pub(super) async fn rows_locked(setting: &Setting) -> anyhow::Result<Finding> {
     let service = setting.start_service().await?;
-    let mut load = Load::start(service.url(), &Shape { numbered: 12, unnumbered: 0, ..Shape::STEADY });
+    let mut load =
+        Load::start(service.url(), &Shape { numbered: 12, unnumbered: 0, ..Shape::STEADY });
     load.progress().await?;
     for _ in 0..setting.rounds {
         let locked: Vec<String> = load.journal.devices().into_iter().take(4).collect();
@@ -48,7 +49,9 @@ pub(super) async fn rows_locked(setting: &Setting) -> anyhow::Result<Finding> {
         let mut transaction = connection.begin().await?;
         let lock = "SELECT producer_id FROM producers WHERE producer_id = ANY ($1) ORDER BY producer_id FOR UPDATE";
         // The transaction is idle meanwhile, which the server would end.
-        sqlx::raw_sql("SET LOCAL idle_in_transaction_session_timeout = 0").execute(&mut *transaction).await?;
+        sqlx::raw_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+            .execute(&mut *transaction)
+            .await?;
         let rows = sqlx::query(lock).bind(&locked).fetch_all(&mut *transaction).await?;
         ensure!(rows.len() == locked.len(), "{} of {} rows are locked", rows.len(), locked.len());
         let mut before = load.journal.acknowledged_by_device();
@@ -58,7 +61,10 @@ pub(super) async fn rows_locked(setting: &Setting) -> anyhow::Result<Finding> {
             let now = load.journal.acknowledged_by_device();
             for (device, count) in now.iter().filter(|(device, _)| !locked.contains(device)) {
                 let earlier = before.get(device).context("a new device")?;
-                ensure!(count > earlier, "{device} stood still for 2 s while other producers were locked");
+                ensure!(
+                    count > earlier,
+                    "{device} stood still for 2 s while other producers were locked"
+                );
             }
             before = now;
         }

@@ -25,7 +25,11 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(super) fn new() -> Self {
-        Self { entries: Mutex::default(), acknowledged: watch::Sender::new(0), sent: watch::Sender::new(0) }
+        Self {
+            entries: Mutex::default(),
+            acknowledged: watch::Sender::new(0),
+            sent: watch::Sender::new(0),
+        }
     }
 
     pub(super) fn sent(&self, content: &Content, number: u64) {

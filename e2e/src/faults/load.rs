@@ -30,9 +30,11 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// Flushes on both sides of the size from which they are copied, and not more than many rounds can bear.
-    pub(crate) const STEADY: Self = Self { numbered: 6, unnumbered: 2, window: 8, batch_points: 2_000 };
+    pub(crate) const STEADY: Self =
+        Self { numbered: 6, unnumbered: 2, window: 8, batch_points: 2_000 };
     /// Flushes too small to be copied.
-    pub(crate) const LIGHT: Self = Self { numbered: 3, unnumbered: 1, window: 4, batch_points: 100 };
+    pub(crate) const LIGHT: Self =
+        Self { numbered: 3, unnumbered: 1, window: 4, batch_points: 100 };
 }
 
 /// Clients at work.
@@ -48,7 +50,12 @@ impl Load {
     pub(crate) fn start(url: &str, shape: &Shape) -> Self {
         let mut load = Self::idle(url);
         for index in 0..shape.numbered + shape.unnumbered {
-            load.add(content(index < shape.numbered, shape.batch_points), shape.window, load.route.subscribe(), None);
+            load.add(
+                content(index < shape.numbered, shape.batch_points),
+                shape.window,
+                load.route.subscribe(),
+                None,
+            );
         }
         load
     }
@@ -76,7 +83,12 @@ impl Load {
         for _ in 0..shape.numbered {
             let content = content(true, shape.batch_points);
             for url in urls {
-                load.add(content.clone(), shape.window, watch::Sender::new(url.to_owned()).subscribe(), None);
+                load.add(
+                    content.clone(),
+                    shape.window,
+                    watch::Sender::new(url.to_owned()).subscribe(),
+                    None,
+                );
             }
         }
         load
@@ -84,12 +96,24 @@ impl Load {
 
     fn idle(url: &str) -> Self {
         let route = watch::Sender::new(url.to_owned());
-        Self { journal: Arc::new(Journal::new()), route, stop: CancellationToken::new(), clients: JoinSet::new() }
+        Self {
+            journal: Arc::new(Journal::new()),
+            route,
+            stop: CancellationToken::new(),
+            clients: JoinSet::new(),
+        }
     }
 
-    fn add(&mut self, content: Content, window: u64, route: watch::Receiver<String>, shared: Option<Channel>) {
+    fn add(
+        &mut self,
+        content: Content,
+        window: u64,
+        route: watch::Receiver<String>,
+        shared: Option<Channel>,
+    ) {
         let (journal, stop) = (Arc::clone(&self.journal), self.stop.clone());
-        let client = Client { content, window, journal, route, shared, stop, progress: Progress::default() };
+        let client =
+            Client { content, window, journal, route, shared, stop, progress: Progress::default() };
         self.clients.spawn(client.run());
     }
 

@@ -67,6 +67,10 @@ pub(super) async fn same_batch(setting: &Setting) -> anyhow::Result<Finding> {
     let journal = Arc::into_inner(journal).context("somebody still holds the journal")?;
     let finding = Finding::compare(&setting.database_url, journal, setting.rounds).await?;
     let told_once = accepted == finding.acknowledged || !finding.holds();
-    ensure!(told_once, "{} points are stored, clients were told of {accepted} accepted", finding.acknowledged);
+    ensure!(
+        told_once,
+        "{} points are stored, clients were told of {accepted} accepted",
+        finding.acknowledged
+    );
     Ok(finding)
 }

@@ -32,17 +32,27 @@ pub(super) async fn answered_alike(setting: &Setting) -> anyhow::Result<Finding>
             let batch = with_refused_points(&content, number);
             journal.sent(&content, number);
             let result = stream.exchange(batch.clone()).await?;
-            ensure!(result.accepted_count == content.points(number) && result.rejected_count == 2, "{result:?}");
+            ensure!(
+                result.accepted_count == content.points(number) && result.rejected_count == 2,
+                "{result:?}"
+            );
             journal.acknowledged(&content, number);
             sent.push((batch, result));
         }
         service.kill().await?;
-        let service =
-            IngestProcess::start_configured(&setting.ingest_service, &setting.database_url, &LATER_ACCEPTED).await?;
+        let service = IngestProcess::start_configured(
+            &setting.ingest_service,
+            &setting.database_url,
+            &LATER_ACCEPTED,
+        )
+        .await?;
         let mut stream = Stream::open_when_served(service.url()).await?;
         for (batch, first) in sent {
             let again = stream.exchange(batch).await?;
-            ensure!(again == BatchResult { is_duplicate: true, ..first.clone() }, "{again:?} after {first:?}");
+            ensure!(
+                again == BatchResult { is_duplicate: true, ..first.clone() },
+                "{again:?} after {first:?}"
+            );
         }
         finding.add_round(Finding::compare(&setting.database_url, journal, 1).await?);
     }
@@ -51,7 +61,10 @@ pub(super) async fn answered_alike(setting: &Setting) -> anyhow::Result<Finding>
 
 /// A batch with two more points that are refused: one has no value that can be stored, the other one is too far ahead.
 fn with_refused_points(content: &Content, number: u64) -> Batch {
-    let refused = [point(&content.device_id, now(), f64::NAN), point(&content.device_id, now() + 3_600_000_000, 1.0)];
+    let refused = [
+        point(&content.device_id, now(), f64::NAN),
+        point(&content.device_id, now() + 3_600_000_000, 1.0),
+    ];
     Batch { points: refused.to_vec(), ..content.batch(number) }
 }
 
@@ -74,16 +87,21 @@ pub(super) async fn reuse_refused(setting: &Setting) -> anyhow::Result<Finding> 
         let numbered_by = |number: u64, epoch: Option<u64>| {
             let mut batch = after.batch(number);
             batch.producer = before.batch(number).producer;
-            batch.producer.iter_mut().for_each(|producer| producer.epoch = epoch.unwrap_or(producer.epoch));
+            batch
+                .producer
+                .iter_mut()
+                .for_each(|producer| producer.epoch = epoch.unwrap_or(producer.epoch));
             batch
         };
         for number in 1..=BATCHES {
             let mut stream = Stream::open_when_served(service.url()).await?;
             let answer = stream.exchange(numbered_by(number, None)).await;
-            let error = answer.err().context("other content under an applied sequence was acknowledged")?;
+            let error =
+                answer.err().context("other content under an applied sequence was acknowledged")?;
             let status = error.downcast_ref::<Status>().context("no status")?;
             let reason = status.get_details_error_info().map(|info| info.reason);
-            let refused = status.code() == Code::FailedPrecondition && reason.as_deref() == Some("SEQUENCE_REUSED");
+            let refused = status.code() == Code::FailedPrecondition
+                && reason.as_deref() == Some("SEQUENCE_REUSED");
             ensure!(refused, "{status:?}");
         }
         let mut stream = Stream::open_when_served(service.url()).await?;

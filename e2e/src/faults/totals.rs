@@ -18,17 +18,25 @@ impl Finding {
             let points: u64 = sent().map(|number| entry.content.points(number)).sum();
             let sum: f64 = sent().map(|number| entry.content.sum(number) as f64).sum(); // integers below 2^53: exact
             let (stored, stored_sum) = totals(&mut connection, &entry.content.device_id).await?;
-            finding.acknowledged += entry.acknowledged.iter().map(|&number| entry.content.points(number)).sum::<u64>();
+            finding.acknowledged +=
+                entry.acknowledged.iter().map(|&number| entry.content.points(number)).sum::<u64>();
             finding.doubled += stored.saturating_sub(points);
             // As many as were sent, and others: not one of them can be trusted.
-            finding.lost += if stored == points && stored_sum != sum { points } else { points.saturating_sub(stored) };
+            finding.lost += if stored == points && stored_sum != sum {
+                points
+            } else {
+                points.saturating_sub(stored)
+            };
         }
         Ok(finding)
     }
 }
 
 /// How many points of a device there are, and the sum of their values.
-pub(crate) async fn totals(connection: &mut PgConnection, device_id: &str) -> sqlx::Result<(u64, f64)> {
+pub(crate) async fn totals(
+    connection: &mut PgConnection,
+    device_id: &str,
+) -> sqlx::Result<(u64, f64)> {
     let mut totals = (0, 0.0);
     for series_id in series_ids(connection, device_id).await? {
         let statement = sqlx::query_as(include_str!("totals.sql")).bind(series_id);

@@ -99,7 +99,8 @@ async fn pass(client: TcpStream, target: String, order: Arc<Order>) -> io::Resul
     let server = connect(&client, &target).await?;
     let (from_client, mut to_client) = client.into_split();
     let (from_server, mut to_server) = server.into_split();
-    let (mut from_client, mut from_server) = (BufReader::new(from_client), BufReader::new(from_server));
+    let (mut from_client, mut from_server) =
+        (BufReader::new(from_client), BufReader::new(from_server));
     let at_once = AtomicBool::new(false);
     let cut = tokio::select! {
         cut = pass_requests(&mut from_client, &mut to_server, &order, &at_once) => cut?,
@@ -155,7 +156,10 @@ async fn pass_requests(
 }
 
 /// A message and those that belong to it.
-async fn up_to_sync(first: Message, from_client: &mut BufReader<OwnedReadHalf>) -> io::Result<Vec<Message>> {
+async fn up_to_sync(
+    first: Message,
+    from_client: &mut BufReader<OwnedReadHalf>,
+) -> io::Result<Vec<Message>> {
     let mut messages = vec![first];
     while !messages.last().is_some_and(Message::is_sync) {
         messages.push(Message::read(from_client).await?);
@@ -174,7 +178,9 @@ async fn pass_answers(
         let moment = match () {
             () if message.completes("COPY") => Some(Moment::BeforeCommit),
             () if message.completes("COMMIT") => Some(Moment::AnswerWithheld),
-            () if message.is_ready() && at_once.swap(false, Ordering::SeqCst) => Some(Moment::AtOnceAnswerWithheld),
+            () if message.is_ready() && at_once.swap(false, Ordering::SeqCst) => {
+                Some(Moment::AtOnceAnswerWithheld)
+            }
             () => None,
         };
         if let Some(done) = moment.and_then(|moment| order.take(moment)) {

@@ -32,7 +32,10 @@ impl Message {
         Self::read_rest(from, vec![kind]).await
     }
 
-    async fn read_rest(from: &mut (impl AsyncRead + Unpin), mut bytes: Vec<u8>) -> io::Result<Self> {
+    async fn read_rest(
+        from: &mut (impl AsyncRead + Unpin),
+        mut bytes: Vec<u8>,
+    ) -> io::Result<Self> {
         let length = from.read_u32().await?;
         bytes.extend(length.to_be_bytes());
         let body = bytes.len();
@@ -58,7 +61,8 @@ impl Message {
     /// The name under which a statement is prepared that writes a small flush at once: one that locks rows and inserts points.
     pub(super) fn prepares_write_at_once(&self) -> Option<&[u8]> {
         let has = |part: &[u8]| self.text(1).windows(part.len()).any(|window| window == part);
-        (self.bytes[0] == kind::PARSE && has(b"FOR UPDATE") && has(b"INSERT INTO points")).then(|| self.text(0))
+        (self.bytes[0] == kind::PARSE && has(b"FOR UPDATE") && has(b"INSERT INTO points"))
+            .then(|| self.text(0))
     }
 
     /// Whether it binds parameters to the statement that was prepared under this name.

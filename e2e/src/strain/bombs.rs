@@ -39,7 +39,11 @@ impl Ends {
     fn attack(self, expected: &'static str) -> Attack {
         let (calls, ok) = (self.calls, self.unexpected.is_empty());
         let first: Vec<String> = self.unexpected.into_iter().take(3).collect();
-        let seen = if ok { format!("{calls} calls, all so") } else { format!("{calls} calls; {}", first.join(", ")) };
+        let seen = if ok {
+            format!("{calls} calls, all so")
+        } else {
+            format!("{calls} calls; {}", first.join(", "))
+        };
         Attack { expected: expected.to_owned(), seen, ok }
     }
 }
@@ -61,7 +65,8 @@ pub(super) async fn decompression(address: SocketAddr) -> anyhow::Result<Attack>
             let message = framed(true, &bomb)?;
             let expected = if size == NO_BOMB { INVALID_ARGUMENT } else { RESOURCE_EXHAUSTED };
             for method in METHODS.iter().cycle().take(METHODS.len() * TIMES) {
-                let ended = call(address, method, &[("grpc-encoding", encoding)], message.clone()).await?;
+                let ended =
+                    call(address, method, &[("grpc-encoding", encoding)], message.clone()).await?;
                 ends.add(&format!("{method} of {size} bytes of {encoding}"), &ended, &expected);
             }
         }

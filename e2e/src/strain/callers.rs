@@ -44,7 +44,8 @@ pub(super) struct Answers {
 
 impl Callers {
     pub(super) async fn start(url: &str, callers: usize) -> anyhow::Result<Self> {
-        let (seen, stop, devices) = (Arc::default(), CancellationToken::new(), unique("abuse-caller"));
+        let (seen, stop, devices) =
+            (Arc::default(), CancellationToken::new(), unique("abuse-caller"));
         let mut tasks = JoinSet::new();
         for index in 0..callers {
             let client = IngestServiceClient::new(connect(url, "127.0.0.1").await?);
@@ -59,7 +60,8 @@ impl Callers {
         while let Some(ended) = self.tasks.join_next().await {
             ended?;
         }
-        let answers = std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        let answers =
+            std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
         let mut sql = Sql::connect_to(database_url).await;
         let mut stored = 0;
         for index in 0..self.callers {
@@ -82,7 +84,8 @@ async fn call(
 ) {
     let began = now() - AGE;
     for first in (0..).step_by(usize::try_from(POINTS).unwrap_or(usize::MAX)) {
-        let times: Vec<i64> = (began + first..).take(usize::try_from(POINTS).unwrap_or(usize::MAX)).collect();
+        let times: Vec<i64> =
+            (began + first..).take(usize::try_from(POINTS).unwrap_or(usize::MAX)).collect();
         let values = vec![1.0; times.len()];
         let mut batch = batch(Vec::new());
         batch.series = vec![series(&device, times, values)];
@@ -140,5 +143,6 @@ impl Answers {
 
 fn says_when_to_come_again(status: &Status) -> bool {
     let retry = status.get_error_details().retry_info().and_then(|info| info.retry_delay);
-    matches!(status.code(), Code::Unavailable | Code::ResourceExhausted) && retry.is_some_and(|delay| !delay.is_zero())
+    matches!(status.code(), Code::Unavailable | Code::ResourceExhausted)
+        && retry.is_some_and(|delay| !delay.is_zero())
 }

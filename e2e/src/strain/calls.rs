@@ -49,14 +49,16 @@ pub(super) async fn call(
     headers: &[(&str, &str)],
     body: Bytes,
 ) -> anyhow::Result<Ended> {
-    let mut request = Request::post(format!("http://{address}/tidegauge.v1.IngestService/{method}"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers");
+    let mut request =
+        Request::post(format!("http://{address}/tidegauge.v1.IngestService/{method}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let request = request.body(())?;
-    let (mut client, connection) = h2::client::handshake(TcpStream::connect(address).await?).await?;
+    let (mut client, connection) =
+        h2::client::handshake(TcpStream::connect(address).await?).await?;
     let connection = tokio::spawn(connection);
     let exchange = async {
         let (response, mut stream) = client.send_request(request, false)?;

@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 use super::Attack;
 use super::calls::{Ended, call};
 use super::frames::{
-    CANCEL, CONTINUATION, END_HEADERS, HEADERS, RST_STREAM, call_headers, frame, opening, useless_header,
+    CANCEL, CONTINUATION, END_HEADERS, HEADERS, RST_STREAM, call_headers, frame, opening,
+    useless_header,
 };
 
 /// Within which a million resets must be through.
@@ -39,9 +40,16 @@ pub(super) async fn headers(address: SocketAddr) -> anyhow::Result<Attack> {
         closed += usize::from(was_closed);
         flood = frame(HEADERS, 0, 1, &call_headers());
     }
-    let seen = format!("1 MiB: {large}; endless: {closed} of 10 connections closed after {} KiB each", sent / 10_240);
+    let seen = format!(
+        "1 MiB: {large}; endless: {closed} of 10 connections closed after {} KiB each",
+        sent / 10_240
+    );
     let ok = closed == 10 && !matches!(large, Ended::Code(0));
-    Ok(Attack { expected: "1 MiB of headers: refused; endless headers: closed".to_owned(), seen, ok })
+    Ok(Attack {
+        expected: "1 MiB of headers: refused; endless headers: closed".to_owned(),
+        seen,
+        ok,
+    })
 }
 
 /// Opens streams and resets them at once, on as many connections as that takes.
@@ -51,7 +59,8 @@ pub(super) async fn resets(address: SocketAddr, wanted: usize) -> anyhow::Result
     while resets < wanted && began.elapsed() < RESETS_BOUND {
         let (pieces, _) = pour(address, (wanted - resets).div_ceil(RESETS_AT_ONCE), |piece| {
             let first = piece * RESETS_AT_ONCE;
-            let streams = (first..first + RESETS_AT_ONCE).map(|index| u32::try_from(2 * index + 1).unwrap_or(1));
+            let streams = (first..first + RESETS_AT_ONCE)
+                .map(|index| u32::try_from(2 * index + 1).unwrap_or(1));
             streams
                 .flat_map(|stream| {
                     let opened = frame(HEADERS, END_HEADERS, stream, &headers);
@@ -64,7 +73,9 @@ pub(super) async fn resets(address: SocketAddr, wanted: usize) -> anyhow::Result
         connections += 1;
     }
     let seconds = began.elapsed().as_secs_f64();
-    let seen = format!("{resets} resets in {seconds:.1} s; {connections} connections, for the service closed them");
+    let seen = format!(
+        "{resets} resets in {seconds:.1} s; {connections} connections, for the service closed them"
+    );
     Ok(Attack {
         expected: "connections closed, the service goes on".to_owned(),
         seen,

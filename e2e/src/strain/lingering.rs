@@ -38,8 +38,11 @@ pub(super) async fn idle(address: SocketAddr, wanted: usize) -> anyhow::Result<A
     tokio::time::sleep(STAY).await;
     let opened = connections.len();
     let closed = connections.iter().filter(|connection| is_closed(connection)).count();
-    let limited =
-        if possible < wanted { format!(" (this system allows no more than {possible})") } else { String::new() };
+    let limited = if possible < wanted {
+        format!(" (this system allows no more than {possible})")
+    } else {
+        String::new()
+    };
     let newcomer = match store_one(&format!("http://{address}"), NEWCOMER).await {
         Ok(()) => "served".to_owned(),
         Err(error) => format!("not served: {error:#}"),
@@ -65,13 +68,18 @@ fn is_closed(connection: &TcpStream) -> bool {
 /// Raises the number of files that this process may open, as far as the system lets it.
 fn allowed_files(wanted: usize) -> anyhow::Result<usize> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = u64::try_from(wanted)?.max(current.unwrap_or(u64::MAX)).min(maximum.unwrap_or(u64::MAX));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).context("the limit of open files")?;
+    let wanted =
+        u64::try_from(wanted)?.max(current.unwrap_or(u64::MAX)).min(maximum.unwrap_or(u64::MAX));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
+        .context("the limit of open files")?;
     Ok(usize::try_from(wanted)?)
 }
 
 /// Streams that announce a large message and send it byte by byte.
-pub(super) async fn slow_senders(address: SocketAddr, connections: usize) -> anyhow::Result<Attack> {
+pub(super) async fn slow_senders(
+    address: SocketAddr,
+    connections: usize,
+) -> anyhow::Result<Attack> {
     let mut senders = JoinSet::new();
     for _ in 0..connections {
         senders.spawn(dribble(address));
@@ -109,7 +117,10 @@ async fn dribble(address: SocketAddr) -> anyhow::Result<usize> {
 }
 
 /// Bytes that mean nothing, every second time after a proper opening.
-pub(super) async fn random_bytes(address: SocketAddr, connections: usize) -> anyhow::Result<Attack> {
+pub(super) async fn random_bytes(
+    address: SocketAddr,
+    connections: usize,
+) -> anyhow::Result<Attack> {
     let mut closed = 0;
     for index in 0..connections {
         let mut bytes = if index % 2 == 0 { Vec::new() } else { opening() };
@@ -130,7 +141,10 @@ async fn is_answered_by_closing(address: SocketAddr, bytes: &[u8]) -> anyhow::Re
 }
 
 /// Requests that break off: in the opening, in the headers, in the length of a message, in a message.
-pub(super) async fn half_requests(address: SocketAddr, connections: usize) -> anyhow::Result<Attack> {
+pub(super) async fn half_requests(
+    address: SocketAddr,
+    connections: usize,
+) -> anyhow::Result<Attack> {
     let opening = opening();
     let headers = [opening.clone(), frame(HEADERS, END_HEADERS, 1, &call_headers())].concat();
     let with_data = |data: &[u8]| [headers.clone(), frame(DATA, 0, 1, data)].concat();

@@ -142,14 +142,20 @@ impl Latencies {
         let first = self.failed.first().map(|status| format!(" ({status})")).unwrap_or_default();
         let (answered, failed) = (self.answered.len(), self.failed.len());
         let (p99, longest) = (in_ms(self.p99()), in_ms(self.answered.iter().max().copied()));
-        format!("another client's p99 {p99} ({answered} calls, {failed} failed{first}, longest {longest})")
+        format!(
+            "another client's p99 {p99} ({answered} calls, {failed} failed{first}, longest {longest})"
+        )
     }
 }
 
 impl Usual {
     pub(super) fn told(&self) -> String {
         let Self { alone, elsewhere } = self;
-        format!("{} with the same at another instance, {} alone", in_ms(elsewhere.p99()), in_ms(alone.p99()))
+        format!(
+            "{} with the same at another instance, {} alone",
+            in_ms(elsewhere.p99()),
+            in_ms(alone.p99())
+        )
     }
 
     /// Whether the other client notices little of the abuse, beyond that it takes cores and a database which both need.

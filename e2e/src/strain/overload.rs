@@ -12,7 +12,8 @@ use crate::faults::journal::Journal;
 use crate::faults::load::{Load, Shape};
 
 /// One client at full speed: a stream for each writer.
-const FULL_SPEED: Shape = Shape { numbered: 2, unnumbered: 0, window: u64::MAX, batch_points: 10_000 };
+const FULL_SPEED: Shape =
+    Shape { numbered: 2, unnumbered: 0, window: u64::MAX, batch_points: 10_000 };
 /// Streams of one connection; the service takes 128.
 const STREAMS: usize = 100;
 /// Unary calls at once.
@@ -59,11 +60,18 @@ pub(super) async fn run(
         "{span:?}, {finding}, memory {grown:+.0} MiB in the second half; {}, after p99 {} at full speed, {}",
         answers.told(),
         in_ms(usual.p99()),
-        if exact { "stored exactly what was accepted" } else { "NOT stored exactly what was accepted" },
+        if exact {
+            "stored exactly what was accepted"
+        } else {
+            "NOT stored exactly what was accepted"
+        },
     );
-    let expected =
-        "streams held up; unary calls refused with RetryInfo, p99 of the accepted at most doubled; memory flat";
-    Ok(Attack { expected: expected.to_owned(), seen, ok: finding.holds() && grown < FLAT && proper && in_time })
+    let expected = "streams held up; unary calls refused with RetryInfo, p99 of the accepted at most doubled; memory flat";
+    Ok(Attack {
+        expected: expected.to_owned(),
+        seen,
+        ok: finding.holds() && grown < FLAT && proper && in_time,
+    })
 }
 
 /// What was sent, and by how much memory grew in the second half.

@@ -64,8 +64,10 @@ async fn open_silently(url: &str) -> anyhow::Result<impl Sized> {
 /// Where a client that is never heard of again may have been: before its first word, after the opening, in the headers, in a
 /// message of a stream, in that of a single call.
 fn half_said() -> [Vec<u8>; 5] {
-    let call = |method: &str| [opening(), frame(HEADERS, END_HEADERS, 1, &headers_of(method))].concat();
-    let half_message = |method: &str| [call(method), frame(DATA, 0, 1, &[0, 0, 0, 1, 0, 10, 20])].concat();
+    let call =
+        |method: &str| [opening(), frame(HEADERS, END_HEADERS, 1, &headers_of(method))].concat();
+    let half_message =
+        |method: &str| [call(method), frame(DATA, 0, 1, &[0, 0, 0, 1, 0, 10, 20])].concat();
     let mut half_headers = call("IngestBatch");
     half_headers.truncate(half_headers.len() - 20);
     [vec![], opening(), half_headers, half_message("IngestWithAcks"), half_message("IngestBatch")]

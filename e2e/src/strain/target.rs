@@ -24,9 +24,11 @@ pub(super) struct Target {
 impl Target {
     /// Starts one and waits until it stores points.
     pub(super) async fn start(setting: &Setting) -> anyhow::Result<Self> {
-        let process = IngestProcess::start_logging(&setting.ingest_service, &setting.database_url).await?;
+        let process =
+            IngestProcess::start_logging(&setting.ingest_service, &setting.database_url).await?;
         let url = process.url().to_owned();
-        let address = url.trim_start_matches("http://").parse().context("an address of the service")?;
+        let address =
+            url.trim_start_matches("http://").parse().context("an address of the service")?;
         let target = Self { process, url, address };
         target.answers_anew().await?;
         Ok(target)
@@ -37,8 +39,12 @@ impl Target {
         self.answers_anew().await?;
         let panics = self.process.log().matches("panicked at").count();
         let peak = self.process.peak_mib();
-        let told = peak.map_or_else(|| "memory unknown".to_owned(), |peak| format!("peak {peak:.0} MiB"));
-        Ok((format!("{told}, {panics} panics"), panics == 0 && peak.is_none_or(|peak| peak < MEMORY_BOUND)))
+        let told =
+            peak.map_or_else(|| "memory unknown".to_owned(), |peak| format!("peak {peak:.0} MiB"));
+        Ok((
+            format!("{told}, {panics} panics"),
+            panics == 0 && peak.is_none_or(|peak| peak < MEMORY_BOUND),
+        ))
     }
 
     async fn answers_anew(&self) -> anyhow::Result<()> {

@@ -42,8 +42,10 @@ pub(crate) struct Expected {
 
 impl Expected {
     pub(crate) fn of(series: &[&Points], (start, end): (i64, i64)) -> Self {
-        let points: Points = series.iter().flat_map(|points| &points[inside(points, start, end)]).copied().collect();
-        let increases: Vec<f64> = series.iter().flat_map(|points| increases(points, (start, end))).collect();
+        let points: Points =
+            series.iter().flat_map(|points| &points[inside(points, start, end)]).copied().collect();
+        let increases: Vec<f64> =
+            series.iter().flat_map(|points| increases(points, (start, end))).collect();
         let increase = (!increases.is_empty()).then(|| increases.iter().sum());
         Self { count: points.len() as u64, points, increase, seconds: (end - start) as f64 / 1e6 }
     }
@@ -52,8 +54,11 @@ impl Expected {
     pub(crate) fn values(&self, statistic: Statistic) -> Vec<f64> {
         let n = self.points.len() as f64;
         let values = || self.points.iter().map(|(_, value)| *value);
-        let in_order = |one: &&(i64, f64), other: &&(i64, f64)| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1));
-        let value = |point: Option<&(i64, f64)>| point.map(|(_, value)| *value).into_iter().collect();
+        let in_order = |one: &&(i64, f64), other: &&(i64, f64)| {
+            one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))
+        };
+        let value =
+            |point: Option<&(i64, f64)>| point.map(|(_, value)| *value).into_iter().collect();
         match statistic {
             Statistic::Avg => vec![values().sum::<f64>() / n],
             Statistic::Max => vec![values().fold(f64::MIN, f64::max)],
@@ -62,7 +67,9 @@ impl Expected {
             Statistic::First => value(self.points.iter().min_by(in_order)),
             Statistic::Last => value(self.points.iter().max_by(in_order)),
             Statistic::Stddev => vec![self.stddev()],
-            Statistic::Rate => vec![self.increase.map_or(f64::NAN, |increase| increase / self.seconds)],
+            Statistic::Rate => {
+                vec![self.increase.map_or(f64::NAN, |increase| increase / self.seconds)]
+            }
             Statistic::Count | Statistic::Unspecified => vec![],
         }
     }
@@ -73,7 +80,8 @@ impl Expected {
         if n < 2.0 {
             return f64::NAN;
         }
-        let near: Vec<f64> = self.points.iter().map(|(_, value)| value - self.points[0].1).collect();
+        let near: Vec<f64> =
+            self.points.iter().map(|(_, value)| value - self.points[0].1).collect();
         let mean = near.iter().sum::<f64>() / n;
         (near.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt()
     }
@@ -89,5 +97,7 @@ fn increases(points: &Points, (start, end): (i64, i64)) -> Vec<f64> {
     let (inside, near) = (inside(points, start, end), DAY.max(end - start));
     let pairs = points[inside.start.saturating_sub(1)..inside.end].windows(2);
     let pairs = pairs.filter(|pair| pair[1].0 >= start && pair[1].0 - pair[0].0 <= near);
-    pairs.map(|pair| if pair[1].1 >= pair[0].1 { pair[1].1 - pair[0].1 } else { pair[1].1 }).collect()
+    pairs
+        .map(|pair| if pair[1].1 >= pair[0].1 { pair[1].1 - pair[0].1 } else { pair[1].1 })
+        .collect()
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use shared::proto::v1::{self, BucketsFrame, GapFill, QueryAggregatedRequest, QueryHeader, Statistic};
+use shared::proto::v1::{
+    self, BucketsFrame, GapFill, QueryAggregatedRequest, QueryHeader, Statistic,
+};
 use shared::time;
 
 use crate::brute::{Expected, Points, close, column};
@@ -35,25 +37,34 @@ pub(crate) async fn check(
     let mut rows = 0;
     for (key, selector_index, devices) in expected {
         let series: Vec<&Points> = devices.iter().map(|device| &stage.series[device]).collect();
-        let buckets: Vec<(i64, Expected)> =
-            (first..last).map(|at| (edges[at], Expected::of(&series, (edges[at], edges[at + 1])))).collect();
+        let buckets: Vec<(i64, Expected)> = (first..last)
+            .map(|at| (edges[at], Expected::of(&series, (edges[at], edges[at + 1]))))
+            .collect();
         let filled = request.gap_fill() != GapFill::None;
-        let starts: Vec<i64> =
-            buckets.iter().filter(|(_, bucket)| filled || bucket.count > 0).map(|(start, _)| *start).collect();
-        let here =
-            |frame: &&&BucketsFrame| frame.series.as_ref() == Some(&key) && frame.selector_index == selector_index;
+        let starts: Vec<i64> = buckets
+            .iter()
+            .filter(|(_, bucket)| filled || bucket.count > 0)
+            .map(|(start, _)| *start)
+            .collect();
+        let here = |frame: &&&BucketsFrame| {
+            frame.series.as_ref() == Some(&key) && frame.selector_index == selector_index
+        };
         if starts.is_empty() {
             assert!(found.peek().filter(here).is_none(), "{what}: nothing was there for {key:?}");
             continue;
         }
-        let frame = found.next().filter(|frame| here(&frame)).unwrap_or_else(|| panic!("{what}: {key:?} is missing"));
+        let frame = found
+            .next()
+            .filter(|frame| here(&frame))
+            .unwrap_or_else(|| panic!("{what}: {key:?} is missing"));
         assert_eq!(frame.bucket_starts_us, starts, "{what}: buckets of {key:?}");
         let before = (first.saturating_sub(100)..first)
             .rev()
             .map(|at| Expected::of(&series, (edges[at], edges[at + 1])))
             .find(|bucket| bucket.count > 0);
         // A deviation of values around 1e9 is as good as their sums are, which have steps of 1e-7 and more.
-        let leeway = if devices.iter().any(|device| device.ends_with("large")) { 1e-6 } else { 0.0 };
+        let leeway =
+            if devices.iter().any(|device| device.ends_with("large")) { 1e-6 } else { 0.0 };
         check_columns(request, frame, &buckets, before.as_ref(), leeway, what);
         rows += starts.len();
     }
@@ -70,10 +81,16 @@ fn check_columns(
     what: &str,
 ) {
     let asked = random::asked(request);
-    let with_points: BTreeMap<i64, &Expected> =
-        buckets.iter().filter(|(_, bucket)| bucket.count > 0).map(|(start, bucket)| (*start, bucket)).collect();
-    let counts: Vec<u64> =
-        frame.bucket_starts_us.iter().map(|start| with_points.get(start).map_or(0, |bucket| bucket.count)).collect();
+    let with_points: BTreeMap<i64, &Expected> = buckets
+        .iter()
+        .filter(|(_, bucket)| bucket.count > 0)
+        .map(|(start, bucket)| (*start, bucket))
+        .collect();
+    let counts: Vec<u64> = frame
+        .bucket_starts_us
+        .iter()
+        .map(|start| with_points.get(start).map_or(0, |bucket| bucket.count))
+        .collect();
     let counts_asked = asked.contains(&Statistic::Count);
     assert_eq!(frame.count, if counts_asked { counts } else { vec![] }, "{what}: counts");
     for statistic in random::VALUES {
@@ -89,8 +106,10 @@ fn check_columns(
             let accepted = match with_points.get(&start) {
                 Some(bucket) => bucket.values(statistic),
                 None => {
-                    let left = with_points.range(..start).next_back().map(|(&left, _)| (left, at(left)));
-                    let right = with_points.range(start..).next().map(|(&right, _)| (right, at(right)));
+                    let left =
+                        with_points.range(..start).next_back().map(|(&left, _)| (left, at(left)));
+                    let right =
+                        with_points.range(start..).next().map(|(&right, _)| (right, at(right)));
                     random::fillings(request.gap_fill(), statistic, start, left, right, before)
                 }
             };
@@ -102,13 +121,21 @@ fn check_columns(
 }
 
 /// Raw points: each is a bucket.
-fn check_points(stage: &Stage, request: &QueryAggregatedRequest, answers: &[BucketsFrame], what: &str) -> usize {
+fn check_points(
+    stage: &Stage,
+    request: &QueryAggregatedRequest,
+    answers: &[BucketsFrame],
+    what: &str,
+) -> usize {
     let interval = micros(request.start.as_ref())..micros(request.end.as_ref());
     let mut found = answers.iter();
     let mut rows = 0;
     for (key, _, devices) in random::expected_answers(request, stage.series.keys()) {
-        let mut points: Points =
-            stage.series[&devices[0]].iter().filter(|point| interval.contains(&point.0)).copied().collect();
+        let mut points: Points = stage.series[&devices[0]]
+            .iter()
+            .filter(|point| interval.contains(&point.0))
+            .copied()
+            .collect();
         if points.is_empty() {
             continue;
         }
@@ -116,13 +143,19 @@ fn check_points(stage: &Stage, request: &QueryAggregatedRequest, answers: &[Buck
         assert_eq!(frame.series.as_ref(), Some(&key), "{what}");
         assert!(frame.bucket_starts_us.is_sorted(), "{what}");
         points.sort_by(|one, other| one.partial_cmp(other).unwrap());
-        for statistic in random::asked(request).into_iter().filter(|&asked| asked != Statistic::Count) {
+        for statistic in
+            random::asked(request).into_iter().filter(|&asked| asked != Statistic::Count)
+        {
             let column = column(frame, statistic);
             if statistic == Statistic::Stddev {
-                assert!(column.len() == points.len() && column.iter().all(|value| value.is_nan()), "{what}");
+                assert!(
+                    column.len() == points.len() && column.iter().all(|value| value.is_nan()),
+                    "{what}"
+                );
                 continue;
             }
-            let sent: Points = frame.bucket_starts_us.iter().copied().zip(column.iter().copied()).collect();
+            let sent: Points =
+                frame.bucket_starts_us.iter().copied().zip(column.iter().copied()).collect();
             assert_eq!(sent, points, "{what}: {statistic:?} of {key:?}");
         }
         rows += points.len();

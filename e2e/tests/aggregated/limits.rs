@@ -23,8 +23,16 @@ async fn bad_questions_are_refused_with_the_field_and_the_limit() {
     };
     let cases: [(Status, &str, &str); 6] = [
         (ask(|request| request.max_points = 1).await, "max_points", "2 to 1000000"),
-        (ask(|request| request.bucket_width = Some(time::to_duration(MINUTE / 2))).await, "bucket_width", "1 minute"),
-        (ask(|request| request.time_zone = "Berlin".to_owned()).await, "time_zone", "Europe/Berlin"),
+        (
+            ask(|request| request.bucket_width = Some(time::to_duration(MINUTE / 2))).await,
+            "bucket_width",
+            "1 minute",
+        ),
+        (
+            ask(|request| request.time_zone = "Berlin".to_owned()).await,
+            "time_zone",
+            "Europe/Berlin",
+        ),
         (ask(|request| request.statistics = vec![42]).await, "statistics", "RATE"),
         (ask(|request| request.gap_fill = 42).await, "gap_fill", "LINEAR"),
         (ask(fill_all_minutes).await, "gap_fill", "at most 10000000 are filled"),
@@ -67,7 +75,11 @@ async fn long_answers_over_many_pages_come_whole_and_sparse_ones_at_once() {
         // The points lie on one line; before the first and after the last there is none.
         let expected = (end - start) as f64 / (17 * 60 * MINUTE) as f64;
         assert!(
-            if (1.0..=40.0).contains(&expected) { close(*value, expected, 0.0) } else { value.is_nan() },
+            if (1.0..=40.0).contains(&expected) {
+                close(*value, expected, 0.0)
+            } else {
+                value.is_nan()
+            },
             "{value} for {expected}"
         );
     }

@@ -36,7 +36,8 @@ async fn every_answer_equals_brute_force_over_the_raw_points() {
     for case in 0..CASES {
         let request = random::request(&mut random, BEGIN, BEGIN + 5 * DAY);
         let what = format!("seed {seed}, case {case}: {request:?}");
-        let (header, answers) = stage.ask(&request).await.unwrap_or_else(|status| panic!("{what}: {status}"));
+        let (header, answers) =
+            stage.ask(&request).await.unwrap_or_else(|status| panic!("{what}: {status}"));
         rows += check(&mut stage, &request, &header, &answers, &what).await;
     }
     println!("{CASES} cases, {rows} buckets, each equal to brute force");

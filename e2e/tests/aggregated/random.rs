@@ -7,7 +7,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use shared::proto::v1::series_selector::Device;
 use shared::proto::v1::{
-    BucketsFrame, Combine, GapFill, Granularity, QueryAggregatedRequest, SeriesKey, SeriesSelector, Statistic,
+    BucketsFrame, Combine, GapFill, Granularity, QueryAggregatedRequest, SeriesKey, SeriesSelector,
+    Statistic,
 };
 use shared::time;
 
@@ -24,11 +25,15 @@ pub(crate) const VALUES: [Statistic; 8] = [
     Statistic::Stddev,
     Statistic::Rate,
 ];
-const DEVICES: [&str; 5] = ["fleet-gaps", "fleet-large", "fleet-short", "other-counter", "other-sparse"];
+const DEVICES: [&str; 5] =
+    ["fleet-gaps", "fleet-large", "fleet-short", "other-counter", "other-sparse"];
 
 /// Points in [begin, end) by device.
 pub(crate) fn series(random: &mut StdRng, begin: i64, end: i64) -> BTreeMap<String, Points> {
-    DEVICES.into_iter().map(|device| (device.to_owned(), points(random, device, begin, end))).collect()
+    DEVICES
+        .into_iter()
+        .map(|device| (device.to_owned(), points(random, device, begin, end)))
+        .collect()
 }
 
 fn points(random: &mut StdRng, device: &str, begin: i64, end: i64) -> Points {
@@ -43,7 +48,11 @@ fn points(random: &mut StdRng, device: &str, begin: i64, end: i64) -> Points {
         let value = match device {
             "fleet-large" => 1e9 + random.random_range(-0.1..0.1),
             "other-counter" => {
-                counter = if random.random_bool(0.01) { 0.0 } else { counter + random.random_range(0.0..5.0) };
+                counter = if random.random_bool(0.01) {
+                    0.0
+                } else {
+                    counter + random.random_range(0.0..5.0)
+                };
                 counter
             }
             _ => random.random_range(15.0..25.0),
@@ -67,9 +76,9 @@ pub(crate) fn request(random: &mut StdRng, begin: i64, end: i64) -> QueryAggrega
     let points = granularity == Granularity::Raw && width.is_none();
     let statistics = [&VALUES[..], &[Statistic::Count]].concat();
     let all = random.random_bool(0.3);
-    let statistics = statistics
-        .into_iter()
-        .filter(|&statistic| !all && random.random_bool(0.3) && !(points && statistic == Statistic::Rate));
+    let statistics = statistics.into_iter().filter(|&statistic| {
+        !all && random.random_bool(0.3) && !(points && statistic == Statistic::Rate)
+    });
     QueryAggregatedRequest {
         statistics: statistics.map(|statistic| statistic as i32).collect(),
         selectors: (0..random.random_range(1..3)).map(|_| selector(random)).collect(),
@@ -90,22 +99,37 @@ pub(crate) fn request(random: &mut StdRng, begin: i64, end: i64) -> QueryAggrega
 
 /// Granularity, width and time zone that go together.
 fn buckets(random: &mut StdRng) -> (Granularity, Option<i64>, &'static str) {
-    let zone = *["", "UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns"].choose(random).unwrap();
+    let zone =
+        *["", "UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns"].choose(random).unwrap();
     let whole_hours = matches!(zone, "" | "UTC" | "Europe/Berlin");
     let minutes = *[5, 7, 90, 360, 1_440, 2 * 1_440, 7 * 1_440].choose(random).unwrap();
     let width = Some(minutes * MINUTE).filter(|_| random.random_bool(0.6));
     let utc = matches!(zone, "" | "UTC");
     let granularity = match width {
-        None => *[Granularity::Auto, Granularity::Raw, Granularity::Minute, Granularity::Hour, Granularity::Day]
-            .choose(random)
-            .unwrap(),
+        None => *[
+            Granularity::Auto,
+            Granularity::Raw,
+            Granularity::Minute,
+            Granularity::Hour,
+            Granularity::Day,
+        ]
+        .choose(random)
+        .unwrap(),
         Some(width) => {
             let fits = |granularity: &Granularity| match granularity {
-                Granularity::Hour => width % (60 * MINUTE) == 0 && (whole_hours || width % DAY != 0),
+                Granularity::Hour => {
+                    width % (60 * MINUTE) == 0 && (whole_hours || width % DAY != 0)
+                }
                 Granularity::Day => width % DAY == 0,
                 _ => true,
             };
-            let all = [Granularity::Auto, Granularity::Raw, Granularity::Minute, Granularity::Hour, Granularity::Day];
+            let all = [
+                Granularity::Auto,
+                Granularity::Raw,
+                Granularity::Minute,
+                Granularity::Hour,
+                Granularity::Day,
+            ];
             let fitting: Vec<Granularity> = all.into_iter().filter(fits).collect();
             *fitting.choose(random).unwrap()
         }
@@ -134,7 +158,9 @@ pub(crate) fn asked(request: &QueryAggregatedRequest) -> Vec<Statistic> {
     let all = [&VALUES[..], &[Statistic::Count]].concat();
     let alone = [Statistic::First, Statistic::Last];
     let combined = request.combine() == Combine::Devices;
-    all.into_iter().filter(|asked| *asked != Statistic::Rate && !(combined && alone.contains(asked))).collect()
+    all.into_iter()
+        .filter(|asked| *asked != Statistic::Rate && !(combined && alone.contains(asked)))
+        .collect()
 }
 
 /// Answers in the order of the contract: name, selector, devices.
@@ -151,10 +177,13 @@ pub(crate) fn expected_answers<'a>(
         };
         let matching: Vec<String> =
             devices.iter().filter(|device| matches(device)).map(|&device| device.clone()).collect();
-        let key = |device_id: String| SeriesKey { device_id, metric_name: selector.metric_name.clone() };
+        let key =
+            |device_id: String| SeriesKey { device_id, metric_name: selector.metric_name.clone() };
         match request.combine() {
             Combine::Devices => answers.push((key(String::new()), index, matching)),
-            _ => answers.extend(matching.into_iter().map(|device| (key(device.clone()), index, vec![device]))),
+            _ => answers.extend(
+                matching.into_iter().map(|device| (key(device.clone()), index, vec![device])),
+            ),
         }
     }
     answers
@@ -171,7 +200,9 @@ pub(crate) fn fillings(
 ) -> Vec<f64> {
     match (fill, left, right) {
         (GapFill::Last, Some((_, value)), _) => vec![value],
-        (GapFill::Last, None, _) => before.map_or(vec![f64::NAN], |bucket| bucket.values(statistic)),
+        (GapFill::Last, None, _) => {
+            before.map_or(vec![f64::NAN], |bucket| bucket.values(statistic))
+        }
         (GapFill::Linear, Some((left, from)), Some((right, to))) => {
             vec![from + (to - from) * (start - left) as f64 / (right - left) as f64]
         }
@@ -181,7 +212,9 @@ pub(crate) fn fillings(
 
 /// Appends the columns of a later frame.
 pub(crate) fn extend(all: &mut BucketsFrame, later: BucketsFrame) {
-    assert!(VALUES.iter().all(|&statistic| column(all, statistic).is_empty() == column(&later, statistic).is_empty()));
+    assert!(VALUES.iter().all(
+        |&statistic| column(all, statistic).is_empty() == column(&later, statistic).is_empty()
+    ));
     all.bucket_starts_us.extend(later.bucket_starts_us);
     all.avg.extend(later.avg);
     all.max.extend(later.max);

@@ -6,7 +6,9 @@ use e2e::{OwnDatabase, Services, Sql, at, selector, wait_until_serving};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use shared::db::Micros;
-use shared::proto::v1::{BucketsFrame, QueryAggregatedRequest, QueryHeader, query_aggregated_response::Frame};
+use shared::proto::v1::{
+    BucketsFrame, QueryAggregatedRequest, QueryHeader, query_aggregated_response::Frame,
+};
 use shared::time;
 use tonic::Status;
 
@@ -40,8 +42,15 @@ impl Stage {
                              ON CONFLICT (device_id, metric_name) DO UPDATE SET device_id = excluded.device_id
                              RETURNING series_id)
                          INSERT INTO points SELECT at, series_id, value FROM known, unnest($2, $3) AS new (at, value)";
-        let (times, values): (Vec<Micros>, Vec<f64>) = points.iter().map(|&(at, value)| (Micros(at), value)).unzip();
-        sqlx::query(statement).bind(device).bind(times).bind(values).execute(&mut self.sql.0).await.unwrap();
+        let (times, values): (Vec<Micros>, Vec<f64>) =
+            points.iter().map(|&(at, value)| (Micros(at), value)).unzip();
+        sqlx::query(statement)
+            .bind(device)
+            .bind(times)
+            .bind(values)
+            .execute(&mut self.sql.0)
+            .await
+            .unwrap();
         self.series.entry(device.to_owned()).or_default().extend(points);
     }
 
@@ -89,7 +98,10 @@ pub(crate) async fn ask(
         match response.frame.unwrap() {
             Frame::Header(frame) => header = Some(frame),
             Frame::Buckets(frame) => match answers.last_mut() {
-                Some(last) if last.series == frame.series && last.selector_index == frame.selector_index => {
+                Some(last)
+                    if last.series == frame.series
+                        && last.selector_index == frame.selector_index =>
+                {
                     random::extend(last, frame);
                 }
                 _ => answers.push(frame),
@@ -108,7 +120,8 @@ pub(crate) async fn filled(random: &mut StdRng) -> Stage {
     let mut stage = Stage::empty().await;
     let end = BEGIN + 5 * DAY;
     for (device, points) in random::series(random, BEGIN, end) {
-        let (late, early): (Points, Points) = points.into_iter().partition(|_| random.random_bool(0.2));
+        let (late, early): (Points, Points) =
+            points.into_iter().partition(|_| random.random_bool(0.2));
         stage.store(&device, &early).await;
         stage.series.entry(device).or_default().extend(late);
     }
@@ -116,7 +129,8 @@ pub(crate) async fn filled(random: &mut StdRng) -> Stage {
     stage.sql.refresh(BEGIN - 40 * DAY, watermark).await;
     let stored = "SELECT timestamp FROM iot_data WHERE device_id = $1";
     for (device, mut points) in stage.series.clone() {
-        let early: Vec<Micros> = sqlx::query_scalar(stored).bind(&device).fetch_all(&mut stage.sql.0).await.unwrap();
+        let early: Vec<Micros> =
+            sqlx::query_scalar(stored).bind(&device).fetch_all(&mut stage.sql.0).await.unwrap();
         let late: Points = points[early.len()..].to_vec();
         stage.store(&device, &late).await;
         points.sort_by(|one, other| one.partial_cmp(other).unwrap());

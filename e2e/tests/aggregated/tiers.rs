@@ -16,15 +16,23 @@ async fn parts_that_retention_dropped_come_from_coarser_rollups_and_the_header_s
     let mut stage = Stage::empty().await;
     // Old enough for the policies to drop what they keep for 2 and 10 days, chunks being days and tens of days.
     let today = Granularity::Day.floor(now());
-    let points: Points = (0..40 * 144).map(|at| (today - 40 * DAY + at * 10 * MINUTE, at as f64)).collect();
+    let points: Points =
+        (0..40 * 144).map(|at| (today - 40 * DAY + at * 10 * MINUTE, at as f64)).collect();
     stage.store("tiers", &points).await;
     stage.sql.refresh(today - 60 * DAY, today).await;
     let whole = request("tiers", today - 40 * DAY, today);
     let (header, _) = stage.ask(&whole).await.unwrap();
-    assert_eq!((header.granularity(), header.segments.len()), (v1::Granularity::Minute, 1), "nothing is dropped yet");
+    assert_eq!(
+        (header.granularity(), header.segments.len()),
+        (v1::Granularity::Minute, 1),
+        "nothing is dropped yet"
+    );
     for (relation, days) in [("points", 1), ("points_1min", 2), ("points_1hour", 10)] {
-        let policy = format!("SELECT add_retention_policy('{relation}', drop_after => INTERVAL '{days} days')");
-        let job: i32 = sqlx::query_scalar(AssertSqlSafe(policy)).fetch_one(&mut stage.sql.0).await.unwrap();
+        let policy = format!(
+            "SELECT add_retention_policy('{relation}', drop_after => INTERVAL '{days} days')"
+        );
+        let job: i32 =
+            sqlx::query_scalar(AssertSqlSafe(policy)).fetch_one(&mut stage.sql.0).await.unwrap();
         sqlx::query("CALL run_job($1)").bind(job).execute(&mut stage.sql.0).await.unwrap();
     }
     let services = Services::start_on(&stage.database.url).await; // a service remembers policies for a minute
@@ -32,19 +40,35 @@ async fn parts_that_retention_dropped_come_from_coarser_rollups_and_the_header_s
     stage.services = services;
     let (header, answers) = stage.ask(&whole).await.unwrap();
     assert_eq!(header.granularity_reason(), v1::GranularityReason::Retention);
-    let granularities: Vec<v1::Granularity> = header.segments.iter().map(v1::QuerySegment::granularity).collect();
-    assert_eq!(granularities, [v1::Granularity::Day, v1::Granularity::Hour, v1::Granularity::Minute]);
-    assert!(header.granularity_explanation.contains("no longer kept"), "{}", header.granularity_explanation);
+    let granularities: Vec<v1::Granularity> =
+        header.segments.iter().map(v1::QuerySegment::granularity).collect();
+    assert_eq!(
+        granularities,
+        [v1::Granularity::Day, v1::Granularity::Hour, v1::Granularity::Minute]
+    );
+    assert!(
+        header.granularity_explanation.contains("no longer kept"),
+        "{}",
+        header.granularity_explanation
+    );
     check_tiers(&header, &answers[0], &points);
 
     let rate = QueryAggregatedRequest { statistics: vec![Statistic::Rate as i32], ..whole.clone() };
     let status = stage.ask(&rate).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
-    assert!(status.message().contains("RATE is computed from points, which are kept from"), "{}", status.message());
+    assert!(
+        status.message().contains("RATE is computed from points, which are kept from"),
+        "{}",
+        status.message()
+    );
     let named = QueryAggregatedRequest { granularity: v1::Granularity::Minute as i32, ..whole };
     let (header, _) = stage.ask(&named).await.unwrap();
     assert_eq!(header.segments.len(), 1, "what is named is not mixed");
-    assert!(header.granularity_explanation.contains("points_1min is kept from"), "{}", header.granularity_explanation);
+    assert!(
+        header.granularity_explanation.contains("points_1min is kept from"),
+        "{}",
+        header.granularity_explanation
+    );
 }
 
 /// Every point is in one bucket, and every bucket on the grid of the segment that it lies in.
@@ -61,8 +85,10 @@ fn check_tiers(header: &QueryHeader, answer: &BucketsFrame, points: &Points) {
             *bucket = (bucket.0 + 1, bucket.1 + value);
         }
         let rows = answer.bucket_starts_us.iter().zip(answer.count.iter().zip(&answer.sum));
-        let found: Vec<(i64, (u64, f64))> =
-            rows.filter(|(at, _)| (start..end).contains(*at)).map(|(&at, (&count, &sum))| (at, (count, sum))).collect();
+        let found: Vec<(i64, (u64, f64))> = rows
+            .filter(|(at, _)| (start..end).contains(*at))
+            .map(|(&at, (&count, &sum))| (at, (count, sum)))
+            .collect();
         assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{segment:?}");
     }
     assert_eq!(next, micros(header.effective_end.as_ref()));

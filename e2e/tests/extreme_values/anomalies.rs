@@ -1,7 +1,9 @@
 //! `DetectAnomalies` held against arithmetic.
 
 use e2e::at;
-use shared::proto::v1::{AnomalyMethod, BaselineState, DetectAnomaliesRequest, DetectAnomaliesResponse, SeriesKey};
+use shared::proto::v1::{
+    AnomalyMethod, BaselineState, DetectAnomaliesRequest, DetectAnomaliesResponse, SeriesKey,
+};
 use shared::time;
 
 use crate::buckets::{deviation, near};
@@ -16,7 +18,10 @@ pub(crate) async fn check(stage: &Stage, what: &str) {
     for (device, points) in &stage.series {
         for method in [AnomalyMethod::ZScore, AnomalyMethod::Robust, AnomalyMethod::Seasonal] {
             let request = DetectAnomaliesRequest {
-                series: Some(SeriesKey { device_id: device.clone(), metric_name: "temperature".to_owned() }),
+                series: Some(SeriesKey {
+                    device_id: device.clone(),
+                    metric_name: "temperature".to_owned(),
+                }),
                 start: at(window.0),
                 end: at(window.1),
                 baseline: Some(time::to_duration(7 * DAY)),
@@ -48,8 +53,18 @@ fn check_answer(answer: &DetectAnomaliesResponse, points: &Points, window: (i64,
     let leeway = largest * 1e-9 + 1e-150;
     near(baseline.stddev, deviation(&of_baseline), leeway, &format!("{what}: stddev"));
     if let (AnomalyMethod::ZScore, Some(found)) = (answer.method(), answer.anomalies.first()) {
-        near(found.upper_bound, baseline.mean + THRESHOLD * baseline.stddev, leeway, &format!("{what}: upper bound"));
-        near(found.lower_bound, baseline.mean - THRESHOLD * baseline.stddev, leeway, &format!("{what}: lower bound"));
+        near(
+            found.upper_bound,
+            baseline.mean + THRESHOLD * baseline.stddev,
+            leeway,
+            &format!("{what}: upper bound"),
+        );
+        near(
+            found.lower_bound,
+            baseline.mean - THRESHOLD * baseline.stddev,
+            leeway,
+            &format!("{what}: lower bound"),
+        );
     }
     if let (Some(median), Some(deviation)) = (baseline.median, baseline.median_absolute_deviation) {
         let mut values: Vec<f64> = of_baseline.iter().map(|(_, value)| *value).collect();
@@ -67,20 +82,28 @@ fn check_anomalies(answer: &DetectAnomaliesResponse, window: &[(i64, f64)], what
     let mut left = window.iter();
     for found in &answer.anomalies {
         let time = time::from_timestamp(&found.timestamp.unwrap()).unwrap();
-        assert!(left.any(|point| *point == (time, found.value)), "{what}: out of order, or no point: {found:?}");
-        assert!(found.value < found.lower_bound || found.value > found.upper_bound, "{what}: {found:?}");
+        assert!(
+            left.any(|point| *point == (time, found.value)),
+            "{what}: out of order, or no point: {found:?}"
+        );
+        assert!(
+            found.value < found.lower_bound || found.value > found.upper_bound,
+            "{what}: {found:?}"
+        );
         assert!(found.lower_bound <= found.upper_bound && found.score >= 0.0, "{what}: {found:?}");
     }
     for hour in [0, HOUR] {
         let start = window.iter().map(|(time, _)| *time).min().unwrap_or_default();
         let start = start - start.rem_euclid(HOUR) + hour;
         let of_hour = |time: &i64| (start..start + HOUR).contains(time);
-        let mut anomalies =
-            answer.anomalies.iter().filter(|found| of_hour(&time::from_timestamp(&found.timestamp.unwrap()).unwrap()));
-        let Some(first) = anomalies.next() else { continue };
-        let beyond = window
+        let mut anomalies = answer
+            .anomalies
             .iter()
-            .filter(|(time, value)| of_hour(time) && (*value < first.lower_bound || *value > first.upper_bound));
+            .filter(|found| of_hour(&time::from_timestamp(&found.timestamp.unwrap()).unwrap()));
+        let Some(first) = anomalies.next() else { continue };
+        let beyond = window.iter().filter(|(time, value)| {
+            of_hour(time) && (*value < first.lower_bound || *value > first.upper_bound)
+        });
         assert_eq!(beyond.count(), 1 + anomalies.count(), "{what}: some are missing");
     }
 }

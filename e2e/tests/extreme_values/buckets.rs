@@ -52,7 +52,12 @@ pub(crate) async fn check(stage: &Stage, what: &str) {
 }
 
 /// Frames by device. RATE is computed from raw points, and so are FIRST and LAST of several devices.
-async fn ask(stage: &Stage, granularity: Granularity, width: i64, combine: Combine) -> BTreeMap<String, BucketsFrame> {
+async fn ask(
+    stage: &Stage,
+    granularity: Granularity,
+    width: i64,
+    combine: Combine,
+) -> BTreeMap<String, BucketsFrame> {
     let from_points = granularity == Granularity::Raw;
     let asked = STATISTICS.into_iter().filter(|statistic| match statistic {
         Statistic::Rate => from_points,
@@ -72,7 +77,8 @@ async fn ask(stage: &Stage, granularity: Granularity, width: i64, combine: Combi
         combine: combine as i32,
         ..Default::default()
     };
-    let mut frames = stage.services.query.clone().query_aggregated(request).await.unwrap().into_inner();
+    let mut frames =
+        stage.services.query.clone().query_aggregated(request).await.unwrap().into_inner();
     let mut answers: BTreeMap<String, BucketsFrame> = BTreeMap::new();
     while let Some(response) = frames.message().await.unwrap() {
         if let Some(Frame::Buckets(frame)) = response.frame {
@@ -129,7 +135,11 @@ fn check_values(frame: &BucketsFrame, at: usize, points: &[(i64, f64)], what: &s
     assert_eq!(frame.max[at], values().fold(f64::MIN, f64::max), "{what}");
     assert_eq!(frame.min[at], values().fold(f64::MAX, f64::min), "{what}");
     if !frame.first.is_empty() {
-        assert_eq!((frame.first[at], frame.last[at]), (points[0].1, points[points.len() - 1].1), "{what}");
+        assert_eq!(
+            (frame.first[at], frame.last[at]),
+            (points[0].1, points[points.len() - 1].1),
+            "{what}"
+        );
     }
     let sum: f64 = values().sum();
     near(frame.sum[at], sum, n * largest * 1e-15, &format!("{what}: sum"));
@@ -144,7 +154,10 @@ fn check_values(frame: &BucketsFrame, at: usize, points: &[(i64, f64)], what: &s
 fn check_rate(found: f64, series: &[&Points], (start, end): (i64, i64), what: &str) {
     let mut terms = Vec::new();
     for points in series {
-        for pair in points.windows(2).filter(|pair| (start..end).contains(&pair[1].0) && pair[1].0 - pair[0].0 <= DAY) {
+        for pair in points
+            .windows(2)
+            .filter(|pair| (start..end).contains(&pair[1].0) && pair[1].0 - pair[0].0 <= DAY)
+        {
             terms.push(if pair[1].1 >= pair[0].1 { pair[1].1 - pair[0].1 } else { pair[1].1 });
         }
     }

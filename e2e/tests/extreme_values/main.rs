@@ -57,8 +57,10 @@ impl Stage {
     async fn read_views(&mut self) {
         for view in ["iot_data", "iot_data_1min", "iot_data_1hour", "iot_data_1day"] {
             let statement = format!("SELECT count(found) FROM {view} AS found");
-            let count: i64 =
-                sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(&mut self.sql.0).await.unwrap();
+            let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
+                .fetch_one(&mut self.sql.0)
+                .await
+                .unwrap();
             assert!(count > 0, "{view}");
         }
     }

@@ -51,7 +51,8 @@ pub(crate) fn points(random: &mut StdRng, kind: Kind, start: i64, end: i64) -> P
     while time < end {
         let value = if matches!(kind, Kind::Constant) { constant } else { value(random, kind) };
         points.push((time, value));
-        time += if random.random_bool(0.05) { 0 } else { random.random_range(1_000_000..40_000_000) };
+        time +=
+            if random.random_bool(0.05) { 0 } else { random.random_range(1_000_000..40_000_000) };
     }
     points.sort_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
     points

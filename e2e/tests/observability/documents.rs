@@ -16,7 +16,10 @@ fn read(path: &str) -> String {
 fn documented(heading: &str) -> BTreeSet<String> {
     let text = read("docs/OBSERVABILITY.md");
     let section = text.split("\n## ").find(|section| section.starts_with(heading));
-    let rows = section.unwrap_or_else(|| panic!("no heading {heading}")).lines().filter(|line| line.starts_with("| `"));
+    let rows = section
+        .unwrap_or_else(|| panic!("no heading {heading}"))
+        .lines()
+        .filter(|line| line.starts_with("| `"));
     let first = rows.filter_map(|row| row.split('|').nth(1));
     first.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
 }
@@ -43,9 +46,12 @@ pub(crate) fn dashboards_and_alerts_name_only(exported: &BTreeSet<String>) {
         "observability/grafana/query-service.json",
     ] {
         let text = read(path);
-        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_' && letter != ':');
-        let named = words
-            .filter(|word| ["tidegauge_", "rpc_server_", "db_client_"].iter().any(|begin| word.starts_with(begin)));
+        let words = text.split(|letter: char| {
+            !letter.is_ascii_alphanumeric() && letter != '_' && letter != ':'
+        });
+        let named = words.filter(|word| {
+            ["tidegauge_", "rpc_server_", "db_client_"].iter().any(|begin| word.starts_with(begin))
+        });
         let named: BTreeSet<&str> = named.filter(|word| !is_label(word)).map(base).collect();
         let unknown: Vec<_> = named.iter().filter(|name| !exported.contains(**name)).collect();
         assert!(unknown.is_empty(), "{path} names what is not exported: {unknown:?}");
@@ -70,7 +76,8 @@ pub(crate) fn holds_all_spans(spans: &[(String, Span)]) {
     let documented = documented("Spans");
     for (service, span) in spans {
         let is_call = span.name.starts_with("tidegauge.v1.");
-        let is_statement = span.attributes.iter().any(|attribute| attribute.key == "db.query.summary");
+        let is_statement =
+            span.attributes.iter().any(|attribute| attribute.key == "db.query.summary");
         let name = if is_call {
             "call"
         } else if is_statement {
@@ -78,7 +85,11 @@ pub(crate) fn holds_all_spans(spans: &[(String, Span)]) {
         } else {
             &span.name
         };
-        assert!(documented.contains(name), "{service}: span {} is not in docs/OBSERVABILITY.md", span.name);
+        assert!(
+            documented.contains(name),
+            "{service}: span {} is not in docs/OBSERVABILITY.md",
+            span.name
+        );
     }
 }
 
@@ -86,26 +97,39 @@ pub(crate) fn holds_all_log_fields(lines: &[Value]) {
     let documented = documented("Log");
     for line in lines {
         for field in line.as_object().unwrap().keys() {
-            assert!(documented.contains(field), "field {field} is not in docs/OBSERVABILITY.md: {line}");
+            assert!(
+                documented.contains(field),
+                "field {field} is not in docs/OBSERVABILITY.md: {line}"
+            );
         }
     }
 }
 
 pub(crate) fn each_alert_is_tested() {
-    let (rules, tests) = (read("observability/alerts.yaml"), read("observability/alerts_test.yaml"));
+    let (rules, tests) =
+        (read("observability/alerts.yaml"), read("observability/alerts_test.yaml"));
     let operations = read("docs/OBSERVABILITY.md");
-    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let alerts: Vec<&str> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(alerts.len() >= 8, "{alerts:?}");
     for alert in alerts {
-        let cases: Vec<&str> =
-            tests.split("alertname: ").skip(1).filter(|case| case.lines().next() == Some(alert)).collect();
-        let quiet =
-            cases.iter().filter(|case| case.lines().nth(1).is_some_and(|line| line.trim() == "exp_alerts: []")).count();
+        let cases: Vec<&str> = tests
+            .split("alertname: ")
+            .skip(1)
+            .filter(|case| case.lines().next() == Some(alert))
+            .collect();
+        let quiet = cases
+            .iter()
+            .filter(|case| case.lines().nth(1).is_some_and(|line| line.trim() == "exp_alerts: []"))
+            .count();
         assert!(
             quiet >= 1 && cases.len() > quiet,
             "{alert} is tested {} times, {quiet} of them not firing",
             cases.len()
         );
-        assert!(operations.contains(&format!("`{alert}`")), "{alert} is not in docs/OBSERVABILITY.md");
+        assert!(
+            operations.contains(&format!("`{alert}`")),
+            "{alert} is not in docs/OBSERVABILITY.md"
+        );
     }
 }

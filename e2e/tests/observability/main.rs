@@ -13,7 +13,8 @@ use std::path::PathBuf;
 
 use collector::Collector;
 use e2e::{
-    Proxy, Services, batch, database_url, get, named, now, numbered, point, selector, unique, until, wait_until_serving,
+    Proxy, Services, batch, database_url, get, named, now, numbered, point, selector, unique,
+    until, wait_until_serving,
 };
 use process::ServiceProcess;
 use serde_json::Value;
@@ -27,7 +28,9 @@ fn root() -> PathBuf {
 /// Waits until a path of a port answers so, and gives the body.
 async fn until_status(base: &str, path: &str, wanted: u16) -> String {
     let what = format!("{base}{path} answers {wanted}");
-    until(&what, async || get(base, path).await.ok().filter(|(status, _)| *status == wanted)).await.1
+    until(&what, async || get(base, path).await.ok().filter(|(status, _)| *status == wanted))
+        .await
+        .1
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,17 +49,29 @@ async fn one_trace_id_leads_from_the_python_client_to_the_sql_statement() {
     let trace_id = format!("{:032x}", rand::random::<u128>());
     let client = Command::new(root().join("target/e2e-python/bin/python"))
         .arg(root().join("e2e/clients/first_point.py"))
-        .args(["--ingest", &ingest.address, "--query", &query.address, "--device", &unique("traced"), "--count", "50"])
+        .args([
+            "--ingest",
+            &ingest.address,
+            "--query",
+            &query.address,
+            "--device",
+            &unique("traced"),
+            "--count",
+            "50",
+        ])
         .args(["--traceparent", &format!("00-{trace_id}-{:016x}-01", 7)])
         .output();
-    let client = client.await.expect("the client is not installed; run the tests with: cargo xtask test");
+    let client =
+        client.await.expect("the client is not installed; run the tests with: cargo xtask test");
     assert!(client.status.success(), "{}", String::from_utf8_lossy(&client.stderr));
     let logs = [ingest.end().await, query.end().await]; // which sends the last spans
 
     let spans = collector.spans();
     let of_trace = |service: &str| -> BTreeSet<String> {
         let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let ours = spans.iter().filter(|(name, span)| name.contains(service) && hex(&span.trace_id) == trace_id);
+        let ours = spans
+            .iter()
+            .filter(|(name, span)| name.contains(service) && hex(&span.trace_id) == trace_id);
         ours.map(|(_, span)| span.name.clone()).collect()
     };
     let (ingested, asked) = (of_trace("ingest-service"), of_trace("query-service"));
@@ -98,13 +113,18 @@ fn every_span_has_its_parent(spans: &[(String, opentelemetry_proto::tonic::trace
     let ids: BTreeSet<&[u8]> = spans.iter().map(|(_, span)| &*span.span_id).collect();
     for (service, span) in spans.iter().filter(|(_, span)| !span.parent_span_id.is_empty()) {
         let parent = &*span.parent_span_id;
-        assert!(ids.contains(parent) || parent == [0, 0, 0, 0, 0, 0, 0, 7], "{service}: {} lost its parent", span.name);
+        assert!(
+            ids.contains(parent) || parent == [0, 0, 0, 0, 0, 0, 0, 7],
+            "{service}: {} lost its parent",
+            span.name
+        );
     }
 }
 
 /// The client sends one point that is refused, which is logged, once, inside its span.
 fn log_lines_name_their_trace(log: &str, trace_id: &str) {
-    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let refused: Vec<&Value> =
         lines.iter().filter(|line| line["reason"] == "REJECTION_REASON_VALUE_NOT_FINITE").collect();
     assert_eq!(refused.len(), 1, "{log}");
@@ -115,12 +135,16 @@ fn log_lines_name_their_trace(log: &str, trace_id: &str) {
 /// Does something of each kind, so that every metric has a value.
 async fn work(services: &Services) {
     let (device, start) = (unique("measured"), now() - 600_000_000);
-    let points = |count: i64| (0..count).map(|at| point(&device, start + at * 1_000, 1.0)).collect::<Vec<_>>();
+    let points = |count: i64| {
+        (0..count).map(|at| point(&device, start + at * 1_000, 1.0)).collect::<Vec<_>>()
+    };
     services.send(numbered(&device, 1, 1, points(100))).await.unwrap();
     assert!(services.send(numbered(&device, 1, 1, points(100))).await.unwrap().is_duplicate);
     services.send(numbered(&device, 1, 7, points(1))).await.unwrap_err();
-    let refused =
-        services.send(batch(vec![named(&device, "temperature", start, f64::NAN), point(&device, start, 2.0)]));
+    let refused = services.send(batch(vec![
+        named(&device, "temperature", start, f64::NAN),
+        point(&device, start, 2.0),
+    ]));
     assert_eq!(refused.await.unwrap().rejected_count, 1);
     services.range(&device, start, now()).await.unwrap();
     services.aggregated(&device, Granularity::Minute, (start, now())).await.unwrap();
@@ -131,7 +155,8 @@ async fn work(services: &Services) {
 async fn prometheus_scrapes_both_services() {
     let services = Services::start().await;
     work(&services).await;
-    let prometheus = prometheus::Prometheus::start(&[&services.ingest_http, &services.query_http]).await;
+    let prometheus =
+        prometheus::Prometheus::start(&[&services.ingest_http, &services.query_http]).await;
     until("both are up", async || (prometheus.ask("sum(up)").await == [2.0]).then_some(())).await;
     for (question, answer) in [
         ("tidegauge_points_accepted_total", 101.0),
@@ -141,8 +166,14 @@ async fn prometheus_scrapes_both_services() {
         ("tidegauge_ack_latency_seconds_count", 3.0),
         ("tidegauge_queue_points", 0.0),
         (r#"sum(tidegauge_query_rows_total{granularity="raw"})"#, 101.0),
-        (r#"sum(rpc_server_call_duration_seconds_count{rpc_response_status_code="NOT_FOUND"})"#, 1.0),
-        (r#"sum(rpc_server_call_duration_seconds_count{granularity="minute",rpc_response_status_code="OK"})"#, 1.0),
+        (
+            r#"sum(rpc_server_call_duration_seconds_count{rpc_response_status_code="NOT_FOUND"})"#,
+            1.0,
+        ),
+        (
+            r#"sum(rpc_server_call_duration_seconds_count{granularity="minute",rpc_response_status_code="OK"})"#,
+            1.0,
+        ),
         ("sum(tidegauge_ready)", 2.0),
         ("sum(tidegauge_connections_open)", 2.0),
         ("sum(tidegauge_connections_refused_total)", 0.0),
@@ -191,8 +222,18 @@ async fn readyz_tells_an_outage_and_livez_stays_up() {
     let services = Services::start_on(&proxy.url(&database_url())).await;
     let both = [services.ingest_http.as_str(), services.query_http.as_str()];
     for base in both {
-        assert!(until_status(base, "/readyz", 503).await.contains("waiting for the database at 127.0.0.1:"));
-        assert!(get(base, "/metrics").await.unwrap().1.contains("tidegauge_not_ready{reason=\"database_away\"} 1"));
+        assert!(
+            until_status(base, "/readyz", 503)
+                .await
+                .contains("waiting for the database at 127.0.0.1:")
+        );
+        assert!(
+            get(base, "/metrics")
+                .await
+                .unwrap()
+                .1
+                .contains("tidegauge_not_ready{reason=\"database_away\"} 1")
+        );
     }
     proxy.set_open(true);
     for base in both {
@@ -220,7 +261,10 @@ async fn a_path_that_is_not_served_is_told_what_is() {
     let mut client = tonic::client::Grpc::new(services.query_channel.clone());
     client.ready().await.unwrap();
     let path = "/made.Up/Method".parse().unwrap();
-    let request = tonic::Request::new(QueryRangeRequest { selectors: vec![selector("x")], ..Default::default() });
+    let request = tonic::Request::new(QueryRangeRequest {
+        selectors: vec![selector("x")],
+        ..Default::default()
+    });
     let answer: Result<tonic::Response<QueryRangeRequest>, _> =
         client.unary(request, path, tonic_prost::ProstCodec::default()).await;
     assert_eq!(answer.unwrap_err().code(), tonic::Code::Unimplemented);

@@ -16,8 +16,14 @@ async fn metrics_arrive_at_a_collector_while_a_service_works_and_the_last_when_i
     let collector = Collector::start().await;
     let endpoint = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", collector.url());
     // One that sends ten times a second, and one that sends only when it ends.
-    let query = ServiceProcess::start("query-service", &[endpoint, ("OTEL_METRIC_EXPORT_INTERVAL", "100")]).await;
-    let ingest = ServiceProcess::start("ingest-service", &[endpoint, ("OTEL_METRIC_EXPORT_INTERVAL", "3600000")]).await;
+    let query =
+        ServiceProcess::start("query-service", &[endpoint, ("OTEL_METRIC_EXPORT_INTERVAL", "100")])
+            .await;
+    let ingest = ServiceProcess::start(
+        "ingest-service",
+        &[endpoint, ("OTEL_METRIC_EXPORT_INTERVAL", "3600000")],
+    )
+    .await;
     for service in [&query, &ingest] {
         until_status(&service.http, "/readyz", 200).await;
     }
@@ -31,12 +37,21 @@ async fn metrics_arrive_at_a_collector_while_a_service_works_and_the_last_when_i
     .await;
 
     let device = unique("told");
-    let points = vec![point(&device, now(), 1.0), point(&device, now() - 1, 2.0), point(&device, now() - 2, 3.0)];
-    let mut sender = IngestServiceClient::connect(format!("http://{}", ingest.address)).await.unwrap();
+    let points = vec![
+        point(&device, now(), 1.0),
+        point(&device, now() - 1, 2.0),
+        point(&device, now() - 2, 3.0),
+    ];
+    let mut sender =
+        IngestServiceClient::connect(format!("http://{}", ingest.address)).await.unwrap();
     sender.ingest_batch(IngestBatchRequest { batch: Some(batch(points)) }).await.unwrap();
-    assert!(newest(&collector, "ingest-service", "tidegauge.points.accepted").is_none(), "not before it ends");
+    assert!(
+        newest(&collector, "ingest-service", "tidegauge.points.accepted").is_none(),
+        "not before it ends"
+    );
     ingest.end().await;
-    let accepted = newest(&collector, "ingest-service", "tidegauge.points.accepted").expect("told at the end");
+    let accepted =
+        newest(&collector, "ingest-service", "tidegauge.points.accepted").expect("told at the end");
     assert_eq!(accepted.unit, "{point}");
     let Some(Data::Sum(sum)) = &accepted.data else { panic!("{accepted:?} is no sum") };
     assert!(sum.is_monotonic);
@@ -46,5 +61,7 @@ async fn metrics_arrive_at_a_collector_while_a_service_works_and_the_last_when_i
 
 fn newest(collector: &Collector, service: &str, name: &str) -> Option<Metric> {
     let mut metrics = collector.metrics().into_iter().rev();
-    metrics.find(|(of, metric)| of.contains(service) && metric.name == name).map(|(_, metric)| metric)
+    metrics
+        .find(|(of, metric)| of.contains(service) && metric.name == name)
+        .map(|(_, metric)| metric)
 }

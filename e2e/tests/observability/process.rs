@@ -30,11 +30,14 @@ impl ServiceProcess {
             .stderr(log.reopen().unwrap())
             .kill_on_drop(true)
             .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {name}; build it with: cargo build: {error}"));
+            .unwrap_or_else(|error| {
+                panic!("cannot start {name}; build it with: cargo build: {error}")
+            });
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut said = async |prefix: &str| {
             let line = lines.next_line().await.unwrap().unwrap_or_default();
-            let said = || panic!("{name} says {line:?}; {}", std::fs::read_to_string(log.path()).unwrap());
+            let said =
+                || panic!("{name} says {line:?}; {}", std::fs::read_to_string(log.path()).unwrap());
             line.strip_prefix(prefix).unwrap_or_else(said).to_owned()
         };
         let address = said("listening on ").await;

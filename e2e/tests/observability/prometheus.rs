@@ -21,7 +21,8 @@ impl Prometheus {
     /// Starts one that scrapes these, each http://HOST:PORT.
     pub(crate) async fn start(targets: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let targets: Vec<&str> = targets.iter().map(|target| target.trim_start_matches("http://")).collect();
+        let targets: Vec<&str> =
+            targets.iter().map(|target| target.trim_start_matches("http://")).collect();
         let config = serde_json::json!({
             "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
             "scrape_configs": [{"job_name": "tidegauge", "static_configs": [{"targets": targets}]}],

@@ -33,7 +33,9 @@ async fn from_proxy(service: &Service, first: &[u8]) -> TcpStream {
 /// Waits until the other end closes the connection; it says nothing before.
 async fn is_closed(mut stream: TcpStream) {
     let mut said = Vec::new();
-    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said)).await.expect("an end in time");
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said))
+        .await
+        .expect("an end in time");
     assert!(read.is_err() || said.is_empty(), "{said:?}"); // an error: it was reset
 }
 
@@ -45,7 +47,11 @@ async fn a_caller_is_taken_for_whom_a_trusted_proxy_says_it_is() {
     let caller = from_proxy(&service, b"PROXY TCP6 2001:db8:1:2::7 ::1 12345 50051\r\n").await;
     assert_eq!(taken_for(caller).await.unwrap(), "clientip:2001:db8:1:2::");
     let local = from_proxy(&service, &[&SIGNATURE[..], &[0x20, 0, 0, 0]].concat()).await;
-    assert_eq!(taken_for(local).await.unwrap(), format!("clientip:{PROXY}"), "the proxy speaks for itself");
+    assert_eq!(
+        taken_for(local).await.unwrap(),
+        format!("clientip:{PROXY}"),
+        "the proxy speaks for itself"
+    );
     let direct = connect("127.0.0.8", service.address).await;
     assert_eq!(taken_for(direct).await.unwrap(), "clientip:127.0.0.8", "nobody passes this one on");
     assert_eq!(service.refused().await, 0.0);
@@ -62,7 +68,11 @@ async fn the_limit_of_connections_is_that_of_the_address_which_the_proxy_names()
     let told = error.to_string();
     assert!(error.is_go_away() && told.contains("2 connections from 192.0.2.7 already"), "{told}");
     let other = from_proxy(&service, &header([192, 0, 2, 8])).await;
-    assert_eq!(taken_for(other).await.unwrap(), "clientip:192.0.2.8", "another one behind the same proxy");
+    assert_eq!(
+        taken_for(other).await.unwrap(),
+        "clientip:192.0.2.8",
+        "another one behind the same proxy"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,12 +118,18 @@ async fn nobody_else_may_say_who_it_is() {
 }
 
 /// A call through HAProxy from that address of this machine.
-async fn through(proxy: &HaProxy, from: &str, tls: Option<&str>) -> Result<Channel, tonic::transport::Error> {
+async fn through(
+    proxy: &HaProxy,
+    from: &str,
+    tls: Option<&str>,
+) -> Result<Channel, tonic::transport::Error> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let mut endpoint = Endpoint::from_shared(format!("{scheme}://{}", proxy.address)).unwrap();
     endpoint = endpoint.local_address(Some(from.parse().unwrap()));
     if let Some(certificate) = tls {
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(certificate)).domain_name("localhost");
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(certificate))
+            .domain_name("localhost");
         endpoint = endpoint.tls_config(tls).unwrap();
     }
     endpoint.connect().await
@@ -130,16 +146,26 @@ async fn each_caller_behind_haproxy_is_a_client_of_its_own(service: &Service, tl
         for _ in 0..MOST {
             let channel = through(&proxy, from, tls).await.unwrap();
             let status = refused(&channel).await;
-            assert_eq!((status.code(), subject(&status)), (Code::ResourceExhausted, format!("clientip:{from}")));
+            assert_eq!(
+                (status.code(), subject(&status)),
+                (Code::ResourceExhausted, format!("clientip:{from}"))
+            );
             held.push(channel);
         }
     }
     match through(&proxy, "127.0.0.5", tls).await {
         Ok(channel) => {
             let status = refused(&channel).await;
-            assert!(status.code() != Code::ResourceExhausted || status.details().is_empty(), "not served: {status:?}");
+            assert!(
+                status.code() != Code::ResourceExhausted || status.details().is_empty(),
+                "not served: {status:?}"
+            );
             let told = format!("{status:?}");
-            assert!(tls.is_some() || told.contains("all devices behind one address count as one client"), "{told}");
+            assert!(
+                tls.is_some()
+                    || told.contains("all devices behind one address count as one client"),
+                "{told}"
+            );
         }
         Err(error) => assert!(tls.is_some(), "without TLS the reason is told: {error}"),
     }

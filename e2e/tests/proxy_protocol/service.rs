@@ -32,9 +32,14 @@ pub(crate) struct Service {
 impl Service {
     /// With TLS where there are files of a certificate and its key.
     pub(crate) async fn start(tls: Option<(&Path, &Path)>) -> Self {
-        let mut arguments =
-            vec![format!("--database-url={}", database_url()), format!("--proxy-protocol-from={PROXY},10.0.0.0/8")];
-        arguments.extend([format!("--client-max-connections={MOST}"), "--new-series-per-minute=1".to_owned()]);
+        let mut arguments = vec![
+            format!("--database-url={}", database_url()),
+            format!("--proxy-protocol-from={PROXY},10.0.0.0/8"),
+        ];
+        arguments.extend([
+            format!("--client-max-connections={MOST}"),
+            "--new-series-per-minute=1".to_owned(),
+        ]);
         if let Some((certificate, key)) = tls {
             arguments.push(format!("--tls-certificate={}", certificate.display()));
             arguments.push(format!("--tls-key={}", key.display()));
@@ -49,8 +54,11 @@ impl Service {
             http: format!("http://{}", http.local_addr().unwrap()),
             shutdown: shutdown.clone(),
         };
-        tokio::spawn(async move { ingest_service::run(listener, http, config, shutdown).await.unwrap() });
-        let is_ready = async || get(&service.http, "/readyz").await.ok().filter(|(status, _)| *status == 200);
+        tokio::spawn(async move {
+            ingest_service::run(listener, http, config, shutdown).await.unwrap()
+        });
+        let is_ready =
+            async || get(&service.http, "/readyz").await.ok().filter(|(status, _)| *status == 200);
         until("the service is ready", is_ready).await;
         service
     }
@@ -59,7 +67,8 @@ impl Service {
     pub(crate) async fn refused(&self) -> f64 {
         let (_, metrics) = get(&self.http, "/metrics").await.unwrap();
         let is_it = |line: &&str| {
-            line.starts_with("tidegauge_connections_refused_total") && line.contains("reason=\"proxy_header\"")
+            line.starts_with("tidegauge_connections_refused_total")
+                && line.contains("reason=\"proxy_header\"")
         };
         let line = metrics.lines().find(is_it).expect("the metric");
         line.rsplit(' ').next().unwrap().parse().unwrap()
@@ -107,7 +116,11 @@ pub(crate) async fn call(
     tokio::spawn(connection);
     let mut client = client.ready().await?;
     let request = Request::post("http://localhost/tidegauge.v1.IngestService/IngestBatch");
-    let request = request.header("content-type", "application/grpc").header("te", "trailers").body(()).unwrap();
+    let request = request
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(())
+        .unwrap();
     let (answer, mut body) = client.send_request(request, false)?;
     let message = too_many_series().encode_to_vec();
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();

@@ -42,7 +42,8 @@ fn compressed(flag: u8, message: &[u8]) -> Vec<u8> {
 }
 
 /// What is sent with which headers, and what of the answer is expected: code, field of `BadRequest` and a part of the message.
-type Case = (&'static str, Vec<(&'static str, &'static str)>, Vec<u8>, Code, &'static str, &'static str);
+type Case =
+    (&'static str, Vec<(&'static str, &'static str)>, Vec<u8>, Code, &'static str, &'static str);
 
 fn cases() -> Vec<Case> {
     let gzip = || vec![("grpc-encoding", "gzip")];
@@ -51,10 +52,31 @@ fn cases() -> Vec<Case> {
     let cut_short = [&framed(0, &[0; 100])[..50], &[]].concat();
     let announced = [&[0][..], &u32::MAX.to_be_bytes()].concat();
     vec![
-        ("malformed message", vec![], framed(0, &MALFORMED), invalid, "message", "is not a message of the contract"),
+        (
+            "malformed message",
+            vec![],
+            framed(0, &MALFORMED),
+            invalid,
+            "message",
+            "is not a message of the contract",
+        ),
         ("message cut short", vec![], cut_short, invalid, "message", "is shorter than its length"),
-        ("unknown flag", vec![], framed(7, &[]), invalid, "message", "the compression flag 7; 0 and 1 are accepted"),
-        ("flag without encoding", vec![], framed(1, &[]), invalid, "message", "no header grpc-encoding that says how"),
+        (
+            "unknown flag",
+            vec![],
+            framed(7, &[]),
+            invalid,
+            "message",
+            "the compression flag 7; 0 and 1 are accepted",
+        ),
+        (
+            "flag without encoding",
+            vec![],
+            framed(1, &[]),
+            invalid,
+            "message",
+            "no header grpc-encoding that says how",
+        ),
         (
             "not gzip",
             gzip(),
@@ -109,7 +131,10 @@ async fn what_is_not_a_message_is_told_apart_from_a_defect_of_the_service() {
             if what == "unknown encoding" {
                 assert_eq!(answer.headers["grpc-accept-encoding"], "gzip,zstd,identity", "{path}");
             }
-            assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("tidegauge")), "{answer:?}");
+            assert!(
+                answer.headers.keys().all(|name| !name.as_str().starts_with("tidegauge")),
+                "{answer:?}"
+            );
         }
     }
 }
@@ -145,7 +170,11 @@ async fn what_does_not_exist_is_unimplemented_and_named() {
     }
     let long = format!("/{}", "x".repeat(5_000));
     let answer = send(&services, Raw::call(&long, framed(0, &[]))).await;
-    assert!(answer.code() == Code::Unimplemented && answer.message().len() < 300, "{}", answer.message().len());
+    assert!(
+        answer.code() == Code::Unimplemented && answer.message().len() < 300,
+        "{}",
+        answer.message().len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,7 +184,10 @@ async fn what_is_not_grpc_is_told_so_in_http_and_in_grpc() {
         let json = Raw::call(path, b"{}".to_vec()).with("content-type", "application/json");
         let answer = send(&services, json).await;
         assert_eq!((answer.http, answer.code()), (415, Code::InvalidArgument), "{answer:?}");
-        assert!(answer.message().contains("content-type: is \"application/json\"; application/grpc"), "{answer:?}");
+        assert!(
+            answer.message().contains("content-type: is \"application/json\"; application/grpc"),
+            "{answer:?}"
+        );
         let get = Raw { method: "GET", ..Raw::call(path, Vec::new()) };
         let answer = send(&services, get).await;
         assert_eq!((answer.http, answer.code()), (405, Code::InvalidArgument), "{answer:?}");
@@ -169,10 +201,9 @@ async fn headers_over_the_limit_are_refused_with_the_limit() {
     for path in METHODS {
         let names = ["x-a", "x-b", "x-c", "x-d", "x-e", "x-f"];
         let filled = |count: usize| {
-            names
-                .iter()
-                .take(count)
-                .fold(Raw::call(path, framed(0, &[])), |raw, name| raw.with(name, "a".repeat(3_500)))
+            names.iter().take(count).fold(Raw::call(path, framed(0, &[])), |raw, name| {
+                raw.with(name, "a".repeat(3_500))
+            })
         };
         let answer = send(&services, filled(5)).await;
         assert_eq!((answer.http, answer.code()), (200, Code::ResourceExhausted), "{answer:?}");
@@ -187,13 +218,24 @@ async fn a_call_whose_deadline_passes_is_deadline_exceeded_every_time() {
     let services = Services::start().await;
     let mut calls = JoinSet::new();
     for path in METHODS.iter().chain(&[CHECK]).cycle().take(300) {
-        let (url, raw) = (url(&services, path).to_owned(), Raw::call(path, vec![0, 0, 0, 0, 9]).open());
-        calls.spawn(async move { (raw.path.clone(), raw.with("grpc-timeout", "100m").send(&url).await) });
+        let (url, raw) =
+            (url(&services, path).to_owned(), Raw::call(path, vec![0, 0, 0, 0, 9]).open());
+        calls.spawn(async move {
+            (raw.path.clone(), raw.with("grpc-timeout", "100m").send(&url).await)
+        });
     }
     while let Some(call) = calls.join_next().await {
         let (path, answer) = call.unwrap();
-        assert_eq!((answer.http, answer.code()), (200, Code::DeadlineExceeded), "{path}: {answer:?}");
-        assert_eq!(answer.message(), "the deadline of the call has passed: it had 100ms (grpc-timeout)", "{path}");
+        assert_eq!(
+            (answer.http, answer.code()),
+            (200, Code::DeadlineExceeded),
+            "{path}: {answer:?}"
+        );
+        assert_eq!(
+            answer.message(),
+            "the deadline of the call has passed: it had 100ms (grpc-timeout)",
+            "{path}"
+        );
     }
 }
 
@@ -205,7 +247,8 @@ async fn a_deadline_that_races_with_the_answer_ends_in_one_of_the_two() {
     for timeout in timeouts.iter().cycle().take(550) {
         let request = IngestBatchRequest { batch: Some(batch(vec![point(&device, now(), 1.0)])) };
         let body = framed(0, &request.encode_to_vec());
-        let answer = send(&services, Raw::call(INGEST_BATCH, body).with("grpc-timeout", *timeout)).await;
+        let answer =
+            send(&services, Raw::call(INGEST_BATCH, body).with("grpc-timeout", *timeout)).await;
         counts[answer.code() as usize] += 1;
     }
     let (ok, passed) = (counts[Code::Ok as usize], counts[Code::DeadlineExceeded as usize]);

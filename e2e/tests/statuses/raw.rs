@@ -32,7 +32,8 @@ pub(crate) struct Answer {
 
 impl Raw {
     pub(crate) fn call(path: &str, body: Vec<u8>) -> Self {
-        let headers = vec![("content-type", "application/grpc".to_owned()), ("te", "trailers".to_owned())];
+        let headers =
+            vec![("content-type", "application/grpc".to_owned()), ("te", "trailers".to_owned())];
         Self { method: "POST", path: path.to_owned(), headers, body, ends: true }
     }
 
@@ -50,14 +51,17 @@ impl Raw {
     /// On a connection of its own, to http://HOST:PORT.
     pub(crate) async fn send(self, url: &str) -> Answer {
         let what = format!("{self:?}");
-        tokio::time::timeout(PATIENCE, self.exchange(url)).await.unwrap_or_else(|_| panic!("no answer to {what}"))
+        tokio::time::timeout(PATIENCE, self.exchange(url))
+            .await
+            .unwrap_or_else(|_| panic!("no answer to {what}"))
     }
 
     async fn exchange(self, url: &str) -> Answer {
         let stream = TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
         let (client, connection) = h2::client::handshake(stream).await.unwrap();
         tokio::spawn(connection);
-        let mut request = Request::builder().method(self.method).uri(format!("http://localhost{}", self.path));
+        let mut request =
+            Request::builder().method(self.method).uri(format!("http://localhost{}", self.path));
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
@@ -90,7 +94,10 @@ impl Answer {
 
     /// The field that `BadRequest` names.
     pub(crate) fn field(&self) -> String {
-        let violations = self.status.as_ref().and_then(|status| status.get_error_details().bad_request().cloned());
+        let violations = self
+            .status
+            .as_ref()
+            .and_then(|status| status.get_error_details().bad_request().cloned());
         violations.map(|found| found.field_violations[0].field.clone()).unwrap_or_default()
     }
 }

@@ -59,7 +59,8 @@ impl Deferred {
         }
         let mut others = Vec::new();
         for batch in flush {
-            match batch.producer_id().and_then(|producer_id| self.by_producer.get_mut(producer_id)) {
+            match batch.producer_id().and_then(|producer_id| self.by_producer.get_mut(producer_id))
+            {
                 Some(batches) => batches.push_back(batch),
                 None => others.push(batch),
             }

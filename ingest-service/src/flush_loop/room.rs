@@ -82,7 +82,12 @@ impl Admission {
     /// Room for so many points of a client, once there is some. With patience, none where its batch would not be settled within
     /// that time, if it then took as long as the client's last one. This is said when that time has passed and not before:
     /// whoever asks again at once, though told not to, costs what others could use.
-    pub(super) async fn room_for(&self, client: Arc<str>, points: usize, patience: Option<Duration>) -> Option<Room> {
+    pub(super) async fn room_for(
+        &self,
+        client: Arc<str>,
+        points: usize,
+        patience: Option<Duration>,
+    ) -> Option<Room> {
         let (settled_in, room) = self.ask(client, points, patience.is_some());
         let mut room = match patience {
             Some(patience) => {
@@ -103,7 +108,12 @@ impl Admission {
     }
 
     /// How long the client's last batch took, and room once there is some. Whoever no longer waits drops the receiver.
-    fn ask(&self, client: Arc<str>, points: usize, hasty: bool) -> (Duration, oneshot::Receiver<Room>) {
+    fn ask(
+        &self,
+        client: Arc<str>,
+        points: usize,
+        hasty: bool,
+    ) -> (Duration, oneshot::Receiver<Room>) {
         let (granted, room) = oneshot::channel();
         let mut state = self.0.state();
         let waiting = Waiting { turn: state.asked, points: points.max(1), hasty, granted };
@@ -143,7 +153,10 @@ impl Shared {
         let mut granted = Vec::new();
         while let Some((client, held, waiting)) = state.next(self.capacity) {
             let Waiting { points, hasty, granted: receiver, .. } = waiting;
-            granted.push((receiver, Room { shared: Arc::clone(self), client, points, held, hasty, since: None }));
+            granted.push((
+                receiver,
+                Room { shared: Arc::clone(self), client, points, held, hasty, since: None },
+            ));
         }
         drop(state);
         for (receiver, room) in granted {
@@ -157,7 +170,8 @@ impl State {
     /// quarter of all room left to others, so that there is some when they come. What it holds then is told beside the batch.
     fn next(&mut self, capacity: usize) -> Option<(Arc<str>, usize, Waiting)> {
         let may_have_more = |(held, _, name): &&(usize, u64, Arc<str>)| {
-            *held == 0 || held + self.clients.get(name).map_or(0, Client::next_points) <= capacity / 4 * 3
+            *held == 0
+                || held + self.clients.get(name).map_or(0, Client::next_points) <= capacity / 4 * 3
         };
         let (_, _, name) = self.line.iter().find(may_have_more)?;
         let (name, points) = (Arc::clone(name), self.clients.get(name)?.next_points());
@@ -214,7 +228,10 @@ impl Drop for Room {
         state.change(&self.client, |client| {
             client.held -= self.points;
             client.settled_in = self.since.map_or(client.settled_in, |since| since.elapsed());
-            client.waiting.iter_mut().for_each(|line| line.retain(|waiting| !waiting.granted.is_closed()));
+            client
+                .waiting
+                .iter_mut()
+                .for_each(|line| line.retain(|waiting| !waiting.granted.is_closed()));
         });
         self.shared.grant(state);
     }
@@ -232,7 +249,8 @@ mod tests {
     fn room_goes_to_whoever_holds_least_and_some_is_left_to_others() {
         let admission = Admission::new(100);
         let mut greedy: Vec<_> = (0..20).map(|_| ask(&admission, "greedy", 10)).collect();
-        let mut held: Vec<Room> = greedy.iter_mut().filter_map(|room| room.try_recv().ok()).collect();
+        let mut held: Vec<Room> =
+            greedy.iter_mut().filter_map(|room| room.try_recv().ok()).collect();
         assert_eq!(held.len(), 7, "three quarters of 100");
         let mut modest = [ask(&admission, "modest", 20), ask(&admission, "modest", 20)];
         let first = modest[0].try_recv().unwrap();
@@ -249,7 +267,9 @@ mod tests {
         let mut first = ask(&admission, "a", 60);
         let (mut large, mut small) = (ask(&admission, "b", 90), ask(&admission, "b", 1));
         let (mut other, held) = (ask(&admission, "c", 30), first.try_recv().unwrap());
-        assert!(large.try_recv().is_err() && small.try_recv().is_err() && other.try_recv().is_err());
+        assert!(
+            large.try_recv().is_err() && small.try_recv().is_err() && other.try_recv().is_err()
+        );
         drop(held);
         let large = large.try_recv().unwrap();
         assert!(small.try_recv().is_err(), "beyond its share");
@@ -280,8 +300,11 @@ mod tests {
         let mut hasty: Vec<_> = (0..4).map(|_| admission.ask("a".into(), 25, true).1).collect();
         drop(hasty.remove(0));
         drop(first.try_recv().unwrap());
-        let held: Vec<Room> =
-            hasty[..2].iter_mut().chain(&mut patient[..1]).map(|room| room.try_recv().unwrap()).collect();
+        let held: Vec<Room> = hasty[..2]
+            .iter_mut()
+            .chain(&mut patient[..1])
+            .map(|room| room.try_recv().unwrap())
+            .collect();
         assert!(hasty[2].try_recv().is_err() && patient[1].try_recv().is_err());
         drop(held);
         assert!(hasty[2].try_recv().is_ok() && patient[1].try_recv().is_ok());
@@ -303,6 +326,9 @@ mod tests {
         };
         assert!(tokio::join!(admission.room_for("a".into(), 75, PATIENCE), late).0.is_none());
         assert_eq!(began.elapsed().as_millis(), 250, "not told before");
-        assert!(admission.room_for("a".into(), 75, PATIENCE).await.is_some(), "nothing is known of its last one");
+        assert!(
+            admission.room_for("a".into(), 75, PATIENCE).await.is_some(),
+            "nothing is known of its last one"
+        );
     }
 }

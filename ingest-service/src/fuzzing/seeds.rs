@@ -11,7 +11,11 @@ use super::{AHEAD, BACK, NOW};
 pub fn seeds() -> Vec<Vec<u8>> {
     let producer = Some(v1::Producer { producer_id: "gateway-1".to_owned(), epoch: 2 });
     let another = Some(v1::Producer { producer_id: "another".to_owned(), epoch: 1 });
-    let rows = vec![point("sensor-1", NOW, 21.5), point("sensor-1", NOW - 5, 21.4), point("sensor-2", NOW, -3.0)];
+    let rows = vec![
+        point("sensor-1", NOW, 21.5),
+        point("sensor-1", NOW - 5, 21.4),
+        point("sensor-2", NOW, -3.0),
+    ];
     let faulty = vec![
         point("", NOW, 1.0),
         point("sensor-1", NOW - 40 * 86_400_000_000, 1.0),
@@ -25,7 +29,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         point("sensor-\u{e9}", NOW, 1.0),
     ];
     // One microsecond is nothing that bytes happen upon.
-    let edges = [NOW - BACK - 1, NOW - BACK, NOW + AHEAD, NOW + AHEAD + 1].map(|at| point("sensor-1", at, 1e100));
+    let edges = [NOW - BACK - 1, NOW - BACK, NOW + AHEAD, NOW + AHEAD + 1]
+        .map(|at| point("sensor-1", at, 1e100));
     let columns = vec![
         series(vec![NOW, NOW + 1, NOW + 2], vec![1.0, 2.0, 3.0]),
         series(vec![NOW, NOW - 1], vec![1.0, f64::INFINITY]),
@@ -42,7 +47,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
         v1::Batch { points: faulty[4..5].to_vec(), ..Default::default() },
         v1::Batch { producer: another, sequence: 1, points: faulty, ..Default::default() },
     ];
-    batches.into_iter().map(|batch| v1::IngestRequest { batch: Some(batch) }.encode_to_vec()).collect()
+    batches
+        .into_iter()
+        .map(|batch| v1::IngestRequest { batch: Some(batch) }.encode_to_vec())
+        .collect()
 }
 
 fn point(device_id: &str, timestamp: i64, value: f64) -> v1::Point {

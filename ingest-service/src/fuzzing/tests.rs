@@ -26,7 +26,9 @@ fn the_seeds_hold_accepted_and_rejected_points_in_both_forms() {
             as_sent(&shared::proto::v1::IngestRequest::decode(&**seed).unwrap().batch.unwrap())
         })
         .collect();
-    let accepted = |(.., timestamp, value): &&super::Sent| *timestamp == Some(NOW) && f64::from_bits(*value) == 1.0;
+    let accepted = |(.., timestamp, value): &&super::Sent| {
+        *timestamp == Some(NOW) && f64::from_bits(*value) == 1.0
+    };
     assert!(sent.len() > 20 && sent.iter().filter(accepted).count() > 2);
 }
 

@@ -50,16 +50,28 @@ impl Call {
     /// Reads until the stream ends, its time is up or something fails; then waits until every batch that was read is
     /// settled. Acknowledgements end at the first batch that failed. Both halves run at once, so that waiting for room
     /// holds no acknowledgement back.
-    pub(super) async fn run(self, stream: Streaming<Message>, sink: &mut impl AckSink) -> Result<(), Status> {
+    pub(super) async fn run(
+        self,
+        stream: Streaming<Message>,
+        sink: &mut impl AckSink,
+    ) -> Result<(), Status> {
         let (queue, read) = mpsc::channel(MAX_IN_FLIGHT);
         let stop = CancellationToken::new();
         let max_message_bytes = self.max_message_bytes;
         let metrics = self.intake.metrics.clone();
-        let (_, settled) = tokio::join!(self.read(stream, queue, stop.clone()), settle(read, sink, stop, &metrics));
+        let (_, settled) = tokio::join!(
+            self.read(stream, queue, stop.clone()),
+            settle(read, sink, stop, &metrics)
+        );
         settled.into_result(max_message_bytes)
     }
 
-    async fn read(self, mut stream: Streaming<Message>, queue: mpsc::Sender<Read>, stop: CancellationToken) {
+    async fn read(
+        self,
+        mut stream: Streaming<Message>,
+        queue: mpsc::Sender<Read>,
+        stop: CancellationToken,
+    ) {
         let max_age = async {
             match self.max_age {
                 Some(age) => tokio::time::sleep(age).await,
@@ -148,11 +160,14 @@ impl Settled {
         Err(match self.failure {
             None => return Ok(()),
             Some(Failure::Batch { index, error }) => {
-                let prefix = format!("message {index} ({committed} batches of this call are committed): ");
+                let prefix =
+                    format!("message {index} ({committed} batches of this call are committed): ");
                 with_position(&error.into_status(&prefix), index, &self.stored_later)
             }
             Some(Failure::Stream(status)) => status::from_transport(status, max_message_bytes),
-            Some(Failure::Shutdown) => BatchError::shutting_down().into_status(&format!("after {committed} batches: ")),
+            Some(Failure::Shutdown) => {
+                BatchError::shutting_down().into_status(&format!("after {committed} batches: "))
+            }
         })
     }
 }

@@ -19,6 +19,9 @@ pub(super) struct AckSender(pub(super) mpsc::Sender<Result<v1::IngestWithAcksRes
 
 impl AckSink for AckSender {
     async fn take(&mut self, batch_index: u64, ack: Ack) -> bool {
-        self.0.send(Ok(v1::IngestWithAcksResponse { batch_index, result: Some(ack.into()) })).await.is_ok()
+        self.0
+            .send(Ok(v1::IngestWithAcksResponse { batch_index, result: Some(ack.into()) }))
+            .await
+            .is_ok()
     }
 }

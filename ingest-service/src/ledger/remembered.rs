@@ -58,7 +58,11 @@ impl StoredBatch {
             result: None,
             sequence: result.sequence,
             accepted_count: result.accepted_count,
-            committed_at: result.committed_at.as_ref().and_then(time::from_timestamp).unwrap_or_default(),
+            committed_at: result
+                .committed_at
+                .as_ref()
+                .and_then(time::from_timestamp)
+                .unwrap_or_default(),
         };
         if by_parts.answer() == *result {
             return by_parts;
@@ -115,7 +119,11 @@ mod tests {
         batch(2).append_to(&mut entries);
         assert_eq!(decode(&entries).unwrap(), [batch(1), batch(2)]);
         assert_eq!(decode(&[]).unwrap(), []);
-        assert!(decode(&entries[1..]).unwrap_err().starts_with("the ledger holds entries that cannot be read"));
+        assert!(
+            decode(&entries[1..])
+                .unwrap_err()
+                .starts_with("the ledger holds entries that cannot be read")
+        );
     }
 
     #[test]

@@ -1,7 +1,12 @@
 use super::*;
 
 fn number(producer_id: &str, epoch: i64, sequence: i64) -> Numbering {
-    Numbering { producer_id: producer_id.to_owned(), epoch, sequence, content_hash: sequence.cast_unsigned() }
+    Numbering {
+        producer_id: producer_id.to_owned(),
+        epoch,
+        sequence,
+        content_hash: sequence.cast_unsigned(),
+    }
 }
 
 fn result(sequence: i64) -> BatchResult {
@@ -47,7 +52,10 @@ fn a_higher_epoch_begins_at_one_and_fences_the_lower() {
 #[test]
 fn a_resend_gets_the_first_answer_and_other_content_is_refused() {
     let mut ledger = at(0, 3);
-    let batch = |sequence| RememberedBatch { content_hash: sequence, result: result(sequence.cast_signed()) };
+    let batch = |sequence| RememberedBatch {
+        content_hash: sequence,
+        result: result(sequence.cast_signed()),
+    };
     ledger.remember("p", vec![batch(2), batch(3)]);
     assert_eq!(decided(&mut ledger, 0, 2), duplicate(2));
     let other = Numbering { content_hash: 99, ..number("p", 0, 3) };
@@ -62,7 +70,11 @@ fn nothing_of_a_fenced_epoch_is_remembered() {
     let mut ledger = at(0, 1);
     ledger.remember("p", vec![RememberedBatch { content_hash: 1, result: result(1) }]);
     assert_eq!(decided(&mut ledger, 0, 2), applied(2));
-    assert_eq!(decided(&mut ledger, 1, 1), applied(1), "the same sequence and content, but another epoch");
+    assert_eq!(
+        decided(&mut ledger, 1, 1),
+        applied(1),
+        "the same sequence and content, but another epoch"
+    );
     let (_, position, entries) = ledger.moved().next().unwrap();
     assert_eq!(position, Position { epoch: 1, last_sequence: 1 });
     assert_eq!(decode(entries).unwrap().len(), 1, "the entry of the fenced epoch is gone");
@@ -71,7 +83,13 @@ fn nothing_of_a_fenced_epoch_is_remembered() {
 #[test]
 fn only_resends_within_the_current_epoch_are_looked_up() {
     let ledger = at(2, 10);
-    let flush = [number("p", 2, 11), number("p", 2, 9), number("p", 2, 4), number("p", 1, 3), number("q", 2, 1)];
+    let flush = [
+        number("p", 2, 11),
+        number("p", 2, 9),
+        number("p", 2, 4),
+        number("p", 1, 3),
+        number("q", 2, 1),
+    ];
     let wanted = Wanted { producer_id: "p".to_owned(), epoch: 2, first_sequence: 4 };
     assert_eq!(ledger.wanted(flush.iter()), [wanted]);
 }
@@ -82,7 +100,10 @@ fn a_writer_finds_out_whether_its_flush_was_committed() {
     assert_eq!(ledger.decide_own(&number("p", 0, 4)), OwnDecision::CommittedBefore);
     assert_eq!(ledger.decide_own(&number("p", 0, 6)), OwnDecision::Forgotten);
     assert_eq!(ledger.decide_own(&number("p", 0, 5)), OwnDecision::Write);
-    assert_eq!(ledger.moved().next(), Some(("p", Position { epoch: 0, last_sequence: 5 }, &[][..])));
+    assert_eq!(
+        ledger.moved().next(),
+        Some(("p", Position { epoch: 0, last_sequence: 5 }, &[][..]))
+    );
 }
 
 #[test]
@@ -92,7 +113,10 @@ fn batches_in_order_are_a_step_of_each_producer() {
         steps(numberings.iter().map(|numbering| (numbering, None)))
     }
     let step = |epoch, before, after| Step { epoch, before, after, entries: Vec::new() };
-    assert_eq!(unremembered(&in_order), Some(Steps::from([("p", step(3, 4, 6)), ("q", step(0, 1, 2))])));
+    assert_eq!(
+        unremembered(&in_order),
+        Some(Steps::from([("p", step(3, 4, 6)), ("q", step(0, 1, 2))]))
+    );
     for (last, why) in [
         (number("p", 3, 6), "the same one twice"),
         (number("p", 3, 8), "one is missing"),

@@ -7,7 +7,11 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// A batch, from its arrival to its acknowledgement; below its call.
 pub(crate) fn batch() -> Span {
-    debug_span!("batch", tidegauge.points = tracing::field::Empty, tidegauge.sequence = tracing::field::Empty)
+    debug_span!(
+        "batch",
+        tidegauge.points = tracing::field::Empty,
+        tidegauge.sequence = tracing::field::Empty
+    )
 }
 
 /// Sorting a batch's points into valid ones and rejections.
@@ -62,7 +66,8 @@ mod tests {
     use super::{acknowledge, batch, flush, queue, validate};
 
     fn logged_at(level: LevelFilter) -> Vec<Span> {
-        let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::sink).finish();
+        let log =
+            tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::sink).finish();
         with_default(log, || {
             let batch = batch();
             vec![validate(), queue(), acknowledge(&batch), flush([&batch].into_iter()), batch]

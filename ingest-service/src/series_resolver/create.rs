@@ -24,7 +24,11 @@ impl Creator {
 
     /// Returns position and id of each key that exists, once those that `creates` are created. Keys come sorted, so that two
     /// services that create the same series at once take their locks in one order.
-    pub(super) async fn find(&mut self, keys: &[SeriesKey], creates: bool) -> sqlx::Result<Vec<(usize, i32)>> {
+    pub(super) async fn find(
+        &mut self,
+        keys: &[SeriesKey],
+        creates: bool,
+    ) -> sqlx::Result<Vec<(usize, i32)>> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => db::connect(&self.database, "tidegauge series").await?,
@@ -32,7 +36,8 @@ impl Creator {
         let statements = self.metrics.statements();
         let work = async {
             if creates {
-                let created = statements.run("INSERT series", create(&mut connection, keys)).await?;
+                let created =
+                    statements.run("INSERT series", create(&mut connection, keys)).await?;
                 self.metrics.series_created(created);
             }
             // Looked up as a whole: another service may have created some of them meanwhile.
@@ -44,7 +49,10 @@ impl Creator {
     }
 }
 
-async fn find(connection: &mut PgConnection, keys: &[SeriesKey]) -> sqlx::Result<Vec<(usize, i32)>> {
+async fn find(
+    connection: &mut PgConnection,
+    keys: &[SeriesKey],
+) -> sqlx::Result<Vec<(usize, i32)>> {
     let devices: Vec<&str> = keys.iter().map(|key| &*key.device_id).collect();
     let metrics: Vec<&str> = keys.iter().map(|key| &*key.metric_name).collect();
     let rows: Vec<(i64, i32)> = sqlx::query_as(include_str!("../sql/series_find.sql"))

@@ -22,7 +22,10 @@ pub(crate) enum IdFault {
 /// Checks an id; the sentence names the field, the limit and what was found.
 pub(crate) fn check<'m>(field: &str, id: &'m [u8]) -> Result<&'m str, (IdFault, String)> {
     if id.is_empty() {
-        return Err((IdFault::Empty, format!("{field} is empty; it needs 1 to {ID_MAX_BYTES} bytes")));
+        return Err((
+            IdFault::Empty,
+            format!("{field} is empty; it needs 1 to {ID_MAX_BYTES} bytes"),
+        ));
     }
     if id.len() > ID_MAX_BYTES {
         let sentence = format!("{field} has {} bytes; the limit is {ID_MAX_BYTES}", id.len());
@@ -41,11 +44,13 @@ fn fault(id: &str) -> Option<String> {
     if is_plain(id.as_bytes()) {
         return None;
     }
-    let character = |(at, character): (usize, char)| format!("U+{:04X} at byte {at}", u32::from(character));
+    let character =
+        |(at, character): (usize, char)| format!("U+{:04X} at byte {at}", u32::from(character));
     if let Some(control) = id.char_indices().find(|(_, character)| character.is_control()) {
         return Some(format!("has the control character {}", character(control)));
     }
-    let is_space = |(_, character): &(usize, char)| CodePointSetData::new::<WhiteSpace>().contains(*character);
+    let is_space =
+        |(_, character): &(usize, char)| CodePointSetData::new::<WhiteSpace>().contains(*character);
     if let Some(first) = id.char_indices().next().filter(is_space) {
         return Some(format!("begins with the white space {}: remove it", character(first)));
     }
@@ -73,8 +78,12 @@ fn is_invisible(character: char) -> bool {
     let category = CodePointMapData::<GeneralCategory>::new().get(character);
     character == BRAILLE_BLANK
         || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
-        || [GeneralCategory::Format, GeneralCategory::LineSeparator, GeneralCategory::ParagraphSeparator]
-            .contains(&category)
+        || [
+            GeneralCategory::Format,
+            GeneralCategory::LineSeparator,
+            GeneralCategory::ParagraphSeparator,
+        ]
+        .contains(&category)
 }
 
 pub(super) fn check_device_id(id: &[u8]) -> Result<&str, Refusal> {
@@ -109,40 +118,76 @@ mod tests {
 
     #[test]
     fn names_of_every_script_are_taken_as_they_are() {
-        for id in ["c07", "a b", "plant/1.temp-ä", "Zürich", "Αθήνα", "東京", "ร้าน", "한국", "हिन्दी", "a\u{3000}b", "🌡"]
-        {
+        for id in [
+            "c07",
+            "a b",
+            "plant/1.temp-ä",
+            "Zürich",
+            "Αθήνα",
+            "東京",
+            "ร้าน",
+            "한국",
+            "हिन्दी",
+            "a\u{3000}b",
+            "🌡",
+        ] {
             assert_eq!(check("device_id", id.as_bytes()).ok(), Some(id));
         }
     }
 
     #[test]
     fn white_space_at_an_end_is_refused_with_its_code_point_and_byte() {
-        assert_eq!(told("c07 ").unwrap(), "device_id ends with the white space U+0020 at byte 3: remove it");
-        assert_eq!(told(" c07").unwrap(), "device_id begins with the white space U+0020 at byte 0: remove it");
-        assert_eq!(told("ä\u{a0}").unwrap(), "device_id ends with the white space U+00A0 at byte 2: remove it");
-        assert_eq!(told("\u{3000}c07").unwrap(), "device_id begins with the white space U+3000 at byte 0: remove it");
-        assert_eq!(told(" ").unwrap(), "device_id begins with the white space U+0020 at byte 0: remove it");
-        assert_eq!(told("\u{85}c07").unwrap(), "device_id has the control character U+0085 at byte 0");
+        assert_eq!(
+            told("c07 ").unwrap(),
+            "device_id ends with the white space U+0020 at byte 3: remove it"
+        );
+        assert_eq!(
+            told(" c07").unwrap(),
+            "device_id begins with the white space U+0020 at byte 0: remove it"
+        );
+        assert_eq!(
+            told("ä\u{a0}").unwrap(),
+            "device_id ends with the white space U+00A0 at byte 2: remove it"
+        );
+        assert_eq!(
+            told("\u{3000}c07").unwrap(),
+            "device_id begins with the white space U+3000 at byte 0: remove it"
+        );
+        assert_eq!(
+            told(" ").unwrap(),
+            "device_id begins with the white space U+0020 at byte 0: remove it"
+        );
+        assert_eq!(
+            told("\u{85}c07").unwrap(),
+            "device_id has the control character U+0085 at byte 0"
+        );
     }
 
     #[test]
     fn invisible_characters_are_refused_wherever_they_are() {
         let invisible = [
-            0xad, 0x34f, 0x61c, 0x115f, 0x17b4, 0x180e, 0x200b, 0x200c, 0x200d, 0x200e, 0x200f, 0x202a, 0x202e, 0x2060,
-            0x2066, 0x2069, 0x2800, 0x3164, 0xfe0f, 0xfeff, 0xffa0, 0xfff9, 0xe0020, 0xe0100,
+            0xad, 0x34f, 0x61c, 0x115f, 0x17b4, 0x180e, 0x200b, 0x200c, 0x200d, 0x200e, 0x200f,
+            0x202a, 0x202e, 0x2060, 0x2066, 0x2069, 0x2800, 0x3164, 0xfe0f, 0xfeff, 0xffa0, 0xfff9,
+            0xe0020, 0xe0100,
         ];
         for code in invisible {
             let character = char::from_u32(code).unwrap();
-            for (id, at) in
-                [(format!("{character}c07"), 0), (format!("c{character}07"), 1), (format!("c07{character}"), 3)]
-            {
-                let expected = format!("device_id has the invisible character U+{code:04X} at byte {at}: remove it");
+            for (id, at) in [
+                (format!("{character}c07"), 0),
+                (format!("c{character}07"), 1),
+                (format!("c07{character}"), 3),
+            ] {
+                let expected = format!(
+                    "device_id has the invisible character U+{code:04X} at byte {at}: remove it"
+                );
                 assert_eq!(told(&id).unwrap(), expected);
             }
         }
         for separator in ['\u{2028}', '\u{2029}'] {
-            let expected =
-                format!("device_id has the invisible character U+{:04X} at byte 1: remove it", separator as u32);
+            let expected = format!(
+                "device_id has the invisible character U+{:04X} at byte 1: remove it",
+                separator as u32
+            );
             assert_eq!(told(&format!("c{separator}07")).unwrap(), expected);
         }
     }

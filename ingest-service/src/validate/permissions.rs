@@ -32,7 +32,9 @@ impl<'p> Permissions<'p> {
     pub(super) fn check_producer(self, producer_id: &str) -> Result<(), BatchError> {
         let sentence = match self.producer_prefix {
             Some(prefix) if producer_id.starts_with(prefix) => return Ok(()),
-            Some(prefix) => format!("producer_id {producer_id:?} does not begin with {prefix:?}, as the caller's must"),
+            Some(prefix) => format!(
+                "producer_id {producer_id:?} does not begin with {prefix:?}, as the caller's must"
+            ),
             None => "the caller may not number its batches: it has no producer_prefix".to_owned(),
         };
         Err(BatchError::Forbidden { reason: "PRODUCER_NOT_PERMITTED", sentence })
@@ -40,7 +42,9 @@ impl<'p> Permissions<'p> {
 
     /// Of a batch whose every point is out of bounds.
     pub(super) fn nothing_permitted(found: usize) -> BatchError {
-        let sentence = format!("none of the {found} points of the batch is of a device that the caller may write");
+        let sentence = format!(
+            "none of the {found} points of the batch is of a device that the caller may write"
+        );
         BatchError::Forbidden { reason: "DEVICE_NOT_PERMITTED", sentence }
     }
 }

@@ -19,24 +19,40 @@ pub(crate) struct Numbering {
 
 impl Numbering {
     /// The numbering of a batch; none where it is not numbered.
-    pub(super) fn check(batch: &WireBatch<'_>, permissions: Permissions<'_>) -> Result<Option<Self>, BatchError> {
+    pub(super) fn check(
+        batch: &WireBatch<'_>,
+        permissions: Permissions<'_>,
+    ) -> Result<Option<Self>, BatchError> {
         let Some(producer) = &batch.producer else {
             return match batch.sequence {
                 0 => Ok(None),
-                sequence => invalid("batch.sequence", format!("is {sequence}, but the batch has no producer")),
+                sequence => invalid(
+                    "batch.sequence",
+                    format!("is {sequence}, but the batch has no producer"),
+                ),
             };
         };
-        let producer_id = check_producer_id("batch.producer.producer_id", producer.producer_id, permissions)?;
+        let producer_id =
+            check_producer_id("batch.producer.producer_id", producer.producer_id, permissions)?;
         let Ok(epoch) = i64::try_from(producer.epoch) else {
-            return invalid("batch.producer.epoch", format!("is {}; the limit is {}", producer.epoch, i64::MAX));
+            return invalid(
+                "batch.producer.epoch",
+                format!("is {}; the limit is {}", producer.epoch, i64::MAX),
+            );
         };
         match i64::try_from(batch.sequence) {
-            Ok(0) => invalid("batch.sequence", "is 0; the batches of a producer are numbered from 1".to_owned()),
+            Ok(0) => invalid(
+                "batch.sequence",
+                "is 0; the batches of a producer are numbered from 1".to_owned(),
+            ),
             Ok(sequence) => {
                 let content_hash = batch.content_hash();
                 Ok(Some(Self { producer_id, epoch, sequence, content_hash }))
             }
-            Err(_) => invalid("batch.sequence", format!("is {}; the limit is {}", batch.sequence, i64::MAX)),
+            Err(_) => invalid(
+                "batch.sequence",
+                format!("is {}; the limit is {}", batch.sequence, i64::MAX),
+            ),
         }
     }
 }

@@ -25,7 +25,13 @@ pub(crate) struct Rejections {
 
 impl Rejections {
     /// Adds refused points, which must come after all that were added before.
-    pub(crate) fn push(&mut self, index: usize, count: usize, reason: RejectionReason, message: String) {
+    pub(crate) fn push(
+        &mut self,
+        index: usize,
+        count: usize,
+        reason: RejectionReason,
+        message: String,
+    ) {
         let index = to_u32(index);
         let count = to_u32(count);
         self.count += u64::from(count);
@@ -39,7 +45,13 @@ impl Rejections {
             last.point_count += count;
         } else if self.listed.len() < MAX_LISTED {
             let reason = reason as i32;
-            self.listed.push(Rejection { batch_index: 0, point_index: index, point_count: count, reason, message });
+            self.listed.push(Rejection {
+                batch_index: 0,
+                point_index: index,
+                point_count: count,
+                reason,
+                message,
+            });
         } else {
             self.truncated = true;
         }
@@ -74,7 +86,9 @@ fn pairs(ranges: &PointRanges) -> impl Iterator<Item = (u32, u32)> {
 /// Adds a range, which must begin at or after the end of the last one; one that touches it makes it longer.
 fn push_range(ranges: &mut PointRanges, start: u32, count: u32) {
     match (ranges.starts.last(), ranges.counts.last_mut()) {
-        (Some(last_start), Some(last_count)) if last_start + *last_count == start => *last_count += count,
+        (Some(last_start), Some(last_count)) if last_start + *last_count == start => {
+            *last_count += count
+        }
         _ => {
             ranges.starts.push(start);
             ranges.counts.push(count);
@@ -104,7 +118,10 @@ mod tests {
     #[test]
     fn every_refused_point_is_in_the_ranges_however_many_there_are() {
         let rejections = rejected((0..1_000).step_by(2), RejectionReason::ValueNotFinite);
-        assert_eq!((rejections.count, rejections.listed.len(), rejections.truncated), (500, MAX_LISTED, true));
+        assert_eq!(
+            (rejections.count, rejections.listed.len(), rejections.truncated),
+            (500, MAX_LISTED, true)
+        );
         assert_eq!(indices(&rejections), (0..1_000).step_by(2).collect::<Vec<_>>());
     }
 

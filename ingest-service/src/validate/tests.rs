@@ -12,7 +12,11 @@ use crate::error::BatchError;
 const NOW: i64 = 1_795_413_426_000_000;
 
 /// The batch as it comes over the wire, through validation.
-fn validate(batch: &v1::Batch, limits: &Limits, received_at: i64) -> Result<ValidBatch<'static>, BatchError> {
+fn validate(
+    batch: &v1::Batch,
+    limits: &Limits,
+    received_at: i64,
+) -> Result<ValidBatch<'static>, BatchError> {
     let message = v1::IngestRequest { batch: Some(batch.clone()) }.encode_to_vec();
     super::validate(message.leak(), limits, Permissions::of(&Identity::anyone()), received_at) // a test may leak
 }
@@ -25,7 +29,12 @@ fn validate_for(
 ) -> Result<ValidBatch<'static>, BatchError> {
     let message = v1::IngestRequest { batch: Some(batch.clone()) }.encode_to_vec();
     let devices = DevicePrefixes::new(devices.iter().map(|&prefix| prefix.to_owned()).collect());
-    super::validate(message.leak(), &limits(), Permissions { devices: &devices, producer_prefix }, NOW)
+    super::validate(
+        message.leak(),
+        &limits(),
+        Permissions { devices: &devices, producer_prefix },
+        NOW,
+    )
 }
 
 /// Device and value of each valid point.
@@ -75,7 +84,10 @@ fn one_bad_point_never_costs_a_good_one() {
         point("a", NOW - 31 * 86_400_000_000, 7.0),
         point("a", NOW + 601_000_000, 8.0),
         v1::Point { metric_name: String::new(), ..point("a", NOW, 9.0) },
-        v1::Point { timestamp: Some(prost_types::Timestamp { seconds: 0, nanos: -1 }), ..point("a", NOW, 10.0) },
+        v1::Point {
+            timestamp: Some(prost_types::Timestamp { seconds: 0, nanos: -1 }),
+            ..point("a", NOW, 10.0)
+        },
         point("b", NOW - 30 * 86_400_000_000, 11.0),
         point("a", NOW, 1.1e100),
         point("b", NOW, -1e100),
@@ -96,7 +108,8 @@ fn one_bad_point_never_costs_a_good_one() {
             (11, 1, Reason::ValueTooLarge),
         ]
     );
-    let messages: Vec<_> = valid.rejections.listed.iter().map(|entry| entry.message.as_str()).collect();
+    let messages: Vec<_> =
+        valid.rejections.listed.iter().map(|entry| entry.message.as_str()).collect();
     assert_eq!(messages[0], "device_id is empty; it needs 1 to 256 bytes");
     assert_eq!(messages[1], "device_id has 257 bytes; the limit is 256");
     assert_eq!(messages[2], "device_id has the control character U+0000 at byte 1");
@@ -114,7 +127,11 @@ fn a_missing_value_is_refused_and_a_zero_that_is_sent_is_stored() {
     let valid = validate(&batch, &limits(), NOW).unwrap();
     assert_eq!(stored(&valid), [("a", 0.0), ("a", -0.0)]);
     assert_eq!(reasons(&valid), [(1, 1, Reason::ValueMissing)]);
-    assert!(valid.rejections.listed[0].message.starts_with("value is missing; set it, also where it is 0"));
+    assert!(
+        valid.rejections.listed[0]
+            .message
+            .starts_with("value is missing; set it, also where it is 0")
+    );
 }
 
 #[test]
@@ -127,7 +144,10 @@ fn look_alike_names_are_refused_for_devices_metrics_and_producers() {
     ]);
     let valid = validate(&batch, &limits(), NOW).unwrap();
     assert_eq!(stored(&valid), [("c07", 1.0)]);
-    assert_eq!(reasons(&valid), [(1, 2, Reason::DeviceIdInvalid), (3, 1, Reason::MetricNameInvalid)]);
+    assert_eq!(
+        reasons(&valid),
+        [(1, 2, Reason::DeviceIdInvalid), (3, 1, Reason::MetricNameInvalid)]
+    );
     let producer = Some(v1::Producer { producer_id: "gateway\u{202e}".to_owned(), epoch: 1 });
     let numbered = v1::Batch { producer, sequence: 1, ..rows(vec![point("a", NOW, 1.0)]) };
     let told = validate(&numbered, &limits(), NOW).unwrap_err().to_string();
@@ -136,7 +156,10 @@ fn look_alike_names_are_refused_for_devices_metrics_and_producers() {
 
 #[test]
 fn a_series_without_points_is_neither_stored_nor_refused_whatever_its_name() {
-    let empty = |device_id: &str| v1::SeriesPoints { device_id: device_id.to_owned(), ..Default::default() };
+    let empty = |device_id: &str| v1::SeriesPoints {
+        device_id: device_id.to_owned(),
+        ..Default::default()
+    };
     let series = vec![empty(""), empty("b")];
     let batch = v1::Batch { points: vec![point("a", NOW, 1.0)], series, ..Default::default() };
     let valid = validate(&batch, &limits(), NOW).unwrap();
@@ -165,7 +188,11 @@ fn series_form_is_indexed_after_row_form_and_refused_as_a_whole_where_its_column
     assert_eq!(stored(&valid), [("a", 1.0), ("a", 3.0)]);
     assert_eq!(
         reasons(&valid),
-        [(1, 2, Reason::ColumnLengthsDiffer), (4, 1, Reason::ValueNotFinite), (5, 1, Reason::ValueTooLarge)]
+        [
+            (1, 2, Reason::ColumnLengthsDiffer),
+            (4, 1, Reason::ValueNotFinite),
+            (5, 1, Reason::ValueTooLarge)
+        ]
     );
     assert_eq!(valid.rejections.listed[0].message, "timestamps_us has 2 entries and values 1");
 }
@@ -178,7 +205,10 @@ fn points_without_a_timestamp_get_the_receive_time_unless_they_are_numbered() {
     assert_eq!(valid.points.runs().next().unwrap().1, [NOW]);
     batch.producer = Some(v1::Producer { producer_id: "gateway".to_owned(), epoch: 1 });
     batch.sequence = 1;
-    assert_eq!(reasons(&validate(&batch, &limits(), NOW).unwrap()), [(0, 1, Reason::TimestampMissing)]);
+    assert_eq!(
+        reasons(&validate(&batch, &limits(), NOW).unwrap()),
+        [(0, 1, Reason::TimestampMissing)]
+    );
 }
 
 #[test]
@@ -197,7 +227,10 @@ fn unusable_producers_are_refused_with_the_field_and_the_limit() {
         batch.sequence = sequence;
         validate(&batch, &limits(), NOW).unwrap_err().to_string()
     };
-    assert_eq!(refused("", 1, 1), "batch.producer.producer_id: producer_id is empty; it needs 1 to 256 bytes");
+    assert_eq!(
+        refused("", 1, 1),
+        "batch.producer.producer_id: producer_id is empty; it needs 1 to 256 bytes"
+    );
     assert!(refused("tidegauge/writer", 1, 1).contains("keeps for itself"));
     assert!(refused("gateway", u64::MAX, 1).contains("the limit is 9223372036854775807"));
     assert!(refused("gateway", 1, 0).contains("numbered from 1"));
@@ -207,7 +240,8 @@ fn unusable_producers_are_refused_with_the_field_and_the_limit() {
 
 #[test]
 fn every_refusal_is_counted_but_only_the_first_hundred_are_listed() {
-    let points = (0..500).map(|index| if index % 2 == 0 { point("a", NOW, f64::NAN) } else { point("", NOW, 1.0) });
+    let points = (0..500)
+        .map(|index| if index % 2 == 0 { point("a", NOW, f64::NAN) } else { point("", NOW, 1.0) });
     let valid = validate(&rows(points.collect()), &limits(), NOW).unwrap();
     assert_eq!(valid.rejections.count, 500);
     assert_eq!(valid.rejections.listed.len(), MAX_LISTED);
@@ -216,28 +250,38 @@ fn every_refusal_is_counted_but_only_the_first_hundred_are_listed() {
 
 #[test]
 fn bytes_that_are_no_message_are_refused_as_a_whole() {
-    let error = super::validate(&[0x0a, 200], &limits(), Permissions::of(&Identity::anyone()), NOW).unwrap_err();
+    let error = super::validate(&[0x0a, 200], &limits(), Permissions::of(&Identity::anyone()), NOW)
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "message: is not a message of the contract: a field goes on beyond the end of its message"
     );
-    let mut message = v1::IngestRequest { batch: Some(rows(vec![point("aa", NOW, 1.0)])) }.encode_to_vec();
+    let mut message =
+        v1::IngestRequest { batch: Some(rows(vec![point("aa", NOW, 1.0)])) }.encode_to_vec();
     let at = message.windows(2).position(|bytes| bytes == b"aa").unwrap();
     message[at] = 0xff;
-    let valid = super::validate(&message, &limits(), Permissions::of(&Identity::anyone()), NOW).unwrap();
+    let valid =
+        super::validate(&message, &limits(), Permissions::of(&Identity::anyone()), NOW).unwrap();
     assert_eq!(reasons(&valid), [(0, 1, Reason::DeviceIdInvalid)]);
 }
 
 #[test]
 fn points_out_of_bounds_are_refused_one_by_one_and_a_batch_of_nothing_else_as_a_whole() {
-    let mixed =
-        rows(vec![point("a/1", NOW, 1.0), point("b/1", NOW, 2.0), point("b/2", NOW, 3.0), point("a/2", NOW, 4.0)]);
+    let mixed = rows(vec![
+        point("a/1", NOW, 1.0),
+        point("b/1", NOW, 2.0),
+        point("b/2", NOW, 3.0),
+        point("a/2", NOW, 4.0),
+    ]);
     let valid = validate_for(&mixed, &["a/"], None).unwrap();
     assert_eq!(stored(&valid), [("a/1", 1.0), ("a/2", 4.0)]);
     assert_eq!(reasons(&valid), [(1, 2, Reason::PermissionDenied)]);
     assert!(valid.rejections.listed[0].message.contains("\"b/1\" begins with no prefix"));
     let error = validate_for(&mixed, &["c/"], None).unwrap_err();
-    assert!(matches!(error, BatchError::Forbidden { reason: "DEVICE_NOT_PERMITTED", .. }), "{error}");
+    assert!(
+        matches!(error, BatchError::Forbidden { reason: "DEVICE_NOT_PERMITTED", .. }),
+        "{error}"
+    );
     let partly_invalid = rows(vec![point("b/1", NOW, 1.0), point("", NOW, 2.0)]);
     let valid = validate_for(&partly_invalid, &["a/"], None).unwrap();
     assert_eq!(reasons(&valid), [(0, 1, Reason::PermissionDenied), (1, 1, Reason::DeviceIdEmpty)]);
@@ -251,6 +295,9 @@ fn a_producer_out_of_bounds_is_refused_before_its_points_are_looked_at() {
     assert!(validate_for(&batch, &[""], Some("gateway-")).is_ok());
     for prefix in [Some("other-"), None] {
         let error = validate_for(&batch, &[""], prefix).unwrap_err();
-        assert!(matches!(error, BatchError::Forbidden { reason: "PRODUCER_NOT_PERMITTED", .. }), "{error}");
+        assert!(
+            matches!(error, BatchError::Forbidden { reason: "PRODUCER_NOT_PERMITTED", .. }),
+            "{error}"
+        );
     }
 }

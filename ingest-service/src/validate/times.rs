@@ -43,7 +43,8 @@ impl AcceptedTimes {
     /// The same for an entry of `timestamps_us`: says which other unit it looks like.
     #[inline]
     pub(super) fn check_entry(&self, timestamp: i64) -> Result<(), Refusal> {
-        self.check(timestamp).map_err(|(reason, sentence)| (reason, sentence + &self.other_unit(timestamp)))
+        self.check(timestamp)
+            .map_err(|(reason, sentence)| (reason, sentence + &self.other_unit(timestamp)))
     }
 
     #[cold]
@@ -60,18 +61,30 @@ impl AcceptedTimes {
     fn refusal(&self, timestamp: i64) -> Refusal {
         let found = time::display(timestamp);
         if timestamp < self.oldest {
-            let (oldest, back) = (time::display(self.oldest), humantime::format_duration(self.back));
-            (Reason::TimestampTooOld, format!("timestamp {found} is before {oldest}: the limit is {back} back"))
+            let (oldest, back) =
+                (time::display(self.oldest), humantime::format_duration(self.back));
+            (
+                Reason::TimestampTooOld,
+                format!("timestamp {found} is before {oldest}: the limit is {back} back"),
+            )
         } else {
-            let (latest, ahead) = (time::display(self.latest), humantime::format_duration(self.ahead));
-            (Reason::TimestampTooNew, format!("timestamp {found} is after {latest}: the limit is {ahead} ahead"))
+            let (latest, ahead) =
+                (time::display(self.latest), humantime::format_duration(self.ahead));
+            (
+                Reason::TimestampTooNew,
+                format!("timestamp {found} is after {latest}: the limit is {ahead} ahead"),
+            )
         }
     }
 }
 
 /// Returns a point's time in microseconds: the time of receipt where it is absent from a batch that is not numbered.
 #[inline]
-pub(super) fn of(timestamp: Option<(i64, i32)>, numbered: bool, times: &AcceptedTimes) -> Result<i64, Refusal> {
+pub(super) fn of(
+    timestamp: Option<(i64, i32)>,
+    numbered: bool,
+    times: &AcceptedTimes,
+) -> Result<i64, Refusal> {
     let Some((seconds, nanos)) = timestamp else {
         return if numbered { Err(missing()) } else { Ok(times.received_at) };
     };
@@ -92,10 +105,14 @@ fn invalid(seconds: i64, nanos: i32, now: i64) -> String {
         return format!("timestamp.nanos is {nanos}; 0 to 999999999 are accepted");
     }
     let (first, last) = (time::FIRST_SECOND, time::LAST_SECOND);
-    let limit = format!("timestamp.seconds is {seconds}; {first} to {last} are accepted (the years 0001 to 9999)");
+    let limit = format!(
+        "timestamp.seconds is {seconds}; {first} to {last} are accepted (the years 0001 to 9999)"
+    );
     match units::guess(seconds, Unit::Seconds, now) {
         Some((unit, meant)) => {
-            format!("{limit}. It looks like {unit} since 1970 ({meant}): send whole seconds, and the rest in nanos")
+            format!(
+                "{limit}. It looks like {unit} since 1970 ({meant}): send whole seconds, and the rest in nanos"
+            )
         }
         None => limit,
     }
@@ -123,8 +140,16 @@ mod tests {
                     .to_owned()
             )
         );
-        assert!(told(1_795_611_171_000_000).1.contains("looks like microseconds since 1970 (2026-11-25T12:52:51Z)"));
-        assert!(told(1_795_611_171_000_000_000).1.contains("looks like nanoseconds since 1970 (2026-11-25T12:52:51Z)"));
+        assert!(
+            told(1_795_611_171_000_000)
+                .1
+                .contains("looks like microseconds since 1970 (2026-11-25T12:52:51Z)")
+        );
+        assert!(
+            told(1_795_611_171_000_000_000)
+                .1
+                .contains("looks like nanoseconds since 1970 (2026-11-25T12:52:51Z)")
+        );
         assert!(told(i64::MAX).1.ends_with("(the years 0001 to 9999)"));
         assert!(told(i64::MIN).1.ends_with("(the years 0001 to 9999)"));
     }
@@ -152,6 +177,9 @@ mod tests {
             assert!(found == reason && sentence.ends_with(&hint), "{sentence}");
         }
         let old = told(NOW - 31 * 86_400_000_000).1;
-        assert!(old.ends_with("the limit is 30days back"), "a time that is only too old has no other unit: {old}");
+        assert!(
+            old.ends_with("the limit is 30days back"),
+            "a time that is only too old has no other unit: {old}"
+        );
     }
 }

@@ -19,7 +19,8 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    const ALL: [Self; 4] = [Self::Seconds, Self::Milliseconds, Self::Microseconds, Self::Nanoseconds];
+    const ALL: [Self; 4] =
+        [Self::Seconds, Self::Milliseconds, Self::Microseconds, Self::Nanoseconds];
 
     /// Microseconds that the number is in this unit.
     fn micros(self, number: i64) -> i128 {
@@ -89,6 +90,9 @@ mod tests {
             }
         }
         let (first, last) = (i128::from(NOW) - NEAR_MICROS, i128::from(NOW) + NEAR_MICROS);
-        assert!(first > 0 && last / first < 1_000, "two times near the clock differ by less than the smallest factor");
+        assert!(
+            first > 0 && last / first < 1_000,
+            "two times near the clock differ by less than the smallest factor"
+        );
     }
 }

@@ -80,7 +80,9 @@ impl<'m> WireBatch<'m> {
     }
 
     /// The points in row form, in their order.
-    pub(crate) fn points(&self) -> impl Iterator<Item = Result<WirePoint<'m>, Malformed>> + use<'m> {
+    pub(crate) fn points(
+        &self,
+    ) -> impl Iterator<Item = Result<WirePoint<'m>, Malformed>> + use<'m> {
         Fields(self.body).filter_map(|field| match field {
             Ok((3, value)) => Some(value.bytes(3).and_then(WirePoint::parse)),
             _ => None, // `parse` has walked over all fields
@@ -88,7 +90,9 @@ impl<'m> WireBatch<'m> {
     }
 
     /// The points in series form, in their order.
-    pub(crate) fn series(&self) -> impl Iterator<Item = Result<WireSeries<'m>, Malformed>> + use<'m> {
+    pub(crate) fn series(
+        &self,
+    ) -> impl Iterator<Item = Result<WireSeries<'m>, Malformed>> + use<'m> {
         Fields(self.body).filter_map(|field| match field {
             Ok((4, value)) => Some(value.bytes(4).and_then(WireSeries::parse)),
             _ => None,
@@ -118,7 +122,9 @@ impl<'m> WirePoint<'m> {
                 (1, value) => point.device_id = value.bytes(1)?,
                 (2, value) => point.metric_name = value.bytes(2)?,
                 (3, value) => point.value = Some(value.double(3)?),
-                (4, value) => merge_timestamp(point.timestamp.get_or_insert_default(), value.bytes(4)?)?,
+                (4, value) => {
+                    merge_timestamp(point.timestamp.get_or_insert_default(), value.bytes(4)?)?
+                }
                 _ => {}
             }
         }
@@ -184,16 +190,31 @@ mod tests {
     fn what_prost_encodes_is_read_back() {
         let timestamp = Some(prost_types::Timestamp { seconds: -5, nanos: 7 });
         let (device_id, metric_name) = ("dev".to_owned(), "met".to_owned());
-        let point =
-            v1::Point { device_id: device_id.clone(), metric_name: metric_name.clone(), value: Some(1.5), timestamp };
-        let columns = v1::SeriesPoints { device_id, metric_name, timestamps_us: vec![1, -2], values: vec![0.5, 2.5] };
+        let point = v1::Point {
+            device_id: device_id.clone(),
+            metric_name: metric_name.clone(),
+            value: Some(1.5),
+            timestamp,
+        };
+        let columns = v1::SeriesPoints {
+            device_id,
+            metric_name,
+            timestamps_us: vec![1, -2],
+            values: vec![0.5, 2.5],
+        };
         let producer = Some(v1::Producer { producer_id: "gateway".to_owned(), epoch: 9 });
-        let batch = v1::Batch { producer, sequence: 3, points: vec![point; 2], series: vec![columns] };
+        let batch =
+            v1::Batch { producer, sequence: 3, points: vec![point; 2], series: vec![columns] };
         let bytes = v1::IngestRequest { batch: Some(batch) }.encode_to_vec();
         let read = WireBatch::parse(&bytes).unwrap();
         assert_eq!(read.producer, Some(WireProducer { producer_id: b"gateway", epoch: 9 }));
         assert_eq!((read.sequence, read.row_count), (3, 2));
-        let expected = WirePoint { device_id: b"dev", metric_name: b"met", value: Some(1.5), timestamp: Some((-5, 7)) };
+        let expected = WirePoint {
+            device_id: b"dev",
+            metric_name: b"met",
+            value: Some(1.5),
+            timestamp: Some((-5, 7)),
+        };
         assert_eq!(read.points().collect::<Vec<_>>(), [Ok(expected); 2]);
         let series = read.series().next().unwrap().unwrap();
         assert!(matches!(series.values, Cow::Borrowed(_)), "columns are not copied");
@@ -239,7 +260,9 @@ mod tests {
         for _ in 0..20_000 {
             let mut bytes = vec![0x0a, 0];
             for _ in 0..state % 64 {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 bytes.push((state >> 33).to_le_bytes()[0] & 0x3f);
             }
             bytes[1] = u8::try_from(bytes.len() - 2).unwrap();

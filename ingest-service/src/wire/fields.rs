@@ -142,16 +142,23 @@ mod tests {
 
     #[test]
     fn fields_are_read_in_their_order() {
-        let bytes = [0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x19, 1, 0, 0, 0, 0, 0, 0, 0, 0x25, 1, 2, 3, 4];
+        let bytes =
+            [0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x19, 1, 0, 0, 0, 0, 0, 0, 0, 0x25, 1, 2, 3, 4];
         let fields: Vec<_> = Fields(&bytes).map(Result::unwrap).collect();
         let fixed = Value::Fixed64([1, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(fields, [(1, Value::Varint(150)), (2, Value::Bytes(b"hi")), (3, fixed), (4, Value::Fixed32)]);
+        assert_eq!(
+            fields,
+            [(1, Value::Varint(150)), (2, Value::Bytes(b"hi")), (3, fixed), (4, Value::Fixed32)]
+        );
     }
 
     #[test]
     fn whatever_the_bytes_are_reading_them_ends() {
         let endless = [0xff; 11];
-        assert_eq!(Fields(&[0x08].into_iter().chain(endless).collect::<Vec<_>>()).next(), Some(Err(Malformed::Varint)));
+        assert_eq!(
+            Fields(&[0x08].into_iter().chain(endless).collect::<Vec<_>>()).next(),
+            Some(Err(Malformed::Varint))
+        );
         let cases: [(&[u8], Malformed); 5] = [
             (&[0x12, 200, 1], Malformed::Truncated),
             (&[0x09, 1, 2], Malformed::Truncated),

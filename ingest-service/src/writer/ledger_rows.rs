@@ -28,12 +28,16 @@ pub(super) async fn lock(
     producers: &BTreeSet<&str>,
 ) -> sqlx::Result<Locked> {
     let producers: Vec<&str> = producers.iter().copied().collect();
-    let mut rows = statements.run("SELECT producers", select_for_update(transaction, &producers)).await?;
-    let new: Vec<&str> = producers.iter().copied().filter(|id| !rows.iter().any(|row| row.0 == **id)).collect();
+    let mut rows =
+        statements.run("SELECT producers", select_for_update(transaction, &producers)).await?;
+    let new: Vec<&str> =
+        producers.iter().copied().filter(|id| !rows.iter().any(|row| row.0 == **id)).collect();
     let mut elsewhere = BTreeSet::new();
     if !new.is_empty() && rows.iter().all(|row| row.3) {
         if statements.run("INSERT producers", add(transaction, &new)).await? {
-            rows = statements.run("SELECT producers", select_for_update(transaction, &producers)).await?;
+            rows = statements
+                .run("SELECT producers", select_for_update(transaction, &producers))
+                .await?;
         } else {
             elsewhere = new.into_iter().map(str::to_owned).collect();
         }
@@ -52,18 +56,32 @@ pub(super) async fn lock(
 /// A ledger row: producer, epoch, last sequence, and whether this transaction has locked it.
 type Row = (String, i64, i64, bool);
 
-async fn select_for_update(transaction: &mut Transaction<'_, Postgres>, producers: &[&str]) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as(include_str!("../sql/ledger_lock.sql")).bind(producers).fetch_all(&mut **transaction).await
+async fn select_for_update(
+    transaction: &mut Transaction<'_, Postgres>,
+    producers: &[&str],
+) -> sqlx::Result<Vec<Row>> {
+    sqlx::query_as(include_str!("../sql/ledger_lock.sql"))
+        .bind(producers)
+        .fetch_all(&mut **transaction)
+        .await
 }
 
 /// Adds rows. Returns `false` if another transaction is adding one of them and does not end in time; the transaction is of
 /// no further use then.
-async fn add(transaction: &mut Transaction<'_, Postgres>, producers: &[&str]) -> sqlx::Result<bool> {
+async fn add(
+    transaction: &mut Transaction<'_, Postgres>,
+    producers: &[&str],
+) -> sqlx::Result<bool> {
     sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut **transaction).await?;
-    let added = sqlx::query(include_str!("../sql/ledger_add.sql")).bind(producers).execute(&mut **transaction).await;
+    let added = sqlx::query(include_str!("../sql/ledger_add.sql"))
+        .bind(producers)
+        .execute(&mut **transaction)
+        .await;
     match added {
         Ok(_) => {}
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => return Ok(false),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => {
+            return Ok(false);
+        }
         Err(error) => return Err(error),
     }
     sqlx::raw_sql(NO_LOCK_TIMEOUT).execute(&mut **transaction).await?;
@@ -79,12 +97,13 @@ pub(crate) async fn read_remembered(
     let producers: Vec<&str> = wanted.iter().map(|wanted| wanted.producer_id.as_str()).collect();
     let epochs: Vec<i64> = wanted.iter().map(|wanted| wanted.epoch).collect();
     let sequences: Vec<i64> = wanted.iter().map(|wanted| wanted.first_sequence).collect();
-    let pages: Vec<(String, Vec<u8>)> = sqlx::query_as(include_str!("../sql/ledger_remembered.sql"))
-        .bind(producers)
-        .bind(epochs)
-        .bind(sequences)
-        .fetch_all(connection)
-        .await?;
+    let pages: Vec<(String, Vec<u8>)> =
+        sqlx::query_as(include_str!("../sql/ledger_remembered.sql"))
+            .bind(producers)
+            .bind(epochs)
+            .bind(sequences)
+            .fetch_all(connection)
+            .await?;
     for (producer_id, entries) in pages {
         ledger.remember(&producer_id, ledger::decode(&entries).map_err(sqlx::Error::Protocol)?);
     }
@@ -92,7 +111,10 @@ pub(crate) async fn read_remembered(
 }
 
 /// Writes the ledger's new positions and entries.
-pub(super) async fn advance(transaction: &mut Transaction<'_, Postgres>, ledger: &Ledger) -> sqlx::Result<()> {
+pub(super) async fn advance(
+    transaction: &mut Transaction<'_, Postgres>,
+    ledger: &Ledger,
+) -> sqlx::Result<()> {
     let mut producers = Vec::new();
     let mut epochs = Vec::new();
     let mut sequences = Vec::new();

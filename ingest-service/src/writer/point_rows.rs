@@ -22,15 +22,23 @@ impl Columns {
     pub(super) fn of(points: &SortedRuns<'_>) -> Self {
         let runs = || points.runs.iter();
         Self {
-            timestamps: runs().flat_map(|run| &*run.timestamps).map(|&micros| Micros(micros)).collect(),
-            series_ids: runs().flat_map(|run| run.timestamps.iter().map(|_| run.series_id)).collect(),
+            timestamps: runs()
+                .flat_map(|run| &*run.timestamps)
+                .map(|&micros| Micros(micros))
+                .collect(),
+            series_ids: runs()
+                .flat_map(|run| run.timestamps.iter().map(|_| run.series_id))
+                .collect(),
             values: runs().flat_map(|run| &*run.values).copied().collect(),
         }
     }
 }
 
 /// One statement, the points as arrays.
-pub(super) async fn insert(transaction: &mut Transaction<'_, Postgres>, points: &SortedRuns<'_>) -> sqlx::Result<()> {
+pub(super) async fn insert(
+    transaction: &mut Transaction<'_, Postgres>,
+    points: &SortedRuns<'_>,
+) -> sqlx::Result<()> {
     let columns = Columns::of(points);
     let written = sqlx::query(include_str!("../sql/points_insert.sql"))
         .bind(columns.timestamps)
@@ -54,7 +62,9 @@ pub(super) async fn copy(
     buffer.extend_from_slice(copy_encoder::HEADER);
     let series = points.runs.chunk_by(|one, other| one.series_id == other.series_id);
     for run in series.flat_map(|runs| runs.iter().rev()) {
-        for (timestamps, values) in run.timestamps.rchunks(PIECE_ROWS).zip(run.values.rchunks(PIECE_ROWS)) {
+        for (timestamps, values) in
+            run.timestamps.rchunks(PIECE_ROWS).zip(run.values.rchunks(PIECE_ROWS))
+        {
             copy_encoder::encode_reversed(run.series_id, timestamps, values, buffer);
             if buffer.len() >= PIECE_ROWS * ROW_BYTES {
                 copy.send(buffer.as_slice()).await?;

@@ -80,8 +80,14 @@ async fn is_refused(session: &mut Session, batch: &QueuedBatch, start: usize, en
 pub(super) fn take_out(batch: &mut QueuedBatch, refused: &Refused) -> Rejections {
     let mut rejections = Rejections::default();
     for at in refused.iter().flat_map(|&(start, end)| start..end) {
-        let sentence = "the database refuses this point; its constraints or triggers say why".to_owned();
-        rejections.push(batch.points.sent_index(at), 1, RejectionReason::RefusedByDatabase, sentence);
+        let sentence =
+            "the database refuses this point; its constraints or triggers say why".to_owned();
+        rejections.push(
+            batch.points.sent_index(at),
+            1,
+            RejectionReason::RefusedByDatabase,
+            sentence,
+        );
     }
     let mut is_kept = vec![true; batch.points.len()];
     refused.iter().for_each(|&(start, end)| is_kept[start..end].fill(false));

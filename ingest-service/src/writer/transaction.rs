@@ -80,7 +80,14 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(database: DatabaseConfig, config: &FlushConfig, metrics: Metrics) -> Self {
         let write_path = WritePath::new(config.direct_compress);
-        Self { database, timeout: config.write_timeout, connection: None, write_path, buffer: Vec::new(), metrics }
+        Self {
+            database,
+            timeout: config.write_timeout,
+            connection: None,
+            write_path,
+            buffer: Vec::new(),
+            metrics,
+        }
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
@@ -100,11 +107,12 @@ impl Session {
     async fn try_once(&mut self, attempt: &mut Attempt<'_>) -> Result<Outcome, Failure> {
         let mut connection = self.connect().await?;
         let points = SortedRuns::gather(attempt.flush);
-        let outcome = if self.at_once(&mut connection, attempt, &points).await.map_err(Failure::InCommit)? {
-            Outcome::Committed
-        } else {
-            self.in_transaction(&mut connection, attempt, points).await?
-        };
+        let outcome =
+            if self.at_once(&mut connection, attempt, &points).await.map_err(Failure::InCommit)? {
+                Outcome::Committed
+            } else {
+                self.in_transaction(&mut connection, attempt, points).await?
+            };
         self.connection = Some(connection); // only after success
         Ok(outcome)
     }
@@ -122,11 +130,16 @@ impl Session {
             return Ok(false);
         }
         let committed_at = time::now_micros();
-        let answers: Vec<_> = attempt.flush.iter().map(|batch| batch.answer(committed_at)).collect();
+        let answers: Vec<_> =
+            attempt.flush.iter().map(|batch| batch.answer(committed_at)).collect();
         let numbered = attempt.flush.iter().zip(&answers);
-        let numbered = numbered.filter_map(|(batch, answer)| Some((batch.numbering.as_ref()?, Some(answer))));
-        let Some(steps) = ledger::steps(numbered.chain([(attempt.own, None)])) else { return Ok(false) };
-        attempt.decisions = answers.into_iter().map(|answer| Decision::Apply(Box::new(answer))).collect();
+        let numbered =
+            numbered.filter_map(|(batch, answer)| Some((batch.numbering.as_ref()?, Some(answer))));
+        let Some(steps) = ledger::steps(numbered.chain([(attempt.own, None)])) else {
+            return Ok(false);
+        };
+        attempt.decisions =
+            answers.into_iter().map(|answer| Decision::Apply(Box::new(answer))).collect();
         attempt.shape = points.shape(way, self.metrics.watermark());
         let statement = at_once::write(connection, &steps, points);
         self.metrics.statements().run("UPDATE producers INSERT points", statement).await
@@ -183,8 +196,11 @@ impl Session {
             .bind(STALLED_SECONDS)
             .bind(APPLICATION_NAME)
             .fetch_one(&mut connection);
-        let ended =
-            db::within(self.timeout, self.metrics.statements().run("SELECT pg_terminate_backend", statement)).await?;
+        let ended = db::within(
+            self.timeout,
+            self.metrics.statements().run("SELECT pg_terminate_backend", statement),
+        )
+        .await?;
         self.connection = Some(connection); // only after success
         Ok(ended)
     }
@@ -211,13 +227,19 @@ impl Session {
         let (way, statements) = (self.write_path.of(points), self.metrics.statements());
         if way == Way::CopyCompressed {
             let settings = self.write_path.settings();
-            statements.run("SET LOCAL", sqlx::raw_sql(settings).execute(&mut **transaction)).await?;
+            statements
+                .run("SET LOCAL", sqlx::raw_sql(settings).execute(&mut **transaction))
+                .await?;
         }
         match way {
             Way::Nothing => {}
-            Way::Insert => statements.run("INSERT points", point_rows::insert(transaction, points)).await?,
+            Way::Insert => {
+                statements.run("INSERT points", point_rows::insert(transaction, points)).await?
+            }
             Way::Copy | Way::CopyCompressed => {
-                statements.run("COPY points", point_rows::copy(transaction, points, &mut self.buffer)).await?;
+                statements
+                    .run("COPY points", point_rows::copy(transaction, points, &mut self.buffer))
+                    .await?;
             }
         }
         Ok(way)
@@ -236,7 +258,12 @@ impl Session {
 impl SortedRuns<'_> {
     /// What was written, for the metrics.
     fn shape(&self, way: Way, watermark: i64) -> FlushShape {
-        FlushShape { write_path: way.name(), rows: self.rows, series: self.series, late: self.before(watermark) }
+        FlushShape {
+            write_path: way.name(),
+            rows: self.rows,
+            series: self.series,
+            late: self.before(watermark),
+        }
     }
 }
 
@@ -247,7 +274,10 @@ impl<'a> Attempt<'a> {
 
     /// Returns the producers of the flush, the writer itself among them.
     fn producers(&self) -> BTreeSet<&'a str> {
-        self.numberings().chain([self.own]).map(|numbering| numbering.producer_id.as_str()).collect()
+        self.numberings()
+            .chain([self.own])
+            .map(|numbering| numbering.producer_id.as_str())
+            .collect()
     }
 
     fn decide(&mut self, ledger: &mut Ledger) {

@@ -55,7 +55,9 @@ impl WritePath {
     /// Finds out what the server can do; to be asked again after each connect, for it may have been upgraded.
     pub(super) async fn look_at(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
         (self.served, self.takes_sorted) =
-            sqlx::query_as(include_str!("../sql/direct_compress_served.sql")).fetch_one(connection).await?;
+            sqlx::query_as(include_str!("../sql/direct_compress_served.sql"))
+                .fetch_one(connection)
+                .await?;
         Ok(())
     }
 

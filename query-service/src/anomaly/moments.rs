@@ -23,8 +23,11 @@ impl Moments {
             return Self::EMPTY;
         }
         let n = count as f64;
-        let (mean, squares) =
-            if min == max { (min, 0.0) } else { (within(sum / n, min, max), (variance * n).max(0.0)) };
+        let (mean, squares) = if min == max {
+            (min, 0.0)
+        } else {
+            (within(sum / n, min, max), (variance * n).max(0.0))
+        };
         Self { count, mean, squares, min, max }
     }
 
@@ -37,8 +40,12 @@ impl Moments {
         let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         match values {
             [] => Self::EMPTY,
-            _ if min == max => Self { count: values.len() as u64, mean: min, squares: 0.0, min, max },
-            _ => Self { count: values.len() as u64, mean: within(mean, min, max), squares, min, max },
+            _ if min == max => {
+                Self { count: values.len() as u64, mean: min, squares: 0.0, min, max }
+            }
+            _ => {
+                Self { count: values.len() as u64, mean: within(mean, min, max), squares, min, max }
+            }
         }
     }
 
@@ -58,7 +65,8 @@ impl Moments {
         }
         let share = other.count as f64 / count as f64;
         let distance = other.mean - self.mean;
-        let squares = self.squares + other.squares + distance * distance * share * self.count as f64;
+        let squares =
+            self.squares + other.squares + distance * distance * share * self.count as f64;
         let mean = match self.mean + distance * share {
             mean if mean.is_finite() => mean,
             _ => self.mean * (1.0 - share) + other.mean * share, // the distance of two finite means need not be one

@@ -45,5 +45,9 @@ fn median(values: &mut [f64]) -> f64 {
     }
     let even = values.len().is_multiple_of(2);
     let (below, &mut middle, _) = values.select_nth_unstable_by(values.len() / 2, f64::total_cmp);
-    if even { below.iter().copied().fold(f64::NEG_INFINITY, f64::max).midpoint(middle) } else { middle }
+    if even {
+        below.iter().copied().fold(f64::NEG_INFINITY, f64::max).midpoint(middle)
+    } else {
+        middle
+    }
 }

@@ -48,7 +48,11 @@ impl HourlyJudges {
 
     /// Hours of the week that judge, each with its judge.
     pub(crate) fn judging(&self) -> impl Iterator<Item = (usize, &Judge)> {
-        let judges = self.judges.iter().enumerate().filter_map(|(hour, judge)| Some((hour, judge.as_ref()?)));
+        let judges = self
+            .judges
+            .iter()
+            .enumerate()
+            .filter_map(|(hour, judge)| Some((hour, judge.as_ref()?)));
         judges.filter(|(_, judge)| judge.judges())
     }
 

@@ -21,7 +21,10 @@ fn values() -> impl Strategy<Value = Vec<f64>> {
 }
 
 fn close(found: f64, expected: f64) {
-    assert!((found - expected).abs() <= 1e-9 * expected.abs().max(1e-3), "{found} is not {expected}");
+    assert!(
+        (found - expected).abs() <= 1e-9 * expected.abs().max(1e-3),
+        "{found} is not {expected}"
+    );
 }
 
 /// Straight from the definition, by sorting.
@@ -134,8 +137,12 @@ fn outliers_in_the_baseline_hide_an_anomaly_from_the_z_score_but_not_from_the_ro
 #[test]
 fn scores_and_bounds_of_the_largest_values_are_defined() {
     let huge = f64::MAX;
-    let baselines =
-        [vec![huge, -huge, 0.0, 1.0], vec![-huge; 5], vec![0.0, 0.0, 0.0, 1e-320], vec![1.0, 2.0, 3.0, huge, huge]];
+    let baselines = [
+        vec![huge, -huge, 0.0, 1.0],
+        vec![-huge; 5],
+        vec![0.0, 0.0, 0.0, 1e-320],
+        vec![1.0, 2.0, 3.0, huge, huge],
+    ];
     for values in baselines {
         let (half, other) = values.split_at(2);
         let combined = Moments::of(half).combine(Moments::of(other));
@@ -147,7 +154,10 @@ fn scores_and_bounds_of_the_largest_values_are_defined() {
         for judge in judges {
             assert!(judge.lower <= judge.upper, "{judge:?} of {values:?}");
             for value in [huge, -huge, 0.0, f64::INFINITY, f64::NEG_INFINITY] {
-                assert!(judge.judge(value).is_none_or(|(score, _)| score >= 0.0), "{judge:?} of {values:?}: {value}");
+                assert!(
+                    judge.judge(value).is_none_or(|(score, _)| score >= 0.0),
+                    "{judge:?} of {values:?}: {value}"
+                );
             }
         }
     }
@@ -177,10 +187,15 @@ fn each_hour_of_the_week_is_judged_by_its_own_past_and_no_other() {
     assert_eq!(judges.of(6).unwrap().state, BaselineState::Insufficient);
     assert!(judges.of(100).is_none() && judges.of(9).is_none());
     assert_eq!((judges.state(), judges.moments.count), (BaselineState::Sufficient, 153));
-    assert!(judges.of(5).unwrap().judge(14.0).is_some() && judges.of(7).unwrap().judge(5.0).is_none());
+    assert!(
+        judges.of(5).unwrap().judge(14.0).is_some() && judges.of(7).unwrap().judge(5.0).is_none()
+    );
     let state = |window| HourlyJudges::new(&hours, window, 3.0, 30).state();
     assert_eq!(state((7 * HOUR, 8 * HOUR)), BaselineState::NoSpread);
     assert_eq!(state((6 * HOUR, 7 * HOUR)), BaselineState::Insufficient);
     let all = HourlyJudges::new(&hours, (0, 400 * HOUR), 3.0, 30);
-    assert_eq!(all.moments.count, 253, "an hour of the week that a long window touches twice counts once");
+    assert_eq!(
+        all.moments.count, 253,
+        "an hour of the week that a long window touches twice counts once"
+    );
 }

@@ -29,10 +29,15 @@ fn pieces_of_any_size_make_the_same_columns() {
     let many = answer(&[row(Some(1), 7, 1.0), row(Some(3), -7, 2.0), row(Some(3), 8, 3.0)]);
     for piece in 1..=many.len() {
         let columns = decode(CopyDecoder::of_one(3), &one, piece).unwrap();
-        assert_eq!((&columns.timestamps[..], &columns.values[..]), (&[-5, 7, 7][..], &[0.5, f64::MIN, -0.0][..]));
+        assert_eq!(
+            (&columns.timestamps[..], &columns.values[..]),
+            (&[-5, 7, 7][..], &[0.5, f64::MIN, -0.0][..])
+        );
         let columns = decode(CopyDecoder::of_many(3, 3), &many, piece).unwrap();
-        let runs: Vec<_> =
-            columns.runs().map(|(position, rows)| (position, columns.timestamps[rows].to_vec())).collect();
+        let runs: Vec<_> = columns
+            .runs()
+            .map(|(position, rows)| (position, columns.timestamps[rows].to_vec()))
+            .collect();
         assert_eq!(runs, [(0, vec![7]), (2, vec![-7, 8])]);
     }
     assert_eq!(decode(CopyDecoder::of_one(0), &answer(&[]), 7).unwrap().len(), 0);
@@ -52,14 +57,27 @@ fn what_was_not_asked_for_is_refused() {
     }
     let refused = |decoder, bytes: &[u8]| decode(decoder, bytes, 64).unwrap_err().0;
     assert_eq!(refused(CopyDecoder::of_one(1), &whole), "more rows than were asked for");
-    assert_eq!(refused(CopyDecoder::of_one(2), &[&whole[..], &[0, 2]].concat()), "it goes on after its end");
-    assert_eq!(refused(CopyDecoder::of_one(2), &answer(&[rows[1].clone(), rows[0].clone()])), "rows out of order");
+    assert_eq!(
+        refused(CopyDecoder::of_one(2), &[&whole[..], &[0, 2]].concat()),
+        "it goes on after its end"
+    );
+    assert_eq!(
+        refused(CopyDecoder::of_one(2), &answer(&[rows[1].clone(), rows[0].clone()])),
+        "rows out of order"
+    );
     let null = [&2_i16.to_be_bytes()[..], &(-1_i32).to_be_bytes(), &[0; 20]].concat();
     assert_eq!(refused(CopyDecoder::of_one(2), &answer(&[null])), "a field of another length");
-    assert_eq!(refused(CopyDecoder::of_one(2), &answer(&[row(Some(1), 1, 1.0)])), "another number of fields");
+    assert_eq!(
+        refused(CopyDecoder::of_one(2), &answer(&[row(Some(1), 1, 1.0)])),
+        "another number of fields"
+    );
     for position in [0, 3, -1, i32::MAX, i32::MIN] {
         let bytes = answer(&[row(Some(position), 1, 1.0)]);
-        assert_eq!(refused(CopyDecoder::of_many(2, 2), &bytes), "a series that was not asked for", "{position}");
+        assert_eq!(
+            refused(CopyDecoder::of_many(2, 2), &bytes),
+            "a series that was not asked for",
+            "{position}"
+        );
     }
     let back = answer(&[row(Some(2), 1, 1.0), row(Some(1), 1, 1.0)]);
     assert_eq!(refused(CopyDecoder::of_many(2, 2), &back), "rows out of order");
@@ -67,10 +85,12 @@ fn what_was_not_asked_for_is_refused() {
 
 #[test]
 fn random_bytes_are_refused_and_nothing_worse() {
-    let whole = answer(&(0..50).map(|at| row(Some(1 + at / 10), i64::from(at), 1.0)).collect::<Vec<_>>());
+    let whole =
+        answer(&(0..50).map(|at| row(Some(1 + at / 10), i64::from(at), 1.0)).collect::<Vec<_>>());
     let mut state = 1_u64;
     let mut random = |below: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap() % below
     };
     for _ in 0..20_000 {
@@ -88,7 +108,13 @@ fn random_bytes_are_refused_and_nothing_worse() {
 
 #[test]
 fn points_of_one_series_and_timestamp_come_in_the_order_of_their_values() {
-    let one = answer(&[row(None, 1, 9.0), row(None, 2, 5.0), row(None, 2, -7.0), row(None, 2, 1.0), row(None, 3, 0.0)]);
+    let one = answer(&[
+        row(None, 1, 9.0),
+        row(None, 2, 5.0),
+        row(None, 2, -7.0),
+        row(None, 2, 1.0),
+        row(None, 3, 0.0),
+    ]);
     let columns = decode(CopyDecoder::of_one(9), &one, one.len()).unwrap();
     assert_eq!(columns.values, [9.0, -7.0, 1.0, 5.0, 0.0]);
     let many = answer(&[row(Some(1), 2, 9.0), row(Some(2), 2, 5.0), row(Some(2), 2, -7.0)]);

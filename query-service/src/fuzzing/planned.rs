@@ -14,18 +14,29 @@ pub(super) fn check_interval(start: i64, end: i64, may_be_empty: bool) {
 
 /// A time that a client is told of is one that protobuf has.
 pub(super) fn check_told(micros: i64) {
-    assert!(time::from_timestamp(&time::to_timestamp(micros)).is_some(), "{} is told", time::display(micros));
+    assert!(
+        time::from_timestamp(&time::to_timestamp(micros)).is_some(),
+        "{} is told",
+        time::display(micros)
+    );
 }
 
 pub(super) fn check_aggregated(query: &AggregatedQuery, plan: &Plan) {
     check(plan, (query.start, query.end));
     let of_points = plan.segments.iter().any(|segment| segment.grid == Grid::Points);
-    assert!(!of_points || (query.gap_fill == GapFill::None && !query.combine_devices), "those need buckets");
+    assert!(
+        !of_points || (query.gap_fill == GapFill::None && !query.combine_devices),
+        "those need buckets"
+    );
     let automatic = query.granularity.is_none() && query.bucket_width.is_none();
     let most = query.max_points.or(automatic.then_some(AggregatedQuery::DEFAULT_MAX_POINTS));
     if let Some(most) = most.filter(|_| query.granularity.is_none()) {
         let extra = plan.segments.len() as u64; // a coarser bucket may reach further than the finer ones that it stands for
-        assert!(plan.bucket_count() < u64::from(most) + extra, "{} buckets, not {most}", plan.bucket_count());
+        assert!(
+            plan.bucket_count() < u64::from(most) + extra,
+            "{} buckets, not {most}",
+            plan.bucket_count()
+        );
     }
     let read_from = plan.read_from(query.gap_fill);
     assert!(read_from <= plan.start && plan.start - read_from <= 101 * 36_525 * DAY, "{read_from}");
@@ -53,7 +64,11 @@ fn check_segment(segment: &Segment) {
     let Segment { grid, start, end, .. } = segment;
     let may_be_empty = *grid == Grid::Points;
     assert!(start < end || (may_be_empty && start == end), "a part is not empty: {segment:?}");
-    assert_eq!((grid.floor(*start), grid.ceil(*end)), (*start, *end), "a part begins and ends with a bucket");
+    assert_eq!(
+        (grid.floor(*start), grid.ceil(*end)),
+        (*start, *end),
+        "a part begins and ends with a bucket"
+    );
     if *grid != Grid::Points {
         assert!(grid.count(*start, *end) > 0);
         assert_eq!(grid.starts(*start, *end).next(), Some(*start));

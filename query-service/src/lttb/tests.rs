@@ -3,7 +3,8 @@ use super::*;
 fn downsample(points: &[(i64, f64)], max_points: usize) -> Vec<(i64, f64)> {
     let mut downsampler = Downsampler::new(points.len(), max_points);
     let mut chosen = Vec::new();
-    let mut gather = |columns: Columns| chosen.extend(columns.timestamps.into_iter().zip(columns.values));
+    let mut gather =
+        |columns: Columns| chosen.extend(columns.timestamps.into_iter().zip(columns.values));
     for &(timestamp, value) in points {
         downsampler.take(timestamp, value);
         if downsampler.chosen_len() > 7 {
@@ -24,10 +25,12 @@ fn textbook(points: &[(i64, f64)], max_points: usize) -> Vec<(i64, f64)> {
     let (mut chosen, mut kept) = (vec![points[0]], points[0]);
     for bucket in 0..max_points - 2 {
         let next = &points[bound(bucket + 1)..bound(bucket + 2).min(count)];
-        let mean_time = next.iter().map(|point| (point.0 - kept.0) as f64).sum::<f64>() / next.len() as f64;
+        let mean_time =
+            next.iter().map(|point| (point.0 - kept.0) as f64).sum::<f64>() / next.len() as f64;
         let mean_value = next.iter().map(|point| point.1).sum::<f64>() / next.len() as f64;
         let area = |point: &(i64, f64)| {
-            (mean_time * (point.1 - kept.1) - (point.0 - kept.0) as f64 * (mean_value - kept.1)).abs()
+            (mean_time * (point.1 - kept.1) - (point.0 - kept.0) as f64 * (mean_value - kept.1))
+                .abs()
         };
         let bucket = &points[bound(bucket)..bound(bucket + 1)];
         let mut best = bucket[0];
@@ -47,7 +50,8 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 
@@ -62,7 +66,8 @@ impl Random {
                     1 => 3_600_000_000,
                     _ => self.below(2_000_000) as i64,
                 };
-                value += if self.below(3) == 0 { 0.0 } else { self.below(2_001) as f64 / 1_000.0 - 1.0 };
+                value +=
+                    if self.below(3) == 0 { 0.0 } else { self.below(2_001) as f64 / 1_000.0 - 1.0 };
                 (timestamp, if self.below(50) == 0 { value * 100.0 } else { value })
             })
             .collect()
@@ -79,7 +84,11 @@ fn two_buckets_at_a_time_choose_what_the_textbook_chooses() {
         let chosen = downsample(&points, max_points);
         assert_eq!(chosen, textbook(&points, max_points), "{count} points to {max_points}");
         assert_eq!(chosen.len(), count.min(max_points), "exactly as many as asked for");
-        assert_eq!((chosen.first(), chosen.last()), (points.first(), points.last()), "the ends stay");
+        assert_eq!(
+            (chosen.first(), chosen.last()),
+            (points.first(), points.last()),
+            "the ends stay"
+        );
         let mut rest = points.iter();
         assert!(chosen.iter().all(|kept| rest.any(|point| point == kept)), "a subset in order");
     }
@@ -91,7 +100,8 @@ fn a_spike_survives_wherever_it_is() {
         if at % 37 != 0 {
             continue;
         }
-        let mut points: Vec<(i64, f64)> = (0..10_000).map(|at| (at * 1_000_000, (at as f64 / 300.0).sin())).collect();
+        let mut points: Vec<(i64, f64)> =
+            (0..10_000).map(|at| (at * 1_000_000, (at as f64 / 300.0).sin())).collect();
         points[at].1 = -50.0;
         assert!(downsample(&points, 100).contains(&points[at]), "spike at {at}");
     }

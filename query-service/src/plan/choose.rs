@@ -30,7 +30,9 @@ struct Choice {
 /// longer kept.
 pub(crate) fn choose(query: &AggregatedQuery, kept: &Kept) -> Result<Plan, QueryError> {
     let mut choice = match (query.granularity, query.bucket_width) {
-        (Some(Granularity::Raw), None) => return Ok(with_note(points(query.start, query.end), kept)),
+        (Some(Granularity::Raw), None) => {
+            return Ok(with_note(points(query.start, query.end), kept));
+        }
         (granularity, Some(width)) => of_width(query, granularity, width)?,
         (Some(granularity), None) => named(query, granularity)?,
         (None, None) => automatic(query)?,
@@ -46,12 +48,14 @@ pub(crate) fn choose(query: &AggregatedQuery, kept: &Kept) -> Result<Plan, Query
         (Some(first), Some(last)) => (first.start, last.end),
         _ => (query.start, query.end),
     };
-    let mut plan = Plan { reason: choice.reason, explanation: choice.explanation, start, end, segments };
+    let mut plan =
+        Plan { reason: choice.reason, explanation: choice.explanation, start, end, segments };
     if plan.segments.len() > 1 || plan.granularity() != choice.source {
         plan.reason = GranularityReason::Retention;
     }
     if plan.granularity() != choice.source {
-        plan.explanation += &format!(", but is no longer kept; from {} instead", plan.granularity().relation());
+        plan.explanation +=
+            &format!(", but is no longer kept; from {} instead", plan.granularity().relation());
     }
     Ok(with_note(plan, kept))
 }
@@ -73,17 +77,33 @@ fn segments(choice: &Choice, query: &AggregatedQuery, kept: &Kept) -> Vec<Segmen
 fn named(query: &AggregatedQuery, granularity: Granularity) -> Result<Choice, QueryError> {
     let explanation = format!("the request asks for {}", granularity.relation());
     let Some(width) = granularity.bucket_micros().filter(|&width| width != DAY) else {
-        return days(query, 1, GranularityReason::Requested, "the request asks for days".to_owned());
+        return days(
+            query,
+            1,
+            GranularityReason::Requested,
+            "the request asks for days".to_owned(),
+        );
     };
-    Ok(Choice { source: granularity, grid: Grid::Equal(width), reason: GranularityReason::Requested, explanation })
+    Ok(Choice {
+        source: granularity,
+        grid: Grid::Equal(width),
+        reason: GranularityReason::Requested,
+        explanation,
+    })
 }
 
 /// Buckets of the request's width, computed from the granularity that it names or from the coarsest rollup that they are
 /// made of.
-fn of_width(query: &AggregatedQuery, granularity: Option<Granularity>, width: i64) -> Result<Choice, QueryError> {
+fn of_width(
+    query: &AggregatedQuery,
+    granularity: Option<Granularity>,
+    width: i64,
+) -> Result<Choice, QueryError> {
     let grid = if width % DAY == 0 { days_grid(query, width / DAY)? } else { Grid::Equal(width) };
     let count = grid.count(grid.floor(query.start), grid.ceil(query.end));
-    if let Some(most) = query.max_points.filter(|&most| granularity.is_none() && count > u64::from(most)) {
+    if let Some(most) =
+        query.max_points.filter(|&most| granularity.is_none() && count > u64::from(most))
+    {
         let sentence = format!("gives {count} buckets; max_points is {most}");
         return Err(QueryError::invalid("bucket_width", sentence));
     }
@@ -92,7 +112,8 @@ fn of_width(query: &AggregatedQuery, granularity: Option<Granularity>, width: i6
         None => made_from(&grid)?,
     };
     // A day of a time zone is made of hours or minutes, also where the request says DAY.
-    let source = if source == Granularity::Day && width % DAY == 0 { made_from(&grid)? } else { source };
+    let source =
+        if source == Granularity::Day && width % DAY == 0 { made_from(&grid)? } else { source };
     if let Some(unit) = source.bucket_micros().filter(|&unit| !grid.is_made_of(unit)) {
         let unit = time::to_duration(unit).seconds;
         let sentence = format!(
@@ -101,21 +122,31 @@ fn of_width(query: &AggregatedQuery, granularity: Option<Granularity>, width: i6
         );
         return Err(QueryError::invalid("bucket_width", sentence));
     }
-    let explanation =
-        format!("the request asks for buckets of {} s, made from {}", width / 1_000_000, source.relation());
+    let explanation = format!(
+        "the request asks for buckets of {} s, made from {}",
+        width / 1_000_000,
+        source.relation()
+    );
     Ok(Choice { source, grid, reason: GranularityReason::BucketWidth, explanation })
 }
 
 /// The finest rollup that answers the interval in at most so many buckets; days together where not even days do.
 fn automatic(query: &AggregatedQuery) -> Result<Choice, QueryError> {
     let most = u64::from(query.max_points.unwrap_or(AggregatedQuery::DEFAULT_MAX_POINTS));
-    let fits = |explained: String, count: u64| format!("{explained} in at most {most} buckets: {count}");
+    let fits =
+        |explained: String, count: u64| format!("{explained} in at most {most} buckets: {count}");
     for source in [Granularity::Minute, Granularity::Hour] {
         let Some(grid) = source.bucket_micros().map(Grid::Equal) else { continue };
         let count = grid.count(grid.floor(query.start), grid.ceil(query.end));
         if count <= most {
-            let explanation = fits(format!("{} is the finest that answers", source.relation()), count);
-            return Ok(Choice { source, grid, reason: GranularityReason::FitsMaxPoints, explanation });
+            let explanation =
+                fits(format!("{} is the finest that answers", source.relation()), count);
+            return Ok(Choice {
+                source,
+                grid,
+                reason: GranularityReason::FitsMaxPoints,
+                explanation,
+            });
         }
     }
     let (together, count) = days_together(query, most)?;
@@ -146,7 +177,12 @@ fn days_together(query: &AggregatedQuery, most: u64) -> Result<(i64, u64), Query
 }
 
 /// Days of the request's time zone.
-fn days(query: &AggregatedQuery, days: i64, reason: GranularityReason, why: String) -> Result<Choice, QueryError> {
+fn days(
+    query: &AggregatedQuery,
+    days: i64,
+    reason: GranularityReason,
+    why: String,
+) -> Result<Choice, QueryError> {
     let grid = days_grid(query, days)?;
     let source = made_from(&grid)?;
     let reason = match reason {
@@ -154,7 +190,11 @@ fn days(query: &AggregatedQuery, days: i64, reason: GranularityReason, why: Stri
         reason => reason,
     };
     let explanation = match &query.time_zone {
-        Some(zone) => format!("{why}; days of {} made from {}", zone.iana_name().unwrap_or("UTC"), source.relation()),
+        Some(zone) => format!(
+            "{why}; days of {} made from {}",
+            zone.iana_name().unwrap_or("UTC"),
+            source.relation()
+        ),
         None => format!("{why}, from {}", source.relation()),
     };
     Ok(Choice { source, grid, reason, explanation })
@@ -165,23 +205,35 @@ fn days_grid(query: &AggregatedQuery, days: i64) -> Result<Grid, QueryError> {
     let buckets = LocalDays { zone, days };
     let count = buckets.number(query.end - 1) - buckets.number(query.start) + 1;
     if count > MAX_LOCAL_DAYS {
-        let sentence =
-            format!("has {count} buckets of local days; at most {MAX_LOCAL_DAYS} are answered with a time_zone");
+        let sentence = format!(
+            "has {count} buckets of local days; at most {MAX_LOCAL_DAYS} are answered with a time_zone"
+        );
         return Err(QueryError::invalid("end", sentence));
     }
-    Ok(buckets.grid(query.start, query.end, if query.gap_fill == GapFill::Last { LOOK_BACK } else { 0 }))
+    Ok(buckets.grid(
+        query.start,
+        query.end,
+        if query.gap_fill == GapFill::Last { LOOK_BACK } else { 0 },
+    ))
 }
 
 /// The coarsest rollup that buckets are made of.
 fn made_from(grid: &Grid) -> Result<Granularity, QueryError> {
-    let made = |rollup: &Granularity| rollup.bucket_micros().is_some_and(|width| grid.is_made_of(width));
+    let made =
+        |rollup: &Granularity| rollup.bucket_micros().is_some_and(|width| grid.is_made_of(width));
     Granularity::ROLLUPS.into_iter().rev().find(made).ok_or_else(|| {
-        let sentence = "has days that begin within a minute, as before standard time; choose a later start";
+        let sentence =
+            "has days that begin within a minute, as before standard time; choose a later start";
         QueryError::invalid("time_zone", sentence)
     })
 }
 
-fn check_raw_is_kept(choice: &Choice, query: &AggregatedQuery, kept: &Kept, what: &str) -> Result<(), QueryError> {
+fn check_raw_is_kept(
+    choice: &Choice,
+    query: &AggregatedQuery,
+    kept: &Kept,
+    what: &str,
+) -> Result<(), QueryError> {
     let (start, from) = (choice.grid.floor(query.start), kept.from(Granularity::Raw));
     if from <= start {
         return Ok(());
@@ -200,7 +252,8 @@ fn with_note(mut plan: Plan, kept: &Kept) -> Plan {
         if let [older, newer] = pair {
             let seam = time::display(newer.start);
             let (older, newer) = (older.source.relation(), newer.source.relation());
-            plan.explanation += &format!("; before {seam} from {older}, for {newer} is no longer kept there");
+            plan.explanation +=
+                &format!("; before {seam} from {older}, for {newer} is no longer kept there");
         }
     }
     if let Some(oldest) = plan.segments.first() {

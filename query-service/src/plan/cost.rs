@@ -51,8 +51,9 @@ impl Plan {
                 <= (minutes * MINUTE_ROW).saturating_mul(MARGIN.0)
         {
             segment.source = Granularity::Raw;
-            self.explanation +=
-                &format!("; points are read instead: some {points} of them take less time than {minutes} minutes");
+            self.explanation += &format!(
+                "; points are read instead: some {points} of them take less time than {minutes} minutes"
+            );
         }
         self
     }
@@ -99,19 +100,32 @@ mod tests {
     #[test]
     fn few_points_that_are_compacted_are_read_instead_of_minutes() {
         assert_eq!(source(&[Statistic::Avg], &days(30, 2, true)), Granularity::Raw);
-        assert_eq!(source(&[Statistic::Avg], &days(30, 60, true)), Granularity::Minute, "a point a second");
-        assert_eq!(source(&[Statistic::Avg], &days(30, 1, false)), Granularity::Minute, "as scattered as minutes");
+        assert_eq!(
+            source(&[Statistic::Avg], &days(30, 60, true)),
+            Granularity::Minute,
+            "a point a second"
+        );
+        assert_eq!(
+            source(&[Statistic::Avg], &days(30, 1, false)),
+            Granularity::Minute,
+            "as scattered as minutes"
+        );
         let all = [Statistic::Avg, Statistic::First, Statistic::Last, Statistic::Stddev];
         assert_eq!(source(&all, &days(30, 2, true)), Granularity::Minute);
         let mixed = [days(23, 2, true), days(7, 2, false)].concat();
-        assert_eq!(source(&[Statistic::Max], &mixed), Granularity::Minute, "a week of scattered points");
+        assert_eq!(
+            source(&[Statistic::Max], &mixed),
+            Granularity::Minute,
+            "a week of scattered points"
+        );
         let mixed = [days(29, 2, true), days(1, 2, false)].concat();
         assert_eq!(source(&[Statistic::Max], &mixed), Granularity::Raw);
     }
 
     #[test]
     fn a_choice_says_what_it_rests_on() {
-        let plan = plan(Granularity::Minute, 10 * MINUTE, 30).of_the_faster(&[Statistic::Avg], &days(30, 2, true));
+        let plan = plan(Granularity::Minute, 10 * MINUTE, 30)
+            .of_the_faster(&[Statistic::Avg], &days(30, 2, true));
         let said = "as asked; points are read instead: some 86400 of them take less time than 43200 minutes";
         assert_eq!(plan.explanation, said);
         assert_eq!(plan.reason, GranularityReason::BucketWidth);
@@ -124,7 +138,10 @@ mod tests {
         assert!(plan(Granularity::Minute, 10 * MINUTE, 30).may_read_points(1));
         assert!(!plan(Granularity::Minute, 10 * MINUTE, 1).may_read_points(1), "few rows");
         assert!(plan(Granularity::Minute, 10 * MINUTE, 1).may_read_points(2));
-        assert!(!plan(Granularity::Minute, MINUTE, 30).may_read_points(1), "as they stand in the rollup");
+        assert!(
+            !plan(Granularity::Minute, MINUTE, 30).may_read_points(1),
+            "as they stand in the rollup"
+        );
         assert!(!plan(Granularity::Hour, 120 * MINUTE, 300).may_read_points(1));
     }
 }

@@ -82,7 +82,8 @@ impl Grid {
             Self::Days { edges, .. } => {
                 let at = edges.partition_point(|&other| other < edge);
                 let buckets_away = isize::try_from(buckets).unwrap_or(isize::MAX);
-                let index = at.saturating_add_signed(buckets_away).min(edges.len().saturating_sub(1));
+                let index =
+                    at.saturating_add_signed(buckets_away).min(edges.len().saturating_sub(1));
                 edges.get(index).copied().unwrap_or(edge)
             }
         }
@@ -101,7 +102,9 @@ impl Grid {
     pub(crate) fn starts(&self, start: i64, end: i64) -> Starts<'_> {
         match self {
             Self::Points => Starts::Edges([].iter()),
-            Self::Equal(width) => Starts::Equal((start..end).step_by(usize::try_from(*width).unwrap_or(usize::MAX))),
+            Self::Equal(width) => {
+                Starts::Equal((start..end).step_by(usize::try_from(*width).unwrap_or(usize::MAX)))
+            }
             Self::Days { .. } => Starts::Edges(self.edges(start, end).iter()),
         }
     }
@@ -143,7 +146,8 @@ pub(crate) struct LocalDays<'a> {
 impl LocalDays<'_> {
     /// Number of the bucket that holds the time.
     pub(crate) fn number(&self, micros: i64) -> i64 {
-        let offset = Timestamp::from_microsecond(micros).map_or(0, |time| self.zone.to_offset(time).seconds());
+        let offset = Timestamp::from_microsecond(micros)
+            .map_or(0, |time| self.zone.to_offset(time).seconds());
         let day = (micros + i64::from(offset) * 1_000_000 - ORIGIN).div_euclid(DAY);
         let mut number = day.div_euclid(self.days);
         // The local date says it but for times that repeat the date before, or belong to a date that is skipped.
@@ -193,7 +197,9 @@ mod tests {
 
     fn days(zone: &str, start: &str, end: &str) -> Vec<i64> {
         let zone = TimeZoneDatabase::bundled().get(zone).unwrap();
-        let Grid::Days { edges, .. } = LocalDays { zone: &zone, days: 1 }.grid(micros(start), micros(end), 0) else {
+        let Grid::Days { edges, .. } =
+            LocalDays { zone: &zone, days: 1 }.grid(micros(start), micros(end), 0)
+        else {
             unreachable!("local days have edges")
         };
         edges.to_vec()
@@ -211,10 +217,21 @@ mod tests {
 
     #[test]
     fn local_days_have_23_24_or_25_hours() {
-        let lengths = |edges: Vec<i64>| edges.windows(2).map(|pair| (pair[1] - pair[0]) / HOUR).collect::<Vec<_>>();
-        assert_eq!(lengths(days("Europe/Berlin", "2026-03-28T00:00:00Z", "2026-03-30T12:00:00Z")), [24, 23, 24]);
-        assert_eq!(lengths(days("Europe/Berlin", "2026-10-24T00:00:00Z", "2026-10-25T12:00:00Z")), [24, 25]);
-        assert_eq!(days("Asia/Kolkata", "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z")[0] % HOUR, HOUR / 2);
+        let lengths = |edges: Vec<i64>| {
+            edges.windows(2).map(|pair| (pair[1] - pair[0]) / HOUR).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            lengths(days("Europe/Berlin", "2026-03-28T00:00:00Z", "2026-03-30T12:00:00Z")),
+            [24, 23, 24]
+        );
+        assert_eq!(
+            lengths(days("Europe/Berlin", "2026-10-24T00:00:00Z", "2026-10-25T12:00:00Z")),
+            [24, 25]
+        );
+        assert_eq!(
+            days("Asia/Kolkata", "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z")[0] % HOUR,
+            HOUR / 2
+        );
         assert_eq!(
             lengths(days("America/New_York", "2050-03-13T12:00:00Z", "2050-03-13T20:00:00Z")),
             [23],
@@ -241,7 +258,11 @@ mod tests {
         let days = LocalDays { zone: &zone, days: 1 };
         let number = |text| days.number(micros(text));
         assert_eq!(number("2010-11-07T02:29:59Z") + 1, number("2010-11-07T02:30:00Z"));
-        assert_eq!(number("2010-11-07T02:30:00Z"), number("2010-11-07T03:00:00Z"), "the date before is repeated");
+        assert_eq!(
+            number("2010-11-07T02:30:00Z"),
+            number("2010-11-07T03:00:00Z"),
+            "the date before is repeated"
+        );
     }
 
     #[test]

@@ -20,7 +20,12 @@ impl Layer {
 /// The parts of [start, end): the newest in buckets of `width` from `source`, each older one, of which that is dropped,
 /// from the finest coarser rollup that still holds it. What nobody holds goes to the one that reaches back furthest. Parts
 /// meet on edges of both.
-pub(super) fn stitch(source: Granularity, width: i64, (start, end): (i64, i64), kept: &Kept) -> Vec<Segment> {
+pub(super) fn stitch(
+    source: Granularity,
+    width: i64,
+    (start, end): (i64, i64),
+    kept: &Kept,
+) -> Vec<Segment> {
     let mut parts: Vec<(Layer, i64)> = Vec::new();
     for layer in layers(source, width, start, kept).into_iter().rev() {
         let Some(begin) = begin_after(&mut parts, &layer) else {
@@ -34,8 +39,12 @@ pub(super) fn stitch(source: Granularity, width: i64, (start, end): (i64, i64), 
     }
     let last_end = parts.last().map_or(end, |(layer, _)| layer.grid().ceil(end));
     let ends: Vec<i64> = parts.iter().skip(1).map(|&(_, begin)| begin).chain([last_end]).collect();
-    let segment =
-        |((layer, start), end): ((Layer, i64), i64)| Segment { source: layer.source, grid: layer.grid(), start, end };
+    let segment = |((layer, start), end): ((Layer, i64), i64)| Segment {
+        source: layer.source,
+        grid: layer.grid(),
+        start,
+        end,
+    };
     parts.into_iter().zip(ends).map(segment).collect()
 }
 

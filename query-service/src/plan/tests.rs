@@ -31,21 +31,26 @@ fn zone(name: &str) -> Option<TimeZone> {
 }
 
 fn zones() -> impl Strategy<Value = Option<TimeZone>> {
-    prop_oneof![Just(None), Just(zone("Europe/Berlin")), Just(zone("Asia/Kolkata")), Just(zone("America/Sao_Paulo"))]
+    prop_oneof![
+        Just(None),
+        Just(zone("Europe/Berlin")),
+        Just(zone("Asia/Kolkata")),
+        Just(zone("America/Sao_Paulo"))
+    ]
 }
 
 fn queries() -> impl Strategy<Value = AggregatedQuery> {
     let length = prop_oneof![1..180 * MINUTE, 1..40 * DAY, 1..3_000 * DAY];
-    let width = prop_oneof![1_i64..200, Just(360), Just(1_440), Just(7 * 1_440)].prop_map(|minutes| minutes * MINUTE);
+    let width = prop_oneof![1_i64..200, Just(360), Just(1_440), Just(7 * 1_440)]
+        .prop_map(|minutes| minutes * MINUTE);
     let most = prop_oneof![2_u32..20, 20_u32..3_000, Just(1_000_000_u32)];
-    (-9_000 * DAY..9_000 * DAY, length, option::of(most), option::weighted(0.3, width), zones()).prop_map(
-        |(offset, length, max_points, bucket_width, time_zone)| AggregatedQuery {
+    (-9_000 * DAY..9_000 * DAY, length, option::of(most), option::weighted(0.3, width), zones())
+        .prop_map(|(offset, length, max_points, bucket_width, time_zone)| AggregatedQuery {
             max_points: max_points.filter(|_| bucket_width.is_none()),
             bucket_width,
             time_zone,
             ..query(MARCH + offset, MARCH + offset + length)
-        },
-    )
+        })
 }
 
 /// Each rollup kept from somewhere around the interval, or whole.
@@ -158,7 +163,12 @@ proptest! {
 #[test]
 fn retention_in_tiers_gives_an_answer_in_tiers() {
     let end = MARCH + 300 * DAY;
-    let kept = Kept { points: None, minutes: Some(end - 2 * DAY - 7), hours: Some(end - 30 * DAY + 7), days: None };
+    let kept = Kept {
+        points: None,
+        minutes: Some(end - 2 * DAY - 7),
+        hours: Some(end - 30 * DAY + 7),
+        days: None,
+    };
     let query = AggregatedQuery { max_points: Some(1_000_000), ..query(MARCH, end) };
     let plan = choose(&query, &kept).unwrap();
     let parts: Vec<(Granularity, i64)> =
@@ -174,7 +184,9 @@ fn what_needs_points_is_refused_where_they_are_gone() {
     let rate = |start| AggregatedQuery { raw_only: Some("RATE"), ..query(start, MARCH + DAY) };
     let sentence = choose(&rate(MARCH), &kept).unwrap_err().to_string();
     assert!(
-        sentence.contains("RATE is computed from points, which are kept from 2026-03-01T00:00:00.000007Z"),
+        sentence.contains(
+            "RATE is computed from points, which are kept from 2026-03-01T00:00:00.000007Z"
+        ),
         "{sentence}"
     );
     let plan = choose(&rate(MARCH + 60 * MINUTE), &kept).unwrap();
@@ -184,30 +196,51 @@ fn what_needs_points_is_refused_where_they_are_gone() {
 
 #[test]
 fn days_of_a_zone_are_made_of_hours_or_minutes_and_say_why() {
-    let days =
-        |time_zone| AggregatedQuery { granularity: Some(Granularity::Day), time_zone, ..query(MARCH, MARCH + DAY) };
-    let planned = |time_zone| choose(&days(time_zone), &Kept::default()).map(|plan| (plan.granularity(), plan.reason));
+    let days = |time_zone| AggregatedQuery {
+        granularity: Some(Granularity::Day),
+        time_zone,
+        ..query(MARCH, MARCH + DAY)
+    };
+    let planned = |time_zone| {
+        choose(&days(time_zone), &Kept::default()).map(|plan| (plan.granularity(), plan.reason))
+    };
     assert_eq!(planned(None).unwrap(), (Granularity::Day, GranularityReason::Requested));
-    assert_eq!(planned(zone("Europe/Berlin")).unwrap(), (Granularity::Hour, GranularityReason::TimeZone));
-    assert_eq!(planned(zone("Asia/Kolkata")).unwrap(), (Granularity::Minute, GranularityReason::TimeZone));
+    assert_eq!(
+        planned(zone("Europe/Berlin")).unwrap(),
+        (Granularity::Hour, GranularityReason::TimeZone)
+    );
+    assert_eq!(
+        planned(zone("Asia/Kolkata")).unwrap(),
+        (Granularity::Minute, GranularityReason::TimeZone)
+    );
     let old = AggregatedQuery {
         start: -5_000_000_000_000_000,
         end: -4_999_000_000_000_000,
         ..days(zone("Europe/Amsterdam"))
     };
-    assert!(choose(&old, &Kept::default()).unwrap_err().to_string().contains("before standard time"));
+    assert!(
+        choose(&old, &Kept::default()).unwrap_err().to_string().contains("before standard time")
+    );
 }
 
 #[test]
 fn widths_that_do_not_go_with_the_granularity_say_what_does() {
     let refused = |granularity, minutes: i64, time_zone| {
         let bucket_width = Some(minutes * MINUTE);
-        let query = AggregatedQuery { granularity, bucket_width, time_zone, ..query(MARCH, MARCH + DAY) };
+        let query =
+            AggregatedQuery { granularity, bucket_width, time_zone, ..query(MARCH, MARCH + DAY) };
         choose(&query, &Kept::default()).unwrap_err().to_string()
     };
-    assert!(refused(Some(Granularity::Hour), 90, None).contains("take a multiple of 3600 s, or granularity AUTO"));
+    assert!(
+        refused(Some(Granularity::Hour), 90, None)
+            .contains("take a multiple of 3600 s, or granularity AUTO")
+    );
     assert!(refused(Some(Granularity::Hour), 1_440, zone("Asia/Kolkata")).contains("points_1hour"));
-    let many = AggregatedQuery { bucket_width: Some(MINUTE), max_points: Some(9), ..query(MARCH, MARCH + DAY) };
+    let many = AggregatedQuery {
+        bucket_width: Some(MINUTE),
+        max_points: Some(9),
+        ..query(MARCH, MARCH + DAY)
+    };
     let sentence = choose(&many, &Kept::default()).unwrap_err().to_string();
     assert_eq!(sentence, "bucket_width: gives 1440 buckets; max_points is 9");
 }

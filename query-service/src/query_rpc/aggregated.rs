@@ -33,11 +33,15 @@ pub(super) async fn answer(
     let plan = plan::choose(&query, &kept)?;
     let series = series::find(&pool, &query.selectors).await?;
     let mut plan = of_the_faster(&pool, &relations, &query, &kept, plan, &series).await?;
-    plan.explanation += &uncovered::note(&plan.segments, &relations.uncovered(&pool).await?).unwrap_or_default();
+    plan.explanation +=
+        &uncovered::note(&plan.segments, &relations.uncovered(&pool).await?).unwrap_or_default();
     let watermark = relations.watermark(&pool, plan.granularity()).await?;
     let series_count = series.len();
-    let answers =
-        if query.combine_devices { series::together(&query.selectors, &series) } else { series::each(series) };
+    let answers = if query.combine_devices {
+        series::together(&query.selectors, &series)
+    } else {
+        series::each(series)
+    };
     check_filled_buckets(&query, &plan, answers.len())?;
     check_raw_points(&pool, &query, &plan, &answers).await?;
     let AggregatedQuery { statistics, gap_fill, combine_devices, .. } = query;
@@ -65,7 +69,8 @@ async fn of_the_faster(
     plan: Plan,
     series: &[Series],
 ) -> Result<Plan, QueryError> {
-    let is_free = query.granularity.is_none() && kept.from(Granularity::Raw) <= plan.read_from(query.gap_fill);
+    let is_free = query.granularity.is_none()
+        && kept.from(Granularity::Raw) <= plan.read_from(query.gap_fill);
     if !is_free || !plan.may_read_points(series.len()) {
         return Ok(plan);
     }
@@ -74,7 +79,11 @@ async fn of_the_faster(
     Ok(plan.of_the_faster(&query.statistics, &days))
 }
 
-fn check_filled_buckets(query: &AggregatedQuery, plan: &Plan, answers: usize) -> Result<(), QueryError> {
+fn check_filled_buckets(
+    query: &AggregatedQuery,
+    plan: &Plan,
+    answers: usize,
+) -> Result<(), QueryError> {
     let buckets = plan.bucket_count().saturating_mul(answers as u64);
     if query.gap_fill == GapFill::None || buckets <= MAX_FILLED_BUCKETS {
         return Ok(());
@@ -95,7 +104,8 @@ async fn check_raw_points(
 ) -> Result<(), QueryError> {
     let Some(what) = query.raw_only else { return Ok(()) };
     let series: Vec<i32> = answers.iter().flat_map(|answer| &answer.series).copied().collect();
-    let found = store::count_up_to(pool, &series, (plan.start, plan.end), MAX_RAW_POINTS + 1).await?;
+    let found =
+        store::count_up_to(pool, &series, (plan.start, plan.end), MAX_RAW_POINTS + 1).await?;
     if found <= MAX_RAW_POINTS {
         return Ok(());
     }

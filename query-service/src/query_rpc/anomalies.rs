@@ -31,18 +31,27 @@ pub(super) async fn detect(
 ) -> Result<v1::DetectAnomaliesResponse, QueryError> {
     let query = AnomalyQuery::check(request, now)?;
     let series_id = series::find_one(&pool, &query.device_id, &query.metric_name).await?;
-    let ((judges, baseline), counts) =
-        tokio::try_join!(judges(&pool, &relations, series_id, &query), counts(&pool, series_id, &query))?;
+    let ((judges, baseline), counts) = tokio::try_join!(
+        judges(&pool, &relations, series_id, &query),
+        counts(&pool, series_id, &query)
+    )?;
     let (tested_count, not_judged_count) = judges.divide(&counts);
     let most = query.max_anomalies as usize;
     let mut outside = match tested_count {
         0 => Vec::new(),
-        _ => judges.outside(&pool, series_id, query.window, i64::from(query.max_anomalies) + 1).await?,
+        _ => {
+            judges
+                .outside(&pool, series_id, query.window, i64::from(query.max_anomalies) + 1)
+                .await?
+        }
     };
     let anomalies_truncated = outside.len() > most;
     outside.truncate(most);
     Ok(v1::DetectAnomaliesResponse {
-        anomalies: outside.into_iter().filter_map(|point| anomaly(judges.of(point.timestamp)?, point)).collect(),
+        anomalies: outside
+            .into_iter()
+            .filter_map(|point| anomaly(judges.of(point.timestamp)?, point))
+            .collect(),
         anomalies_truncated,
         method: query.method as i32,
         baseline: Some(baseline),
@@ -91,7 +100,11 @@ async fn judges(
 }
 
 /// Number of points in the window, by hour of the week where these are judged apart, else under any one hour.
-async fn counts(pool: &ReadPool, series_id: i32, query: &AnomalyQuery) -> Result<Vec<(usize, u64)>, QueryError> {
+async fn counts(
+    pool: &ReadPool,
+    series_id: i32,
+    query: &AnomalyQuery,
+) -> Result<Vec<(usize, u64)>, QueryError> {
     Ok(match query.method {
         AnomalyMethod::Seasonal => store::count_hourly(pool, series_id, query.window).await?,
         _ => vec![(0, store::count(pool, series_id, query.window).await?)],
@@ -107,7 +120,8 @@ pub(crate) async fn robust_stats(
     let limit = i64::try_from(MAX_ROBUST_POINTS + 1).unwrap_or(i64::MAX);
     let values = store::baseline_values(pool, series_id, interval, limit).await?;
     if values.len() > MAX_ROBUST_POINTS {
-        let sentence = format!("holds more than {MAX_ROBUST_POINTS} points, the limit of ROBUST; shorten it");
+        let sentence =
+            format!("holds more than {MAX_ROBUST_POINTS} points, the limit of ROBUST; shorten it");
         return Err(QueryError::invalid("baseline", sentence));
     }
     Ok(RobustStats::of(values))
@@ -127,9 +141,11 @@ impl Judges {
 
     /// Of so many points by hour of the week: how many are judged, and how many are not.
     fn divide(&self, counts: &[(usize, u64)]) -> (u64, u64) {
-        counts.iter().fold((0, 0), |(judged, not_judged), &(hour, count)| match self.of_hour(hour) {
-            Some(judge) if judge.judges() => (judged + count, not_judged),
-            _ => (judged, not_judged + count),
+        counts.iter().fold((0, 0), |(judged, not_judged), &(hour, count)| {
+            match self.of_hour(hour) {
+                Some(judge) if judge.judges() => (judged + count, not_judged),
+                _ => (judged, not_judged + count),
+            }
         })
     }
 
@@ -142,10 +158,13 @@ impl Judges {
         limit: i64,
     ) -> sqlx::Result<Vec<Point>> {
         match self {
-            Self::One(judge) => store::outside(pool, series_id, window, (judge.lower, judge.upper), limit).await,
+            Self::One(judge) => {
+                store::outside(pool, series_id, window, (judge.lower, judge.upper), limit).await
+            }
             Self::Hourly(judges) => {
-                let bounds =
-                    |(hour, judge): (usize, &Judge)| Some((i32::try_from(hour).ok()?, judge.lower, judge.upper));
+                let bounds = |(hour, judge): (usize, &Judge)| {
+                    Some((i32::try_from(hour).ok()?, judge.lower, judge.upper))
+                };
                 let bounds: Vec<_> = judges.judging().filter_map(bounds).collect();
                 store::outside_hourly(pool, series_id, window, &bounds, limit).await
             }
@@ -166,7 +185,11 @@ pub(crate) fn anomaly(judge: &Judge, point: Point) -> Option<v1::Anomaly> {
     })
 }
 
-pub(crate) fn baseline((start, end): (i64, i64), moments: &Moments, state: BaselineState) -> v1::Baseline {
+pub(crate) fn baseline(
+    (start, end): (i64, i64),
+    moments: &Moments,
+    state: BaselineState,
+) -> v1::Baseline {
     v1::Baseline {
         start: Some(time::to_timestamp(start)),
         end: Some(time::to_timestamp(end)),

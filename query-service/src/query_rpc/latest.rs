@@ -43,7 +43,10 @@ pub(super) async fn latest(
     Ok(v1::GetLatestResponse { points: points.collect() })
 }
 
-async fn of_device(pool: &ReadPool, device_id: &str) -> Result<(Vec<i32>, Vec<v1::SeriesKey>), QueryError> {
+async fn of_device(
+    pool: &ReadPool,
+    device_id: &str,
+) -> Result<(Vec<i32>, Vec<v1::SeriesKey>), QueryError> {
     let found = series::find_of_device(pool, device_id).await?;
     let key = |metric_name| v1::SeriesKey { device_id: device_id.to_owned(), metric_name };
     Ok(found.into_iter().map(|(series_id, metric_name)| (series_id, key(metric_name))).unzip())
@@ -53,7 +56,8 @@ async fn of_device(pool: &ReadPool, device_id: &str) -> Result<(Vec<i32>, Vec<v1
 async fn newest(pool: &ReadPool, ids: &[i32], now: i64) -> Result<Vec<Option<Point>>, QueryError> {
     let mut points = vec![None; ids.len()];
     for back in LOOK_BACK {
-        let missing: Vec<usize> = (0..ids.len()).filter(|&position| points[position].is_none()).collect();
+        let missing: Vec<usize> =
+            (0..ids.len()).filter(|&position| points[position].is_none()).collect();
         if missing.is_empty() {
             break;
         }

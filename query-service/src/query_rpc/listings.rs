@@ -25,12 +25,16 @@ pub(super) async fn devices(
             found.extend(store::devices(&pool, &prefix, end, &listing.after, limit(room)).await?);
         }
     }
-    let next_page_token = next_page(&mut found, listing.page_size, &listing.question(), |(device_id, _)| device_id);
+    let next_page_token =
+        next_page(&mut found, listing.page_size, &listing.question(), |(device_id, _)| device_id);
     let device = |(device_id, metric_count)| v1::Device {
         device_id,
         metric_count: u32::try_from(metric_count).unwrap_or(u32::MAX),
     };
-    Ok(v1::ListDevicesResponse { devices: found.into_iter().map(device).collect(), next_page_token })
+    Ok(v1::ListDevicesResponse {
+        devices: found.into_iter().map(device).collect(),
+        next_page_token,
+    })
 }
 
 pub(super) async fn metrics(
@@ -50,11 +54,15 @@ pub(super) async fn metrics(
         let mut found = BTreeSet::new();
         for devices in permitted.within("") {
             let devices = (devices.as_str(), prefix_end(&devices));
-            found.extend(store::metrics_of_devices(&pool, devices, (prefix, end.clone()), after, limit).await?);
+            found.extend(
+                store::metrics_of_devices(&pool, devices, (prefix, end.clone()), after, limit)
+                    .await?,
+            );
         }
         found.into_iter().collect()
     };
-    let next_page_token = next_page(&mut found, listing.page_size, &listing.question(), |name| name);
+    let next_page_token =
+        next_page(&mut found, listing.page_size, &listing.question(), |name| name);
     let metrics = found.into_iter().map(|metric_name| v1::Metric { metric_name }).collect();
     Ok(v1::ListMetricsResponse { metrics, next_page_token })
 }
@@ -65,7 +73,12 @@ fn limit(count: usize) -> i64 {
 }
 
 /// Cuts what was found to the page, and makes the token of the next page where there is one.
-fn next_page<T>(found: &mut Vec<T>, page_size: usize, question: &[&str], name: impl Fn(&T) -> &str) -> String {
+fn next_page<T>(
+    found: &mut Vec<T>,
+    page_size: usize,
+    question: &[&str],
+    name: impl Fn(&T) -> &str,
+) -> String {
     if found.len() <= page_size {
         return String::new();
     }

@@ -25,13 +25,19 @@ pub(super) async fn range(
     let plan = plan::points(query.start, query.end);
     check_total(query.max_points, series.len())?;
     let max_points = query.max_points;
-    Ok(row_stream::spawn(deadline, |frames| PointStream { pool, plan, series, max_points, began }.run(frames)).await)
+    Ok(row_stream::spawn(deadline, |frames| {
+        PointStream { pool, plan, series, max_points, began }.run(frames)
+    })
+    .await)
 }
 
 fn check_total(max_points: Option<usize>, series: usize) -> Result<(), QueryError> {
-    let Some(max_points) = max_points.filter(|most| most.saturating_mul(series) > MAX_POINTS_OF_ALL) else {
+    let Some(max_points) =
+        max_points.filter(|most| most.saturating_mul(series) > MAX_POINTS_OF_ALL)
+    else {
         return Ok(());
     };
-    let sentence = format!("is {max_points} for {series} series, and the product may be {MAX_POINTS_OF_ALL}");
+    let sentence =
+        format!("is {max_points} for {series} series, and the product may be {MAX_POINTS_OF_ALL}");
     Err(QueryError::invalid("max_points", sentence))
 }

@@ -52,7 +52,10 @@ mod tests {
             ..Default::default()
         };
         let stats = totals(&[chunk(1_000, 10), chunk(1_000, 190), chunk(0, 0)]);
-        assert_eq!((stats.chunk_count, stats.compressed_chunk_count, stats.total_bytes), (3, 2, 150));
+        assert_eq!(
+            (stats.chunk_count, stats.compressed_chunk_count, stats.total_bytes),
+            (3, 2, 150)
+        );
         assert!((stats.compression_ratio - 10.0).abs() < 1e-12);
         assert_eq!(totals(&[chunk(0, 0)]).compression_ratio.to_bits(), 0);
     }

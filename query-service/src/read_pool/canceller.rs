@@ -37,7 +37,9 @@ impl Canceller {
         match outcome {
             Ok(Ok(connection)) => *kept = Some(connection),
             Ok(Err(error)) => tracing::warn!(pid, %error, "a statement could not be cancelled"),
-            Err(_) => tracing::warn!(pid, "a statement could not be cancelled within {CANCEL_TIMEOUT:?}"),
+            Err(_) => {
+                tracing::warn!(pid, "a statement could not be cancelled within {CANCEL_TIMEOUT:?}")
+            }
         }
     }
 
@@ -46,7 +48,8 @@ impl Canceller {
             Some(connection) => connection,
             None => db::connect(&self.database, "tidegauge query cancel").await?,
         };
-        let cancel = sqlx::query(include_str!("../sql/cancel.sql")).bind(pid).execute(&mut connection);
+        let cancel =
+            sqlx::query(include_str!("../sql/cancel.sql")).bind(pid).execute(&mut connection);
         self.statements.run("cancel", cancel).await?;
         Ok(connection)
     }

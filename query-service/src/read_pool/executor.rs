@@ -8,7 +8,9 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use shared::telemetry;
-use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::postgres::{
+    PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres,
+};
 use sqlx::query::Query;
 use sqlx::{Describe, Either, Execute, Executor, SqlStr};
 
@@ -20,11 +22,16 @@ impl NamedPool {
     ///
     /// # Errors
     /// The work's own, or the database did not answer in time.
-    pub(crate) async fn run<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> sqlx::Result<T> {
+    pub(crate) async fn run<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> sqlx::Result<T> {
         let mut lease = self.pool.lease().await?;
         let (began, span) = (Instant::now(), telemetry::span(self.statement));
         let done = match lease.connection() {
-            Ok(connection) => tokio::time::timeout(self.pool.shared.longest, work(connection)).await,
+            Ok(connection) => {
+                tokio::time::timeout(self.pool.shared.longest, work(connection)).await
+            }
             Err(error) => Ok(Err(error)),
         };
         let done = done.unwrap_or_else(|_| Err(too_long(self.pool.shared.longest)));
@@ -76,7 +83,10 @@ impl NamedPool {
 impl<'p> Executor<'p> for &NamedPool {
     type Database = Postgres;
 
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
+    fn fetch_many<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
     where
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
@@ -120,7 +130,11 @@ impl<'p> Executor<'p> for &NamedPool {
         })
     }
 
-    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, sqlx::Result<PgStatement>>
     where
         'p: 'e,
     {

@@ -23,7 +23,11 @@ impl Row {
     pub(super) fn of(bucket: &Bucket, lasts: i64) -> Self {
         let rate = bucket.increase / (lasts as f64 / 1e6);
         let Bucket { start, count, sum, min, max, first, last, .. } = *bucket;
-        Self { start, count, values: [bucket.avg(), max, min, sum, first, last, bucket.stddev(), rate] }
+        Self {
+            start,
+            count,
+            values: [bucket.avg(), max, min, sum, first, last, bucket.stddev(), rate],
+        }
     }
 }
 
@@ -45,8 +49,10 @@ struct Column {
 impl<'a> FrameBuilder<'a> {
     pub(super) fn new(answer: &'a Answer, statistics: &[Statistic]) -> Self {
         let counts = statistics.contains(&Statistic::Count).then(Vec::new);
-        let slots = ORDER.iter().enumerate().filter(|(_, statistic)| statistics.contains(statistic));
-        let columns = slots.map(|(slot, &statistic)| Column { statistic, slot, values: Vec::new() });
+        let slots =
+            ORDER.iter().enumerate().filter(|(_, statistic)| statistics.contains(statistic));
+        let columns =
+            slots.map(|(slot, &statistic)| Column { statistic, slot, values: Vec::new() });
         Self { answer, starts: Vec::new(), counts, columns: columns.collect() }
     }
 

@@ -48,14 +48,19 @@ impl BucketStream {
     pub(crate) async fn run(self, frames: Sender) -> Result<(), StreamEnd> {
         send(&frames, Frame::Header(self.plan.header(self.watermark, self.series_count))).await?;
         let points = self.plan.segments.iter().any(|segment| segment.grid == Grid::Points);
-        let row_count = if points { self.send_points(&frames).await? } else { self.send_buckets(&frames).await? };
+        let row_count = if points {
+            self.send_points(&frames).await?
+        } else {
+            self.send_buckets(&frames).await?
+        };
         let duration = Some(time::to_duration(time::duration_to_micros(self.began.elapsed())));
         send(&frames, Frame::Footer(v1::QueryFooter { row_count, duration })).await?;
         frames.flush().await
     }
 
     async fn send_buckets(&self, frames: &Sender) -> Result<u64, StreamEnd> {
-        let at_once = if self.combine_devices { 1 } else { pages::answers_at_once(&self.plan, PAGE_ROWS) };
+        let at_once =
+            if self.combine_devices { 1 } else { pages::answers_at_once(&self.plan, PAGE_ROWS) };
         let extent = self.extent().await?;
         let mut row_count = 0;
         for answers in self.answers.chunks(at_once.min(SERIES_AT_ONCE)) {
@@ -78,7 +83,8 @@ impl BucketStream {
         if self.gap_fill != GapFill::None || self.plan.bucket_count() <= PAGE_ROWS as u64 {
             return Ok(everywhere);
         }
-        let (start, end) = store::extent(&self.pool).await?.unwrap_or((self.plan.start, self.plan.start));
+        let (start, end) =
+            store::extent(&self.pool).await?.unwrap_or((self.plan.start, self.plan.start));
         Ok((start.clamp(everywhere.0, everywhere.1), end.clamp(everywhere.0, everywhere.1)))
     }
 
@@ -115,8 +121,10 @@ impl BucketStream {
         for (answer, sending) in answers.iter().zip(sendings) {
             let mut rows = rows.get(&self.key(answer)).map_or(&[][..], Vec::as_slice);
             for part in parts {
-                let (of_part, later) = rows.split_at(rows.partition_point(|row| row.start < part.end));
-                let pieces = sending.gaps.pieces(part.segment, (part.start, part.end), of_part.to_vec());
+                let (of_part, later) =
+                    rows.split_at(rows.partition_point(|row| row.start < part.end));
+                let pieces =
+                    sending.gaps.pieces(part.segment, (part.start, part.end), of_part.to_vec());
                 sending.send(pieces, frames).await?;
                 rows = later;
             }
@@ -128,17 +136,26 @@ impl BucketStream {
     }
 
     /// Rows of some parts by answer, in time order.
-    async fn read(&self, answers: &[Answer], parts: &[Part<'_>]) -> Result<HashMap<i32, Vec<Row>>, StreamEnd> {
-        let mut series: Vec<i32> = answers.iter().flat_map(|answer| &answer.series).copied().collect();
+    async fn read(
+        &self,
+        answers: &[Answer],
+        parts: &[Part<'_>],
+    ) -> Result<HashMap<i32, Vec<Row>>, StreamEnd> {
+        let mut series: Vec<i32> =
+            answers.iter().flat_map(|answer| &answer.series).copied().collect();
         series.sort_unstable(); // as the index has them
         series.dedup(); // several selectors may choose one
         let mut rows: HashMap<i32, Vec<Row>> = HashMap::new();
         for &Part { segment, start, end } in parts.iter().filter(|_| !series.is_empty()) {
-            let (series, statistics, combined) = (&series[..], &self.statistics[..], self.combine_devices);
+            let (series, statistics, combined) =
+                (&series[..], &self.statistics[..], self.combine_devices);
             let mut buckets = Vec::new();
-            for Stored { source, start, end } in self.relations.parts(&self.pool, segment.source, (start, end)).await? {
+            for Stored { source, start, end } in
+                self.relations.parts(&self.pool, segment.source, (start, end)).await?
+            {
                 let grid = &segment.grid;
-                let read = BucketRead { series, combined, grid, source: &source, start, end, statistics };
+                let read =
+                    BucketRead { series, combined, grid, source: &source, start, end, statistics };
                 buckets.append(&mut store::buckets(&self.pool, &read).await?);
             }
             let buckets = store::whole(buckets);
@@ -164,7 +181,9 @@ impl BucketStream {
             let (buckets, more) = self.page_of_points(answers, self.plan.start, PAGE_ROWS).await?;
             let mut by_series: HashMap<i32, Vec<Bucket>> = HashMap::new();
             if more.is_none() {
-                buckets.into_iter().for_each(|bucket| by_series.entry(bucket.series_id).or_default().push(bucket));
+                buckets
+                    .into_iter()
+                    .for_each(|bucket| by_series.entry(bucket.series_id).or_default().push(bucket));
             }
             for answer in answers {
                 let mut sending = Sending {
@@ -174,7 +193,8 @@ impl BucketStream {
                 };
                 match more {
                     None => {
-                        let buckets = by_series.get(&self.key(answer)).map_or(&[][..], Vec::as_slice);
+                        let buckets =
+                            by_series.get(&self.key(answer)).map_or(&[][..], Vec::as_slice);
                         sending.send(as_pieces(buckets), frames).await?;
                     }
                     Some(_) => self.send_points_of(answer, &mut sending, frames).await?,
@@ -194,7 +214,8 @@ impl BucketStream {
         let mut next = Some((self.plan.start, PAGE_ROWS));
         while let Some((start, limit)) = next {
             frames.flush_rows().await?;
-            let (buckets, more) = self.page_of_points(std::slice::from_ref(answer), start, limit).await?;
+            let (buckets, more) =
+                self.page_of_points(std::slice::from_ref(answer), start, limit).await?;
             sending.send(as_pieces(&buckets), frames).await?;
             next = more;
         }
@@ -211,8 +232,11 @@ impl BucketStream {
     ) -> Result<(Vec<Bucket>, Option<(i64, usize)>), StreamEnd> {
         let series: Vec<i32> = answers.iter().flat_map(|answer| &answer.series).copied().collect();
         let sql_limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut page = store::points_as_buckets(&self.pool, &series, (start, self.plan.end), sql_limit).await?;
-        let Some(last) = page.last().filter(|_| page.len() == limit).map(|bucket| bucket.start) else {
+        let mut page =
+            store::points_as_buckets(&self.pool, &series, (start, self.plan.end), sql_limit)
+                .await?;
+        let Some(last) = page.last().filter(|_| page.len() == limit).map(|bucket| bucket.start)
+        else {
             return Ok((page, None));
         };
         page.truncate(page.partition_point(|bucket| bucket.start < last));

@@ -59,7 +59,8 @@ impl Cursor {
     pub(super) fn advance(&mut self, page: &Page, points: &mut Columns) -> Option<usize> {
         let full = points.len() == page.limit;
         let series = page.series.len();
-        let Some((position, timestamp)) = full.then(|| points.cut_last_timestamp()).flatten() else {
+        let Some((position, timestamp)) = full.then(|| points.cut_last_timestamp()).flatten()
+        else {
             if page.resume.is_none() {
                 let mean = points.len() / series.max(1);
                 self.group = (self.rows / mean.max(1)).clamp(1, GROUP_SERIES);

@@ -42,7 +42,11 @@ impl<'a> Gap<'a> {
             (Some(left), None) => left.values[slot],
             _ => f64::NAN,
         };
-        let row = move |start| Row { start, count: 0, values: std::array::from_fn(|slot| value(slot, start)) };
+        let row = move |start| Row {
+            start,
+            count: 0,
+            values: std::array::from_fn(|slot| value(slot, start)),
+        };
         self.grid.starts(self.start, self.end).map(row)
     }
 }
@@ -73,7 +77,12 @@ impl<'a> Gaps<'a> {
     }
 
     /// What to send for the part [start, end) of a segment, given its rows in time order.
-    pub(super) fn pieces(&mut self, segment: &'a Segment, (start, end): (i64, i64), rows: Vec<Row>) -> Vec<Piece<'a>> {
+    pub(super) fn pieces(
+        &mut self,
+        segment: &'a Segment,
+        (start, end): (i64, i64),
+        rows: Vec<Row>,
+    ) -> Vec<Piece<'a>> {
         if self.fill == GapFill::None {
             return rows.into_iter().map(Piece::Row).collect();
         }
@@ -122,7 +131,12 @@ mod tests {
     use super::*;
 
     fn segment() -> Segment {
-        Segment { source: Granularity::Minute, grid: Grid::Equal(60_000_000), start: 0, end: 600_000_000 }
+        Segment {
+            source: Granularity::Minute,
+            grid: Grid::Equal(60_000_000),
+            start: 0,
+            end: 600_000_000,
+        }
     }
 
     fn row(minute: i64, value: f64) -> Row {
@@ -149,7 +163,9 @@ mod tests {
     fn values(fill: GapFill, before: Option<Row>) -> Vec<f64> {
         let rows = filled(fill, before);
         assert!(rows.iter().map(|row| row.0).eq(0..10), "every bucket once, in order: {rows:?}");
-        assert!(rows.iter().all(|&(minute, count, _)| count == u64::from(minute == 2 || minute == 6)));
+        assert!(
+            rows.iter().all(|&(minute, count, _)| count == u64::from(minute == 2 || minute == 6))
+        );
         rows.into_iter().map(|row| row.2).collect()
     }
 
@@ -157,7 +173,12 @@ mod tests {
     fn none_leaves_gaps_and_null_says_nothing() {
         assert_eq!(filled(GapFill::None, None), [(2, 1, 20.0), (6, 1, 60.0)]);
         let values = values(GapFill::Null, None);
-        assert!(values.iter().enumerate().all(|(minute, value)| value.is_nan() != (minute == 2 || minute == 6)));
+        assert!(
+            values
+                .iter()
+                .enumerate()
+                .all(|(minute, value)| value.is_nan() != (minute == 2 || minute == 6))
+        );
     }
 
     #[test]

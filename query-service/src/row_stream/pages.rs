@@ -24,17 +24,26 @@ pub(super) fn groups<'a>(
     page_rows: usize,
 ) -> impl Iterator<Item = Vec<Part<'a>>> + 'a {
     let whole = usize::try_from(plan.bucket_count()).is_ok_and(|buckets| buckets <= page_rows);
-    let all: Vec<Part<'a>> = if whole { plan.segments.iter().map(Part::whole).collect() } else { Vec::new() };
+    let all: Vec<Part<'a>> =
+        if whole { plan.segments.iter().map(Part::whole).collect() } else { Vec::new() };
     let step = i64::try_from(page_rows).unwrap_or(i64::MAX);
     let segments = if whole { &[][..] } else { &plan.segments[..] };
-    let pages = segments.iter().flat_map(move |segment| pages(segment, extent, step)).map(|part| vec![part]);
+    let pages = segments
+        .iter()
+        .flat_map(move |segment| pages(segment, extent, step))
+        .map(|part| vec![part]);
     std::iter::once(all).filter(|parts| !parts.is_empty()).chain(pages)
 }
 
-fn pages(segment: &Segment, (first, last): (i64, i64), step: i64) -> impl Iterator<Item = Part<'_>> {
+fn pages(
+    segment: &Segment,
+    (first, last): (i64, i64),
+    step: i64,
+) -> impl Iterator<Item = Part<'_>> {
     let end = segment.end.min(segment.grid.ceil(last));
     let begin = segment.start.max(segment.grid.floor(first));
-    let starts = std::iter::successors(Some(begin), move |&start| Some(segment.grid.step(start, step)));
+    let starts =
+        std::iter::successors(Some(begin), move |&start| Some(segment.grid.step(start, step)));
     starts.take_while(move |&start| start < end).map(move |start| Part {
         segment,
         start,
@@ -66,7 +75,8 @@ mod tests {
             start: start * MINUTE,
             end: end * MINUTE,
         };
-        let segments = vec![part(Granularity::Hour, 60, 0, 120), part(Granularity::Minute, 1, 120, 130)];
+        let segments =
+            vec![part(Granularity::Hour, 60, 0, 120), part(Granularity::Minute, 1, 120, 130)];
         let (reason, explanation) = (GranularityReason::Retention, String::new());
         Plan { reason, explanation, start: 0, end: 130 * MINUTE, segments }
     }
@@ -87,7 +97,10 @@ mod tests {
         assert_eq!(answers_at_once(&plan(), 4), 1);
         let all = [[(0, 120)], [(120, 124)], [(124, 128)], [(128, 130)]];
         assert_eq!(minutes(&plan(), (i64::MIN / 2, i64::MAX / 2), 4), all);
-        assert_eq!(minutes(&plan(), (61 * MINUTE, 125 * MINUTE), 4), [[(60, 120)], [(120, 124)], [(124, 125)]]);
+        assert_eq!(
+            minutes(&plan(), (61 * MINUTE, 125 * MINUTE), 4),
+            [[(60, 120)], [(120, 124)], [(124, 125)]]
+        );
         assert!(minutes(&plan(), (200 * MINUTE, 300 * MINUTE), 4).is_empty());
     }
 }

@@ -48,7 +48,10 @@ struct Output<'a> {
 }
 
 impl PointStream {
-    pub(crate) async fn run(self, frames: FrameSender<v1::QueryRangeResponse>) -> Result<(), StreamEnd> {
+    pub(crate) async fn run(
+        self,
+        frames: FrameSender<v1::QueryRangeResponse>,
+    ) -> Result<(), StreamEnd> {
         send(&frames, Frame::Header(self.plan.header(None, self.series.len()))).await?;
         let mut output = Output { stream: &self, frames: &frames, row_count: 0, downsampler: None };
         let mut cursor = Cursor::new(self.series.len());
@@ -58,24 +61,33 @@ impl PointStream {
             ((), page) = tokio::try_join!(output.send(&read), next)?;
         }
         let duration = Some(time::to_duration(time::duration_to_micros(self.began.elapsed())));
-        send(&frames, Frame::Footer(v1::QueryFooter { row_count: output.row_count, duration })).await?;
+        send(&frames, Frame::Footer(v1::QueryFooter { row_count: output.row_count, duration }))
+            .await?;
         frames.flush().await
     }
 
     async fn read(&self, cursor: &mut Cursor) -> Result<Option<PageOfPoints>, QueryError> {
         let Some(page) = cursor.page() else { return Ok(None) };
         if page.limit > MAX_OF_ONE_TIMESTAMP {
-            let sentence = format!("cover more than {MAX_OF_ONE_TIMESTAMP} points of one timestamp and series");
+            let sentence = format!(
+                "cover more than {MAX_OF_ONE_TIMESTAMP} points of one timestamp and series"
+            );
             return Err(QueryError::invalid("selectors", sentence));
         }
         let interval = (page.resume.unwrap_or(self.plan.start), self.plan.end);
-        let ids: Vec<i32> = self.series[page.series.clone()].iter().map(|series| series.series_id).collect();
+        let ids: Vec<i32> =
+            self.series[page.series.clone()].iter().map(|series| series.series_id).collect();
         let mut points = match ids[..] {
             [series_id] => raw_points::of_one(&self.pool, series_id, interval, page.limit).await?,
             _ => raw_points::of_many(&self.pool, &ids, interval, page.limit).await?,
         };
         let unfinished = cursor.advance(&page, &mut points);
-        Ok(Some(PageOfPoints { first: page.series.start, points, unfinished, goes_on: cursor.page().is_some() }))
+        Ok(Some(PageOfPoints {
+            first: page.series.start,
+            points,
+            unfinished,
+            goes_on: cursor.page().is_some(),
+        }))
     }
 }
 
@@ -87,7 +99,13 @@ impl Output<'_> {
                 None => self.send_rows(position, &page.points, rows).await?,
                 Some(most) => {
                     let count = rows.len();
-                    self.begin_downsampling(position, count, most, page.unfinished == Some(position)).await?;
+                    self.begin_downsampling(
+                        position,
+                        count,
+                        most,
+                        page.unfinished == Some(position),
+                    )
+                    .await?;
                     self.downsample(position, &page.points, rows).await?;
                 }
             }
@@ -132,10 +150,17 @@ impl Output<'_> {
         Ok(())
     }
 
-    async fn downsample(&mut self, position: usize, points: &Columns, rows: Range<usize>) -> Result<(), StreamEnd> {
+    async fn downsample(
+        &mut self,
+        position: usize,
+        points: &Columns,
+        rows: Range<usize>,
+    ) -> Result<(), StreamEnd> {
         for rows in pieces(rows) {
             let Some((_, downsampler)) = &mut self.downsampler else { return Ok(()) };
-            for (&timestamp, &value) in points.timestamps[rows.clone()].iter().zip(&points.values[rows]) {
+            for (&timestamp, &value) in
+                points.timestamps[rows.clone()].iter().zip(&points.values[rows])
+            {
                 downsampler.take(timestamp, value);
             }
             if downsampler.chosen_len() >= FRAME_ROWS {
@@ -152,7 +177,12 @@ impl Output<'_> {
         self.send_rows(position, &chosen, 0..chosen.len()).await
     }
 
-    async fn send_rows(&mut self, position: usize, points: &Columns, rows: Range<usize>) -> Result<(), StreamEnd> {
+    async fn send_rows(
+        &mut self,
+        position: usize,
+        points: &Columns,
+        rows: Range<usize>,
+    ) -> Result<(), StreamEnd> {
         self.row_count += rows.len() as u64;
         let series = &self.stream.series[position];
         for rows in pieces(rows) {

@@ -9,8 +9,13 @@ use crate::read_pool::ReadPool;
 use crate::watermarks::Stored;
 
 /// What a part of the minutes says of a series.
-pub(crate) async fn baseline(pool: &ReadPool, series_id: i32, minutes: &Stored) -> sqlx::Result<Moments> {
-    let statement = include_str!("../sql/baseline.sql").replace("{relation}", &minutes.source.relation());
+pub(crate) async fn baseline(
+    pool: &ReadPool,
+    series_id: i32,
+    minutes: &Stored,
+) -> sqlx::Result<Moments> {
+    let statement =
+        include_str!("../sql/baseline.sql").replace("{relation}", &minutes.source.relation());
     let row: Option<(i64, f64, f64, f64, f64)> = sqlx::query_as(AssertSqlSafe(statement))
         .bind(series_id)
         .bind(Micros(minutes.start))
@@ -44,7 +49,8 @@ pub(crate) async fn baseline_hourly(
     series_id: i32,
     hours: &Stored,
 ) -> sqlx::Result<[Moments; HOURS_OF_WEEK]> {
-    let statement = include_str!("../sql/baseline_hourly.sql").replace("{relation}", &hours.source.relation());
+    let statement =
+        include_str!("../sql/baseline_hourly.sql").replace("{relation}", &hours.source.relation());
     let rows: Vec<(i32, i64, f64, f64, f64, f64)> = sqlx::query_as(AssertSqlSafe(statement))
         .bind(series_id)
         .bind(Micros(hours.start))
@@ -61,7 +67,11 @@ pub(crate) async fn baseline_hourly(
 }
 
 /// Number of points of a series in [start, end).
-pub(crate) async fn count(pool: &ReadPool, series_id: i32, (start, end): (i64, i64)) -> sqlx::Result<u64> {
+pub(crate) async fn count(
+    pool: &ReadPool,
+    series_id: i32,
+    (start, end): (i64, i64),
+) -> sqlx::Result<u64> {
     let count: i64 = sqlx::query_scalar(include_str!("../sql/count.sql"))
         .bind(series_id)
         .bind(Micros(start))
@@ -83,7 +93,8 @@ pub(crate) async fn count_hourly(
         .bind(Micros(end))
         .fetch_all(&pool.named("count_hourly"))
         .await?;
-    let counted = |(hour, count): (i32, i64)| Some((usize::try_from(hour).ok()?, count.unsigned_abs()));
+    let counted =
+        |(hour, count): (i32, i64)| Some((usize::try_from(hour).ok()?, count.unsigned_abs()));
     Ok(rows.into_iter().filter_map(counted).collect())
 }
 

@@ -27,7 +27,18 @@ impl Bucket {
     pub(super) fn of((series_id, point): (i32, Point)) -> Self {
         let Point { timestamp: start, value } = point;
         let (sum, min, max, first, last) = (value, value, value, value, value);
-        Self { series_id, start, count: 1, sum, min, max, first, last, variance: 0.0, increase: f64::NAN }
+        Self {
+            series_id,
+            start,
+            count: 1,
+            sum,
+            min,
+            max,
+            first,
+            last,
+            variance: 0.0,
+            increase: f64::NAN,
+        }
     }
 
     /// Arithmetic mean: sum / count. Rounding may take that past the smallest or the largest value, where the mean cannot be; it
@@ -44,7 +55,8 @@ impl Bucket {
 
     /// Makes one bucket of two parts of it, of which the other is the later one.
     fn combine(self, later: Self) -> Self {
-        let moments = |part: Self| Moments::new(part.count, part.sum, part.min, part.max, part.variance);
+        let moments =
+            |part: Self| Moments::new(part.count, part.sum, part.min, part.max, part.variance);
         let asked = !self.variance.is_nan();
         Self {
             count: self.count + later.count,
@@ -52,7 +64,11 @@ impl Bucket {
             min: self.min.min(later.min),
             max: self.max.max(later.max),
             last: later.last,
-            variance: if asked { moments(self).combine(moments(later)).variance() } else { f64::NAN },
+            variance: if asked {
+                moments(self).combine(moments(later)).variance()
+            } else {
+                f64::NAN
+            },
             ..self // increases are read from points alone, never in parts
         }
     }
@@ -65,7 +81,9 @@ pub(crate) fn whole(mut parts: Vec<Bucket>) -> Vec<Bucket> {
     let mut buckets: Vec<Bucket> = Vec::with_capacity(parts.len());
     for part in parts {
         match buckets.last_mut() {
-            Some(last) if (last.series_id, last.start) == (part.series_id, part.start) => *last = last.combine(part),
+            Some(last) if (last.series_id, last.start) == (part.series_id, part.start) => {
+                *last = last.combine(part)
+            }
             _ => buckets.push(part),
         }
     }
@@ -96,9 +114,11 @@ mod tests {
     #[test]
     fn a_mean_is_never_outside_the_values_it_is_of() {
         // Both are what ten and a hundred times 0.1 add up to.
-        for (count, sum) in
-            [(10, 0.999_999_999_999_999_9), (100, 10.000_000_000_000_007), (3, 0.300_000_000_000_000_04)]
-        {
+        for (count, sum) in [
+            (10, 0.999_999_999_999_999_9),
+            (100, 10.000_000_000_000_007),
+            (3, 0.300_000_000_000_000_04),
+        ] {
             let constant = Bucket { count, sum, min: 0.1, max: 0.1, ..bucket(&[0.1]) };
             assert_eq!(constant.avg(), 0.1, "{count} times");
         }
@@ -114,7 +134,9 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!((found[0].variance - expected.variance).abs() < 1e-12);
         assert!(found[0].increase.is_nan());
-        let exact = |bucket: &Bucket| (bucket.count, bucket.sum, bucket.min, bucket.max, bucket.first, bucket.last);
+        let exact = |bucket: &Bucket| {
+            (bucket.count, bucket.sum, bucket.min, bucket.max, bucket.first, bucket.last)
+        };
         assert_eq!(exact(&found[0]), exact(&expected));
     }
 
@@ -123,14 +145,22 @@ mod tests {
         let one = bucket(&[1.0]);
         let later = Bucket { start: 60, ..one };
         let other = Bucket { series_id: 2, ..one };
-        let keys: Vec<(i32, i64)> =
-            whole(vec![other, later, one, later]).iter().map(|bucket| (bucket.series_id, bucket.start)).collect();
+        let keys: Vec<(i32, i64)> = whole(vec![other, later, one, later])
+            .iter()
+            .map(|bucket| (bucket.series_id, bucket.start))
+            .collect();
         assert_eq!(keys, [(1, 0), (1, 60), (2, 0)]);
     }
 
     #[test]
     fn what_was_not_asked_for_stays_unknown_in_parts() {
-        let unknown = Bucket { min: f64::NAN, max: f64::NAN, variance: f64::NAN, sum: f64::NAN, ..bucket(&[1.0]) };
+        let unknown = Bucket {
+            min: f64::NAN,
+            max: f64::NAN,
+            variance: f64::NAN,
+            sum: f64::NAN,
+            ..bucket(&[1.0])
+        };
         let both = whole(vec![unknown, unknown])[0];
         assert_eq!(both.count, 2);
         assert!([both.min, both.max, both.variance, both.sum].iter().all(|value| value.is_nan()));

@@ -100,14 +100,17 @@ const NOTHING: &str = "NULL::float8";
 /// Returns what stands for the minute rollup where it is computed from points: a relation with the same columns.
 pub(super) fn minutes_of_points() -> String {
     let of_rollup = COLUMNS.iter().filter(|column| column.of_rollup != NOTHING);
-    let columns: String = of_rollup.flat_map(|column| [", ", column.of_points, " AS ", column.of_rollup]).collect();
+    let columns: String =
+        of_rollup.flat_map(|column| [", ", column.of_points, " AS ", column.of_rollup]).collect();
     include_str!("../sql/minutes_of_points.sql").replace("{columns}", &columns)
 }
 
 impl BucketRead<'_> {
     /// The columns that some statistic needs.
     fn asked(&self) -> Vec<usize> {
-        let is_asked = |column: &Column| column.needed_by.iter().any(|statistic| self.statistics.contains(statistic));
+        let is_asked = |column: &Column| {
+            column.needed_by.iter().any(|statistic| self.statistics.contains(statistic))
+        };
         (0..COLUMNS.len()).filter(|&column| is_asked(&COLUMNS[column])).collect()
     }
 
@@ -117,7 +120,8 @@ impl BucketRead<'_> {
 
     /// Whether the buckets stand in the rollup as they are.
     fn is_native(&self) -> bool {
-        self.grid.width() == self.source.rows().bucket_micros() && !matches!(self.grid, Grid::Days { .. })
+        self.grid.width() == self.source.rows().bucket_micros()
+            && !matches!(self.grid, Grid::Days { .. })
     }
 
     fn is_table(&self) -> bool {
@@ -141,7 +145,9 @@ impl BucketRead<'_> {
     fn bucket(&self, column: &str) -> String {
         match self.grid {
             _ if self.is_native() => column.to_owned(),
-            Grid::Days { .. } => format!("($4::timestamptz[])[width_bucket({column}, $4::timestamptz[])]"),
+            Grid::Days { .. } => {
+                format!("($4::timestamptz[])[width_bucket({column}, $4::timestamptz[])]")
+            }
             _ => format!("time_bucket($4::interval, {column})"),
         }
     }
@@ -175,7 +181,9 @@ impl BucketRead<'_> {
             _ => include_str!("../sql/rollup_rows.sql"),
         };
         let text = text.replace("{rows}", rows);
-        text.replace("{key}", key).replace("{series}", series).replace("{relation}", &self.source.relation())
+        text.replace("{key}", key)
+            .replace("{series}", series)
+            .replace("{relation}", &self.source.relation())
     }
 }
 
@@ -189,9 +197,15 @@ pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Res
     };
     query = query.bind(Micros(read.start)).bind(Micros(read.end));
     query = match read.grid {
-        Grid::Equal(width) if !read.is_native() => query.bind(PgInterval { months: 0, days: 0, microseconds: *width }),
-        grid @ Grid::Days { .. } => query
-            .bind(grid.edges(grid.floor(read.start), read.end).iter().map(|&edge| Micros(edge)).collect::<Vec<_>>()),
+        Grid::Equal(width) if !read.is_native() => {
+            query.bind(PgInterval { months: 0, days: 0, microseconds: *width })
+        }
+        grid @ Grid::Days { .. } => query.bind(
+            grid.edges(grid.floor(read.start), read.end)
+                .iter()
+                .map(|&edge| Micros(edge))
+                .collect::<Vec<_>>(),
+        ),
         _ => query,
     };
     if from_points && read.counts_increases() {
@@ -211,15 +225,18 @@ pub(crate) async fn points_as_buckets(
     (start, end): (i64, i64),
     limit: i64,
 ) -> sqlx::Result<Vec<Bucket>> {
-    let rows: Vec<(i32, Micros, f64)> = sqlx::query_as(include_str!("../sql/points_as_buckets.sql"))
-        .persistent(false)
-        .bind(series)
-        .bind(Micros(start))
-        .bind(Micros(end))
-        .bind(limit)
-        .fetch_all(&pool.named("points_as_buckets"))
-        .await?;
-    let point = |(series_id, time, value): (i32, Micros, f64)| (series_id, Point { timestamp: time.0, value });
+    let rows: Vec<(i32, Micros, f64)> =
+        sqlx::query_as(include_str!("../sql/points_as_buckets.sql"))
+            .persistent(false)
+            .bind(series)
+            .bind(Micros(start))
+            .bind(Micros(end))
+            .bind(limit)
+            .fetch_all(&pool.named("points_as_buckets"))
+            .await?;
+    let point = |(series_id, time, value): (i32, Micros, f64)| {
+        (series_id, Point { timestamp: time.0, value })
+    };
     let mut buckets: Vec<Bucket> = rows.into_iter().map(point).map(Bucket::of).collect();
     // Only equal timestamps are left to sort. The database would read all points of the interval for that, not a page.
     buckets.sort_by(|one, other| one.start.cmp(&other.start).then(one.sum.total_cmp(&other.sum)));

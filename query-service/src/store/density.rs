@@ -8,7 +8,9 @@ use crate::read_pool::ReadPool;
 
 /// Chunks of points that are compacted: [start, end) each.
 pub(crate) async fn compacted_chunks(pool: &ReadPool) -> sqlx::Result<Vec<(i64, i64)>> {
-    sqlx::query_as(include_str!("../sql/compacted_chunks.sql")).fetch_all(&pool.named("compacted_chunks")).await
+    sqlx::query_as(include_str!("../sql/compacted_chunks.sql"))
+        .fetch_all(&pool.named("compacted_chunks"))
+        .await
 }
 
 /// Points of some series in [start, end) by day, as the table of the hours has them; days without points are left out.

@@ -11,8 +11,14 @@ use crate::read_pool::ReadPool;
 const FIRST_TIME: i64 = -62_135_596_800_000_000;
 
 /// The newest point since a time of each series that has one, with the position of the series in the list.
-pub(crate) async fn latest(pool: &ReadPool, ids: &[i32], since: i64) -> sqlx::Result<Vec<(usize, Point)>> {
-    let query = sqlx::query(include_str!("../sql/latest.sql")).bind(ids).bind(Micros(since.max(FIRST_TIME)));
+pub(crate) async fn latest(
+    pool: &ReadPool,
+    ids: &[i32],
+    since: i64,
+) -> sqlx::Result<Vec<(usize, Point)>> {
+    let query = sqlx::query(include_str!("../sql/latest.sql"))
+        .bind(ids)
+        .bind(Micros(since.max(FIRST_TIME)));
     let point = |row: &PgRow| {
         let position = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or(usize::MAX);
         Ok((position, Point { timestamp: row.try_get::<Micros, _>(1)?.0, value: row.try_get(2)? }))

@@ -27,7 +27,10 @@ pub(crate) struct WatchedPoint {
 impl WatchedPoint {
     /// The cursor that every point from this time on comes after.
     pub(crate) fn before(timestamp: i64) -> Self {
-        Self { point: Point { timestamp: timestamp - 1, value: f64::INFINITY }, series_id: i32::MAX }
+        Self {
+            point: Point { timestamp: timestamp - 1, value: f64::INFINITY },
+            series_id: i32::MAX,
+        }
     }
 }
 
@@ -70,7 +73,8 @@ pub(crate) async fn watched_baselines(
     series_ids: &[i32],
     minutes: &Stored,
 ) -> sqlx::Result<Vec<(i32, Moments)>> {
-    let statement = include_str!("../sql/watched_baselines.sql").replace("{relation}", &minutes.source.relation());
+    let statement = include_str!("../sql/watched_baselines.sql")
+        .replace("{relation}", &minutes.source.relation());
     let rows: Vec<MomentsRow> = sqlx::query_as(AssertSqlSafe(statement))
         .bind(series_ids)
         .bind(Micros(minutes.start))
@@ -86,14 +90,24 @@ pub(crate) async fn watched_minutes(
     series_ids: &[i32],
     minutes: &Stored,
 ) -> sqlx::Result<Vec<(i32, i64, Moments)>> {
-    let statement = include_str!("../sql/watched_minutes.sql").replace("{relation}", &minutes.source.relation());
-    let rows: Vec<(i32, Micros, i64, f64, f64, f64, f64)> = sqlx::query_as(AssertSqlSafe(statement))
-        .bind(series_ids)
-        .bind(Micros(minutes.start))
-        .bind(Micros(minutes.end))
-        .fetch_all(&pool.named("watched_minutes"))
-        .await?;
-    let minute = |(series_id, minute, count, sum, min, max, variance): (i32, Micros, i64, f64, f64, f64, f64)| {
+    let statement = include_str!("../sql/watched_minutes.sql")
+        .replace("{relation}", &minutes.source.relation());
+    let rows: Vec<(i32, Micros, i64, f64, f64, f64, f64)> =
+        sqlx::query_as(AssertSqlSafe(statement))
+            .bind(series_ids)
+            .bind(Micros(minutes.start))
+            .bind(Micros(minutes.end))
+            .fetch_all(&pool.named("watched_minutes"))
+            .await?;
+    let minute = |(series_id, minute, count, sum, min, max, variance): (
+        i32,
+        Micros,
+        i64,
+        f64,
+        f64,
+        f64,
+        f64,
+    )| {
         (series_id, minute.0, Moments::new(count.unsigned_abs(), sum, min, max, variance))
     };
     Ok(rows.into_iter().map(minute).collect())
@@ -111,8 +125,9 @@ pub(crate) async fn watched_hours(
         Granularity::Hour => "bucket",
         _ => "time_bucket(INTERVAL '1 hour', bucket)",
     };
-    let statement =
-        include_str!("../sql/watched_hours.sql").replace("{relation}", &part.source.relation()).replace("{hour}", hour);
+    let statement = include_str!("../sql/watched_hours.sql")
+        .replace("{relation}", &part.source.relation())
+        .replace("{hour}", hour);
     let rows: Vec<MomentsRow> = sqlx::query_as(AssertSqlSafe(statement))
         .bind(series_ids)
         .bind(Micros(part.start))

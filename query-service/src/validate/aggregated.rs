@@ -83,11 +83,17 @@ impl AggregatedQuery {
         let needs_buckets = [
             (self.gap_fill != GapFill::None, "gap_fill", "NONE"),
             (self.combine_devices, "combine", "SERIES"),
-            (self.statistics.contains(&Statistic::Rate), "statistics", "other statistics than RATE"),
+            (
+                self.statistics.contains(&Statistic::Rate),
+                "statistics",
+                "other statistics than RATE",
+            ),
         ];
         let broken = needs_buckets.into_iter().find(|(asked, ..)| *asked && self.of_points());
         broken.map_or(Ok(()), |(_, field, accepted)| {
-            let sentence = format!("needs buckets, which RAW has with a bucket_width only; without: {accepted}");
+            let sentence = format!(
+                "needs buckets, which RAW has with a bucket_width only; without: {accepted}"
+            );
             Err(QueryError::invalid(field, sentence))
         })
     }
@@ -110,7 +116,8 @@ fn max_points(max_points: u32) -> Result<Option<u32>, QueryError> {
         2..=MAX_MAX_POINTS => Ok(Some(max_points)),
         other => {
             let default = AggregatedQuery::DEFAULT_MAX_POINTS;
-            let sentence = format!("is {other}; 2 to {MAX_MAX_POINTS}, or 0 for {default}, is accepted");
+            let sentence =
+                format!("is {other}; 2 to {MAX_MAX_POINTS}, or 0 for {default}, is accepted");
             Err(QueryError::invalid("max_points", sentence))
         }
     }
@@ -120,9 +127,13 @@ fn bucket_width(width: &prost_types::Duration) -> Result<i64, QueryError> {
     let limit = MAX_WIDTH_DAYS * 86_400_000_000;
     let whole_micros = width.nanos % 1_000 == 0;
     time::from_duration(width)
-        .filter(|&micros| whole_micros && (MINUTE..=limit).contains(&micros) && micros % MINUTE == 0)
+        .filter(|&micros| {
+            whole_micros && (MINUTE..=limit).contains(&micros) && micros % MINUTE == 0
+        })
         .ok_or_else(|| {
-            let sentence = format!("must be a whole number of minutes, from 1 minute to {MAX_WIDTH_DAYS} days");
+            let sentence = format!(
+                "must be a whole number of minutes, from 1 minute to {MAX_WIDTH_DAYS} days"
+            );
             QueryError::invalid("bucket_width", sentence)
         })
 }

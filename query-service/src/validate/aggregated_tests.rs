@@ -22,18 +22,28 @@ fn refused(change: impl FnOnce(&mut v1::QueryAggregatedRequest)) -> String {
 #[test]
 fn unknown_enum_numbers_say_what_is_accepted() {
     let sentence = refused(|request| request.granularity = 99);
-    assert_eq!(sentence, "granularity: has the number 99, which is none of AUTO, RAW, MINUTE, HOUR, DAY");
+    assert_eq!(
+        sentence,
+        "granularity: has the number 99, which is none of AUTO, RAW, MINUTE, HOUR, DAY"
+    );
     let sentence = refused(|request| request.statistics = vec![1, 99]);
-    assert!(sentence.starts_with("statistics: has the number 99") && sentence.ends_with("STDDEV, RATE"), "{sentence}");
+    assert!(
+        sentence.starts_with("statistics: has the number 99") && sentence.ends_with("STDDEV, RATE"),
+        "{sentence}"
+    );
     assert!(refused(|request| request.gap_fill = 99).ends_with("NONE, NULL, LAST, LINEAR"));
     assert!(refused(|request| request.combine = 99).ends_with("SERIES, DEVICES"));
 }
 
 #[test]
 fn widths_are_whole_minutes_within_limits() {
-    let width = |seconds, nanos| refused(|request| request.bucket_width = Some(Duration { seconds, nanos }));
+    let width = |seconds, nanos| {
+        refused(|request| request.bucket_width = Some(Duration { seconds, nanos }))
+    };
     let sentence = "bucket_width: must be a whole number of minutes, from 1 minute to 36500 days";
-    for (seconds, nanos) in [(0, 0), (30, 0), (90, 0), (-60, 0), (60, 1), (60, 1_000), (36_501 * 86_400, 0)] {
+    for (seconds, nanos) in
+        [(0, 0), (30, 0), (90, 0), (-60, 0), (60, 1), (60, 1_000), (36_501 * 86_400, 0)]
+    {
         assert_eq!(width(seconds, nanos), sentence, "{seconds} s {nanos} ns");
     }
 }
@@ -46,7 +56,10 @@ fn max_points_and_time_zones_say_what_is_accepted() {
     );
     assert!(refused(|request| request.max_points = 1).contains("2 to 1000000"));
     let sentence = refused(|request| request.time_zone = "Mars/Olympus".to_owned());
-    assert!(sentence.contains("\"Mars/Olympus\"") && sentence.contains("\"Europe/Berlin\""), "{sentence}");
+    assert!(
+        sentence.contains("\"Mars/Olympus\"") && sentence.contains("\"Europe/Berlin\""),
+        "{sentence}"
+    );
 }
 
 #[test]
@@ -57,16 +70,30 @@ fn points_alone_have_no_gaps_rates_or_devices_together() {
             change(request);
         })
     };
-    assert!(points(|request| request.gap_fill = v1::GapFill::Null as i32).starts_with("gap_fill: needs buckets"));
-    assert!(points(|request| request.combine = v1::Combine::Devices as i32).starts_with("combine: needs buckets"));
-    assert!(points(|request| request.statistics = vec![Statistic::Rate as i32]).contains("other statistics than RATE"));
+    assert!(
+        points(|request| request.gap_fill = v1::GapFill::Null as i32)
+            .starts_with("gap_fill: needs buckets")
+    );
+    assert!(
+        points(|request| request.combine = v1::Combine::Devices as i32)
+            .starts_with("combine: needs buckets")
+    );
+    assert!(
+        points(|request| request.statistics = vec![Statistic::Rate as i32])
+            .contains("other statistics than RATE")
+    );
 }
 
 #[test]
 fn statistics_have_a_default_and_are_told_once() {
     let with = |statistics: &[Statistic], combine: v1::Combine| {
         let statistics = statistics.iter().map(|&statistic| statistic as i32).collect();
-        AggregatedQuery::check(v1::QueryAggregatedRequest { statistics, combine: combine as i32, ..request() }).unwrap()
+        AggregatedQuery::check(v1::QueryAggregatedRequest {
+            statistics,
+            combine: combine as i32,
+            ..request()
+        })
+        .unwrap()
     };
     assert_eq!(with(&[], v1::Combine::Series).statistics.len(), 8);
     let together = with(&[], v1::Combine::Devices);
@@ -74,7 +101,10 @@ fn statistics_have_a_default_and_are_told_once() {
     let twice = with(&[Statistic::Avg, Statistic::Avg], v1::Combine::Series);
     assert_eq!(twice.statistics, [Statistic::Avg]);
     assert_eq!(with(&[Statistic::Last], v1::Combine::Series).raw_only, None);
-    assert_eq!(with(&[Statistic::Last], v1::Combine::Devices).raw_only, Some("LAST of several devices"));
+    assert_eq!(
+        with(&[Statistic::Last], v1::Combine::Devices).raw_only,
+        Some("LAST of several devices")
+    );
     assert_eq!(twice.selectors[0].device, DeviceSelector::Id("d".to_owned()));
 }
 
@@ -83,7 +113,8 @@ fn an_interval_between_two_microseconds_overlaps_the_bucket_that_it_lies_in() {
     let between = |granularity: v1::Granularity| {
         let instant = |nanos| Some(Timestamp { seconds: 59, nanos });
         let (start, end) = (instant(999_999_100), instant(999_999_500));
-        let request = v1::QueryAggregatedRequest { granularity: granularity as i32, start, end, ..request() };
+        let request =
+            v1::QueryAggregatedRequest { granularity: granularity as i32, start, end, ..request() };
         let query = AggregatedQuery::check(request).unwrap();
         (query.start, query.end)
     };

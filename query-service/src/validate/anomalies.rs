@@ -45,15 +45,27 @@ impl AnomalyQuery {
             AnomalyMethod::Seasonal => Granularity::Hour.floor(window.0),
             _ => Granularity::Minute.floor(window.0),
         };
-        let baseline = (baseline_end - baseline_length(method, request.baseline.as_ref())?, baseline_end);
+        let baseline =
+            (baseline_end - baseline_length(method, request.baseline.as_ref())?, baseline_end);
         let threshold = threshold(request.threshold)?;
         let min_baseline_count = min_baseline_count(request.min_baseline_count)?;
         let max_anomalies = max_anomalies(request.max_anomalies)?;
-        let Some(series) = request.series else { return Err(QueryError::invalid("series", "is missing")) };
+        let Some(series) = request.series else {
+            return Err(QueryError::invalid("series", "is missing"));
+        };
         check_id("series.device_id", &series.device_id)?;
         check_id("series.metric_name", &series.metric_name)?;
         let v1::SeriesKey { device_id, metric_name } = series;
-        Ok(Self { device_id, metric_name, method, window, baseline, threshold, min_baseline_count, max_anomalies })
+        Ok(Self {
+            device_id,
+            metric_name,
+            method,
+            window,
+            baseline,
+            threshold,
+            min_baseline_count,
+            max_anomalies,
+        })
     }
 }
 
@@ -71,7 +83,9 @@ pub(super) fn method(method: i32) -> Result<AnomalyMethod, QueryError> {
 fn window(request: &v1::DetectAnomaliesRequest, now: i64) -> Result<(i64, i64), QueryError> {
     let end = request.end.as_ref().map_or(Ok(nanos(now)), |end| instant("end", Some(end)))?;
     let start = match (&request.start, &request.window) {
-        (Some(_), Some(_)) => return Err(QueryError::invalid("window", "stands beside start; set one of the two")),
+        (Some(_), Some(_)) => {
+            return Err(QueryError::invalid("window", "stands beside start; set one of the two"));
+        }
         (Some(start), None) => instant("start", Some(start))?,
         (None, None) => end - nanos(DEFAULT_WINDOW),
         (None, Some(window)) => {
@@ -81,7 +95,10 @@ fn window(request: &v1::DetectAnomaliesRequest, now: i64) -> Result<(i64, i64), 
     };
     let window = rounded(start, end)?;
     if end - start > nanos(MAX_WINDOW) {
-        return Err(QueryError::invalid("start", "lies more than 31 days before end, which is the limit"));
+        return Err(QueryError::invalid(
+            "start",
+            "lies more than 31 days before end, which is the limit",
+        ));
     }
     Ok(window)
 }
@@ -98,7 +115,10 @@ pub(super) fn baseline_length(
         let Some(baseline) = baseline else { return Ok(DEFAULT_SEASONAL_BASELINE) };
         let weeks = time::from_duration(baseline)
             .filter(|micros| (WEEK..=MAX_SEASONAL_BASELINE).contains(micros) && micros % WEEK == 0);
-        let sentence = format!("is not 1 to {} whole weeks, which SEASONAL needs", MAX_SEASONAL_BASELINE / WEEK);
+        let sentence = format!(
+            "is not 1 to {} whole weeks, which SEASONAL needs",
+            MAX_SEASONAL_BASELINE / WEEK
+        );
         return weeks.ok_or_else(|| QueryError::invalid("baseline", sentence));
     }
     let Some(baseline) = baseline else { return Ok(DEFAULT_BASELINE) };
@@ -109,17 +129,30 @@ pub(super) fn baseline_length(
     Ok(micros)
 }
 
-fn duration(field: &str, duration: &prost_types::Duration, least: i64, most: i64) -> Result<i64, QueryError> {
-    time::from_duration(duration).filter(|micros| (least..=most).contains(micros)).ok_or_else(|| {
-        let unit = if least == MINUTE { "1 minute" } else { "1 microsecond" };
-        QueryError::invalid(field, format!("is out of bounds: {unit} to {} days are accepted", most / DAY))
-    })
+fn duration(
+    field: &str,
+    duration: &prost_types::Duration,
+    least: i64,
+    most: i64,
+) -> Result<i64, QueryError> {
+    time::from_duration(duration).filter(|micros| (least..=most).contains(micros)).ok_or_else(
+        || {
+            let unit = if least == MINUTE { "1 minute" } else { "1 microsecond" };
+            QueryError::invalid(
+                field,
+                format!("is out of bounds: {unit} to {} days are accepted", most / DAY),
+            )
+        },
+    )
 }
 
 pub(super) fn threshold(threshold: f64) -> Result<f64, QueryError> {
     let threshold = if threshold == 0.0 { DEFAULT_THRESHOLD } else { threshold };
     if !(0.1..=1_000.0).contains(&threshold) {
-        return Err(QueryError::invalid("threshold", format!("is {threshold}; 0.1 to 1000 is accepted")));
+        return Err(QueryError::invalid(
+            "threshold",
+            format!("is {threshold}; 0.1 to 1000 is accepted"),
+        ));
     }
     Ok(threshold)
 }

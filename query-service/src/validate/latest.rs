@@ -18,21 +18,27 @@ pub(crate) enum LatestQuery {
 impl LatestQuery {
     pub(crate) fn check(request: v1::GetLatestRequest) -> Result<Self, QueryError> {
         match (request.series.len(), request.device_id.is_empty()) {
-            (0, true) => Err(QueryError::invalid("series", "is empty, and so is device_id: set one of them")),
+            (0, true) => {
+                Err(QueryError::invalid("series", "is empty, and so is device_id: set one of them"))
+            }
             (0, false) => {
                 check_id("device_id", &request.device_id)?;
                 Ok(Self::Device(request.device_id))
             }
-            (_, false) => Err(QueryError::invalid("device_id", "stands beside series: set only one of them")),
-            (found, true) if found > MAX_SERIES => {
-                Err(QueryError::invalid("series", format!("has {found} entries; the limit is {MAX_SERIES}")))
+            (_, false) => {
+                Err(QueryError::invalid("device_id", "stands beside series: set only one of them"))
             }
+            (found, true) if found > MAX_SERIES => Err(QueryError::invalid(
+                "series",
+                format!("has {found} entries; the limit is {MAX_SERIES}"),
+            )),
             (_, true) => {
                 for (index, series) in request.series.iter().enumerate() {
                     check_id(&format!("series[{index}].device_id"), &series.device_id)?;
                     check_id(&format!("series[{index}].metric_name"), &series.metric_name)?;
                 }
-                let names = request.series.into_iter().map(|series| (series.device_id, series.metric_name));
+                let names =
+                    request.series.into_iter().map(|series| (series.device_id, series.metric_name));
                 let (devices, metrics) = names.unzip();
                 Ok(Self::Series(devices, metrics))
             }
@@ -51,10 +57,19 @@ mod tests {
 
     #[test]
     fn either_series_or_a_device_is_asked_for() {
-        let key = |device_id: &str| v1::SeriesKey { device_id: device_id.to_owned(), metric_name: "m".to_owned() };
+        let key = |device_id: &str| v1::SeriesKey {
+            device_id: device_id.to_owned(),
+            metric_name: "m".to_owned(),
+        };
         assert_eq!(refused(vec![], ""), "series: is empty, and so is device_id: set one of them");
-        assert_eq!(refused(vec![key("d")], "d"), "device_id: stands beside series: set only one of them");
-        assert_eq!(refused(vec![key("d"); 10_001], ""), "series: has 10001 entries; the limit is 10000");
+        assert_eq!(
+            refused(vec![key("d")], "d"),
+            "device_id: stands beside series: set only one of them"
+        );
+        assert_eq!(
+            refused(vec![key("d"); 10_001], ""),
+            "series: has 10001 entries; the limit is 10000"
+        );
         assert!(refused(vec![key("d"), key("")], "").starts_with("series[1].device_id: is empty"));
     }
 }

@@ -33,7 +33,8 @@ impl DeviceListing {
     pub(crate) fn check(request: v1::ListDevicesRequest) -> Result<Self, QueryError> {
         let page_size = page_size(request.page_size)?;
         check_prefix("device_id_prefix", &request.device_id_prefix)?;
-        let mut listing = Self { page_size, prefix: request.device_id_prefix, after: String::new() };
+        let mut listing =
+            Self { page_size, prefix: request.device_id_prefix, after: String::new() };
         listing.after = page_token::decode(&listing.question(), &request.page_token)?;
         Ok(listing)
     }
@@ -65,6 +66,9 @@ impl MetricListing {
 fn page_size(page_size: i32) -> Result<usize, QueryError> {
     let size = if page_size == 0 { DEFAULT_PAGE_SIZE } else { page_size.min(MAX_PAGE_SIZE) };
     usize::try_from(size).map_err(|_| {
-        QueryError::invalid("page_size", format!("is {page_size}; 0 (for {DEFAULT_PAGE_SIZE}) or more is accepted"))
+        QueryError::invalid(
+            "page_size",
+            format!("is {page_size}; 0 (for {DEFAULT_PAGE_SIZE}) or more is accepted"),
+        )
     })
 }

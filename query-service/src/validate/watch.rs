@@ -36,7 +36,8 @@ impl WatchQuery {
     /// Tells this question from others, on every instance and in every version: a token belongs to one question.
     pub(crate) fn fingerprint(&self) -> u64 {
         let Self { method, baseline, threshold, min_baseline_count, .. } = self;
-        let mut question = format!("{}\0{baseline}\0{threshold:e}\0{min_baseline_count}", *method as i32);
+        let mut question =
+            format!("{}\0{baseline}\0{threshold:e}\0{min_baseline_count}", *method as i32);
         for Selector { device, metric_name } in &self.selectors {
             let (kind, name) = match device {
                 DeviceSelector::Id(id) => ("id", id),
@@ -62,8 +63,21 @@ mod tests {
     fn a_question_keeps_its_fingerprint_and_shares_it_with_none() {
         let fingerprint = |request| WatchQuery::check(request).unwrap().fingerprint();
         let asked = fingerprint(request("gate-1"));
-        assert_eq!(asked, fingerprint(v1::WatchAnomaliesRequest { threshold: 3.0, method: 1, ..request("gate-1") }));
-        assert_eq!(asked, fingerprint(v1::WatchAnomaliesRequest { resume_token: "x".to_owned(), ..request("gate-1") }));
+        assert_eq!(
+            asked,
+            fingerprint(v1::WatchAnomaliesRequest {
+                threshold: 3.0,
+                method: 1,
+                ..request("gate-1")
+            })
+        );
+        assert_eq!(
+            asked,
+            fingerprint(v1::WatchAnomaliesRequest {
+                resume_token: "x".to_owned(),
+                ..request("gate-1")
+            })
+        );
         let others = [
             request("gate-2"),
             v1::WatchAnomaliesRequest { threshold: 4.0, ..request("gate-1") },
@@ -79,8 +93,14 @@ mod tests {
     fn what_is_not_served_names_the_limit() {
         let refused = |request| WatchQuery::check(request).unwrap_err().to_string();
         assert!(refused(v1::WatchAnomaliesRequest::default()).contains("1 to 100"));
-        assert!(refused(v1::WatchAnomaliesRequest { method: 7, ..request("gate-1") }).contains("ROBUST, SEASONAL"));
-        assert!(refused(v1::WatchAnomaliesRequest { threshold: 0.01, ..request("gate-1") }).contains("0.1 to 1000"));
+        assert!(
+            refused(v1::WatchAnomaliesRequest { method: 7, ..request("gate-1") })
+                .contains("ROBUST, SEASONAL")
+        );
+        assert!(
+            refused(v1::WatchAnomaliesRequest { threshold: 0.01, ..request("gate-1") })
+                .contains("0.1 to 1000")
+        );
         let day = Some(prost_types::Duration { seconds: 86_400, nanos: 0 });
         let seasonal = v1::WatchAnomaliesRequest { baseline: day, method: 3, ..request("gate-1") };
         assert!(refused(seasonal).contains("1 to 52 whole weeks"));

@@ -72,7 +72,8 @@ impl Baselines {
             wanted.push(step);
             step += self.width();
         }
-        let (known, new): (Vec<i32>, Vec<i32>) = series_ids.iter().partition(|id| self.known.contains(id));
+        let (known, new): (Vec<i32>, Vec<i32>) =
+            series_ids.iter().partition(|id| self.known.contains(id));
         wanted.retain(|step| !self.steps.contains_key(step));
         let there: Vec<i64> = self.steps.keys().copied().collect();
         self.read_steps(pool, &known, &wanted).await?;
@@ -82,8 +83,15 @@ impl Baselines {
         Ok(())
     }
 
-    async fn read_steps(&mut self, pool: &ReadPool, series_ids: &[i32], steps: &[i64]) -> Result<(), QueryError> {
-        let (Some(&first), Some(&last), false) = (steps.first(), steps.last(), series_ids.is_empty()) else {
+    async fn read_steps(
+        &mut self,
+        pool: &ReadPool,
+        series_ids: &[i32],
+        steps: &[i64],
+    ) -> Result<(), QueryError> {
+        let (Some(&first), Some(&last), false) =
+            (steps.first(), steps.last(), series_ids.is_empty())
+        else {
             return Ok(());
         };
         match self.query.method {
@@ -91,8 +99,16 @@ impl Baselines {
                 for &step in steps {
                     for &series_id in series_ids {
                         let stats = robust_stats(pool, series_id, self.interval(step)).await?;
-                        let judge = Judge::robust(&stats, self.query.threshold, self.query.min_baseline_count);
-                        let judged = Judged { judge, moments: stats.moments, median: Some((stats.median, stats.mad)) };
+                        let judge = Judge::robust(
+                            &stats,
+                            self.query.threshold,
+                            self.query.min_baseline_count,
+                        );
+                        let judged = Judged {
+                            judge,
+                            moments: stats.moments,
+                            median: Some((stats.median, stats.mad)),
+                        };
                         self.steps.entry(step).or_default().insert(series_id, judged);
                     }
                 }
@@ -100,17 +116,22 @@ impl Baselines {
             AnomalyMethod::Seasonal => {
                 for &step in steps {
                     let (start, end) = self.interval(step);
-                    let hours: Vec<i64> = (1..=(end - start) / WEEK).map(|weeks| step - weeks * WEEK).collect();
+                    let hours: Vec<i64> =
+                        (1..=(end - start) / WEEK).map(|weeks| step - weeks * WEEK).collect();
                     let mut found = HashMap::new();
                     for part in self.relations.parts(pool, Granularity::Hour, (start, end)).await? {
-                        add(&mut found, store::watched_hours(pool, series_ids, &part, &hours).await?);
+                        add(
+                            &mut found,
+                            store::watched_hours(pool, series_ids, &part, &hours).await?,
+                        );
                     }
                     self.keep(step, series_ids, &found);
                 }
             }
             AnomalyMethod::ZScore | AnomalyMethod::Unspecified => {
                 let (relations, length) = (&self.relations, self.query.baseline);
-                let sliding = Sliding::read(pool, relations, series_ids, length, (first, last)).await?;
+                let sliding =
+                    Sliding::read(pool, relations, series_ids, length, (first, last)).await?;
                 for &step in steps {
                     self.keep(step, series_ids, &sliding.before(step));
                 }
@@ -127,21 +148,40 @@ impl Baselines {
         let (threshold, min_count) = (self.query.threshold, self.query.min_baseline_count);
         let judged = |&series_id: &i32| {
             let moments = found.get(&series_id).copied().unwrap_or(Moments::EMPTY);
-            (series_id, Judged { judge: Judge::z_score(&moments, threshold, min_count), moments, median: None })
+            (
+                series_id,
+                Judged {
+                    judge: Judge::z_score(&moments, threshold, min_count),
+                    moments,
+                    median: None,
+                },
+            )
         };
         self.steps.entry(step).or_default().extend(series_ids.iter().map(judged));
     }
 
     /// For each series that is judged at all from one step to another, the narrowest bounds of these steps: what lies within
     /// them is no anomaly in any.
-    pub(super) fn narrowest(&self, series_ids: &[i32], first: i64, last: i64) -> Vec<WatchedBounds> {
+    pub(super) fn narrowest(
+        &self,
+        series_ids: &[i32],
+        first: i64,
+        last: i64,
+    ) -> Vec<WatchedBounds> {
         let (first, last) = (self.step(first), self.step(last));
         let mut bounds = Vec::new();
         for &series_id in series_ids {
-            let steps = self.steps.range(first..=last).filter_map(|(_, judged)| judged.get(&series_id));
+            let steps =
+                self.steps.range(first..=last).filter_map(|(_, judged)| judged.get(&series_id));
             let judging = steps.map(|judged| judged.judge).filter(Judge::judges);
-            let narrowest = judging.map(|judge| (judge.lower, judge.upper)).reduce(|a, b| (a.0.max(b.0), a.1.min(b.1)));
-            bounds.extend(narrowest.map(|(lower, upper)| WatchedBounds { series_id, lower, upper }));
+            let narrowest = judging
+                .map(|judge| (judge.lower, judge.upper))
+                .reduce(|a, b| (a.0.max(b.0), a.1.min(b.1)));
+            bounds.extend(narrowest.map(|(lower, upper)| WatchedBounds {
+                series_id,
+                lower,
+                upper,
+            }));
         }
         bounds
     }
@@ -185,7 +225,10 @@ impl Sliding {
         }
         if let Some(middle) = parts.middle {
             for minutes in relations.parts(pool, Granularity::Minute, middle).await? {
-                add(&mut sliding.middle, store::watched_baselines(pool, series_ids, &minutes).await?);
+                add(
+                    &mut sliding.middle,
+                    store::watched_baselines(pool, series_ids, &minutes).await?,
+                );
             }
         }
         Ok(sliding)

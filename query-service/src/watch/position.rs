@@ -70,7 +70,10 @@ impl Position {
         let mut bytes = vec![VERSION];
         bytes.extend(question.to_le_bytes());
         bytes.extend(self.floor.to_le_bytes());
-        bytes.extend(told.flat_map(|(timestamp, tag)| [timestamp.to_le_bytes(), tag.to_le_bytes()]).flatten());
+        bytes.extend(
+            told.flat_map(|(timestamp, tag)| [timestamp.to_le_bytes(), tag.to_le_bytes()])
+                .flatten(),
+        );
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
@@ -79,12 +82,16 @@ impl Position {
         let refused = |sentence: &str| QueryError::invalid("resume_token", sentence);
         let foreign = || refused("is not a token of this service");
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| foreign())?;
-        let (&[VERSION], words) = bytes.split_first_chunk::<1>().ok_or_else(foreign)? else { return Err(foreign()) };
+        let (&[VERSION], words) = bytes.split_first_chunk::<1>().ok_or_else(foreign)? else {
+            return Err(foreign());
+        };
         let (words, []) = words.as_chunks::<8>() else { return Err(foreign()) };
         let [asked, floor, told @ ..] = words else { return Err(foreign()) };
         let (told, []) = told.as_chunks::<2>() else { return Err(foreign()) };
         if u64::from_le_bytes(*asked) != question {
-            return Err(refused("belongs to another subscription: repeat the request that returned it"));
+            return Err(refused(
+                "belongs to another subscription: repeat the request that returned it",
+            ));
         }
         let floor = i64::from_le_bytes(*floor);
         if floor > now || told.len() > MAX_TOLD_IN_TOKEN {
@@ -95,7 +102,9 @@ impl Position {
                 "is more than 24 hours old: ask DetectAnomalies for the time since, and subscribe anew",
             ));
         }
-        let told = told.iter().map(|[timestamp, tag]| (i64::from_le_bytes(*timestamp), u64::from_le_bytes(*tag)));
+        let told = told
+            .iter()
+            .map(|[timestamp, tag]| (i64::from_le_bytes(*timestamp), u64::from_le_bytes(*tag)));
         Ok(Self { floor, told: told.collect() })
     }
 }

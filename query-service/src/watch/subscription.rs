@@ -142,12 +142,19 @@ impl Subscription {
             self.baselines.forget_before(self.position.floor());
             start = end;
         }
-        self.next_sweep = Instant::now() + (self.watchers.interval * LOOKS_PER_SWEEP).max(began.elapsed() * 3);
+        self.next_sweep =
+            Instant::now() + (self.watchers.interval * LOOKS_PER_SWEEP).max(began.elapsed() * 3);
         Ok(())
     }
 
     /// Tells of the anomalies in [start, end); without a client, notes them as told.
-    async fn scan(&mut self, start: i64, end: i64, now: i64, frames: Option<&Frames>) -> Result<(), StreamEnd> {
+    async fn scan(
+        &mut self,
+        start: i64,
+        end: i64,
+        now: i64,
+        frames: Option<&Frames>,
+    ) -> Result<(), StreamEnd> {
         let series_ids: Vec<i32> = self.series.keys().copied().collect();
         let last = (end - 1).min(now.max(start));
         let turn = self.watchers.turn().await?;
@@ -194,7 +201,12 @@ impl Subscription {
             let baseline = Some(self.baselines.describe(step, judged));
             let series = self.series.get(&series_id).cloned();
             if !anomalies.is_empty() {
-                let message = v1::WatchAnomaliesResponse { series, anomalies, baseline, ..Default::default() };
+                let message = v1::WatchAnomaliesResponse {
+                    series,
+                    anomalies,
+                    baseline,
+                    ..Default::default()
+                };
                 self.send(frames, message).await?;
             }
         }
@@ -218,7 +230,11 @@ impl Subscription {
     }
 
     /// Sends a message with the token of the position after it.
-    async fn send(&mut self, frames: &Frames, message: v1::WatchAnomaliesResponse) -> Result<(), StreamEnd> {
+    async fn send(
+        &mut self,
+        frames: &Frames,
+        message: v1::WatchAnomaliesResponse,
+    ) -> Result<(), StreamEnd> {
         let resume_token = self.position.token(self.question);
         frames.send(v1::WatchAnomaliesResponse { resume_token, ..message }).await?;
         frames.flush().await?;
@@ -230,7 +246,10 @@ impl Subscription {
     async fn find_series(&mut self) -> Result<(), QueryError> {
         let found = series::find(&self.pool, &self.query.selectors).await?;
         let key = |found: series::Series| {
-            (found.series_id, SeriesKey { device_id: found.device_id, metric_name: found.metric_name })
+            (
+                found.series_id,
+                SeriesKey { device_id: found.device_id, metric_name: found.metric_name },
+            )
         };
         let series: HashMap<i32, SeriesKey> = found.into_iter().map(key).collect();
         let (most, method) = match self.query.method {
@@ -238,7 +257,8 @@ impl Subscription {
             _ => (MAX_SERIES, ""),
         };
         if series.len() > most {
-            let sentence = format!("match {} series; {most} can be watched at once{method}", series.len());
+            let sentence =
+                format!("match {} series; {most} can be watched at once{method}", series.len());
             return Err(QueryError::invalid("selectors", sentence));
         }
         self.series = series;

@@ -65,13 +65,16 @@ impl KeysCommand {
             Self::Hash => {
                 let mut text = String::new();
                 std::io::stdin().read_to_string(&mut text).map_err(|error| error.to_string())?;
-                let line = key::entry(text.trim()).ok_or("standard input holds no key of this service (tgk_...)")?;
+                let line = key::entry(text.trim())
+                    .ok_or("standard input holds no key of this service (tgk_...)")?;
                 println!("{line}");
                 Ok(())
             }
             Self::Check { file } => {
-                let text = std::fs::read(&file).map_err(|error| format!("{file:?} cannot be read: {error}"))?;
-                let identities = Identities::parse(&text).map_err(|error| format!("{file:?}: {error}"))?;
+                let text = std::fs::read(&file)
+                    .map_err(|error| format!("{file:?} cannot be read: {error}"))?;
+                let identities =
+                    Identities::parse(&text).map_err(|error| format!("{file:?}: {error}"))?;
                 println!("{} identities", identities.count);
                 Ok(())
             }
@@ -84,13 +87,16 @@ impl NewKey {
         let key = key::generate()?;
         let identity = self.identity(&key)?;
         println!("{identity}");
-        eprintln!("\nThe key, shown this once. The client sends it as `authorization: Bearer KEY`:\n\n    {key}\n");
+        eprintln!(
+            "\nThe key, shown this once. The client sends it as `authorization: Bearer KEY`:\n\n    {key}\n"
+        );
         Ok(())
     }
 
     /// The identity for the file, which was read back to make sure that it can be.
     fn identity(&self, key: &str) -> Result<String, String> {
-        let scopes: Vec<_> = self.scopes.iter().map(|scope| format!("{scope:?}").to_lowercase()).collect();
+        let scopes: Vec<_> =
+            self.scopes.iter().map(|scope| format!("{scope:?}").to_lowercase()).collect();
         let line = key::entry(key).ok_or("the key is none")?;
         let mut lines = vec![
             "[[identity]]".to_owned(),
@@ -98,7 +104,11 @@ impl NewKey {
             format!("scopes = {}", list(&scopes)),
             format!("device_prefixes = {}", list(&self.device_prefixes)),
         ];
-        lines.extend(self.producer_prefix.as_ref().map(|prefix| format!("producer_prefix = {}", quoted(prefix))));
+        lines.extend(
+            self.producer_prefix
+                .as_ref()
+                .map(|prefix| format!("producer_prefix = {}", quoted(prefix))),
+        );
         lines.push(format!("keys = {}", list(&[line])));
         lines.extend(self.expires.as_ref().map(|expires| format!("expires = {expires}")));
         let identity = lines.join("\n") + "\n";

@@ -56,13 +56,22 @@ mod tests {
             DevicePrefixes(vec!["a/".into(), "ab".into(), "b".into()])
         );
         assert_eq!(prefixes(&["a", ""]), DevicePrefixes::all());
-        assert!(prefixes(&["a", ""]).are_all() && !prefixes(&["a"]).are_all() && !prefixes(&[]).are_all());
+        assert!(
+            prefixes(&["a", ""]).are_all()
+                && !prefixes(&["a"]).are_all()
+                && !prefixes(&[]).are_all()
+        );
     }
 
     #[test]
     fn what_was_asked_for_is_narrowed_to_what_is_allowed() {
         let own = prefixes(&["plant-a/", "plant-b/2"]);
-        assert!(own.allow("plant-a/7") && own.allow("plant-a/") && !own.allow("plant-") && !own.allow("plant-b/1"));
+        assert!(
+            own.allow("plant-a/7")
+                && own.allow("plant-a/")
+                && !own.allow("plant-")
+                && !own.allow("plant-b/1")
+        );
         assert_eq!(own.within("plant-a/7"), ["plant-a/7"]);
         assert_eq!(own.within(""), ["plant-a/", "plant-b/2"]);
         assert_eq!(own.within("plant-b"), ["plant-b/2"]);

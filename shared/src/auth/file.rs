@@ -55,13 +55,18 @@ impl Identities {
     /// # Errors
     /// Says which identity is wrong, and what is accepted.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(text).map_err(|error| format!("it is not UTF-8: {error}"))?;
-        let file: File = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let text =
+            std::str::from_utf8(text).map_err(|error| format!("it is not UTF-8: {error}"))?;
+        let file: File =
+            toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         if file.identity.is_empty() {
             return Err("it holds no [[identity]]: nobody could call".to_owned()); // or it is not written to its end
         }
-        let mut identities =
-            Self { by_key: HashMap::new(), by_certificate: HashMap::new(), count: file.identity.len() };
+        let mut identities = Self {
+            by_key: HashMap::new(),
+            by_certificate: HashMap::new(),
+            count: file.identity.len(),
+        };
         let mut names = HashSet::new();
         for entry in file.identity {
             let name = entry.name.clone();
@@ -74,7 +79,16 @@ impl Identities {
     }
 
     fn add(&mut self, entry: Entry) -> Result<(), String> {
-        let Entry { name, scopes, device_prefixes, producer_prefix, keys, certificates, expires, limits } = entry;
+        let Entry {
+            name,
+            scopes,
+            device_prefixes,
+            producer_prefix,
+            keys,
+            certificates,
+            expires,
+            limits,
+        } = entry;
         if name.is_empty() || scopes.is_empty() {
             return Err("name and scopes must not be empty".to_owned());
         }
@@ -83,7 +97,8 @@ impl Identities {
         }
         let expires = expires.map(expiry).transpose()?;
         let devices = DevicePrefixes::new(device_prefixes);
-        let identity = Arc::new(Identity { name, scopes, devices, producer_prefix, expires, limits });
+        let identity =
+            Arc::new(Identity { name, scopes, devices, producer_prefix, expires, limits });
         for entry in keys {
             let (id, hash) = key::parse_entry(&entry)?;
             if self.by_key.insert(id.clone(), (hash, Arc::clone(&identity))).is_some() {
@@ -92,7 +107,9 @@ impl Identities {
         }
         for certificate in certificates {
             if !["uri:", "dns:", "cn:"].iter().any(|kind| certificate.starts_with(kind)) {
-                return Err(format!("certificates: {certificate:?} must begin with uri:, dns: or cn:"));
+                return Err(format!(
+                    "certificates: {certificate:?} must begin with uri:, dns: or cn:"
+                ));
             }
             if self.by_certificate.insert(certificate.clone(), Arc::clone(&identity)).is_some() {
                 return Err(format!("certificates: {certificate} is there twice"));
@@ -102,7 +119,11 @@ impl Identities {
     }
 
     /// Who has the key. One hash whether the id is known or not, so that time tells nothing.
-    pub(super) fn by_key(&self, presented: &str, now: DateTime<Utc>) -> Result<Arc<Identity>, Unknown> {
+    pub(super) fn by_key(
+        &self,
+        presented: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Identity>, Unknown> {
         let hash = KeyHash::of(presented.as_bytes());
         let found = key::id(presented).and_then(|id| self.by_key.get(id));
         match found {
@@ -133,7 +154,9 @@ fn unexpired(identity: &Arc<Identity>, now: DateTime<Utc>) -> Result<Arc<Identit
 
 fn expiry(datetime: toml::value::Datetime) -> Result<DateTime<Utc>, String> {
     let parsed = DateTime::parse_from_rfc3339(&datetime.to_string());
-    parsed.map(|time| time.to_utc()).map_err(|_| format!("expires is {datetime}: 2027-12-31T00:00:00Z is accepted"))
+    parsed
+        .map(|time| time.to_utc())
+        .map_err(|_| format!("expires is {datetime}: 2027-12-31T00:00:00Z is accepted"))
 }
 
 #[cfg(test)]
@@ -146,25 +169,37 @@ mod tests {
         Identities::parse(text.as_bytes())
     }
 
-    const HEAD: &str = "[[identity]]\nname = \"a\"\nscopes = [\"ingest\"]\ndevice_prefixes = [\"x/\"]\n";
+    const HEAD: &str =
+        "[[identity]]\nname = \"a\"\nscopes = [\"ingest\"]\ndevice_prefixes = [\"x/\"]\n";
 
     #[test]
     fn identities_are_found_by_key_and_by_certificate_until_they_expire() {
         let (key, other) = (key::generate().unwrap(), key::generate().unwrap());
         let line = key::entry(&key).unwrap();
-        let text = format!("{HEAD}keys = [\"{line}\"]\ncertificates = [\"cn:a\"]\nexpires = 2030-01-01T00:00:00Z\n");
+        let text = format!(
+            "{HEAD}keys = [\"{line}\"]\ncertificates = [\"cn:a\"]\nexpires = 2030-01-01T00:00:00Z\n"
+        );
         let identities = parse(&text).unwrap();
-        let (before, after) =
-            (expiry("2029-12-31T23:59:59Z".parse().unwrap()), expiry("2030-01-01T00:00:00Z".parse().unwrap()));
+        let (before, after) = (
+            expiry("2029-12-31T23:59:59Z".parse().unwrap()),
+            expiry("2030-01-01T00:00:00Z".parse().unwrap()),
+        );
         let (before, after) = (before.unwrap(), after.unwrap());
         assert_eq!(identities.by_key(&key, before).unwrap().name, "a");
         assert_eq!(identities.by_key(&key, after), Err(Unknown::Expired));
         assert_eq!(identities.by_key(&other, before), Err(Unknown::WrongKey));
         let forged = format!("{}{}", &key[..21], &other[21..]);
-        assert_eq!(identities.by_key(&forged, before), Err(Unknown::WrongKey), "the id of one, the secret of another");
+        assert_eq!(
+            identities.by_key(&forged, before),
+            Err(Unknown::WrongKey),
+            "the id of one, the secret of another"
+        );
         let names = |name: &str| CertificateNames(vec!["dns:b".to_owned(), name.to_owned()]);
         assert_eq!(identities.by_certificate(&names("cn:a"), before).unwrap().name, "a");
-        assert_eq!(identities.by_certificate(&names("dns:a"), before), Err(Unknown::NoCertificateKnown));
+        assert_eq!(
+            identities.by_certificate(&names("dns:a"), before),
+            Err(Unknown::NoCertificateKnown)
+        );
     }
 
     #[test]
@@ -182,7 +217,11 @@ mod tests {
         assert_eq!(limits, expected);
         let told = parse(&format!("{HEAD}[identity.limits]\nmax_calls = 0\n")).unwrap_err();
         assert!(told.contains("max_calls = 0"), "{told}");
-        assert!(parse(&format!("{HEAD}[identity.limits]\ncalls = 1\n")).unwrap_err().contains("max_calls"));
+        assert!(
+            parse(&format!("{HEAD}[identity.limits]\ncalls = 1\n"))
+                .unwrap_err()
+                .contains("max_calls")
+        );
     }
 
     #[test]
@@ -190,9 +229,18 @@ mod tests {
         let told = |text: &str| parse(text).unwrap_err();
         assert_eq!(told(""), "it holds no [[identity]]: nobody could call");
         assert_eq!(told(&format!("{HEAD}{HEAD}")), "identity \"a\" is there twice");
-        assert!(told(&format!("{HEAD}keys = [\"x\"]")).starts_with("identity \"a\": keys: \"x\" is not ID:HASH"));
-        assert!(told(&format!("{HEAD}certificates = [\"a\"]")).contains("must begin with uri:, dns: or cn:"));
-        assert!(told(&format!("{HEAD}expires = 2030-01-01")).contains("2027-12-31T00:00:00Z is accepted"));
+        assert!(
+            told(&format!("{HEAD}keys = [\"x\"]"))
+                .starts_with("identity \"a\": keys: \"x\" is not ID:HASH")
+        );
+        assert!(
+            told(&format!("{HEAD}certificates = [\"a\"]"))
+                .contains("must begin with uri:, dns: or cn:")
+        );
+        assert!(
+            told(&format!("{HEAD}expires = 2030-01-01"))
+                .contains("2027-12-31T00:00:00Z is accepted")
+        );
         assert!(told(&format!("{HEAD}device_prefix = \"x\"")).contains("device_prefix"));
         assert!(told(&HEAD.replace("x/\"", "x/\"]\nproducer = [\"")).contains("producer"));
         assert!(told(&HEAD.replace("[\"x/\"]", "[]")).contains("stands for every device"));

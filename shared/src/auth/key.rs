@@ -37,7 +37,9 @@ impl KeyHash {
 /// A new key, from the system's source of randomness.
 pub(super) fn generate() -> Result<String, String> {
     let mut random = [0; ID_BYTES + SECRET_BYTES];
-    SysRng.try_fill_bytes(&mut random).map_err(|error| format!("the system has no randomness: {error}"))?;
+    SysRng
+        .try_fill_bytes(&mut random)
+        .map_err(|error| format!("the system has no randomness: {error}"))?;
     let (id, secret) = random.split_at(ID_BYTES);
     Ok(format!("{MARK}{}_{}", hex(id), BASE64_URL_SAFE_NO_PAD.encode(secret)))
 }
@@ -80,7 +82,9 @@ fn hex(bytes: &[u8]) -> String {
 fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     let digits = text.as_bytes();
-    if digits.len() != 2 * N || !digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
+    if digits.len() != 2 * N
+        || !digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    {
         return None;
     }
     for (at, byte) in bytes.iter_mut().enumerate() {

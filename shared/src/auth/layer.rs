@@ -59,13 +59,18 @@ impl Gate {
             tracing::info!(count = identities.count, "identities are known");
             Ok(identities)
         };
-        let identities = Reloaded::start("the file of identities", vec![file.to_owned()], every, make).await;
-        let identities = identities.map_err(|error| format!("TIDEGAUGE_IDENTITIES_FILE is {file:?}: {error}"))?;
+        let identities =
+            Reloaded::start("the file of identities", vec![file.to_owned()], every, make).await;
+        let identities = identities
+            .map_err(|error| format!("TIDEGAUGE_IDENTITIES_FILE is {file:?}: {error}"))?;
         Ok(Self { identities: Some(identities) })
     }
 
     /// Says who calls, and where that may end before the call does, when.
-    fn admit<B>(&self, request: &Request<B>) -> Result<(Arc<Identity>, Option<Revocation>), Status> {
+    fn admit<B>(
+        &self,
+        request: &Request<B>,
+    ) -> Result<(Arc<Identity>, Option<Revocation>), Status> {
         let (need, Some(identities)) = (need(request.uri().path()), &self.identities) else {
             return Ok((Identity::anyone(), None));
         };
@@ -101,7 +106,9 @@ impl From<Unknown> for Status {
                 "who calls is not known: send the header `authorization: Bearer KEY`, or show a client certificate"
             }
             Unknown::WrongKey => "the header authorization holds no key that is known",
-            Unknown::NoCertificateKnown => "no name of the client certificate stands for an identity",
+            Unknown::NoCertificateKnown => {
+                "no name of the client certificate stands for an identity"
+            }
             Unknown::Expired => "the identity has expired",
         })
     }
@@ -110,7 +117,8 @@ impl From<Unknown> for Status {
 fn log<B>(request: &Request<B>, status: &Status) {
     static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("calls refused"));
     LOG.log(|| {
-        let header = request.headers().get(AUTHORIZATION).and_then(|header| bearer(header.as_bytes()));
+        let header =
+            request.headers().get(AUTHORIZATION).and_then(|header| bearer(header.as_bytes()));
         let address = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
         let (path, key_id, code) = (request.uri().path(), header.and_then(key::id), status.code());
         tracing::warn!(path, address, key_id, ?code, "a call was refused: {}", status.message());
@@ -118,11 +126,18 @@ fn log<B>(request: &Request<B>, status: &Status) {
 }
 
 impl Around for Gate {
-    fn call(&self, mut request: Request<Body>, inside: impl FnOnce(Request<Body>) -> Answer) -> Answer {
+    fn call(
+        &self,
+        mut request: Request<Body>,
+        inside: impl FnOnce(Request<Body>) -> Answer,
+    ) -> Answer {
         let (identity, revocation) = match self.admit(&request) {
             Ok(admitted) => admitted,
             Err(status) => {
-                debug_assert!(matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied));
+                debug_assert!(matches!(
+                    status.code(),
+                    Code::Unauthenticated | Code::PermissionDenied
+                ));
                 log(&request, &status);
                 return Box::pin(ready(Ok(status.into_http())));
             }
@@ -148,9 +163,13 @@ mod tests {
         assert_eq!(need("/grpc.health.v1.Health/Check"), Need::Nothing);
         assert_eq!(need("/tidegauge.v1.IngestService/Ingest"), Need::Scope(Scope::Ingest));
         assert_eq!(need("/tidegauge.v1.QueryService/GetLatest"), Need::Scope(Scope::Query));
-        for other in
-            ["/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/", "", "/x/y", "/grpc.health.v1/Check"]
-        {
+        for other in [
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            "/",
+            "",
+            "/x/y",
+            "/grpc.health.v1/Check",
+        ] {
             assert_eq!(need(other), Need::AnyIdentity, "{other}");
         }
     }

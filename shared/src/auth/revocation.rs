@@ -100,7 +100,9 @@ mod tests {
     const EVERY: Duration = Duration::from_millis(5);
 
     fn entry(name: &str, more: &str) -> String {
-        format!("[[identity]]\nname = \"{name}\"\nscopes = [\"ingest\"]\ncertificates = [\"cn:{name}\"]\n{more}\n")
+        format!(
+            "[[identity]]\nname = \"{name}\"\nscopes = [\"ingest\"]\ncertificates = [\"cn:{name}\"]\n{more}\n"
+        )
     }
 
     /// A call by the certificate of "a" while the file changes from one content to another.
@@ -108,7 +110,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), before).unwrap();
         let make = |contents: &crate::reload::Contents| Identities::parse(&contents.concat());
-        let identities = Reloaded::start("a test", vec![file.path().to_owned()], EVERY, make).await.unwrap();
+        let identities =
+            Reloaded::start("a test", vec![file.path().to_owned()], EVERY, make).await.unwrap();
         let shown = Shown::Certificate(Arc::new(CertificateNames(vec!["cn:a".to_owned()])));
         let admitted = shown.identity(&identities.now()).unwrap();
         std::fs::write(file.path(), after).unwrap();
@@ -127,15 +130,21 @@ mod tests {
 
     #[tokio::test]
     async fn it_comes_where_a_certificate_no_longer_stands_for_anybody() {
-        let (a, b) = (entry("a", "device_prefixes = [\"x/\"]"), entry("b", "device_prefixes = [\"x/\"]"));
+        let (a, b) =
+            (entry("a", "device_prefixes = [\"x/\"]"), entry("b", "device_prefixes = [\"x/\"]"));
         let status = of_a(&[a, b.clone()].concat(), &b).await.unwrap();
         assert_eq!(status.code(), Code::Unauthenticated);
-        assert!(status.message().contains("no name of the client certificate"), "{}", status.message());
+        assert!(
+            status.message().contains("no name of the client certificate"),
+            "{}",
+            status.message()
+        );
     }
 
     #[tokio::test]
     async fn it_comes_where_what_the_caller_may_do_changes() {
-        let (before, after) = (entry("a", "device_prefixes = [\"x/\"]"), entry("a", "device_prefixes = [\"x/y\"]"));
+        let (before, after) =
+            (entry("a", "device_prefixes = [\"x/\"]"), entry("a", "device_prefixes = [\"x/y\"]"));
         let status = of_a(&before, &after).await.unwrap();
         assert_eq!(status.code(), Code::PermissionDenied);
         assert!(status.message().contains("has changed: call again"), "{}", status.message());
@@ -143,7 +152,8 @@ mod tests {
 
     #[tokio::test]
     async fn it_comes_when_the_identity_expires() {
-        let expires = (Utc::now() + Duration::from_millis(50)).to_rfc3339_opts(SecondsFormat::Millis, true);
+        let expires =
+            (Utc::now() + Duration::from_millis(50)).to_rfc3339_opts(SecondsFormat::Millis, true);
         let content = entry("a", &format!("device_prefixes = [\"x/\"]\nexpires = {expires}"));
         let status = of_a(&content, &content).await.unwrap();
         assert_eq!(status.code(), Code::Unauthenticated);
@@ -152,7 +162,8 @@ mod tests {
 
     #[tokio::test]
     async fn it_does_not_come_for_what_others_lose() {
-        let (a, b) = (entry("a", "device_prefixes = [\"x/\"]"), entry("b", "device_prefixes = [\"x/\"]"));
+        let (a, b) =
+            (entry("a", "device_prefixes = [\"x/\"]"), entry("b", "device_prefixes = [\"x/\"]"));
         assert!(of_a(&[a.clone(), b].concat(), &a).await.is_none());
     }
 }

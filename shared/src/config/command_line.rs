@@ -15,7 +15,10 @@ pub fn parse<C: Parser>() -> (C, Settings) {
     read(&command, std::env::args_os().collect()).unwrap_or_else(|error| error.exit())
 }
 
-fn read<C: Parser>(command: &Command, arguments: Vec<OsString>) -> Result<(C, Settings), clap::Error> {
+fn read<C: Parser>(
+    command: &Command,
+    arguments: Vec<OsString>,
+) -> Result<(C, Settings), clap::Error> {
     let explained = |error| wrong_value::explain(command, error);
     let matches = command.clone().try_get_matches_from(arguments).map_err(explained)?;
     let config = C::from_arg_matches(&matches).map_err(explained)?;
@@ -27,15 +30,19 @@ fn read<C: Parser>(command: &Command, arguments: Vec<OsString>) -> Result<(C, Se
 /// # Errors
 /// An argument is wrong.
 pub fn defaults<T: Args>(arguments: &[&str]) -> Result<T, clap::Error> {
-    let command = T::augment_args(Command::new("defaults")).mut_args(|argument| argument.env(None::<&str>));
+    let command =
+        T::augment_args(Command::new("defaults")).mut_args(|argument| argument.env(None::<&str>));
     let explained = |error| wrong_value::explain(&command, error);
-    let matches = command.clone().no_binary_name(true).try_get_matches_from(arguments).map_err(explained)?;
+    let matches =
+        command.clone().no_binary_name(true).try_get_matches_from(arguments).map_err(explained)?;
     T::from_arg_matches(&matches).map_err(explained)
 }
 
 fn without_empty_variables(command: Command) -> Command {
     command.mut_args(|argument| {
-        let empty = argument.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
+        let empty = argument
+            .get_env()
+            .is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
         if empty { argument.env(None::<&str>) } else { argument }
     })
 }
@@ -80,7 +87,10 @@ mod tests {
             told(&["--log-format=xml"]),
             "error: TIDEGAUGE_LOG_FORMAT (--log-format) is \"xml\": plain or json is accepted\n"
         );
-        assert!(told(&["--log=info,=,"]).contains("TIDEGAUGE_LOG (--log) is \"info,=,\": levels are accepted"));
+        assert!(
+            told(&["--log=info,=,"])
+                .contains("TIDEGAUGE_LOG (--log) is \"info,=,\": levels are accepted")
+        );
     }
 
     #[test]
@@ -93,7 +103,8 @@ mod tests {
 
     #[test]
     fn settings_are_told_without_secrets() {
-        let (_, settings) = read(&["--database-url=postgres://u:hunter2@h/n", "--shutdown-grace=3s"]).unwrap();
+        let (_, settings) =
+            read(&["--database-url=postgres://u:hunter2@h/n", "--shutdown-grace=3s"]).unwrap();
         let told = settings.to_string();
         assert!(told.contains("shutdown-grace=3s") && told.contains("log=info"), "{told}");
         assert!(told.contains("database-url=(secret)") && !told.contains("hunter2"), "{told}");

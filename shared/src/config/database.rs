@@ -30,7 +30,13 @@ struct DatabaseArgs {
     )]
     database_url: PgConnectOptions,
     /// File that holds the URL instead, such as a mounted secret
-    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", global = true, conflicts_with = "database_url")]
+    #[arg(
+        long,
+        env = "DATABASE_URL_FILE",
+        value_name = "FILE",
+        global = true,
+        conflicts_with = "database_url"
+    )]
     database_url_file: Option<PathBuf>,
     /// File that holds the password alone; it takes the place of the URL's
     #[arg(long, env = "DATABASE_PASSWORD_FILE", value_name = "FILE", global = true)]
@@ -38,7 +44,9 @@ struct DatabaseArgs {
 }
 
 fn url(text: &str) -> Result<PgConnectOptions, String> {
-    text.trim_end().parse().map_err(|_| "postgres://USER:PASSWORD@HOST:PORT/NAME is accepted".to_owned())
+    text.trim_end()
+        .parse()
+        .map_err(|_| "postgres://USER:PASSWORD@HOST:PORT/NAME is accepted".to_owned())
 }
 
 impl DatabaseArgs {
@@ -46,20 +54,23 @@ impl DatabaseArgs {
         let mut options = match &self.database_url_file {
             Some(file) => {
                 let text = read("DATABASE_URL_FILE", file)?;
-                url(&text)
-                    .map_err(|accepted| format!("DATABASE_URL_FILE: what {file:?} holds is not usable: {accepted}"))?
+                url(&text).map_err(|accepted| {
+                    format!("DATABASE_URL_FILE: what {file:?} holds is not usable: {accepted}")
+                })?
             }
             None => self.database_url,
         };
         if let Some(file) = &self.database_password_file {
-            options = options.password(read("DATABASE_PASSWORD_FILE", file)?.trim_end_matches(['\r', '\n']));
+            options = options
+                .password(read("DATABASE_PASSWORD_FILE", file)?.trim_end_matches(['\r', '\n']));
         }
         Ok(DatabaseConfig { url: options })
     }
 }
 
 fn read(variable: &str, file: &Path) -> Result<String, String> {
-    fs::read_to_string(file).map_err(|error| format!("{variable} is {file:?}, which cannot be read: {error}"))
+    fs::read_to_string(file)
+        .map_err(|error| format!("{variable} is {file:?}, which cannot be read: {error}"))
 }
 
 impl Args for DatabaseConfig {
@@ -94,7 +105,12 @@ impl DatabaseConfig {
     /// Host, port and name, without the password: for logs.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("{}:{}/{}", self.url.get_host(), self.url.get_port(), self.url.get_database().unwrap_or("postgres"))
+        format!(
+            "{}:{}/{}",
+            self.url.get_host(),
+            self.url.get_port(),
+            self.url.get_database().unwrap_or("postgres")
+        )
     }
 }
 
@@ -117,14 +133,20 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(config.address(), "database:5433/points");
-        assert!(config.url.to_url_lossy().as_str().contains("ingest:new%20secret@"), "the file's password holds");
+        assert!(
+            config.url.to_url_lossy().as_str().contains("ingest:new%20secret@"),
+            "the file's password holds"
+        );
     }
 
     #[test]
     fn a_file_that_cannot_be_read_is_told_with_its_variable() {
-        let told = defaults::<DatabaseConfig>(&["--database-url-file=/absent"]).unwrap_err().to_string();
+        let told =
+            defaults::<DatabaseConfig>(&["--database-url-file=/absent"]).unwrap_err().to_string();
         assert!(
-            told.starts_with("error: DATABASE_URL_FILE is \"/absent\", which cannot be read: No such file"),
+            told.starts_with(
+                "error: DATABASE_URL_FILE is \"/absent\", which cannot be read: No such file"
+            ),
             "{told}"
         );
         let both = ["--database-url-file=/absent", "--database-url=postgres://a@b/c"];

@@ -73,15 +73,26 @@ impl ServerConfig {
     /// # Errors
     /// Says what is missing.
     pub fn check_listen(&self, address: SocketAddr) -> Result<(), String> {
-        let tls = (self.tls.certificate.is_none(), "TLS is off (set TIDEGAUGE_TLS_CERTIFICATE and TIDEGAUGE_TLS_KEY)");
-        let access = (self.access.identities_file.is_none(), "authentication is off (set TIDEGAUGE_IDENTITIES_FILE)");
-        let missing: Vec<_> = [tls, access].into_iter().filter_map(|(missing, what)| missing.then_some(what)).collect();
+        let tls = (
+            self.tls.certificate.is_none(),
+            "TLS is off (set TIDEGAUGE_TLS_CERTIFICATE and TIDEGAUGE_TLS_KEY)",
+        );
+        let access = (
+            self.access.identities_file.is_none(),
+            "authentication is off (set TIDEGAUGE_IDENTITIES_FILE)",
+        );
+        let missing: Vec<_> = [tls, access]
+            .into_iter()
+            .filter_map(|(missing, what)| missing.then_some(what))
+            .collect();
         if missing.is_empty() || address.ip().to_canonical().is_loopback() {
             return Ok(());
         }
         let missing = missing.join(" and ");
         if self.access.insecure_listen {
-            tracing::warn!("listening on {address} although {missing}: TIDEGAUGE_INSECURE_LISTEN is set");
+            tracing::warn!(
+                "listening on {address} although {missing}: TIDEGAUGE_INSECURE_LISTEN is set"
+            );
             return Ok(());
         }
         Err(format!(
@@ -108,7 +119,10 @@ mod tests {
         let (tls, access) = (["--tls-certificate=c", "--tls-key=k"], ["--identities-file=i"]);
         for exposed in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1"] {
             let told = check(exposed, &[]).unwrap_err();
-            assert!(told.contains("TLS is off") && told.contains("authentication is off"), "{told}");
+            assert!(
+                told.contains("TLS is off") && told.contains("authentication is off"),
+                "{told}"
+            );
             assert!(told.contains("TIDEGAUGE_INSECURE_LISTEN=true"), "{told}");
             assert!(!check(exposed, &tls).unwrap_err().contains("TLS is off"));
             assert!(!check(exposed, &access).unwrap_err().contains("authentication is off"));

@@ -14,8 +14,16 @@ const VARIABLES: [(&str, &str, &str); 14] = [
     ),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", "Another one, for spans"),
     ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "", "Another one, for metrics"),
-    ("OTEL_EXPORTER_OTLP_HEADERS", "", "What the collector wants to be told with each message: name=value,name=value"),
-    ("OTEL_EXPORTER_OTLP_TIMEOUT", "10000", "How long the collector may take for a message, in milliseconds"),
+    (
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "",
+        "What the collector wants to be told with each message: name=value,name=value",
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "10000",
+        "How long the collector may take for a message, in milliseconds",
+    ),
     ("OTEL_TRACES_EXPORTER", "otlp", "none: no spans are sent"),
     ("OTEL_METRICS_EXPORTER", "otlp", "none: no metrics are sent"),
     (
@@ -50,7 +58,8 @@ pub fn telemetry_variables() -> Vec<Variable> {
 pub fn telemetry_help() -> String {
     let mut text = "Telemetry, by the variables of OpenTelemetry alone:\n".to_owned();
     for (name, default, help) in VARIABLES {
-        let default = if default.is_empty() { String::new() } else { format!(" [default: {default}]") };
+        let default =
+            if default.is_empty() { String::new() } else { format!(" [default: {default}]") };
         let _ = writeln!(text, "  {name}\n          {help}{default}");
     }
     text

@@ -31,7 +31,9 @@ pub fn count(text: &str) -> Result<NonZeroUsize, String> {
 /// Says what is accepted.
 pub fn bytes(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) | Err(_) => Err("a number of bytes is accepted, from 1 on, such as 4194304".to_owned()),
+        Ok(0) | Err(_) => {
+            Err("a number of bytes is accepted, from 1 on, such as 4194304".to_owned())
+        }
         Ok(bytes) => Ok(bytes),
     }
 }
@@ -41,7 +43,9 @@ pub fn bytes(text: &str) -> Result<usize, String> {
 /// # Errors
 /// Says what is accepted.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "an IP address with a port is accepted, such as 127.0.0.1:50051 or [::]:50051".to_owned())
+    text.parse().map_err(|_| {
+        "an IP address with a port is accepted, such as 127.0.0.1:50051 or [::]:50051".to_owned()
+    })
 }
 
 /// An IP address, or a network as an address and the number of its leading bits.
@@ -70,7 +74,10 @@ mod tests {
             assert_eq!(network(text).unwrap().to_string(), shown);
         }
         for wrong in ["", "10.0.0", "10.0.0.0/33", "haproxy", "10.0.0.7:80"] {
-            assert!(network(wrong).unwrap_err().starts_with("IP addresses and networks are accepted"), "{wrong}");
+            assert!(
+                network(wrong).unwrap_err().starts_with("IP addresses and networks are accepted"),
+                "{wrong}"
+            );
         }
     }
 }

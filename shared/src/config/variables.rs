@@ -30,7 +30,11 @@ pub fn variables(command: &Command) -> Vec<Variable> {
         let defaults = argument.get_default_values().iter().map(|value| value.to_string_lossy());
         Some(Variable {
             name: argument.get_env()?.to_string_lossy().into_owned(),
-            default: if takes_values { defaults.collect::<Vec<_>>().join(",") } else { "false".to_owned() },
+            default: if takes_values {
+                defaults.collect::<Vec<_>>().join(",")
+            } else {
+                "false".to_owned()
+            },
             help: argument.get_help().map(ToString::to_string).unwrap_or_default(),
             values: if takes_values { values(argument) } else { Vec::new() },
             heading: argument.get_help_heading().unwrap_or_default().to_owned(),
@@ -54,9 +58,13 @@ impl Settings {
             let name = argument.get_long()?;
             let found = matches.try_get_raw(argument.get_id().as_str()).ok().flatten()?;
             let values: Vec<_> = found.map(|value| value.to_string_lossy().into_owned()).collect();
-            let given = matches.value_source(argument.get_id().as_str()) != Some(ValueSource::DefaultValue);
-            let value =
-                if argument.is_hide_env_values_set() && given { "(secret)".to_owned() } else { values.join(",") };
+            let given =
+                matches.value_source(argument.get_id().as_str()) != Some(ValueSource::DefaultValue);
+            let value = if argument.is_hide_env_values_set() && given {
+                "(secret)".to_owned()
+            } else {
+                values.join(",")
+            };
             Some(format!("{name}={value}"))
         };
         Self(command.get_arguments().filter_map(setting).collect())

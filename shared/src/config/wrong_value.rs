@@ -23,7 +23,9 @@ fn sentence(command: &Command, error: &clap::Error) -> Option<String> {
     };
     let name = name(argument);
     Some(match text(error, ContextKind::InvalidValue) {
-        Some(found) if !argument.is_hide_env_values_set() => format!("{name} is {found:?}: {accepted}"),
+        Some(found) if !argument.is_hide_env_values_set() => {
+            format!("{name} is {found:?}: {accepted}")
+        }
         _ => format!("{name} is not usable: {accepted}"),
     })
 }

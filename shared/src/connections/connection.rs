@@ -74,7 +74,13 @@ impl Connection {
     }
 
     fn new(stream: Stream, peer: Peer, place: Place) -> Self {
-        Self { stream, peer, open_by: Some(Box::pin(tokio::time::sleep(OPENING_TIMEOUT))), opening: 0, place }
+        Self {
+            stream,
+            peer,
+            open_by: Some(Box::pin(tokio::time::sleep(OPENING_TIMEOUT))),
+            opening: 0,
+            place,
+        }
     }
 }
 
@@ -94,14 +100,23 @@ impl Connection {
         work: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         match work(Pin::new(&mut self.stream), cx) {
-            Poll::Pending => self.place.cut.as_mut().poll(cx).map(|()| Err(io::ErrorKind::ConnectionAborted.into())),
+            Poll::Pending => self
+                .place
+                .cut
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(io::ErrorKind::ConnectionAborted.into())),
             done => done,
         }
     }
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = self.poll(cx, |stream, cx| stream.poll_read(cx, buffer))?;
         let came = buffer.filled().len() - before;
@@ -119,7 +134,11 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll(cx, |stream, cx| stream.poll_write(cx, bytes))
     }
 

@@ -33,7 +33,12 @@ impl Places {
         let most = config.max_connections.get();
         let most = most.min(Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(most));
-        Self { free, most, most_from_one: config.quotas.client_max_connections.get(), taken: Arc::default() }
+        Self {
+            free,
+            most,
+            most_from_one: config.quotas.client_max_connections.get(),
+            taken: Arc::default(),
+        }
     }
 
     /// Those that are not taken.
@@ -55,7 +60,10 @@ impl Places {
     pub(super) fn reserve(&self) -> Result<Reserved, String> {
         match Arc::clone(&self.free).try_acquire_owned() {
             Ok(permit) => Ok(Reserved(permit)),
-            Err(_) => Err(format!("there are {} connections already (TIDEGAUGE_MAX_CONNECTIONS)", self.most)),
+            Err(_) => Err(format!(
+                "there are {} connections already (TIDEGAUGE_MAX_CONNECTIONS)",
+                self.most
+            )),
         }
     }
 
@@ -64,7 +72,11 @@ impl Places {
         self.hold(address, || Ok(reserved))
     }
 
-    fn hold(&self, address: SocketAddr, reserved: impl FnOnce() -> Result<Reserved, String>) -> Result<Held, String> {
+    fn hold(
+        &self,
+        address: SocketAddr,
+        reserved: impl FnOnce() -> Result<Reserved, String>,
+    ) -> Result<Held, String> {
         let address = network(address.ip());
         let mut taken = lock(&self.taken);
         if taken.get(&address).is_some_and(|&from_one| from_one >= self.most_from_one) {
@@ -105,7 +117,8 @@ mod tests {
 
     #[test]
     fn one_address_does_not_take_every_place() {
-        let places = Places::new(&defaults(&["--max-connections=3", "--client-max-connections=2"]).unwrap());
+        let places =
+            Places::new(&defaults(&["--max-connections=3", "--client-max-connections=2"]).unwrap());
         let (greedy, other) = ("192.0.2.1:1".parse().unwrap(), "192.0.2.2:1".parse().unwrap());
         let held = [places.take(greedy).ok().unwrap(), places.take(greedy).ok().unwrap()];
         assert!(places.take(greedy).err().unwrap().contains("2 connections from 192.0.2.1"));

@@ -45,16 +45,21 @@ impl Proxies {
 ///
 /// # Errors
 /// Says why there is no usable header.
-pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, String> {
+pub(super) async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<Option<SocketAddr>, String> {
     match tokio::time::timeout(HEADER_TIMEOUT, header(stream)).await {
         Ok(header) => source(&header?),
-        Err(_) => Err(format!("no whole header of the PROXY protocol came within {HEADER_TIMEOUT:?}")),
+        Err(_) => {
+            Err(format!("no whole header of the PROXY protocol came within {HEADER_TIMEOUT:?}"))
+        }
     }
 }
 
 /// The bytes of the header: its length is known before its end is read.
 async fn header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, String> {
-    let broken = |error: std::io::Error| format!("no whole header of the PROXY protocol came: {error}");
+    let broken =
+        |error: std::io::Error| format!("no whole header of the PROXY protocol came: {error}");
     let mut header = vec![0; V2_SIGNATURE.len()];
     stream.read_exact(&mut header).await.map_err(broken)?;
     if header == V2_SIGNATURE {
@@ -62,7 +67,9 @@ async fn header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, String
         stream.read_exact(&mut header[V2_SIGNATURE.len()..]).await.map_err(broken)?;
         let whole = FIXED_BYTES + usize::from(u16::from_be_bytes([header[14], header[15]]));
         if whole > MAX_HEADER_BYTES {
-            return Err(format!("a header of the PROXY protocol has {whole} bytes; the limit is {MAX_HEADER_BYTES}"));
+            return Err(format!(
+                "a header of the PROXY protocol has {whole} bytes; the limit is {MAX_HEADER_BYTES}"
+            ));
         }
         header.resize(whole, 0);
         stream.read_exact(&mut header[FIXED_BYTES..]).await.map_err(broken)?;
@@ -80,14 +87,22 @@ async fn header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, String
 
 fn source(header: &[u8]) -> Result<Option<SocketAddr>, String> {
     let (info, length) = parse(header).map_err(|error| match error {
-        ParseError::Incomplete => "a header of the PROXY protocol does not end where it should".to_owned(),
+        ParseError::Incomplete => {
+            "a header of the PROXY protocol does not end where it should".to_owned()
+        }
         error => format!("a header of the PROXY protocol is not usable: {error}"),
     })?;
     if length != header.len() {
-        return Err(format!("a header of the PROXY protocol ends after {length} of {} bytes", header.len()));
+        return Err(format!(
+            "a header of the PROXY protocol ends after {length} of {} bytes",
+            header.len()
+        ));
     }
     if info.transport.is_some_and(|transport| transport.protocol != TransportProtocol::Stream) {
-        return Err("a header of the PROXY protocol is about a datagram, which is not a connection".to_owned());
+        return Err(
+            "a header of the PROXY protocol is about a datagram, which is not a connection"
+                .to_owned(),
+        );
     }
     Ok(info.source.and_then(|source| source.as_inet()))
 }
@@ -114,7 +129,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_source_is_read_and_nothing_behind_the_header() {
-        let v6 = [&[0x20, 1, 0xd, 0xb8][..], &[0; 11], &[9], &[0; 16], &[0x30, 0x39, 1, 0xbb]].concat();
+        let v6 =
+            [&[0x20, 1, 0xd, 0xb8][..], &[0; 11], &[9], &[0; 16], &[0x30, 0x39, 1, 0xbb]].concat();
         let extension = [&V4[..], &[0x04, 0, 3, 1, 2, 3]].concat();
         for (header, expected) in [
             (v2(PROXY, TCP4, &V4), Some("192.0.2.7:12345")),
@@ -136,7 +152,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_usable_header_is_refused_with_the_reason() {
         for (bytes, reason) in [
-            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), "does not begin with a header of the PROXY protocol"),
+            (
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+                "does not begin with a header of the PROXY protocol",
+            ),
             (v2(PROXY, TCP4, &V4)[..20].to_vec(), "no whole header of the PROXY protocol came"),
             (b"\r\n\r\n".to_vec(), "no whole header of the PROXY protocol came"),
             (v2(PROXY, TCP4, &V4[..8]), "is not usable"),
@@ -178,7 +197,9 @@ mod tests {
             let begins: &[u8] = [&V2_SIGNATURE[..], LINE_BEGINS, &[]][length % 3];
             let mut bytes = begins.to_vec();
             bytes.resize_with(length % 300, || {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 (state >> 33).to_le_bytes()[0]
             });
             let _ = read_all(&bytes).await;
@@ -187,7 +208,8 @@ mod tests {
 
     #[test]
     fn proxies_are_addresses_and_networks() {
-        let proxies = Proxies::new(&["10.1.0.0/16".parse().unwrap(), "2001:db8::/64".parse().unwrap()]);
+        let proxies =
+            Proxies::new(&["10.1.0.0/16".parse().unwrap(), "2001:db8::/64".parse().unwrap()]);
         for (address, trusted) in [
             ("10.1.255.1", true),
             ("::ffff:10.1.0.1", true),

@@ -24,7 +24,8 @@ const GONE_CLIENTS: [(&str, &str); 4] = [
 /// What sessions that answer questions set besides: what is read is mostly in memory, where a page that the index points to
 /// costs no more than its neighbour, and less than rows of other series that have to be passed over. With the usual costs,
 /// which are those of a disk, PostgreSQL reads all series of an interval where one was asked for, if there are few.
-pub const READ_SETTINGS: [(&str, &str); 2] = [("seq_page_cost", "0.1"), ("random_page_cost", "0.1")];
+pub const READ_SETTINGS: [(&str, &str); 2] =
+    [("seq_page_cost", "0.1"), ("random_page_cost", "0.1")];
 
 /// Connects under a name that `pg_stat_activity` shows.
 ///
@@ -39,7 +40,10 @@ pub async fn connect(database: &DatabaseConfig, name: &str) -> sqlx::Result<PgCo
 ///
 /// # Errors
 /// Those of the work, or that time is up.
-pub async fn within<T>(limit: Duration, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+pub async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(timed_out(limit)))
 }
 

@@ -58,7 +58,11 @@ pub async fn check_edition(connection: &mut PgConnection) -> Result<Edition, Edi
     judge(postgres, timescaledb, license)
 }
 
-fn judge(postgres: String, timescaledb: Option<String>, license: Option<String>) -> Result<Edition, EditionError> {
+fn judge(
+    postgres: String,
+    timescaledb: Option<String>,
+    license: Option<String>,
+) -> Result<Edition, EditionError> {
     let Some(timescaledb) = timescaledb else { return Err(EditionError::Absent { postgres }) };
     // The setting exists once the extension's library is loaded; without it the edition shows on creation.
     if let Some(license) = license
@@ -92,8 +96,16 @@ mod tests {
 
     #[test]
     fn other_databases_are_named_with_what_to_use_instead() {
-        assert!(judged(None, None).starts_with("PostgreSQL 16.3 at this address has no TimescaleDB"));
-        assert!(judged(Some("2.24.0"), Some("apache")).starts_with("found the Apache edition of TimescaleDB 2.24.0"));
-        assert!(judged(Some("2.9.3"), Some("timescale")).starts_with("found TimescaleDB 2.9.3; use TimescaleDB Comm"));
+        assert!(
+            judged(None, None).starts_with("PostgreSQL 16.3 at this address has no TimescaleDB")
+        );
+        assert!(
+            judged(Some("2.24.0"), Some("apache"))
+                .starts_with("found the Apache edition of TimescaleDB 2.24.0")
+        );
+        assert!(
+            judged(Some("2.9.3"), Some("timescale"))
+                .starts_with("found TimescaleDB 2.9.3; use TimescaleDB Comm")
+        );
     }
 }

@@ -7,7 +7,8 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(database) => database.code().is_some_and(|code| {
             let class = code.get(..2).unwrap_or_default();
-            matches!(class, "08" | "40" | "53" | "57" | "58") || matches!(&*code, "25006" | "55P03" | "XX000" | "XX001")
+            matches!(class, "08" | "40" | "53" | "57" | "58")
+                || matches!(&*code, "25006" | "55P03" | "XX000" | "XX001")
         }),
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)

@@ -37,7 +37,10 @@ pub async fn history(connection: &mut PgConnection) -> sqlx::Result<HistorySetti
 ///
 /// # Errors
 /// The database did not answer.
-pub async fn history_conflicts(database: &DatabaseConfig, oldest_accepted: Duration) -> sqlx::Result<Vec<Conflict>> {
+pub async fn history_conflicts(
+    database: &DatabaseConfig,
+    oldest_accepted: Duration,
+) -> sqlx::Result<Vec<Conflict>> {
     let mut connection = super::connect(database, "tidegauge settings").await?;
     let settings = history(&mut connection).await?;
     connection.close().await?;

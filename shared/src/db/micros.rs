@@ -4,7 +4,9 @@
 use chrono::{DateTime, Utc};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef, Postgres};
+use sqlx::postgres::{
+    PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef, Postgres,
+};
 use sqlx::{Decode, Encode, Type};
 
 /// PostgreSQL counts from 2000-01-01; this is that instant in microseconds since the Unix epoch.
@@ -28,7 +30,8 @@ impl PgHasArrayType for Micros {
 
 impl Encode<'_, Postgres> for Micros {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        let wire = self.0.checked_sub(POSTGRES_EPOCH).ok_or("time is outside the range of timestamptz")?;
+        let wire =
+            self.0.checked_sub(POSTGRES_EPOCH).ok_or("time is outside the range of timestamptz")?;
         <i64 as Encode<'_, Postgres>>::encode_by_ref(&wire, buffer)
     }
 }

@@ -32,9 +32,12 @@ impl MigrateError {
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         match self {
-            Self::Edition(EditionError::Database(error)) | Self::Database(error) => super::is_unavailable(error),
+            Self::Edition(EditionError::Database(error)) | Self::Database(error) => {
+                super::is_unavailable(error)
+            }
             Self::Step(
-                sqlx::migrate::MigrateError::Execute(error) | sqlx::migrate::MigrateError::ExecuteMigration(error, _),
+                sqlx::migrate::MigrateError::Execute(error)
+                | sqlx::migrate::MigrateError::ExecuteMigration(error, _),
             ) => super::is_unavailable(error),
             _ => false,
         }
@@ -75,18 +78,22 @@ pub enum ProbeError {
 /// See [`ProbeError`].
 pub async fn check_schema(connection: &mut PgConnection) -> Result<(), ProbeError> {
     let wanted = migrator().iter().map(|step| step.version).max().unwrap_or(0);
-    let exists: bool =
-        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
     if !exists {
         return Err(match check_edition(connection).await {
-            Ok(_) => ProbeError::Schema("waiting for the schema: run: ingest-service migrate".to_owned()),
+            Ok(_) => {
+                ProbeError::Schema("waiting for the schema: run: ingest-service migrate".to_owned())
+            }
             Err(EditionError::Database(error)) => ProbeError::Database(error),
             Err(wrong) => ProbeError::Schema(wrong.to_string()),
         });
     }
-    let found: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
-        .fetch_one(connection)
-        .await?;
+    let found: i64 =
+        sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
+            .fetch_one(connection)
+            .await?;
     if found < wanted {
         return Err(ProbeError::Schema(format!(
             "waiting for migration {wanted}: the database is at {found}; run: ingest-service migrate"

@@ -11,13 +11,22 @@ use crate::granularity::Granularity;
 ///
 /// # Errors
 /// The database did not answer, or the connection is in a transaction.
-pub async fn refresh(connection: &mut PgConnection, rollup: Granularity, start: i64, end: i64) -> sqlx::Result<()> {
+pub async fn refresh(
+    connection: &mut PgConnection,
+    rollup: Granularity,
+    start: i64,
+    end: i64,
+) -> sqlx::Result<()> {
     let Some(batch) = buckets_per_batch(rollup) else { return Ok(()) };
     let statement = format!(
         "CALL refresh_continuous_aggregate('{}', $1, $2, options => '{{\"buckets_per_batch\": {batch}}}')",
         rollup.relation()
     );
-    sqlx::query(AssertSqlSafe(statement)).bind(Micros(start)).bind(Micros(end)).execute(connection).await?;
+    sqlx::query(AssertSqlSafe(statement))
+        .bind(Micros(start))
+        .bind(Micros(end))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -18,7 +18,9 @@ fn pairs(settings: &HistorySettings, accepted: Duration) -> Vec<&'static str> {
 }
 
 fn sentence(settings: &HistorySettings, accepted: Duration) -> String {
-    let [conflict] = &settings.conflicts(accepted)[..] else { panic!("not one conflict: {settings:?}") };
+    let [conflict] = &settings.conflicts(accepted)[..] else {
+        panic!("not one conflict: {settings:?}")
+    };
     conflict.sentence.clone()
 }
 
@@ -54,7 +56,11 @@ fn a_rollup_that_looks_back_less_than_the_one_under_it_and_its_own_bucket_is_nam
 
 #[test]
 fn retention_that_drops_what_a_refresh_looks_back_over_is_named_at_every_level() {
-    let names = ["minute_refresh_points_retention", "hour_refresh_minute_retention", "day_refresh_hour_retention"];
+    let names = [
+        "minute_refresh_points_retention",
+        "hour_refresh_minute_retention",
+        "day_refresh_hour_retention",
+    ];
     for (level, name) in names.into_iter().enumerate() {
         let LookBack::Micros(look_back) = migrated().look_back[level] else { panic!("bounded") };
         let mut settings = migrated();

@@ -26,7 +26,11 @@ impl Allowance {
         let left = self.left(per_minute, now);
         let taken = count.min(whole(left));
         if taken > 0 {
-            self.last = Some(Taken { at: now, left: left - as_float(taken), per_minute: as_float(per_minute) });
+            self.last = Some(Taken {
+                at: now,
+                left: left - as_float(taken),
+                per_minute: as_float(per_minute),
+            });
         }
         taken
     }
@@ -82,7 +86,11 @@ mod tests {
         assert_eq!(allowance.take(150, 100, start + MINUTE / 2), 50);
         assert!(!allowance.is_full(start + MINUTE));
         assert!(allowance.is_full(start + 2 * MINUTE));
-        assert_eq!(allowance.take(250, 100, start + 60 * MINUTE), 100, "what is not taken is not saved up");
+        assert_eq!(
+            allowance.take(250, 100, start + 60 * MINUTE),
+            100,
+            "what is not taken is not saved up"
+        );
     }
 
     #[test]

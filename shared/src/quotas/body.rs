@@ -68,7 +68,10 @@ impl HttpBody for Metered {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         loop {
             if let Some(room) = &mut self.room {
                 ready!(room.as_mut().poll(context));
@@ -87,7 +90,9 @@ impl HttpBody for Metered {
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 Poll::Ready(ended) => return Poll::Ready(ended),
-                Poll::Pending => return self.poll_patience(context).map(|status| Some(Err(status))),
+                Poll::Pending => {
+                    return self.poll_patience(context).map(|status| Some(Err(status)));
+                }
             }
         }
     }

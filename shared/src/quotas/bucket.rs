@@ -16,7 +16,9 @@ pub(super) struct Bucket {
 impl Bucket {
     fn level(&self, rate: f64, now: Instant) -> f64 {
         match self.last {
-            Some((at, level)) => (level + rate * now.saturating_duration_since(at).as_secs_f64()).min(rate),
+            Some((at, level)) => {
+                (level + rate * now.saturating_duration_since(at).as_secs_f64()).min(rate)
+            }
             None => rate,
         }
     }
@@ -27,7 +29,8 @@ impl Bucket {
         let rate = rate as f64;
         let missing = 1.0 - self.level(rate, now);
         // A nanosecond more than it takes, for the level is not exact.
-        (missing > 0.0).then(|| Duration::from_secs_f64((missing / rate).min(1e9)) + Duration::from_nanos(1))
+        (missing > 0.0)
+            .then(|| Duration::from_secs_f64((missing / rate).min(1e9)) + Duration::from_nanos(1))
     }
 
     /// Takes, or says how long that has to wait.

@@ -49,7 +49,12 @@ impl Drop for Call {
 }
 
 impl CallQuota {
-    pub(super) fn new(quotas: Quotas, client: Arc<Client>, limits: Limits, is_stream: bool) -> Self {
+    pub(super) fn new(
+        quotas: Quotas,
+        client: Arc<Client>,
+        limits: Limits,
+        is_stream: bool,
+    ) -> Self {
         Self(Some(Arc::new(Call { quotas, client, limits, is_stream, held: Mutex::default() })))
     }
 
@@ -84,7 +89,8 @@ impl CallQuota {
     /// # Errors
     /// The client has sent as many as it may for now.
     pub async fn points(&self, count: usize) -> Result<(), OverLimit> {
-        let Some((call, rate)) = self.0.as_ref().and_then(|call| Some((call, call.limits.points?))) else {
+        let Some((call, rate)) = self.0.as_ref().and_then(|call| Some((call, call.limits.points?)))
+        else {
             return Ok(());
         };
         loop {
@@ -102,7 +108,11 @@ impl CallQuota {
     #[must_use]
     pub fn take_new_series(&self, count: usize, default: NonZeroUsize) -> usize {
         let Some(call) = &self.0 else { return count };
-        lock(&call.client.new_series).take(count, call.new_series_per_minute(default), Instant::now())
+        lock(&call.client.new_series).take(
+            count,
+            call.new_series_per_minute(default),
+            Instant::now(),
+        )
     }
 
     /// Waits until the client may create more series. `count` is how many it wants: a stream waits until they fit, or a minute's
@@ -110,7 +120,11 @@ impl CallQuota {
     ///
     /// # Errors
     /// The client has created as many as it may for now.
-    pub async fn wait_for_new_series(&self, count: usize, default: NonZeroUsize) -> Result<(), OverLimit> {
+    pub async fn wait_for_new_series(
+        &self,
+        count: usize,
+        default: NonZeroUsize,
+    ) -> Result<(), OverLimit> {
         let Some(call) = &self.0 else { return Ok(()) };
         let limit = call.new_series_per_minute(default);
         let wait = lock(&call.client.new_series).wait(count, limit, Instant::now());
@@ -146,7 +160,8 @@ impl CallQuota {
         }
         call.take_message().map_err(|wait| {
             let rate = call.limits.messages.unwrap_or_default();
-            let sentence = format!("over {rate} messages a second (TIDEGAUGE_CLIENT_MESSAGES_PER_SECOND)");
+            let sentence =
+                format!("over {rate} messages a second (TIDEGAUGE_CLIENT_MESSAGES_PER_SECOND)");
             call.over(Limit::Messages, sentence, wait)
         })
     }
@@ -159,7 +174,8 @@ impl CallQuota {
     pub(super) fn silent(&self) -> Status {
         let Some(call) = &self.0 else { return status::internal() };
         let timeout = humantime::format_duration(self.message_timeout());
-        let sentence = format!("no whole message came within {timeout} (TIDEGAUGE_MESSAGE_TIMEOUT)");
+        let sentence =
+            format!("no whole message came within {timeout} (TIDEGAUGE_MESSAGE_TIMEOUT)");
         call.over(Limit::MessageTimeout, sentence, status::RETRY_AFTER).into_status("")
     }
 
@@ -196,15 +212,20 @@ impl Call {
     }
 
     fn try_hold(&self, length: usize) -> Result<(), Limit> {
-        let try_take = |bytes: &Arc<Semaphore>, most| Arc::clone(bytes).try_acquire_many_owned(permits(length, most));
-        let of_client = try_take(&self.client.bytes, self.limits.bytes).map_err(|_| Limit::BytesInFlight)?;
-        let of_all = try_take(self.quotas.bytes(), self.quotas.all_bytes()).map_err(|_| Limit::AllBytesInFlight)?;
+        let try_take = |bytes: &Arc<Semaphore>, most| {
+            Arc::clone(bytes).try_acquire_many_owned(permits(length, most))
+        };
+        let of_client =
+            try_take(&self.client.bytes, self.limits.bytes).map_err(|_| Limit::BytesInFlight)?;
+        let of_all = try_take(self.quotas.bytes(), self.quotas.all_bytes())
+            .map_err(|_| Limit::AllBytesInFlight)?;
         self.keep(of_client, of_all);
         Ok(())
     }
 
     fn keep(&self, of_client: OwnedSemaphorePermit, of_all: OwnedSemaphorePermit) {
-        lock(&self.held).push_back(HeldBytes { _of_client: Some(of_client), _of_all: Some(of_all) });
+        lock(&self.held)
+            .push_back(HeldBytes { _of_client: Some(of_client), _of_all: Some(of_all) });
     }
 
     /// Waits until the client may send a message.
@@ -218,7 +239,9 @@ impl Call {
 
     /// Waits until a message fits.
     async fn hold(&self, length: usize) {
-        let take = |bytes: &Arc<Semaphore>, most| Arc::clone(bytes).acquire_many_owned(permits(length, most));
+        let take = |bytes: &Arc<Semaphore>, most| {
+            Arc::clone(bytes).acquire_many_owned(permits(length, most))
+        };
         let of_client = take(&self.client.bytes, self.limits.bytes).await;
         let of_all = take(self.quotas.bytes(), self.quotas.all_bytes()).await;
         if let (Ok(of_client), Ok(of_all)) = (of_client, of_all) {
@@ -230,16 +253,20 @@ impl Call {
         if limit == Limit::AllBytesInFlight {
             self.quotas.refused(limit, &self.client.name);
             let most = self.quotas.config().max_bytes_in_flight;
-            let sentence = format!("over {most} bytes in flight of all clients (TIDEGAUGE_MAX_BYTES_IN_FLIGHT)");
+            let sentence = format!(
+                "over {most} bytes in flight of all clients (TIDEGAUGE_MAX_BYTES_IN_FLIGHT)"
+            );
             return status::unavailable(sentence);
         }
         let most = self.limits.bytes;
-        let sentence = format!("over {most} bytes in flight (TIDEGAUGE_CLIENT_MAX_BYTES_IN_FLIGHT)");
+        let sentence =
+            format!("over {most} bytes in flight (TIDEGAUGE_CLIENT_MAX_BYTES_IN_FLIGHT)");
         self.over(limit, sentence, status::RETRY_AFTER).into_status("")
     }
 
     fn over_points(&self, rate: usize, wait: Duration) -> OverLimit {
-        let sentence = format!("over {rate} points or rows a second (TIDEGAUGE_CLIENT_POINTS_PER_SECOND)");
+        let sentence =
+            format!("over {rate} points or rows a second (TIDEGAUGE_CLIENT_POINTS_PER_SECOND)");
         self.over(Limit::Points, sentence, wait)
     }
 

@@ -35,7 +35,8 @@ fn frame(length: usize) -> Bytes {
 /// A body whose pieces are sent by whoever holds the other end.
 fn body(call: CallQuota) -> (tokio::sync::mpsc::UnboundedSender<Bytes>, Metered) {
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-    let frames = UnboundedReceiverStream::new(receiver).map(|bytes| Ok::<_, Status>(Frame::data(bytes)));
+    let frames =
+        UnboundedReceiverStream::new(receiver).map(|bytes| Ok::<_, Status>(Frame::data(bytes)));
     (sender, Metered::new(Body::new(http_body_util::StreamBody::new(frames)), call))
 }
 
@@ -58,15 +59,22 @@ async fn a_call_too_many_is_refused_with_the_limit_and_when_to_come_again() {
     let details = status.get_error_details();
     let violation = &details.quota_failure().unwrap().violations[0];
     assert_eq!(violation.subject, "clientip:192.0.2.1");
-    assert!(violation.description.contains("2 open calls (TIDEGAUGE_CLIENT_MAX_CALLS)"), "{violation:?}");
+    assert!(
+        violation.description.contains("2 open calls (TIDEGAUGE_CLIENT_MAX_CALLS)"),
+        "{violation:?}"
+    );
     assert!(details.retry_info().unwrap().retry_delay.unwrap() > Duration::ZERO);
-    assert!(quotas.open(UNARY, "clientip:192.0.2.2", ClientLimits::default()).is_ok(), "another client's call");
+    assert!(
+        quotas.open(UNARY, "clientip:192.0.2.2", ClientLimits::default()).is_ok(),
+        "another client's call"
+    );
     drop(second);
     assert!(open(&quotas, UNARY).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_series_beyond_a_minute_s_worth_are_refused_to_a_unary_call_and_waited_for_by_a_stream() {
+async fn new_series_beyond_a_minute_s_worth_are_refused_to_a_unary_call_and_waited_for_by_a_stream()
+{
     let (quotas, limit) = (quotas(&[]), NonZeroUsize::new(60).unwrap());
     let (unary, stream) = (open(&quotas, UNARY).unwrap(), open(&quotas, STREAM).unwrap());
     assert_eq!(unary.take_new_series(100, limit), 60);
@@ -81,7 +89,8 @@ async fn new_series_beyond_a_minute_s_worth_are_refused_to_a_unary_call_and_wait
     stream.wait_for_new_series(40, limit).await.unwrap();
     assert_eq!(began.elapsed().as_secs(), 40);
     assert_eq!(stream.take_new_series(40, limit), 40);
-    let own = ClientLimits { new_series_per_minute: NonZeroUsize::new(5), ..ClientLimits::default() };
+    let own =
+        ClientLimits { new_series_per_minute: NonZeroUsize::new(5), ..ClientLimits::default() };
     let other = quotas.open(UNARY, "identity:other", own).unwrap();
     assert_eq!(other.take_new_series(100, limit), 5, "an identity has a limit of its own");
 }
@@ -96,13 +105,16 @@ async fn unary_calls_beyond_the_rate_are_refused_until_the_time_that_they_are_to
     assert_eq!(over.limit, Limit::Messages);
     tokio::time::sleep(over.retry_after).await;
     open(&quotas, UNARY).unwrap();
-    let own = ClientLimits { messages_per_second: NonZeroUsize::new(1_000), ..ClientLimits::default() };
+    let own =
+        ClientLimits { messages_per_second: NonZeroUsize::new(1_000), ..ClientLimits::default() };
     for _ in 0..1_000 {
         quotas.open(UNARY, "identity:large", own).unwrap();
     }
     assert!(quotas.open(UNARY, "identity:large", own).is_err());
     for _ in 0..100 {
-        quotas.open("/grpc.health.v1.Health/Check", "probe:192.0.2.1", ClientLimits::default()).unwrap();
+        quotas
+            .open("/grpc.health.v1.Health/Check", "probe:192.0.2.1", ClientLimits::default())
+            .unwrap();
     }
 }
 

@@ -33,7 +33,10 @@ impl Limits {
         let bytes = own.max_bytes_in_flight.unwrap_or(config.client_max_bytes_in_flight).get();
         Self {
             calls: own.max_calls.unwrap_or(config.client_max_calls).get(),
-            messages: own.messages_per_second.or(config.client_messages_per_second).map(usize::from),
+            messages: own
+                .messages_per_second
+                .or(config.client_messages_per_second)
+                .map(usize::from),
             points: own.points_per_second.or(config.client_points_per_second).map(usize::from),
             new_series_per_minute: own.new_series_per_minute.map(usize::from),
             bytes: bytes.min(u32::MAX as usize),
@@ -104,7 +107,8 @@ impl Clients {
         }
         if !self.known.contains_key(name) {
             let name: Arc<str> = name.into();
-            self.known.insert(Arc::clone(&name), (Arc::new(Client::new(name, limits.bytes)), limits));
+            self.known
+                .insert(Arc::clone(&name), (Arc::new(Client::new(name, limits.bytes)), limits));
         }
         let Some((client, known)) = self.known.get_mut(name) else { return Err(name.into()) };
         *known = limits;
@@ -134,15 +138,24 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { calls: 2, messages: None, points: Some(10), new_series_per_minute: None, bytes: 100 };
+    const LIMITS: Limits = Limits {
+        calls: 2,
+        messages: None,
+        points: Some(10),
+        new_series_per_minute: None,
+        bytes: 100,
+    };
 
     #[test]
     fn clients_that_hold_nothing_are_forgotten() {
         let mut clients = Clients::default();
         let held = clients.enter("held", LIMITS).unwrap();
         for index in 0..10 * KNOWN {
-            clients.enter(&index.to_string(), LIMITS).unwrap().calls.fetch_sub(1, Ordering::Relaxed);
+            clients
+                .enter(&index.to_string(), LIMITS)
+                .unwrap()
+                .calls
+                .fetch_sub(1, Ordering::Relaxed);
         }
         assert!(clients.known.len() <= 2 * KNOWN, "{}", clients.known.len());
         assert!(Arc::ptr_eq(&clients.enter("held", LIMITS).unwrap(), &held));

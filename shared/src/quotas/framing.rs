@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn messages_are_found_wherever_a_body_is_cut() {
-        let body = [&[0, 0, 0, 0, 3, 1, 2, 3][..], &[1, 0, 0, 0, 0], &[0, 0, 0, 1, 0], &[7; 256]].concat();
+        let body =
+            [&[0, 0, 0, 0, 3, 1, 2, 3][..], &[1, 0, 0, 0, 0], &[0, 0, 0, 1, 0], &[7; 256]].concat();
         for size in 1..=body.len() {
             let (mut framing, mut begun, mut ended) = (Framing::default(), Vec::new(), Vec::new());
             for mut chunk in body.chunks(size) {

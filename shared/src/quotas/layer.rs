@@ -24,7 +24,9 @@ impl Around for Quotas {
         let request = request.map(|body| Body::new(Metered::new(body, call.clone())));
         let response = call.scope(|| inside(request));
         let held = call.clone();
-        Box::pin(call.scope_future(async move { Ok(response.await?.map(|body| holding(body, held))) }))
+        Box::pin(
+            call.scope_future(async move { Ok(response.await?.map(|body| holding(body, held))) }),
+        )
     }
 }
 
@@ -34,8 +36,12 @@ fn open(quotas: &Quotas, request: &Request<Body>) -> Result<CallQuota, super::Ov
     let address = || address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
     let named = extensions.get::<Arc<Identity>>().filter(|identity| !identity.is_anyone());
     match named {
-        Some(identity) => quotas.open(path, &format!("identity:{}", identity.name), identity.limits),
-        None if path.starts_with(HEALTH) => quotas.open(path, &format!("probe:{}", address()), Default::default()),
+        Some(identity) => {
+            quotas.open(path, &format!("identity:{}", identity.name), identity.limits)
+        }
+        None if path.starts_with(HEALTH) => {
+            quotas.open(path, &format!("probe:{}", address()), Default::default())
+        }
         None => quotas.open(path, &format!("clientip:{}", address()), Default::default()),
     }
 }

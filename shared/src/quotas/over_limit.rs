@@ -78,7 +78,10 @@ impl OverLimit {
     #[must_use]
     pub fn into_status(self, prefix: &str) -> Status {
         let message = format!("{prefix}{}", self.sentence);
-        let mut details = ErrorDetails::with_quota_failure(vec![QuotaViolation::new(&*self.client, self.sentence)]);
+        let mut details = ErrorDetails::with_quota_failure(vec![QuotaViolation::new(
+            &*self.client,
+            self.sentence,
+        )]);
         details.set_retry_info(Some(self.retry_after));
         status::with_details(Code::ResourceExhausted, message, details)
     }

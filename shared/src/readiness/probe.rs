@@ -41,7 +41,9 @@ impl Probe {
                 }
                 None => Readiness::Ready,
             },
-            Ok(Err(db::ProbeError::Schema(sentence))) => Readiness::Waiting { cause: Cause::Schema, sentence },
+            Ok(Err(db::ProbeError::Schema(sentence))) => {
+                Readiness::Waiting { cause: Cause::Schema, sentence }
+            }
             Ok(Err(db::ProbeError::Database(error))) => self.away(&error.to_string()),
             Err(_) => self.away(&format!("no answer within {PROBE_TIMEOUT:?}")),
         };

@@ -42,13 +42,18 @@ pub(super) async fn serve<S>(
     service: S,
     shutdown: CancellationToken,
 ) where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send + 'static,
 {
     let open = TaskTracker::new();
     while let Some(Some(next)) = shutdown.run_until_cancelled(connections.next()).await {
         match next {
-            Ok(connection) => drop(open.spawn(serve_one(connection, service.clone(), shutdown.clone()))),
+            Ok(connection) => {
+                drop(open.spawn(serve_one(connection, service.clone(), shutdown.clone())))
+            }
             Err(error) => tracing::debug!(%error, "a connection was not taken"),
         }
     }
@@ -59,7 +64,10 @@ pub(super) async fn serve<S>(
 
 async fn serve_one<S>(connection: Connection, service: S, shutdown: CancellationToken)
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send + 'static,
 {
     let peer = connection.connect_info();

@@ -24,7 +24,10 @@ pub(crate) struct Statuses {
 
 impl Around for Statuses {
     fn call(&self, request: Request<Body>, inside: impl FnOnce(Request<Body>) -> Answer) -> Answer {
-        let call = Call { path: request.uri().path().to_owned(), max_message_bytes: self.max_message_bytes };
+        let call = Call {
+            path: request.uri().path().to_owned(),
+            max_message_bytes: self.max_message_bytes,
+        };
         let Ok(answer) = catch_unwind(AssertUnwindSafe(|| inside(request))) else {
             return Box::pin(std::future::ready(Ok(after_panic(&call))));
         };
@@ -48,7 +51,8 @@ fn translated(
     call: Call,
 ) -> Response<Body> {
     let Ok(Ok(mut response)) = answer else { return after_panic(&call) };
-    if !response.headers().contains_key(Status::GRPC_STATUS) && response.status() != StatusCode::OK {
+    if !response.headers().contains_key(Status::GRPC_STATUS) && response.status() != StatusCode::OK
+    {
         response = Response::new(Body::empty()); // an answer of the router, which is not gRPC
         let code = (Code::Unknown as i32).into();
         response.headers_mut().insert(Status::GRPC_STATUS, code);
@@ -57,7 +61,13 @@ fn translated(
         response = status.into_http();
         unmark(response.headers_mut());
     }
-    response.map(|body| if body.is_end_stream() { body } else { Body::new(Translated { body, call, is_over: false }) })
+    response.map(|body| {
+        if body.is_end_stream() {
+            body
+        } else {
+            Body::new(Translated { body, call, is_over: false })
+        }
+    })
 }
 
 /// Takes the mark away where there is one; returns what a status without it becomes.
@@ -104,7 +114,8 @@ impl HttpBody for Translated {
             return Poll::Ready(None);
         }
         let body = &mut self.body;
-        let Ok(polled) = catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(context))) else {
+        let Ok(polled) = catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(context)))
+        else {
             log_panic(&self.call);
             return Poll::Ready(Some(Ok(self.end(&internal()))));
         };
@@ -142,7 +153,9 @@ mod tests {
     use super::*;
     use crate::status::{MARK, deadline_exceeded};
 
-    async fn call(answer: impl Future<Output = Response<Body>> + Send + 'static) -> (HeaderMap, HeaderMap) {
+    async fn call(
+        answer: impl Future<Output = Response<Body>> + Send + 'static,
+    ) -> (HeaderMap, HeaderMap) {
         let statuses = Statuses { max_message_bytes: 1_000 };
         let request = Request::builder().uri("/x/Y").body(Body::empty()).unwrap();
         let answer: Answer = Box::pin(async move { Ok(answer.await) });
@@ -163,9 +176,11 @@ mod tests {
         let missing = Status::internal("Missing request message.");
         let (headers, _) = call(ready(missing.clone().into_http())).await;
         assert_eq!(code(&headers), Code::InvalidArgument);
-        let (_, trailers) = call(ready(streamed(vec![Ok(Frame::trailers(trailers(&missing)))]))).await;
+        let (_, trailers) =
+            call(ready(streamed(vec![Ok(Frame::trailers(trailers(&missing)))]))).await;
         assert_eq!(code(&trailers), Code::InvalidArgument);
-        let (_, trailers) = call(ready(streamed(vec![Ok(Frame::data(Bytes::new())), Err(missing)]))).await;
+        let (_, trailers) =
+            call(ready(streamed(vec![Ok(Frame::data(Bytes::new())), Err(missing)]))).await;
         assert_eq!(code(&trailers), Code::InvalidArgument, "an error of the body becomes trailers");
     }
 
@@ -187,14 +202,16 @@ mod tests {
     async fn a_panic_is_internal_wherever_it_comes() {
         let (headers, _) = call(async { panic!("at once") }).await;
         assert_eq!(code(&headers), Code::Internal);
-        let frames = tokio_stream::iter([0]).map(|_| -> Result<Frame<Bytes>, Status> { panic!("later") });
+        let frames =
+            tokio_stream::iter([0]).map(|_| -> Result<Frame<Bytes>, Status> { panic!("later") });
         let (_, trailers) = call(ready(Response::new(Body::new(StreamBody::new(frames))))).await;
         assert_eq!(code(&trailers), Code::Internal);
     }
 
     #[tokio::test]
     async fn an_answer_that_is_not_grpc_is_internal() {
-        let (headers, _) = call(ready(Response::builder().status(404).body(Body::empty()).unwrap())).await;
+        let (headers, _) =
+            call(ready(Response::builder().status(404).body(Body::empty()).unwrap())).await;
         assert_eq!(code(&headers), Code::Internal);
     }
 

@@ -6,7 +6,10 @@ use std::sync::LazyLock;
 
 use tonic::{Code, Status};
 
-use super::{deadline_exceeded, internal, invalid_argument, message_too_large, own, unavailable, unimplemented};
+use super::{
+    deadline_exceeded, internal, invalid_argument, message_too_large, own, unavailable,
+    unimplemented,
+};
 use crate::telemetry::Repeats;
 
 /// Health and reflection: their own protocols say what NOT_FOUND and INVALID_ARGUMENT mean there.
@@ -28,11 +31,17 @@ impl Call {
         match self.known(&status) {
             Some(known) => known,
             None => {
-                static LOG: LazyLock<Repeats> =
-                    LazyLock::new(|| Repeats::new("statuses of libraries that nothing is known of"));
+                static LOG: LazyLock<Repeats> = LazyLock::new(|| {
+                    Repeats::new("statuses of libraries that nothing is known of")
+                });
                 let code = status.code();
                 LOG.log(|| {
-                    tracing::error!(?code, path = self.path, "a status of a library is not known: {}", status.message())
+                    tracing::error!(
+                        ?code,
+                        path = self.path,
+                        "a status of a library is not known: {}",
+                        status.message()
+                    )
                 });
                 internal()
             }
@@ -43,20 +52,28 @@ impl Call {
         let message = status.message();
         let after = |beginning: &str| message.strip_prefix(beginning);
         match status.code() {
-            Code::NotFound | Code::InvalidArgument if self.is_standard() => Some(own(status.clone())),
+            Code::NotFound | Code::InvalidArgument if self.is_standard() => {
+                Some(own(status.clone()))
+            }
             Code::Unimplemented if message.is_empty() => Some(self.no_such_method()),
-            Code::Unimplemented => after("Content is compressed with ").map(|_| unknown_encoding(message, status)),
-            Code::OutOfRange => after("Error, decoded message length too large").map(|_| self.too_large()),
-            Code::ResourceExhausted => {
-                after("Error decompressing: size limit").map(|_| self.too_large()).or(broken(message))
+            Code::Unimplemented => {
+                after("Content is compressed with ").map(|_| unknown_encoding(message, status))
             }
-            Code::Internal => {
-                malformed(message).map(|sentence| invalid_argument("message", sentence)).or(broken(message))
+            Code::OutOfRange => {
+                after("Error, decoded message length too large").map(|_| self.too_large())
             }
+            Code::ResourceExhausted => after("Error decompressing: size limit")
+                .map(|_| self.too_large())
+                .or(broken(message)),
+            Code::Internal => malformed(message)
+                .map(|sentence| invalid_argument("message", sentence))
+                .or(broken(message)),
             Code::Cancelled if message == "Timeout expired" => {
                 Some(deadline_exceeded("the deadline of the call has passed"))
             }
-            Code::Cancelled | Code::Unknown | Code::Unavailable | Code::PermissionDenied => broken(message),
+            Code::Cancelled | Code::Unknown | Code::Unavailable | Code::PermissionDenied => {
+                broken(message)
+            }
             _ => None,
         }
     }
@@ -93,14 +110,21 @@ fn malformed(message: &str) -> Option<String> {
     let sentence = match message {
         "Missing request message." => "is missing: the call ended without one",
         "Unexpected EOF decoding stream." => "is shorter than its length: the call ended within it",
-        _ if message.starts_with("protocol error: received message with compressed-flag but no grpc-encoding") => {
+        _ if message.starts_with(
+            "protocol error: received message with compressed-flag but no grpc-encoding",
+        ) =>
+        {
             "is marked as compressed, but the call has no header grpc-encoding that says how"
         }
-        _ if message.starts_with("Error decompressing: ") => "cannot be decompressed as grpc-encoding says",
+        _ if message.starts_with("Error decompressing: ") => {
+            "cannot be decompressed as grpc-encoding says"
+        }
         _ => {
             if let Some(rest) = message.strip_prefix(UNKNOWN_FLAG) {
                 let flag = rest.split(' ').next().unwrap_or_default();
-                return Some(format!("begins with the compression flag {flag}; 0 and 1 are accepted"));
+                return Some(format!(
+                    "begins with the compression flag {flag}; 0 and 1 are accepted"
+                ));
             }
             let fault = message.strip_prefix("failed to decode Protobuf message: ")?;
             return Some(format!("is not a message of the contract: {fault}"));
@@ -111,8 +135,12 @@ fn malformed(message: &str) -> Option<String> {
 
 /// The connection or the stream broke while a message was read: hardly ever does anybody hear this.
 fn broken(message: &str) -> Option<Status> {
-    let is_transport =
-        ["h2 protocol error: ", "connection error", "error reading a body from connection", "operation was canceled"];
+    let is_transport = [
+        "h2 protocol error: ",
+        "connection error",
+        "error reading a body from connection",
+        "operation was canceled",
+    ];
     is_transport
         .iter()
         .any(|beginning| message.starts_with(beginning))
@@ -137,8 +165,18 @@ mod tests {
     #[test]
     fn every_status_that_a_library_makes_becomes_one_of_the_contract() {
         let cases = [
-            (Code::Cancelled, "Timeout expired", Code::DeadlineExceeded, "the deadline of the call has passed"),
-            (Code::Unimplemented, "", Code::Unimplemented, "\"/x/Y\" is not a method of this service"),
+            (
+                Code::Cancelled,
+                "Timeout expired",
+                Code::DeadlineExceeded,
+                "the deadline of the call has passed",
+            ),
+            (
+                Code::Unimplemented,
+                "",
+                Code::Unimplemented,
+                "\"/x/Y\" is not a method of this service",
+            ),
             (
                 Code::Unimplemented,
                 "Content is compressed with `br` which isn't supported",
@@ -201,7 +239,11 @@ mod tests {
             ),
         ];
         for (code, message, expected, sentence) in cases {
-            assert_eq!(translate("/x/Y", code, message), (expected, sentence.to_owned()), "{message}");
+            assert_eq!(
+                translate("/x/Y", code, message),
+                (expected, sentence.to_owned()),
+                "{message}"
+            );
         }
     }
 

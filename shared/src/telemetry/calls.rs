@@ -50,7 +50,8 @@ impl Calls {
     pub(crate) fn new(meter: &Meter) -> Self {
         let files = [proto::FILE_DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET];
         let methods = files.into_iter().flat_map(methods).map(|name| (name.clone(), name.into()));
-        let (duration, open) = (metrics::CALL_DURATION.histogram(meter), metrics::CALLS_OPEN.up_down(meter));
+        let (duration, open) =
+            (metrics::CALL_DURATION.histogram(meter), metrics::CALLS_OPEN.up_down(meter));
         let rows = metrics::ROWS.counter(meter);
         Self(Arc::new(Instruments { duration, open, rows, methods: methods.collect() }))
     }
@@ -59,9 +60,14 @@ impl Calls {
 /// Full names of the methods in an encoded `FileDescriptorSet`.
 fn methods(descriptors: &[u8]) -> Vec<String> {
     let files = FileDescriptorSet::decode(descriptors).unwrap_or_default().file;
-    let services = files.iter().flat_map(|file| file.service.iter().map(move |service| (file.package(), service)));
+    let services = files
+        .iter()
+        .flat_map(|file| file.service.iter().map(move |service| (file.package(), service)));
     let names = services.flat_map(|(package, service)| {
-        service.method.iter().map(move |method| format!("{package}.{}/{}", service.name(), method.name()))
+        service
+            .method
+            .iter()
+            .map(move |method| format!("{package}.{}/{}", service.name(), method.name()))
     });
     names.collect()
 }
@@ -102,9 +108,13 @@ struct Call {
 
 impl Call {
     fn begin(instruments: &Arc<Instruments>, path: &str, headers: &HeaderMap) -> Self {
-        let method = instruments.methods.get(path.trim_start_matches('/')).cloned().unwrap_or(OTHER.into());
-        let span = if method.as_str().starts_with(TRACED) { span(&method, headers) } else { Span::none() };
-        instruments.open.add(1, &[KeyValue::new(metrics::RPC_METHOD, Value::String(method.clone()))]);
+        let method =
+            instruments.methods.get(path.trim_start_matches('/')).cloned().unwrap_or(OTHER.into());
+        let span =
+            if method.as_str().starts_with(TRACED) { span(&method, headers) } else { Span::none() };
+        instruments
+            .open
+            .add(1, &[KeyValue::new(metrics::RPC_METHOD, Value::String(method.clone()))]);
         let notes = Notes::new(instruments, method);
         Self { notes: Arc::new(notes), began: Instant::now(), status: Code::Cancelled, span }
     }
@@ -127,7 +137,10 @@ impl Drop for Call {
         let attributes = [method, system, KeyValue::new(metrics::RPC_STATUS, status), granularity];
         instruments.duration.record(self.began.elapsed().as_secs_f64(), &attributes[..known + 2]);
         self.span.record("rpc.response.status_code", status);
-        let is_fault = matches!(self.status, Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss);
+        let is_fault = matches!(
+            self.status,
+            Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss
+        );
         if is_fault || matches!(self.status, Code::DeadlineExceeded | Code::Unimplemented) {
             self.span.record("otel.status_code", "ERROR").record("error.type", status);
         }

@@ -36,7 +36,9 @@ impl<F> WithTrace<F> {
                     let (trace_id, span_id) = (ids.trace_id(), ids.span_id());
                     writeln!(writer, r#"{open},"trace_id":"{trace_id}","span_id":"{span_id}"}}"#)
                 }
-                _ => writeln!(writer, "{line} trace_id={} span_id={}", ids.trace_id(), ids.span_id()),
+                _ => {
+                    writeln!(writer, "{line} trace_id={} span_id={}", ids.trace_id(), ids.span_id())
+                }
             }
         })
     }
@@ -48,7 +50,12 @@ where
     N: for<'a> FormatFields<'a> + 'static,
     F: FormatEvent<S, N>,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut line = String::new();
         let inner = Writer::new(&mut line);
         self.format.format_event(context, inner, event)?;
@@ -78,6 +85,9 @@ mod tests {
         let (trace, span) = ("12".repeat(16), "34".repeat(8));
         let wanted = format!("{{\"a\":1,\"trace_id\":\"{trace}\",\"span_id\":\"{span}\"}}\n");
         assert_eq!(line(&WithTrace::json(()), "{\"a\":1}\n"), wanted);
-        assert_eq!(line(&WithTrace::plain(()), "a {}\n"), format!("a {{}} trace_id={trace} span_id={span}\n"));
+        assert_eq!(
+            line(&WithTrace::plain(()), "a {}\n"),
+            format!("a {{}} trace_id={trace} span_id={span}\n")
+        );
     }
 }

@@ -25,7 +25,8 @@ impl Meters {
             .scope_info_enabled(false)
             .build()
             .map_err(|error| TelemetryError::Registry(error.to_string()))?;
-        let provider = SdkMeterProvider::builder().with_resource(otlp::resource(service)).with_reader(scraped);
+        let provider =
+            SdkMeterProvider::builder().with_resource(otlp::resource(service)).with_reader(scraped);
         let provider = match otlp::metric_reader()? {
             Some(sent) => provider.with_reader(sent),
             None => provider,

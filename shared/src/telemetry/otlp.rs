@@ -16,13 +16,20 @@ use tonic::transport::ClientTlsConfig;
 use super::TelemetryError;
 
 /// What spans are sent by, where a collector takes them.
-pub(super) fn tracer_provider(service: &'static str) -> Result<Option<SdkTracerProvider>, TelemetryError> {
+pub(super) fn tracer_provider(
+    service: &'static str,
+) -> Result<Option<SdkTracerProvider>, TelemetryError> {
     if !is_on("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")? {
         return Ok(None);
     }
     let exporter = SpanExporter::builder().with_tonic().with_tls_config(tls()).build()?;
     // The sampler is the SDK's default: parent-based, unless OTEL_TRACES_SAMPLER names another.
-    Ok(Some(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource(service)).build()))
+    Ok(Some(
+        SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_resource(resource(service))
+            .build(),
+    ))
 }
 
 /// What metrics are sent by, where a collector takes them.
@@ -57,7 +64,8 @@ fn tls() -> ClientTlsConfig {
 /// Whether an endpoint is named for a signal and the signal is not switched off.
 fn is_on(endpoint: &'static str, exporter: &'static str) -> Result<bool, TelemetryError> {
     let named = value(endpoint).or_else(|| value("OTEL_EXPORTER_OTLP_ENDPOINT")).is_some();
-    let disabled = value("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let disabled =
+        value("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     if !named || disabled {
         return Ok(false);
     }
@@ -66,9 +74,15 @@ fn is_on(endpoint: &'static str, exporter: &'static str) -> Result<bool, Telemet
     Ok(value(exporter).as_deref() != Some("none"))
 }
 
-fn accept(name: &'static str, values: &[&str], accepted: &'static str) -> Result<(), TelemetryError> {
+fn accept(
+    name: &'static str,
+    values: &[&str],
+    accepted: &'static str,
+) -> Result<(), TelemetryError> {
     match value(name) {
-        Some(found) if !values.contains(&found.as_str()) => Err(TelemetryError::Variable { name, found, accepted }),
+        Some(found) if !values.contains(&found.as_str()) => {
+            Err(TelemetryError::Variable { name, found, accepted })
+        }
         _ => Ok(()),
     }
 }

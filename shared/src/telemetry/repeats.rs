@@ -46,7 +46,9 @@ impl Repeats {
 
     async fn count(self) {
         tokio::time::sleep(WINDOW).await;
-        let more = std::mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).held_back);
+        let more = std::mem::take(
+            &mut self.state.lock().unwrap_or_else(PoisonError::into_inner).held_back,
+        );
         tracing::warn!(more, "{}: {more} more in the last {} s", self.what, WINDOW.as_secs());
     }
 }

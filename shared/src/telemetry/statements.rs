@@ -37,7 +37,13 @@ impl Statements {
     }
 
     /// Notes the end of a statement that ran inside [`span`].
-    pub fn ended(&self, summary: &'static str, span: &tracing::Span, began: Instant, error: Option<&sqlx::Error>) {
+    pub fn ended(
+        &self,
+        summary: &'static str,
+        span: &tracing::Span,
+        began: Instant,
+        error: Option<&sqlx::Error>,
+    ) {
         let attributes = [
             KeyValue::new(metrics::DB_SYSTEM_NAME, "postgresql"),
             KeyValue::new(metrics::DB_QUERY_SUMMARY, summary),
@@ -72,14 +78,16 @@ pub fn error_type(error: &sqlx::Error) -> &'static str {
         sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => "timeout",
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => "connection",
         sqlx::Error::PoolTimedOut => "pool_exhausted",
-        sqlx::Error::Database(error) => match error.code().as_deref().and_then(|code| code.get(..2)) {
-            Some("08" | "57") => "shutdown",
-            Some("28" | "3D") => "login",
-            Some("40" | "55") => "conflict",
-            Some("53") => "resources",
-            Some("22" | "23" | "44" | "P0") => "refused",
-            _ => "other",
-        },
+        sqlx::Error::Database(error) => {
+            match error.code().as_deref().and_then(|code| code.get(..2)) {
+                Some("08" | "57") => "shutdown",
+                Some("28" | "3D") => "login",
+                Some("40" | "55") => "conflict",
+                Some("53") => "resources",
+                Some("22" | "23" | "44" | "P0") => "refused",
+                _ => "other",
+            }
+        }
         _ => "other",
     }
 }

@@ -17,7 +17,8 @@ impl CertificateNames {
     /// It cannot be read.
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
         let certificate = parse(certificate)?;
-        let alternative = certificate.subject_alternative_name().map_err(|error| error.to_string())?;
+        let alternative =
+            certificate.subject_alternative_name().map_err(|error| error.to_string())?;
         let alternative = alternative.iter().flat_map(|extension| &extension.value.general_names);
         let mut names: Vec<String> = alternative
             .filter_map(|name| match name {
@@ -47,9 +48,13 @@ pub(super) struct Validity {
 impl Validity {
     pub(super) fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
         let certificate = parse(certificate)?;
-        let time = |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let time =
+            |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let validity = certificate.validity();
-        Ok(Self { start: time(validity.not_before.timestamp()), end: time(validity.not_after.timestamp()) })
+        Ok(Self {
+            start: time(validity.not_before.timestamp()),
+            end: time(validity.not_after.timestamp()),
+        })
     }
 
     pub(super) fn end(self) -> DateTime<Utc> {
@@ -68,5 +73,7 @@ impl Validity {
 
 fn parse<'c>(certificate: &'c CertificateDer<'_>) -> Result<X509Certificate<'c>, String> {
     let parsed = X509Certificate::from_der(certificate);
-    parsed.map(|(_, certificate)| certificate).map_err(|error| format!("the certificate cannot be read: {error}"))
+    parsed
+        .map(|(_, certificate)| certificate)
+        .map_err(|error| format!("the certificate cannot be read: {error}"))
 }

@@ -21,20 +21,33 @@ fn refused(contents: &[&[u8]]) -> String {
 fn what_is_wrong_with_the_files_is_told_with_the_variable() {
     let (certificate, key) = pair(localhost());
     let (_, other) = pair(localhost());
-    assert!(server_config(&[certificate.clone(), key.clone()], ClientCertificate::Optional).is_ok());
+    assert!(
+        server_config(&[certificate.clone(), key.clone()], ClientCertificate::Optional).is_ok()
+    );
     assert_eq!(
         refused(&[&certificate, &other]),
         "the key of TIDEGAUGE_TLS_KEY does not belong to the certificate of TIDEGAUGE_TLS_CERTIFICATE"
     );
-    assert_eq!(refused(&[b"", &key]), "TIDEGAUGE_TLS_CERTIFICATE: the file holds no certificate in PEM");
-    assert!(refused(&[&certificate, b"x"]).starts_with("TIDEGAUGE_TLS_KEY: the file holds no private key in PEM"));
-    assert!(refused(&[&certificate, &key, b""]).starts_with("TIDEGAUGE_TLS_CLIENT_CA: the file holds no certificate"));
+    assert_eq!(
+        refused(&[b"", &key]),
+        "TIDEGAUGE_TLS_CERTIFICATE: the file holds no certificate in PEM"
+    );
+    assert!(
+        refused(&[&certificate, b"x"])
+            .starts_with("TIDEGAUGE_TLS_KEY: the file holds no private key in PEM")
+    );
+    assert!(
+        refused(&[&certificate, &key, b""])
+            .starts_with("TIDEGAUGE_TLS_CLIENT_CA: the file holds no certificate")
+    );
 }
 
 #[test]
 fn a_certificate_names_its_holder_by_uri_dns_and_common_name() {
     let mut params = CertificateParams::new(vec!["gateway-7.example".to_owned()]).unwrap();
-    params.subject_alt_names.push(SanType::URI(Ia5String::try_from("spiffe://plant/gateway-7").unwrap()));
+    params
+        .subject_alt_names
+        .push(SanType::URI(Ia5String::try_from("spiffe://plant/gateway-7").unwrap()));
     params.distinguished_name.push(DnType::CommonName, "gateway 7");
     let key = KeyPair::generate().unwrap();
     let names = CertificateNames::of(params.self_signed(&key).unwrap().der()).unwrap();

@@ -5,7 +5,8 @@ use prost::bytes::Bytes;
 use shared::db::POSTGRES_EPOCH;
 
 /// What the rows are copied with.
-pub(super) const STATEMENT: &str = "COPY points (\"timestamp\", series_id, value) FROM STDIN (FORMAT binary)";
+pub(super) const STATEMENT: &str =
+    "COPY points (\"timestamp\", series_id, value) FROM STDIN (FORMAT binary)";
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// Bytes of one row.
 const ROW_BYTES: usize = 34;
@@ -34,7 +35,8 @@ impl CopyRows {
 
     /// What has gathered, where it is at least so much; more may come after it.
     pub(super) fn take_piece(&mut self, bytes: usize) -> Option<Vec<u8>> {
-        (self.0.len() >= bytes).then(|| std::mem::replace(&mut self.0, Vec::with_capacity(bytes + ROW_BYTES)))
+        (self.0.len() >= bytes)
+            .then(|| std::mem::replace(&mut self.0, Vec::with_capacity(bytes + ROW_BYTES)))
     }
 
     /// The rest, with what ends the data.
@@ -61,7 +63,8 @@ mod tests {
 
     #[test]
     fn pieces_make_the_same_bytes() {
-        let (mut whole, mut piecewise, mut pieces) = (CopyRows::new(0), CopyRows::new(0), Vec::new());
+        let (mut whole, mut piecewise, mut pieces) =
+            (CopyRows::new(0), CopyRows::new(0), Vec::new());
         for time in 0..10 {
             whole.push(time, 1, 0.5);
             piecewise.push(time, 1, 0.5);

@@ -19,8 +19,17 @@ impl Http {
     }
 
     /// The body of an answer that says that all went well.
-    pub(super) async fn call(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
-        let request = Request::builder().method(method).uri(path).header("host", &self.host).body(Full::new(body))?;
+    pub(super) async fn call(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> anyhow::Result<Bytes> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", &self.host)
+            .body(Full::new(body))?;
         if self.sender.ready().await.is_err() {
             self.sender = open(&self.host).await?; // servers close a connection that has served for a while
         }
@@ -33,7 +42,8 @@ impl Http {
 }
 
 async fn open(address: &str) -> anyhow::Result<SendRequest<Full<Bytes>>> {
-    let stream = TcpStream::connect(address).await.with_context(|| format!("cannot reach {address}"))?;
+    let stream =
+        TcpStream::connect(address).await.with_context(|| format!("cannot reach {address}"))?;
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection); // ends with the sender; its errors show on the calls

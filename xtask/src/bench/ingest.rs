@@ -34,15 +34,21 @@ use shape::Shape;
 pub(super) async fn run(setting: &Setting) -> anyhow::Result<Outcome> {
     let python = seed::install().await?;
     let scratch = tempfile::tempdir_in(release::target())?;
-    let measured = setting
-        .on_database(async |database: &OwnDatabase| measure(setting.quick, database, python, scratch.path()).await);
+    let measured = setting.on_database(async |database: &OwnDatabase| {
+        measure(setting.quick, database, python, scratch.path()).await
+    });
     let report = measured.await?;
     Ok(Outcome { json: report.json(), text: report.to_string() })
 }
 
 /// Takes in points of 1,000 devices through acknowledged streams, at a steady rate of so many points a second, from a time on
 /// (microseconds since the Unix epoch). Returns once all are acknowledged.
-pub(super) async fn pour(service: &Service, start: i64, rate: f64, length: Duration) -> anyhow::Result<()> {
+pub(super) async fn pour(
+    service: &Service,
+    start: i64,
+    rate: f64,
+    length: Duration,
+) -> anyhow::Result<()> {
     let one_step = Shape { devices: 1_000, run: 100, steps: 1, start, days: 1 };
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a few hundred at most
     let steps = (rate * length.as_secs_f64() / one_step.points() as f64).ceil() as usize;
@@ -50,7 +56,12 @@ pub(super) async fn pour(service: &Service, start: i64, rate: f64, length: Durat
     Ok(())
 }
 
-async fn measure(quick: bool, database: &OwnDatabase, python: PathBuf, scratch: &Path) -> anyhow::Result<Report> {
+async fn measure(
+    quick: bool,
+    database: &OwnDatabase,
+    python: PathBuf,
+    scratch: &Path,
+) -> anyhow::Result<Report> {
     let plan = Plan::new(quick, database.is_embedded(), time::now_micros());
     let (pause, length) = if quick { (50, 8) } else { (100, 30) };
     let names: Vec<String> = (0..plan.many_devices).map(shape::device_id).collect();
@@ -67,5 +78,11 @@ async fn measure(quick: bool, database: &OwnDatabase, python: PathBuf, scratch: 
     let figures = bench.measure().await?;
     bench.service.stop().await;
     let edition = database.edition().clone();
-    Ok(Report { plan, edition, embedded: database.is_embedded(), machine: Machine::this(), figures })
+    Ok(Report {
+        plan,
+        edition,
+        embedded: database.is_embedded(),
+        machine: Machine::this(),
+        figures,
+    })
 }

@@ -4,7 +4,8 @@
 pub(super) fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
-    let below = sorted.iter().enumerate().take_while(|(at, _)| (*at as f64) < share * sorted.len() as f64);
+    let below =
+        sorted.iter().enumerate().take_while(|(at, _)| (*at as f64) < share * sorted.len() as f64);
     below.last().map_or(0.0, |(_, value)| *value)
 }
 

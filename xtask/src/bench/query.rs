@@ -50,7 +50,12 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Outcome> {
 
 /// How much data, and how often it is asked for. The embedded database keeps everything in memory: it gets the least.
 fn plans(quick: bool, embedded: bool) -> &'static [(Scale, Plan)] {
-    const fn plan((repetitions, millions): (usize, usize), most_seconds: u64, rivals: bool, more_seconds: u64) -> Plan {
+    const fn plan(
+        (repetitions, millions): (usize, usize),
+        most_seconds: u64,
+        rivals: bool,
+        more_seconds: u64,
+    ) -> Plan {
         let more = if more_seconds == 0 { None } else { Some(Duration::from_secs(more_seconds)) };
         Plan { repetitions, millions, most_time: Duration::from_secs(most_seconds), rivals, more }
     }

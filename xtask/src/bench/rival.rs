@@ -112,7 +112,10 @@ impl RivalServer {
     }
 
     /// Writes bodies of line protocol over several connections, and says how long the answers took.
-    pub(super) async fn post(&self, bodies: impl Iterator<Item = Bytes> + Send + 'static) -> anyhow::Result<Duration> {
+    pub(super) async fn post(
+        &self,
+        bodies: impl Iterator<Item = Bytes> + Send + 'static,
+    ) -> anyhow::Result<Duration> {
         self.post_with_precision(bodies, "ms").await
     }
 
@@ -163,7 +166,11 @@ impl RivalServer {
             if found == wanted {
                 return Ok(());
             }
-            ensure!(Instant::now() < deadline, "{}: {found} of {wanted} points are stored", self.rival.name());
+            ensure!(
+                Instant::now() < deadline,
+                "{}: {found} of {wanted} points are stored",
+                self.rival.name()
+            );
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
@@ -176,11 +183,13 @@ impl RivalServer {
             }
             Rival::VictoriaMetrics => {
                 http.call(Method::GET, "/internal/force_flush", Bytes::new()).await?;
-                let path = "/api/v1/query?nocache=1&query=sum(count_over_time(temperature_value%5B1y%5D))";
+                let path =
+                    "/api/v1/query?nocache=1&query=sum(count_over_time(temperature_value%5B1y%5D))";
                 (path, "/data/result/0/value/1")
             }
         };
-        let answer: Value = serde_json::from_slice(&http.call(Method::GET, path, Bytes::new()).await?)?;
+        let answer: Value =
+            serde_json::from_slice(&http.call(Method::GET, path, Bytes::new()).await?)?;
         let count = answer.pointer(place).unwrap_or(&Value::Null);
         Ok(count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0))
     }

@@ -16,21 +16,34 @@ pub(super) struct Table<'a>(pub(super) &'a OwnDatabase);
 
 impl Table<'_> {
     pub(super) fn compresses_directly(self) -> bool {
-        let mut numbers = self.0.edition().timescaledb.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+        let mut numbers = self
+            .0
+            .edition()
+            .timescaledb
+            .split(['.', '-'])
+            .map_while(|part| part.parse::<u32>().ok());
         (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= DIRECT_COMPRESS
     }
 
     /// Adds the series of these devices, and says their numbers.
-    pub(super) async fn create_series(self, devices: &[String], metric: &str) -> anyhow::Result<Vec<i32>> {
+    pub(super) async fn create_series(
+        self,
+        devices: &[String],
+        metric: &str,
+    ) -> anyhow::Result<Vec<i32>> {
         let mut connection = self.0.connect().await?;
         let mut numbers = Vec::with_capacity(devices.len());
         for devices in devices.chunks(10_000) {
-            let insert = "INSERT INTO series (device_id, metric_name) SELECT unnest($1::text[]), $2";
+            let insert =
+                "INSERT INTO series (device_id, metric_name) SELECT unnest($1::text[]), $2";
             sqlx::query(insert).bind(devices).bind(metric).execute(&mut connection).await?;
             let select = "SELECT series_id FROM unnest($1::text[]) WITH ORDINALITY AS wanted (device_id, place)
                           JOIN series USING (device_id) WHERE metric_name = $2 ORDER BY place";
-            let found: Vec<i32> =
-                sqlx::query_scalar(select).bind(devices).bind(metric).fetch_all(&mut connection).await?;
+            let found: Vec<i32> = sqlx::query_scalar(select)
+                .bind(devices)
+                .bind(metric)
+                .fetch_all(&mut connection)
+                .await?;
             numbers.extend(found);
         }
         Ok(numbers)
@@ -57,19 +70,25 @@ impl Table<'_> {
 
     pub(super) async fn count_points(self) -> anyhow::Result<u64> {
         let mut connection = self.0.connect().await?;
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM points").fetch_one(&mut connection).await?;
+        let count: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM points").fetch_one(&mut connection).await?;
         Ok(count.unsigned_abs())
     }
 
     /// Compresses all chunks, those that are compressed in part too.
     pub(super) async fn compress(self) -> anyhow::Result<()> {
-        self.execute("SELECT compress_chunk(chunk, recompress => true) FROM show_chunks('points') AS chunk").await
+        self.execute(
+            "SELECT compress_chunk(chunk, recompress => true) FROM show_chunks('points') AS chunk",
+        )
+        .await
     }
 
     /// Bytes of all points with their indexes.
     pub(super) async fn bytes(self) -> anyhow::Result<u64> {
         let mut connection = self.0.connect().await?;
-        let bytes: i64 = sqlx::query_scalar("SELECT hypertable_size('points')").fetch_one(&mut connection).await?;
+        let bytes: i64 = sqlx::query_scalar("SELECT hypertable_size('points')")
+            .fetch_one(&mut connection)
+            .await?;
         Ok(bytes.unsigned_abs())
     }
 
@@ -94,8 +113,7 @@ impl Table<'_> {
     /// Lets the policies run, or keeps them from it.
     pub(super) async fn set_policies(self, run: bool) -> anyhow::Result<()> {
         let mut connection = self.0.connect().await?;
-        let statement =
-            "SELECT alter_job(job_id, scheduled => $1) FROM timescaledb_information.jobs WHERE job_id >= 1000";
+        let statement = "SELECT alter_job(job_id, scheduled => $1) FROM timescaledb_information.jobs WHERE job_id >= 1000";
         sqlx::query(statement).bind(run).execute(&mut connection).await?;
         Ok(())
     }
@@ -119,7 +137,8 @@ impl Table<'_> {
     pub(super) async fn count_in_rollup(self, rollup: Granularity) -> anyhow::Result<u64> {
         let mut connection = self.0.connect().await?;
         let statement = format!("SELECT coalesce(sum(count), 0)::int8 FROM {}", rollup.relation());
-        let count: i64 = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut connection).await?;
+        let count: i64 =
+            sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut connection).await?;
         Ok(count.unsigned_abs())
     }
 

@@ -13,7 +13,8 @@ const DAY: i64 = 86_400_000_000;
 pub(super) fn value(device: usize, time: i64) -> f64 {
     let own = 15.0 + (device % 100) as f64 / 10.0;
     let swing = 3.0 * (TAU * time as f64 / DAY as f64).sin();
-    let noise: f64 = SmallRng::seed_from_u64(((device as u64) << 44) ^ time.unsigned_abs()).sample(StandardNormal);
+    let noise: f64 = SmallRng::seed_from_u64(((device as u64) << 44) ^ time.unsigned_abs())
+        .sample(StandardNormal);
     ((own + swing + 0.25 * noise) * 1000.0).round() / 1000.0
 }
 

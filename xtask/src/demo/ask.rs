@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use shared::proto::v1::query_aggregated_response::Frame as AggregatedFrame;
 use shared::proto::v1::query_range_response::Frame as RangeFrame;
 use shared::proto::v1::{
-    Anomaly, BucketsFrame, DetectAnomaliesRequest, Granularity, PointsFrame, QueryAggregatedRequest, QueryHeader,
-    QueryRangeRequest, SeriesKey, SeriesSelector, series_selector,
+    Anomaly, BucketsFrame, DetectAnomaliesRequest, Granularity, PointsFrame,
+    QueryAggregatedRequest, QueryHeader, QueryRangeRequest, SeriesKey, SeriesSelector,
+    series_selector,
 };
 use shared::time;
 use tonic::transport::Channel;
@@ -33,14 +34,20 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    pub(super) async fn ask(query: &Channel, fleet: &Fleet, weather: &Weather) -> anyhow::Result<Self> {
+    pub(super) async fn ask(
+        query: &Channel,
+        fleet: &Fleet,
+        weather: &Weather,
+    ) -> anyhow::Result<Self> {
         let device_id = fleet.device_id(0);
         let interval = (fleet.start, fleet.end);
         let mut answers = Self {
             raw: raw(query, &device_id, interval).await?,
             minutes: buckets(query, &device_id, Granularity::Minute, interval).await?,
             hours: buckets(query, &device_id, Granularity::Hour, interval).await?,
-            weather: buckets(query, "weather-jfk", Granularity::Day, (weather.first(), fleet.end)).await?.1,
+            weather: buckets(query, "weather-jfk", Granularity::Day, (weather.first(), fleet.end))
+                .await?
+                .1,
             weather_moved_days: weather.moved_days,
             device_id,
             found: BTreeSet::new(),
@@ -56,7 +63,10 @@ impl Answers {
     async fn find(&mut self, query: &Channel, fleet: &Fleet, fault: &Fault) -> anyhow::Result<()> {
         let (start, end) = fleet.window();
         let request = DetectAnomaliesRequest {
-            series: Some(SeriesKey { device_id: fault.device_id.clone(), metric_name: fault.metric_name.to_owned() }),
+            series: Some(SeriesKey {
+                device_id: fault.device_id.clone(),
+                metric_name: fault.metric_name.to_owned(),
+            }),
             start: Some(time::to_timestamp(start)),
             end: Some(time::to_timestamp(end)),
             ..Default::default()
@@ -78,7 +88,11 @@ fn selectors(device_id: &str) -> Vec<SeriesSelector> {
     vec![SeriesSelector { device, metric_name: "temperature".to_owned() }]
 }
 
-async fn raw(query: &Channel, device_id: &str, (start, end): (i64, i64)) -> anyhow::Result<PointsFrame> {
+async fn raw(
+    query: &Channel,
+    device_id: &str,
+    (start, end): (i64, i64),
+) -> anyhow::Result<PointsFrame> {
     let request = QueryRangeRequest {
         selectors: selectors(device_id),
         start: Some(time::to_timestamp(start)),

@@ -53,10 +53,23 @@ impl fmt::Display for Report {
             "  {} points sent, {} accepted, {} stored",
             self.points_sent, self.points_accepted, self.points_stored
         )?;
-        writeln!(f, "  {:.0} points per second, each acknowledged after its commit", self.points_per_second)?;
-        writeln!(f, "  {} one-minute buckets, {} one-hour buckets", self.minute_buckets, self.hour_buckets)?;
+        writeln!(
+            f,
+            "  {:.0} points per second, each acknowledged after its commit",
+            self.points_per_second
+        )?;
+        writeln!(
+            f,
+            "  {} one-minute buckets, {} one-hour buckets",
+            self.minute_buckets, self.hour_buckets
+        )?;
 
-        writeln!(f, "\n{} temperature, raw: {} points", answers.device_id, answers.raw.values.len())?;
+        writeln!(
+            f,
+            "\n{} temperature, raw: {} points",
+            answers.device_id,
+            answers.raw.values.len()
+        )?;
         chart(f, &answers.raw.timestamps_us, &answers.raw.values)?;
         buckets(f, "minutes", &answers.minutes)?;
         chart(f, &answers.minutes.1.bucket_starts_us, &answers.minutes.1.avg)?;
@@ -70,9 +83,15 @@ impl fmt::Display for Report {
         )?;
         chart(f, &answers.weather.bucket_starts_us, &answers.weather.avg)?;
 
-        writeln!(f, "\n{} faults injected, {} found in the last hour", self.anomalies_injected, answers.found.len())?;
+        writeln!(
+            f,
+            "\n{} faults injected, {} found in the last hour",
+            self.anomalies_injected,
+            answers.found.len()
+        )?;
         if let Some((fault, anomaly)) = &answers.example {
-            let (device_id, metric_name, value) = (&fault.device_id, fault.metric_name, anomaly.value);
+            let (device_id, metric_name, value) =
+                (&fault.device_id, fault.metric_name, anomaly.value);
             let (expected, score) = (anomaly.expected_value, anomaly.score);
             let at = time::display(fault.timestamp);
             writeln!(
@@ -93,17 +112,23 @@ impl fmt::Display for Report {
     }
 }
 
-fn buckets(f: &mut fmt::Formatter<'_>, name: &str, (header, buckets): &(QueryHeader, BucketsFrame)) -> fmt::Result {
+fn buckets(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    (header, buckets): &(QueryHeader, BucketsFrame),
+) -> fmt::Result {
     let watermark = header.watermark.as_ref().and_then(time::from_timestamp);
-    let materialised =
-        watermark.map_or("live".to_owned(), |micros| format!("materialised up to {}", time::display(micros)));
+    let materialised = watermark.map_or("live".to_owned(), |micros| {
+        format!("materialised up to {}", time::display(micros))
+    });
     writeln!(f, "\nby {name}: {} buckets, {materialised}", buckets.bucket_starts_us.len())
 }
 
 fn table(f: &mut fmt::Formatter<'_>, buckets: &BucketsFrame) -> fmt::Result {
     writeln!(f, "  {:<22} {:>8} {:>8} {:>8} {:>6}", "bucket", "min", "avg", "max", "count")?;
     for (at, &start) in buckets.bucket_starts_us.iter().enumerate() {
-        let (min, avg, max, count) = (buckets.min[at], buckets.avg[at], buckets.max[at], buckets.count[at]);
+        let (min, avg, max, count) =
+            (buckets.min[at], buckets.avg[at], buckets.max[at], buckets.count[at]);
         writeln!(f, "  {:<22} {min:>8.2} {avg:>8.2} {max:>8.2} {count:>6}", time::display(start))?;
     }
     Ok(())
@@ -112,7 +137,9 @@ fn table(f: &mut fmt::Formatter<'_>, buckets: &BucketsFrame) -> fmt::Result {
 /// Values over hours.
 #[allow(clippy::cast_possible_truncation)] // a terminal shows less than single precision
 fn chart(f: &mut fmt::Formatter<'_>, timestamps: &[i64], values: &[f64]) -> fmt::Result {
-    let (Some(&first), Some(&last)) = (timestamps.first(), timestamps.last()) else { return Ok(()) };
+    let (Some(&first), Some(&last)) = (timestamps.first(), timestamps.last()) else {
+        return Ok(());
+    };
     let hours = |micros: i64| (micros - first) as f32 / 3.6e9;
     let points: Vec<(f32, f32)> =
         timestamps.iter().zip(values).map(|(&at, &value)| (hours(at), value as f32)).collect();

@@ -25,7 +25,8 @@ const ROWS: usize = 1_000;
 /// Streams all points of the fleet and says how many were accepted.
 pub(super) async fn fleet(ingest: &Channel, fleet: &Fleet) -> anyhow::Result<u64> {
     let style = "  {bar:40} {pos}/{len} points  {per_sec}  {eta} left";
-    let progress = ProgressBar::new(fleet.points() as u64).with_style(ProgressStyle::with_template(style)?);
+    let progress =
+        ProgressBar::new(fleet.points() as u64).with_style(ProgressStyle::with_template(style)?);
     progress.enable_steady_tick(Duration::from_millis(200));
     let mut gateways = JoinSet::new();
     let mut queues = Vec::new();
@@ -33,7 +34,12 @@ pub(super) async fn fleet(ingest: &Channel, fleet: &Fleet) -> anyhow::Result<u64
         let (queue, batches) = mpsc::channel(2);
         let mut client = ingest_client(ingest);
         gateways.spawn(async move { client.ingest(ReceiverStream::new(batches)).await });
-        queues.push(Gateway { numbered: Numbered::new(gateway), queue, waiting: Vec::new(), points: 0 });
+        queues.push(Gateway {
+            numbered: Numbered::new(gateway),
+            queue,
+            waiting: Vec::new(),
+            points: 0,
+        });
     }
     for device in 0..fleet.devices() {
         let gateway = &mut queues[device % GATEWAYS];
@@ -47,7 +53,11 @@ pub(super) async fn fleet(ingest: &Channel, fleet: &Fleet) -> anyhow::Result<u64
     let mut accepted = 0;
     while let Some(answer) = gateways.join_next().await {
         let summary = answer?.context("a stream failed")?.into_inner();
-        ensure!(summary.rejected_count == 0, "points were rejected: {:?}", summary.rejections.first());
+        ensure!(
+            summary.rejected_count == 0,
+            "points were rejected: {:?}",
+            summary.rejections.first()
+        );
         accepted += summary.accepted_count;
     }
     progress.finish();
@@ -90,12 +100,19 @@ struct Numbered {
 impl Numbered {
     fn new(gateway: usize) -> Self {
         let epoch = time::now_micros().unsigned_abs();
-        Self { producer: Producer { producer_id: format!("demo-gateway-{gateway}"), epoch }, sequence: 0 }
+        Self {
+            producer: Producer { producer_id: format!("demo-gateway-{gateway}"), epoch },
+            sequence: 0,
+        }
     }
 
     fn next(&mut self) -> Batch {
         self.sequence += 1;
-        Batch { producer: Some(self.producer.clone()), sequence: self.sequence, ..Default::default() }
+        Batch {
+            producer: Some(self.producer.clone()),
+            sequence: self.sequence,
+            ..Default::default()
+        }
     }
 }
 
@@ -107,7 +124,11 @@ pub(super) async fn weather(ingest: &Channel, weather: &Weather) -> anyhow::Resu
         let batch = Some(Batch { points: rows.to_vec(), ..Default::default() });
         let answer = client.ingest_batch(IngestBatchRequest { batch }).await?.into_inner();
         let result = answer.result.context("no result")?;
-        ensure!(result.rejected_count == 0, "readings were rejected: {:?}", result.rejections.first());
+        ensure!(
+            result.rejected_count == 0,
+            "readings were rejected: {:?}",
+            result.rejections.first()
+        );
         accepted += result.accepted_count;
     }
     Ok(accepted)

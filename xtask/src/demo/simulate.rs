@@ -52,11 +52,15 @@ impl Fleet {
     pub(super) fn new(points: usize, devices: usize, now: i64) -> anyhow::Result<Self> {
         let metrics = METRICS.len();
         let least = metrics * LEAST_POINTS_PER_SERIES;
-        ensure!(points >= least, "--points is {points}; at least {least} are needed for one device with a baseline");
+        ensure!(
+            points >= least,
+            "--points is {points}; at least {least} are needed for one device with a baseline"
+        );
         ensure!(devices > 0, "--devices is 0; at least 1 is needed");
         let devices = devices.min(points / least);
         let end = now - now.rem_euclid(60_000_000);
-        let mut fleet = Self { devices, points, start: end - HOURS * HOUR, end, faults: Vec::new() };
+        let mut fleet =
+            Self { devices, points, start: end - HOURS * HOUR, end, faults: Vec::new() };
         fleet.faults = fleet.choose_faults();
         Ok(fleet)
     }
@@ -89,13 +93,15 @@ impl Fleet {
         let mut random = SmallRng::seed_from_u64((device * METRICS.len() + metric) as u64);
         let mut normal = |spread: f64| spread * random.sample::<f64, _>(StandardNormal);
         let own = centre + normal(1.0);
-        let timestamps_us: Vec<i64> = (0..self.count(device, metric)).map(|at| self.time(device, metric, at)).collect();
+        let timestamps_us: Vec<i64> =
+            (0..self.count(device, metric)).map(|at| self.time(device, metric, at)).collect();
         let value = |&timestamp: &i64| {
             let regular = own + swing * (TAU * timestamp as f64 / DAY).sin() + normal(noise);
-            let is_faulty = self
-                .faults
-                .iter()
-                .any(|known| known.timestamp == timestamp && known.metric_name == name && known.device_id == device_id);
+            let is_faulty = self.faults.iter().any(|known| {
+                known.timestamp == timestamp
+                    && known.metric_name == name
+                    && known.device_id == device_id
+            });
             let value = if is_faulty { regular + fault } else { regular };
             (value * 1000.0).round() / 1000.0 // what a sensor's decimals look like
         };
@@ -121,9 +127,14 @@ impl Fleet {
         let fault = |index: usize| {
             let (device, metric) = (index * self.devices / faulty, index % METRICS.len());
             let last = self.count(device, metric) - 1;
-            let in_last_hour = (0..=last).filter(|&at| self.time(device, metric, at) >= self.window().0).count();
+            let in_last_hour =
+                (0..=last).filter(|&at| self.time(device, metric, at) >= self.window().0).count();
             let timestamp = self.time(device, metric, last - in_last_hour / 2);
-            Fault { device_id: self.device_id(device), metric_name: METRICS[metric].name, timestamp }
+            Fault {
+                device_id: self.device_id(device),
+                metric_name: METRICS[metric].name,
+                timestamp,
+            }
         };
         (0..faulty).map(fault).collect()
     }

@@ -27,17 +27,31 @@ impl Sql {
     }
 
     /// Points of the demo's devices within the times that it sends.
-    pub(super) async fn count_points(&mut self, fleet: &Fleet, weather: &Weather) -> anyhow::Result<u64> {
+    pub(super) async fn count_points(
+        &mut self,
+        fleet: &Fleet,
+        weather: &Weather,
+    ) -> anyhow::Result<u64> {
         self.count("points", "\"timestamp\"", fleet, weather).await
     }
 
     /// Minute and hour buckets of the demo's devices.
-    pub(super) async fn count_buckets(&mut self, fleet: &Fleet, weather: &Weather) -> anyhow::Result<(u64, u64)> {
+    pub(super) async fn count_buckets(
+        &mut self,
+        fleet: &Fleet,
+        weather: &Weather,
+    ) -> anyhow::Result<(u64, u64)> {
         let minutes = self.count("points_1min", "bucket", fleet, weather).await?;
         Ok((minutes, self.count("points_1hour", "bucket", fleet, weather).await?))
     }
 
-    async fn count(&mut self, relation: &str, column: &str, fleet: &Fleet, weather: &Weather) -> anyhow::Result<u64> {
+    async fn count(
+        &mut self,
+        relation: &str,
+        column: &str,
+        fleet: &Fleet,
+        weather: &Weather,
+    ) -> anyhow::Result<u64> {
         let statement = format!(
             "SELECT count(*) FROM {relation} JOIN series USING (series_id)
              WHERE {DEVICES} AND {column} >= date_trunc('day', $1::timestamptz) AND {column} < $2"
@@ -53,7 +67,9 @@ impl Sql {
     /// What the policies do in the background, now and for the demo's times.
     pub(super) async fn refresh_rollups(&mut self, start: i64, end: i64) -> anyhow::Result<()> {
         for rollup in Granularity::ROLLUPS {
-            db::refresh(&mut self.0, rollup, start, end).await.with_context(|| format!("cannot refresh {rollup:?}"))?;
+            db::refresh(&mut self.0, rollup, start, end)
+                .await
+                .with_context(|| format!("cannot refresh {rollup:?}"))?;
         }
         Ok(())
     }

@@ -35,6 +35,13 @@ pub(super) fn read(now: i64) -> anyhow::Result<Weather> {
     let first = rows.iter().map(|(micros, _)| *micros).min().context("no readings")?;
     let last = rows.iter().map(|(micros, _)| *micros).max().context("no readings")?;
     let moved_days = (now - last).div_euclid(DAY);
-    let point = |(micros, point)| Point { timestamp: Some(time::to_timestamp(micros + moved_days * DAY)), ..point };
-    Ok(Weather { points: rows.into_iter().map(point).collect(), moved_days, first: first + moved_days * DAY })
+    let point = |(micros, point)| Point {
+        timestamp: Some(time::to_timestamp(micros + moved_days * DAY)),
+        ..point
+    };
+    Ok(Weather {
+        points: rows.into_iter().map(point).collect(),
+        moved_days,
+        first: first + moved_days * DAY,
+    })
 }

@@ -36,7 +36,10 @@ pub(super) fn table(findings: &[(Fault, Finding)]) -> String {
         let Finding { rounds, acknowledged, lost, doubled, .. } = finding;
         let peak = finding.peak_mib.map(|peak| format!("{peak:.0} MiB")).unwrap_or_default();
         let name = fault.name();
-        let _ = write!(table, "\n{name:42} {rounds:>6} {acknowledged:>19} {lost:>6} {doubled:>8} {peak:>9}");
+        let _ = write!(
+            table,
+            "\n{name:42} {rounds:>6} {acknowledged:>19} {lost:>6} {doubled:>8} {peak:>9}"
+        );
     }
     table
 }

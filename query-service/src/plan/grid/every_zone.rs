@@ -75,13 +75,25 @@ fn check_around(name: &str, zone: &TimeZone, stretches: &[Stretch], around: i64)
 
     let days = LocalDays { zone, days: 1 };
     let at = |time: i64| expected.partition_point(|&edge| edge <= time);
-    for (start, end) in [(around - AROUND, around + AROUND), (around - 1, around + 1), (around, around + 2 * HOUR)] {
-        let Grid::Days { edges, .. } = days.grid(start, end, 0) else { unreachable!("local days have edges") };
-        assert_eq!(edges[..], expected[at(start) - 1..=at(end - 1)], "{name} at {when}: {start} to {end}");
+    for (start, end) in
+        [(around - AROUND, around + AROUND), (around - 1, around + 1), (around, around + 2 * HOUR)]
+    {
+        let Grid::Days { edges, .. } = days.grid(start, end, 0) else {
+            unreachable!("local days have edges")
+        };
+        assert_eq!(
+            edges[..],
+            expected[at(start) - 1..=at(end - 1)],
+            "{name} at {when}: {start} to {end}"
+        );
     }
     for time in [around - 1, around, around + HOUR / 2] {
         let number = days.number(time);
-        assert_eq!(days.edge(number), expected[at(time) - 1], "{name} at {when}: the day that holds {time}");
+        assert_eq!(
+            days.edge(number),
+            expected[at(time) - 1],
+            "{name} at {when}: the day that holds {time}"
+        );
     }
 }
 

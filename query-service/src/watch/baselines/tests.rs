@@ -58,10 +58,16 @@ fn what_lies_within_the_narrowest_bounds_is_no_anomaly_in_any_step() {
     let mut baselines = Baselines::new(Relations::default(), query);
     baselines.steps.insert(0, HashMap::from([(1, judged(&[1.0, 2.0, 3.0])), (2, judged(&[]))]));
     baselines.steps.insert(MINUTE, HashMap::from([(1, judged(&[2.0, 3.0, 4.0]))]));
-    let [bounds] = baselines.narrowest(&[1, 2], 5, MINUTE + 5)[..] else { panic!("series 2 is judged nowhere") };
+    let [bounds] = baselines.narrowest(&[1, 2], 5, MINUTE + 5)[..] else {
+        panic!("series 2 is judged nowhere")
+    };
     assert_eq!((bounds.series_id, bounds.lower, bounds.upper), (1, 0.0, 5.0));
     assert_eq!(baselines.of(1, MINUTE - 1).unwrap().0, 0);
-    assert_eq!(baselines.of(1, 9 * MINUTE).unwrap().0, MINUTE, "a time to come belongs to the last step");
+    assert_eq!(
+        baselines.of(1, 9 * MINUTE).unwrap().0,
+        MINUTE,
+        "a time to come belongs to the last step"
+    );
     baselines.forget_before(MINUTE + 5);
     assert!(baselines.of(1, MINUTE - 1).is_none());
 }

@@ -25,7 +25,9 @@ fn a_token_stands_for_its_position_and_its_question_only() {
     }
     let token = position.token(77);
     assert_eq!(Position::of_token(&token, 77, NOW + 1).unwrap(), position);
-    let refused = |token: &str, question, now| Position::of_token(token, question, now).unwrap_err().to_string();
+    let refused = |token: &str, question, now| {
+        Position::of_token(token, question, now).unwrap_err().to_string()
+    };
     assert!(refused(&token, 78, NOW).contains("another subscription"));
     assert!(refused(&token, 77, NOW + MAX_MISSED + 1).contains("24 hours"));
     for broken in ["!", "AA", "", &token[..token.len() - 4], &format!("{token}AAAA")] {
@@ -52,6 +54,9 @@ fn a_flood_takes_bounded_memory_and_is_told_once() {
     assert!(position.told.len() <= MAX_TOLD);
     assert!(!flood().any(|point| position.tell(&point)));
     let resumed = Position::of_token(&position.token(1), 1, NOW + 3_600_000_000).unwrap();
-    assert_eq!(resumed.floor, position.floor, "nothing is lost, though the oldest may be told again");
+    assert_eq!(
+        resumed.floor, position.floor,
+        "nothing is lost, though the oldest may be told again"
+    );
     assert!(resumed.told.is_subset(&position.told) && resumed.told.last() == position.told.last());
 }

@@ -36,7 +36,12 @@ pub(super) enum Call {
 }
 
 /// Sends all points of a shape, and says how long it took until the last acknowledgement. All must be accepted.
-pub(super) async fn send(service: &Service, call: Call, shape: &Shape, form: Form) -> anyhow::Result<Duration> {
+pub(super) async fn send(
+    service: &Service,
+    call: Call,
+    shape: &Shape,
+    form: Form,
+) -> anyhow::Result<Duration> {
     let many = call == Call::OfManyProducers;
     let producers = if many { shape.devices / STREAMS } else { 1 };
     let mut streams: Vec<Vec<Bytes>> = vec![Vec::new(); STREAMS];
@@ -61,18 +66,28 @@ pub(super) async fn send(service: &Service, call: Call, shape: &Shape, form: For
         points += acknowledged??;
     }
     let elapsed = began.elapsed();
-    ensure!(points == shape.points() as u64, "{points} of {} points were acknowledged", shape.points());
+    ensure!(
+        points == shape.points() as u64,
+        "{points} of {} points were acknowledged",
+        shape.points()
+    );
     Ok(elapsed)
 }
 
 /// Producers that take turns in one stream and keep its window full.
-async fn with_acks(channel: Channel, batches: Vec<Bytes>, producers: usize, window: usize) -> anyhow::Result<u64> {
+async fn with_acks(
+    channel: Channel,
+    batches: Vec<Bytes>,
+    producers: usize,
+    window: usize,
+) -> anyhow::Result<u64> {
     if batches.is_empty() {
         return Ok(0); // without an acknowledgement nothing would end the stream
     }
     let mut producers: Vec<Numbered> = (0..producers).map(|_| Numbered::new()).collect();
     let count = producers.len();
-    let mut batches = batches.into_iter().enumerate().map(|(at, batch)| producers[at % count].next(batch));
+    let mut batches =
+        batches.into_iter().enumerate().map(|(at, batch)| producers[at % count].next(batch));
     let (queue, requests) = mpsc::channel(window);
     for batch in batches.by_ref().take(window) {
         queue.send(batch).await?;
@@ -81,7 +96,11 @@ async fn with_acks(channel: Channel, batches: Vec<Bytes>, producers: usize, wind
     let mut acks = open_acks(channel, requests).await?;
     let (mut points, mut answered) = (0, 0);
     while let Some(ack) = acks.message().await? {
-        ensure!(ack.batch_index == answered, "batch {} was acknowledged before batch {answered}", ack.batch_index);
+        ensure!(
+            ack.batch_index == answered,
+            "batch {} was acknowledged before batch {answered}",
+            ack.batch_index
+        );
         answered += 1;
         points += accepted(ack.result)?;
         match (batches.next(), &queue) {
@@ -110,8 +129,10 @@ async fn in_one_stream(channel: Channel, batches: Vec<Bytes>) -> anyhow::Result<
     let mut client = ready(channel).await?;
     let path = PathAndQuery::from_static("/tidegauge.v1.IngestService/Ingest");
     let requests = Request::new(tokio_stream::iter(requests));
-    let answer =
-        client.client_streaming(requests, path, RenderedCodec::<IngestResponse>::default()).await?.into_inner();
+    let answer = client
+        .client_streaming(requests, path, RenderedCodec::<IngestResponse>::default())
+        .await?
+        .into_inner();
     Ok(answer.accepted_count)
 }
 
@@ -140,7 +161,10 @@ async fn unary(channel: Channel, batch: Bytes) -> anyhow::Result<u64> {
     let mut client = ready(channel).await?;
     let path = PathAndQuery::from_static("/tidegauge.v1.IngestService/IngestBatch");
     let request = Request::new(Rendered::unnumbered(batch));
-    let answer = client.unary(request, path, RenderedCodec::<IngestBatchResponse>::default()).await?.into_inner();
+    let answer = client
+        .unary(request, path, RenderedCodec::<IngestBatchResponse>::default())
+        .await?
+        .into_inner();
     accepted(answer.result)
 }
 

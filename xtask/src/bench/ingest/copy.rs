@@ -82,7 +82,12 @@ pub(super) async fn write(
     Ok(began.elapsed())
 }
 
-async fn flush(connection: &mut PgConnection, rows: usize, bytes: &Bytes, storage: Storage) -> anyhow::Result<()> {
+async fn flush(
+    connection: &mut PgConnection,
+    rows: usize,
+    bytes: &Bytes,
+    storage: Storage,
+) -> anyhow::Result<()> {
     let mut transaction = connection.begin().await?;
     if let Some(settings) = storage.settings() {
         sqlx::raw_sql(settings).execute(&mut *transaction).await?;

@@ -27,14 +27,23 @@ impl Latencies {
 }
 
 /// One device, one point a batch, one batch every `pause`.
-pub(super) async fn light(service: &Service, shape: &Shape, pause: Duration) -> anyhow::Result<Latencies> {
+pub(super) async fn light(
+    service: &Service,
+    shape: &Shape,
+    pause: Duration,
+) -> anyhow::Result<Latencies> {
     let one_device = Shape { devices: 1, run: 1, ..*shape };
-    let batches = one_device.parts(1).map(|part| render::batch(&one_device, &part, Form::Row)).collect();
+    let batches =
+        one_device.parts(1).map(|part| render::batch(&one_device, &part, Form::Row)).collect();
     paced(service.connect_many(1).await?, vec![batches], pause).await
 }
 
 /// All streams send series form at a rate of so many points a second.
-pub(super) async fn at_rate(service: &Service, shape: &Shape, points_per_second: f64) -> anyhow::Result<Latencies> {
+pub(super) async fn at_rate(
+    service: &Service,
+    shape: &Shape,
+    points_per_second: f64,
+) -> anyhow::Result<Latencies> {
     let mut streams: Vec<Vec<Bytes>> = vec![Vec::new(); STREAMS];
     for (at, part) in shape.parts(BATCH_POINTS).enumerate() {
         streams[at % STREAMS].push(render::batch(shape, &part, Form::Series));
@@ -43,7 +52,11 @@ pub(super) async fn at_rate(service: &Service, shape: &Shape, points_per_second:
     paced(service.connect_many(STREAMS).await?, streams, pause).await
 }
 
-async fn paced(channels: Vec<Channel>, streams: Vec<Vec<Bytes>>, pause: Duration) -> anyhow::Result<Latencies> {
+async fn paced(
+    channels: Vec<Channel>,
+    streams: Vec<Vec<Bytes>>,
+    pause: Duration,
+) -> anyhow::Result<Latencies> {
     let mut senders = JoinSet::new();
     for (channel, batches) in channels.into_iter().zip(streams) {
         senders.spawn(paced_stream(channel, batches, pause));
@@ -56,7 +69,11 @@ async fn paced(channels: Vec<Channel>, streams: Vec<Vec<Bytes>>, pause: Duration
 }
 
 /// Sends on time whether or not earlier batches are acknowledged, so that waiting counts.
-async fn paced_stream(channel: Channel, batches: Vec<Bytes>, pause: Duration) -> anyhow::Result<Vec<f64>> {
+async fn paced_stream(
+    channel: Channel,
+    batches: Vec<Bytes>,
+    pause: Duration,
+) -> anyhow::Result<Vec<f64>> {
     let count = batches.len();
     let (queue, requests) = mpsc::channel(count.max(1));
     let (due_times, mut due) = mpsc::channel(count.max(1));

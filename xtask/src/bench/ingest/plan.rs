@@ -99,7 +99,14 @@ impl Plan {
         };
         let many_devices = if embedded { 10_000 } else { 100_000 };
         let most_devices = if quick || embedded { 2 * many_devices } else { 1_000_000 };
-        Self { rounds: if quick { 1 } else { 3 }, many_devices, most_devices, few_steps, other_steps, now }
+        Self {
+            rounds: if quick { 1 } else { 3 },
+            many_devices,
+            most_devices,
+            few_steps,
+            other_steps,
+            now,
+        }
     }
 
     pub(super) fn shape(&self, kind: Kind) -> Shape {
@@ -108,7 +115,9 @@ impl Plan {
         match kind {
             Kind::Few => few,
             Kind::Seed => Shape { run: 10, steps: 5, ..few },
-            Kind::Single => Shape { devices: self.many_devices, run: 1, steps: self.other_steps, ..few },
+            Kind::Single => {
+                Shape { devices: self.many_devices, run: 1, steps: self.other_steps, ..few }
+            }
             Kind::Late => {
                 // Between the seconds of what is there.
                 let start = self.days_back(10) + SECOND / 2;

@@ -52,7 +52,12 @@ fn rows(shape: &Shape, part: &Part) -> Vec<Point> {
 }
 
 /// A flush as COPY takes it, sorted by series and rising or falling time.
-pub(super) fn copy_binary(shape: &Shape, part: &Part, series_ids: &[i32], newest_first: bool) -> Bytes {
+pub(super) fn copy_binary(
+    shape: &Shape,
+    part: &Part,
+    series_ids: &[i32],
+    newest_first: bool,
+) -> Bytes {
     let mut times = shape.times(part.step);
     if newest_first {
         times.reverse();
@@ -75,7 +80,12 @@ pub(super) fn lines(shape: &Shape, part: &Part) -> Bytes {
     for device in part.devices.clone() {
         for (at, value) in times.iter().zip(Shape::values(device, &times)) {
             // Writing into a string cannot fail.
-            let _ = writeln!(lines, "{METRIC},device_id={} value={value} {}", device_id(device), at / 1000);
+            let _ = writeln!(
+                lines,
+                "{METRIC},device_id={} value={value} {}",
+                device_id(device),
+                at / 1000
+            );
         }
     }
     lines.into()
@@ -86,7 +96,8 @@ pub(super) fn tab_separated(shape: &Shape) -> String {
     let mut lines = String::with_capacity(64 * shape.points());
     for step in 0..shape.steps {
         let times = shape.times(step);
-        let columns: Vec<Vec<f64>> = (0..shape.devices).map(|device| Shape::values(device, &times).collect()).collect();
+        let columns: Vec<Vec<f64>> =
+            (0..shape.devices).map(|device| Shape::values(device, &times).collect()).collect();
         for (at, time) in times.iter().enumerate() {
             for (device, values) in columns.iter().enumerate() {
                 let _ = writeln!(lines, "{}\t{METRIC}\t{time}\t{}", device_id(device), values[at]);
@@ -109,7 +120,8 @@ mod tests {
     fn both_forms_hold_the_same_points() {
         let series = Batch::decode(batch(&SHAPE, &ALL, Form::Series)).unwrap();
         let rows = Batch::decode(batch(&SHAPE, &ALL, Form::Row)).unwrap();
-        let of_series: Vec<f64> = series.series.iter().flat_map(|series| series.values.clone()).collect();
+        let of_series: Vec<f64> =
+            series.series.iter().flat_map(|series| series.values.clone()).collect();
         let of_rows: Vec<f64> = rows.points.iter().map(|point| point.value.unwrap()).collect();
         assert_eq!(of_series, of_rows);
         assert_eq!(of_rows.len(), 4);
@@ -120,7 +132,11 @@ mod tests {
         let bytes = copy_binary(&SHAPE, &ALL, &[9, 7], false);
         assert_eq!(bytes[37..41], [0, 0, 0, 7]);
         let newest_first = copy_binary(&SHAPE, &ALL, &[9, 7], true);
-        assert_eq!(newest_first[25..33], bytes[59..67], "the second time of the series comes first");
+        assert_eq!(
+            newest_first[25..33],
+            bytes[59..67],
+            "the second time of the series comes first"
+        );
     }
 
     #[test]

@@ -36,7 +36,8 @@ impl Report {
 
     /// A sender chooses its form: the better one of both counts.
     fn single_vs_copy(&self) -> Option<f64> {
-        let better = ["single_series", "single_row"].iter().filter_map(|key| self.figures.rate(key));
+        let better =
+            ["single_series", "single_row"].iter().filter_map(|key| self.figures.rate(key));
         Some(better.max_by(f64::total_cmp)? / self.limit(Kind::Single)?)
     }
 
@@ -110,11 +111,19 @@ impl Report {
         let shape = self.plan.shape(kind);
         let (devices, points) = (thousands(shape.devices as f64), thousands(shape.points() as f64));
         match kind {
-            Kind::Few => format!("{devices} devices, 100 points a series in a flush ({points} points)"),
+            Kind::Few => {
+                format!("{devices} devices, 100 points a series in a flush ({points} points)")
+            }
             Kind::Seed => String::new(), // stands with the few
-            Kind::Single => format!("{devices} devices, one point a series in a flush ({points} points)"),
-            Kind::Late => format!("late points, 10 days back, into compressed chunks ({points} points)"),
-            Kind::Many => format!("{devices} devices, 100 points a series in a batch ({points} points)"),
+            Kind::Single => {
+                format!("{devices} devices, one point a series in a flush ({points} points)")
+            }
+            Kind::Late => {
+                format!("late points, 10 days back, into compressed chunks ({points} points)")
+            }
+            Kind::Many => {
+                format!("{devices} devices, 100 points a series in a batch ({points} points)")
+            }
             Kind::Producers => format!("{devices} producers, one point a batch ({points} points)"),
         }
     }
@@ -122,9 +131,13 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Edition { timescaledb, postgres }, Machine { cores, cpu }) = (&self.edition, &self.machine);
+        let (Edition { timescaledb, postgres }, Machine { cores, cpu }) =
+            (&self.edition, &self.machine);
         let embedded = if self.embedded { ", embedded" } else { "" };
-        writeln!(f, "\nTimescaleDB {timescaledb} Community on PostgreSQL {postgres}{embedded}; {cores} cores, {cpu}")?;
+        writeln!(
+            f,
+            "\nTimescaleDB {timescaledb} Community on PostgreSQL {postgres}{embedded}; {cores} cores, {cpu}"
+        )?;
         let rounds = if self.plan.rounds == 1 {
             "one round".to_owned()
         } else {
@@ -159,7 +172,9 @@ impl Report {
         }
         let late = self.figures.late_in_rollups;
         writeln!(f, "late points in all rollups     {late:.1} s after their policies begin")?;
-        if let Some(ManySeries { series, new_rate, known_rate, bytes_per_series }) = self.figures.many_series {
+        if let Some(ManySeries { series, new_rate, known_rate, bytes_per_series }) =
+            self.figures.many_series
+        {
             let [series, new, known] = [series as f64, new_rate, known_rate].map(thousands);
             writeln!(f, "{series} series, all new           {new} points/s")?;
             writeln!(f, "the same, to a fresh service   {known} points/s")?;
@@ -170,7 +185,11 @@ impl Report {
         writeln!(f, "\nratios")?;
         if let Value::Object(ratios) = self.ratios() {
             for (name, ratio) in &ratios {
-                writeln!(f, "  {name:<28} {}", ratio.as_f64().map_or("-".to_owned(), |ratio| format!("{ratio:.3}")))?;
+                writeln!(
+                    f,
+                    "  {name:<28} {}",
+                    ratio.as_f64().map_or("-".to_owned(), |ratio| format!("{ratio:.3}"))
+                )?;
             }
         }
         writeln!(f)?;

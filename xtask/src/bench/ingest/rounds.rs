@@ -73,7 +73,8 @@ impl Bench<'_> {
                 if measurement.kind == Kind::Producers {
                     let shape = self.plan.shape(Kind::Producers);
                     let batches = shape.points() + shape.warm_up().points(); // all of them are remembered
-                    figures.ledger_bytes_per_batch = Some((self.table.ledger_bytes().await? - ledger) / batches as f64);
+                    figures.ledger_bytes_per_batch =
+                        Some((self.table.ledger_bytes().await? - ledger) / batches as f64);
                 }
                 step(&format!("round {round}: {:<28} {rate:>12.0} points/s", measurement.key));
                 figures.rates.entry(measurement.key).or_default().push(rate);
@@ -94,7 +95,9 @@ impl Bench<'_> {
 
     fn can_run(&self, measurement: &Measurement) -> bool {
         match measurement.way {
-            Way::Copy(Storage::DirectCompress | Storage::Presorted) => self.table.compresses_directly(),
+            Way::Copy(Storage::DirectCompress | Storage::Presorted) => {
+                self.table.compresses_directly()
+            }
             Way::Rival(rival) => rival.is_installed(),
             _ => true,
         }
@@ -108,7 +111,8 @@ impl Bench<'_> {
             Way::Rival(rival) => shortest = rival::write(rival, &shape, self.scratch).await?,
             Way::Copy(_) => {
                 for connections in copy::CONNECTIONS {
-                    shortest = shortest.min(self.store_and_count(measurement, &shape, connections).await?);
+                    shortest =
+                        shortest.min(self.store_and_count(measurement, &shape, connections).await?);
                 }
             }
             _ => shortest = self.store_and_count(measurement, &shape, 0).await?,
@@ -136,7 +140,9 @@ impl Bench<'_> {
     /// `connections` counts for COPY only: the other ways have their own.
     async fn store(&self, way: Way, shape: &Shape, connections: usize) -> anyhow::Result<Duration> {
         match way {
-            Way::Copy(storage) => copy::write(self.database, shape, &self.series_ids, storage, connections).await,
+            Way::Copy(storage) => {
+                copy::write(self.database, shape, &self.series_ids, storage, connections).await
+            }
             Way::Service(call, form) => calls::send(&self.service, call, shape, form).await,
             Way::Seed => seed::write(&self.python, self.database.url(), shape, self.scratch).await,
             Way::Rival(rival) => rival::write(rival, shape, self.scratch).await,
@@ -150,7 +156,14 @@ impl Bench<'_> {
             return Ok(0);
         }
         let history = self.plan.history();
-        copy::write(self.database, &history, &self.series_ids, Storage::RowStore, HISTORY_CONNECTIONS).await?;
+        copy::write(
+            self.database,
+            &history,
+            &self.series_ids,
+            Storage::RowStore,
+            HISTORY_CONNECTIONS,
+        )
+        .await?;
         let days = i64::try_from(history.days)?;
         let span = days * DAY;
         self.table.refresh(history.start - span, history.start + span).await?;
@@ -168,14 +181,22 @@ impl Bench<'_> {
         let stored = self.table.count_points().await?;
         for rollup in Granularity::ROLLUPS {
             let counted = self.table.count_in_rollup(rollup).await?;
-            ensure!(counted < stored, "{} counts late points before it is refreshed", rollup.relation());
+            ensure!(
+                counted < stored,
+                "{} counts late points before it is refreshed",
+                rollup.relation()
+            );
         }
         let began = Instant::now();
         self.table.run_refresh_policies().await?;
         let elapsed = began.elapsed();
         for rollup in Granularity::ROLLUPS {
             let counted = self.table.count_in_rollup(rollup).await?;
-            ensure!(counted == stored, "{} counts {counted} of {stored} points after its refresh", rollup.relation());
+            ensure!(
+                counted == stored,
+                "{} counts {counted} of {stored} points after its refresh",
+                rollup.relation()
+            );
         }
         Ok(elapsed.as_secs_f64())
     }

@@ -13,7 +13,8 @@ use crate::release;
 
 /// Makes the environment, unless it is there as the requirements have it; says where its Python is.
 pub(super) async fn install() -> anyhow::Result<PathBuf> {
-    let (folder, wanted) = (release::target().join("bench-python"), root().join("bench/requirements.txt"));
+    let (folder, wanted) =
+        (release::target().join("bench-python"), root().join("bench/requirements.txt"));
     let (python, installed) = (folder.join("bin/python"), folder.join("requirements.txt"));
     if std::fs::read(&installed).ok() == std::fs::read(&wanted).ok() {
         return Ok(python);
@@ -37,7 +38,11 @@ pub(super) async fn write(
     std::fs::write(&points, render::tab_separated(shape))?;
     let mut program = command(&python.to_string_lossy());
     program.arg("bench/seed.py").args(["--database-url", database_url, "--points"]).arg(&points);
-    let output = program.stderr(std::process::Stdio::inherit()).output().await.context("cannot run bench/seed.py")?;
+    let output = program
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .await
+        .context("cannot run bench/seed.py")?;
     if !output.status.success() {
         bail!("bench/seed.py failed: {}", output.status);
     }

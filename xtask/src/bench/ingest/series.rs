@@ -31,7 +31,8 @@ impl Bench<'_> {
         self.table.settle().await?;
         let service = self.fresh_service().await?;
         // As many points of few series first, so that what is more afterwards is the series.
-        let as_many = Shape { devices: 1_000, run: all.devices / 1_000, start: all.start + SECOND, ..all };
+        let as_many =
+            Shape { devices: 1_000, run: all.devices / 1_000, start: all.start + SECOND, ..all };
         self.send_all(&service, &as_many).await?;
         let before = service.memory().and_then(e2e::Memory::now_mib);
         let later = Shape { start: all.start + 3_600 * SECOND, ..all };

@@ -52,7 +52,9 @@ impl Shape {
     pub(super) fn parts(&self, points: usize) -> impl Iterator<Item = Part> + use<> {
         let (all, devices) = (self.devices, (points / self.run).max(1));
         (0..self.steps).flat_map(move |step| {
-            (0..all).step_by(devices).map(move |first| Part { step, devices: first..all.min(first + devices) })
+            (0..all)
+                .step_by(devices)
+                .map(move |first| Part { step, devices: first..all.min(first + devices) })
         })
     }
 

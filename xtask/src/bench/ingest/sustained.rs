@@ -48,7 +48,9 @@ pub(in crate::bench) async fn run(setting: &Setting) -> anyhow::Result<Outcome> 
         for _ in 0..=MAX_STEPS_DOWN {
             step(&match rate {
                 None => format!("{} series at full speed for {length:?}", fleet.series),
-                Some(rate) => format!("{} series at {rate:.0} points/s for {length:?}", fleet.series),
+                Some(rate) => {
+                    format!("{} series at {rate:.0} points/s for {length:?}", fleet.series)
+                }
             });
             let trial = Trial { fleet, length, rate, now: time::now_micros() };
             let run = setting.on_database(async |database: &OwnDatabase| {

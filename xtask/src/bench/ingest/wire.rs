@@ -44,7 +44,11 @@ impl Numbered {
 
     pub(super) fn next(&mut self, points: Bytes) -> Rendered {
         self.sequence += 1;
-        let numbering = Batch { producer: Some(self.producer.clone()), sequence: self.sequence, ..Default::default() };
+        let numbering = Batch {
+            producer: Some(self.producer.clone()),
+            sequence: self.sequence,
+            ..Default::default()
+        };
         Rendered::new(&numbering.encode_to_vec(), points)
     }
 }
@@ -104,7 +108,8 @@ mod tests {
 
     #[test]
     fn a_rendered_message_reads_as_a_request() {
-        let points = Batch { points: vec![Default::default(); 2], ..Default::default() }.encode_to_vec();
+        let points =
+            Batch { points: vec![Default::default(); 2], ..Default::default() }.encode_to_vec();
         let mut numbered = Numbered::new();
         numbered.next(Bytes::new());
         let Rendered { mut head, points } = numbered.next(points.into());

@@ -42,9 +42,15 @@ impl Answer {
             ensure!(self.times == other.times, "the times differ");
         }
         ensure!(self.columns.len() == other.columns.len(), "the columns differ");
-        let columns = self.columns.iter().zip(&other.columns).chain([(&self.scalars, &other.scalars)]);
+        let columns =
+            self.columns.iter().zip(&other.columns).chain([(&self.scalars, &other.scalars)]);
         for (these, others) in columns {
-            ensure!(these.len() == others.len(), "{} values and {} values", these.len(), others.len());
+            ensure!(
+                these.len() == others.len(),
+                "{} values and {} values",
+                these.len(),
+                others.len()
+            );
             for (this, other) in these.iter().zip(others) {
                 let near = (this - other).abs() <= tolerance * this.abs().max(other.abs()).max(1.0);
                 ensure!(near, "{this} and {other}");
@@ -69,7 +75,9 @@ mod tests {
         assert!(one.check_equal(&answer(&[1.0, 2.1]), 1e-9).is_err());
         assert!(one.check_equal(&answer(&[1.0, f64::NAN]), 1e-9).is_err());
         assert!(one.check_equal(&answer(&[1.0]), 1e-9).is_err());
-        assert!(one.check_equal(&Answer { times: vec![1, 3], ..answer(&[1.0, 2.0]) }, 1e-9).is_err());
+        assert!(
+            one.check_equal(&Answer { times: vec![1, 3], ..answer(&[1.0, 2.0]) }, 1e-9).is_err()
+        );
         assert!(one.check_equal(&Answer { times: vec![], ..answer(&[1.0, 2.0]) }, 1e-9).is_ok());
     }
 }

@@ -78,12 +78,19 @@ impl Data {
     pub(super) fn device_id(self, series: usize) -> String {
         match series.checked_sub(self.groups()) {
             None => machine_id(series),
-            Some(device) => format!("{}{:04}", fleet_prefix(device / FLEET_DEVICES), device % FLEET_DEVICES),
+            Some(device) => {
+                format!("{}{:04}", fleet_prefix(device / FLEET_DEVICES), device % FLEET_DEVICES)
+            }
         }
     }
 
     /// Times of a series in [start, end), the earliest first.
-    pub(super) fn times(self, series: usize, start: i64, end: i64) -> impl DoubleEndedIterator<Item = i64> + Send {
+    pub(super) fn times(
+        self,
+        series: usize,
+        start: i64,
+        end: i64,
+    ) -> impl DoubleEndedIterator<Item = i64> + Send {
         let (first, step) = match series < self.groups() {
             true => (self.start(), MACHINE_STEP),
             false => (self.whole_hour() - self.periods() * 30 * HOUR, FLEET_STEP),
@@ -103,7 +110,8 @@ impl Data {
 
     /// Days in UTC that hold points, each as [start, end).
     pub(super) fn days(self) -> impl DoubleEndedIterator<Item = (i64, i64)> + Send {
-        (self.start().div_euclid(DAY)..=(self.end - 1).div_euclid(DAY)).map(|day| (day * DAY, (day + 1) * DAY))
+        (self.start().div_euclid(DAY)..=(self.end - 1).div_euclid(DAY))
+            .map(|day| (day * DAY, (day + 1) * DAY))
     }
 
     /// Number of all points.
@@ -147,8 +155,8 @@ mod tests {
 
     #[test]
     fn a_machine_has_more_than_a_million_points_and_each_scale_ten_times_the_last() {
-        let [once, ten, hundred] =
-            [Scale::Once, Scale::TenTimes, Scale::HundredTimes].map(|scale| Data::new(scale, NOW).points());
+        let [once, ten, hundred] = [Scale::Once, Scale::TenTimes, Scale::HundredTimes]
+            .map(|scale| Data::new(scale, NOW).points());
         assert!(once > 1_100_000, "{once}");
         assert_eq!(ten, 10 * once);
         assert!((9.9..10.1).contains(&(hundred as f64 / ten as f64)), "{hundred}");
@@ -159,7 +167,8 @@ mod tests {
         let data = Data::new(Scale::Once, NOW);
         for series in [0, data.groups()] {
             let all: Vec<i64> = data.times(series, data.start(), data.end).collect();
-            let by_day: Vec<i64> = data.days().flat_map(|(start, end)| data.times(series, start, end)).collect();
+            let by_day: Vec<i64> =
+                data.days().flat_map(|(start, end)| data.times(series, start, end)).collect();
             assert_eq!(all, by_day);
         }
     }

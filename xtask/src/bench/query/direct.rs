@@ -23,8 +23,12 @@ impl DirectClient {
 
     pub(super) async fn ask(&mut self, asked: &Asked) -> anyhow::Result<Timed> {
         match asked.question {
-            Question::DayInMinutes => self.buckets(asked, include_str!("sql/buckets_1min.sql")).await,
-            Question::MonthInHours => self.buckets(asked, include_str!("sql/buckets_1hour.sql")).await,
+            Question::DayInMinutes => {
+                self.buckets(asked, include_str!("sql/buckets_1min.sql")).await
+            }
+            Question::MonthInHours => {
+                self.buckets(asked, include_str!("sql/buckets_1hour.sql")).await
+            }
             Question::Newest => self.newest(asked).await,
             Question::FleetAverage => self.fleet_average(asked).await,
             Question::Anomalies => self.anomalies(asked).await,
@@ -81,8 +85,11 @@ impl DirectClient {
     async fn newest(&mut self, asked: &Asked) -> anyhow::Result<Timed> {
         let devices = asked.fleet();
         let began = Instant::now();
-        let rows: Vec<(Micros, f64)> =
-            sqlx::query_as(include_str!("sql/newest.sql")).bind(devices).bind(METRIC).fetch_all(&mut self.0).await?;
+        let rows: Vec<(Micros, f64)> = sqlx::query_as(include_str!("sql/newest.sql"))
+            .bind(devices)
+            .bind(METRIC)
+            .fetch_all(&mut self.0)
+            .await?;
         Ok(Timed { elapsed: began.elapsed(), answer: answer(&rows) })
     }
 

@@ -53,14 +53,18 @@ impl InfluxClient {
             Question::MonthInHours => return self.buckets(asked, "1h").await,
             Question::Anomalies => return self.anomalies(asked).await,
             Question::Newest => {
-                format!("SELECT last(value) FROM {METRIC} WHERE device_id =~ /^{device}/ GROUP BY device_id")
+                format!(
+                    "SELECT last(value) FROM {METRIC} WHERE device_id =~ /^{device}/ GROUP BY device_id"
+                )
             }
             Question::FleetAverage => {
                 format!(
                     "SELECT mean(value) FROM {METRIC} WHERE device_id =~ /^{device}/ AND {within} GROUP BY time(1h)"
                 )
             }
-            Question::MillionPoints => format!("SELECT value FROM {METRIC} WHERE device_id = '{device}' AND {within}"),
+            Question::MillionPoints => {
+                format!("SELECT value FROM {METRIC} WHERE device_id = '{device}' AND {within}")
+            }
         };
         let (elapsed, mut series) = self.select(&query).await?;
         series.sort_by(|one, other| one.tags.device_id.cmp(&other.tags.device_id));
@@ -81,11 +85,13 @@ impl InfluxClient {
     async fn anomalies(&mut self, asked: &Asked) -> anyhow::Result<Timed> {
         let device = &asked.device;
         let before = within(asked.baseline_start(), asked.start);
-        let query =
-            format!("SELECT mean(value), stddev(value) FROM {METRIC} WHERE device_id = '{device}' AND {before}");
+        let query = format!(
+            "SELECT mean(value), stddev(value) FROM {METRIC} WHERE device_id = '{device}' AND {before}"
+        );
         let (first, series) = self.select(&query).await?;
         let baseline = answer(&series, 2)?;
-        let [mean, stddev] = [0, 1].map(|column: usize| baseline.columns[column].first().copied().unwrap_or(f64::NAN));
+        let [mean, stddev] = [0, 1]
+            .map(|column: usize| baseline.columns[column].first().copied().unwrap_or(f64::NAN));
         let (lower, upper) = (mean - 3.0 * stddev, mean + 3.0 * stddev);
         let within = within(asked.start, asked.end);
         let query = format!(
@@ -94,7 +100,10 @@ impl InfluxClient {
         );
         let (second, series) = self.select(&query).await?;
         let found = answer(&series, 1)?;
-        Ok(Timed { elapsed: first + second, answer: Answer { scalars: vec![mean, stddev], ..found } })
+        Ok(Timed {
+            elapsed: first + second,
+            answer: Answer { scalars: vec![mean, stddev], ..found },
+        })
     }
 
     async fn select(&mut self, query: &str) -> anyhow::Result<(Duration, Vec<Series>)> {

@@ -28,13 +28,17 @@ pub(super) async fn fill(database: &OwnDatabase, data: Data) -> anyhow::Result<(
     let table = Table(database);
     let devices: Vec<String> = (0..data.series()).map(|series| data.device_id(series)).collect();
     let series_ids = table.create_series(&devices, METRIC).await?;
-    ensure!(series_ids.is_sorted(), "series are not numbered in the order in which they were added");
+    ensure!(
+        series_ids.is_sorted(),
+        "series are not numbered in the order in which they were added"
+    );
     let (direct, series_ids) = (table.compresses_directly(), Arc::new(series_ids));
     day_by_day(database, data, move |mut connection, (start, end)| {
         let series_ids = Arc::clone(&series_ids);
         async move {
             let compressed = end <= data.end - ROW_STORE;
-            copy_day(&mut connection, data, &series_ids, (start, end), compressed && direct).await?;
+            copy_day(&mut connection, data, &series_ids, (start, end), compressed && direct)
+                .await?;
             if compressed && !direct {
                 compress_day(&mut connection, start).await?;
             }
@@ -104,9 +108,12 @@ async fn copy_day(
 }
 
 async fn compress_day(connection: &mut PgConnection, start: i64) -> anyhow::Result<()> {
-    let statement =
-        "SELECT compress_chunk(chunk) FROM show_chunks('points', older_than => $2, newer_than => $1) AS chunk";
-    sqlx::query(statement).bind(Micros(start)).bind(Micros(start + DAY)).execute(connection).await?;
+    let statement = "SELECT compress_chunk(chunk) FROM show_chunks('points', older_than => $2, newer_than => $1) AS chunk";
+    sqlx::query(statement)
+        .bind(Micros(start))
+        .bind(Micros(start + DAY))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

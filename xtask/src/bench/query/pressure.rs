@@ -46,7 +46,11 @@ pub(super) async fn eight_callers(
     Ok(per_second)
 }
 
-async fn answers_per_second(clients: Vec<Client>, data: Data, length: Duration) -> anyhow::Result<f64> {
+async fn answers_per_second(
+    clients: Vec<Client>,
+    data: Data,
+    length: Duration,
+) -> anyhow::Result<f64> {
     let mut callers = JoinSet::new();
     let began = Instant::now();
     for (caller, mut client) in clients.into_iter().enumerate() {
@@ -97,7 +101,12 @@ pub(super) async fn while_pouring(
     Ok(latencies)
 }
 
-async fn ask_once(ways: &mut Ways, data: Data, round: usize, latencies: &mut Latencies) -> anyhow::Result<()> {
+async fn ask_once(
+    ways: &mut Ways,
+    data: Data,
+    round: usize,
+    latencies: &mut Latencies,
+) -> anyhow::Result<()> {
     for question in Question::ALL {
         if question == Question::MillionPoints && round % MILLION_EVERY != MILLION_EVERY / 2 {
             continue;

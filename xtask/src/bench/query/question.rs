@@ -82,7 +82,9 @@ impl Question {
             Self::Newest => (data.end, DAY),
             Self::FleetAverage => (data.whole_hour() - moved(1, 6) * HOUR, DAY),
             Self::Anomalies => (data.end - moved(7_919, 29 * 1_440) * MINUTE, HOUR),
-            Self::MillionPoints => (data.whole_hour() - moved(613, 170_000) * 1_000_000, 1_000_000 * MACHINE_STEP),
+            Self::MillionPoints => {
+                (data.whole_hour() - moved(613, 170_000) * 1_000_000, 1_000_000 * MACHINE_STEP)
+            }
         };
         Asked { question: self, device, start: end - length, end }
     }
@@ -122,7 +124,11 @@ mod tests {
         for question in Question::ALL {
             for place in 0..2_000 {
                 let asked = question.at(data, place);
-                let first = if question == Question::Anomalies { asked.baseline_start() } else { asked.start };
+                let first = if question == Question::Anomalies {
+                    asked.baseline_start()
+                } else {
+                    asked.start
+                };
                 assert!(first >= data.start() && asked.end <= data.end, "{asked:?}");
             }
         }

@@ -46,7 +46,8 @@ impl Report {
 
     /// Questions where the service is ahead, and questions where it has a rival.
     fn ahead_of_rivals(&self) -> (usize, usize) {
-        let compared: Vec<bool> = Question::ALL.iter().filter_map(|&question| self.ahead(question)).collect();
+        let compared: Vec<bool> =
+            Question::ALL.iter().filter_map(|&question| self.ahead(question)).collect();
         (compared.iter().filter(|ahead| **ahead).count(), compared.len())
     }
 
@@ -60,11 +61,16 @@ impl Report {
                 "embedded": embedded,
             })
         });
-        let questions = Question::ALL.map(|question| (question.key().to_owned(), self.question(question)));
-        let points: Map<_, _> =
-            self.figures.iter().map(|(&scale, of)| (key(scale).to_owned(), of.points.into())).collect();
+        let questions =
+            Question::ALL.map(|question| (question.key().to_owned(), self.question(question)));
+        let points: Map<_, _> = self
+            .figures
+            .iter()
+            .map(|(&scale, of)| (key(scale).to_owned(), of.points.into()))
+            .collect();
         let once = self.figures.get(&Scale::Once);
-        let per_second = |way| rounded(once.and_then(|figures| figures.per_second.get(&way).copied()));
+        let per_second =
+            |way| rounded(once.and_then(|figures| figures.per_second.get(&way).copied()));
         let (ahead, compared) = self.ahead_of_rivals();
         json!({
             "database": database,
@@ -102,7 +108,10 @@ impl Report {
         let beside_rivals = figures.map(|figures| &figures.beside_rivals);
         let mut object = latencies(figures.map(|figures| &figures.latencies), question, &Way::OWN);
         object.append(&mut percentiles(beside_rivals, question, &Way::RIVALS));
-        object.insert("beside_rivals".to_owned(), latencies(beside_rivals, question, &Way::OWN).into());
+        object.insert(
+            "beside_rivals".to_owned(),
+            latencies(beside_rivals, question, &Way::OWN).into(),
+        );
         object
     }
 }
@@ -123,7 +132,8 @@ fn latencies(of: Option<&Latencies>, question: Question, ways: &[Way]) -> Map<St
 fn percentiles(of: Option<&Latencies>, question: Question, ways: &[Way]) -> Map<String, Value> {
     let value = |way, at| json!(rounded(of.and_then(|of| share(of, question, way, at))));
     let both = |&way: &Way| {
-        [("p50", 0.5), ("p99", 0.99)].map(|(name, at)| (format!("{}_{name}_ms", way.key()), value(way, at)))
+        [("p50", 0.5), ("p99", 0.99)]
+            .map(|(name, at)| (format!("{}_{name}_ms", way.key()), value(way, at)))
     };
     ways.iter().flat_map(both).collect()
 }
@@ -147,7 +157,12 @@ impl fmt::Display for Report {
             )?;
         }
         for (scale, figures) in &self.figures {
-            table(f, &format!("{} points, p50 in ms", thousands(figures.points as f64)), &figures.latencies, 0.5)?;
+            table(
+                f,
+                &format!("{} points, p50 in ms", thousands(figures.points as f64)),
+                &figures.latencies,
+                0.5,
+            )?;
             if *scale == Scale::Once {
                 table(f, "the same, p99 in ms", &figures.latencies, 0.99)?;
             }
@@ -164,14 +179,23 @@ impl fmt::Display for Report {
 }
 
 fn table(f: &mut fmt::Formatter<'_>, title: &str, of: &Latencies, at: f64) -> fmt::Result {
-    writeln!(f, "\n{title:<44} {:>9} {:>9} {:>9} {:>9} {:>9}", "service", "SQL", "ratio", "InfluxDB", "Victoria")?;
+    writeln!(
+        f,
+        "\n{title:<44} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "service", "SQL", "ratio", "InfluxDB", "Victoria"
+    )?;
     for question in Question::ALL {
         let [service, sql] = Way::OWN.map(|way| share(of, question, way, at));
         let [influxdb, victoriametrics] = Way::RIVALS.map(|way| share(of, question, way, at));
         let ratio = service.zip(sql).map(|(service, sql)| service / sql);
-        let [service, sql, ratio, influxdb, victoriametrics] = [service, sql, ratio, influxdb, victoriametrics]
-            .map(|ms| ms.map_or("-".to_owned(), |ms| format!("{ms:.2}")));
-        writeln!(f, "  {:<42} {service:>9} {sql:>9} {ratio:>9} {influxdb:>9} {victoriametrics:>9}", question.title())?;
+        let [service, sql, ratio, influxdb, victoriametrics] =
+            [service, sql, ratio, influxdb, victoriametrics]
+                .map(|ms| ms.map_or("-".to_owned(), |ms| format!("{ms:.2}")));
+        writeln!(
+            f,
+            "  {:<42} {service:>9} {sql:>9} {ratio:>9} {influxdb:>9} {victoriametrics:>9}",
+            question.title()
+        )?;
     }
     Ok(())
 }
@@ -180,7 +204,8 @@ impl Report {
     fn summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let more = [(Scale::TenTimes, "10"), (Scale::HundredTimes, "100")];
         for (scale, times) in more.iter().filter(|(scale, _)| self.figures.contains_key(scale)) {
-            let growth = Question::ALL.map(|question| self.growth(*scale, question).unwrap_or(f64::NAN));
+            let growth =
+                Question::ALL.map(|question| self.growth(*scale, question).unwrap_or(f64::NAN));
             let growth = growth.map(|growth| format!("{growth:.2}")).join(", ");
             writeln!(f, "\n{times} times the data, times the latency of the service: {growth}")?;
         }
@@ -190,11 +215,17 @@ impl Report {
         }
         for (way, rate) in &once.per_second {
             let rate = thousands(*rate);
-            writeln!(f, "days in minutes by {CALLERS} callers at once, {}: {rate} a second", way.key())?;
+            writeln!(
+                f,
+                "days in minutes by {CALLERS} callers at once, {}: {rate} a second",
+                way.key()
+            )?;
         }
         match self.ahead_of_rivals() {
             (_, 0) => writeln!(f, "\nno rival is installed"),
-            (ahead, compared) => writeln!(f, "\nahead of every rival in {ahead} of {compared} questions"),
+            (ahead, compared) => {
+                writeln!(f, "\nahead of every rival in {ahead} of {compared} questions")
+            }
         }
     }
 }

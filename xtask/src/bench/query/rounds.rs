@@ -52,7 +52,12 @@ pub(super) struct Figures {
 }
 
 /// Fills a database, starts what is to be asked, and measures.
-pub(super) async fn measure(database: &OwnDatabase, data: Data, plan: Plan, scratch: &Path) -> anyhow::Result<Figures> {
+pub(super) async fn measure(
+    database: &OwnDatabase,
+    data: Data,
+    plan: Plan,
+    scratch: &Path,
+) -> anyhow::Result<Figures> {
     step(&format!("storing {} points and materialising their rollups", data.points()));
     load::fill(database, data).await?;
     let rivals = if plan.rivals { start_rivals(data, scratch).await? } else { Vec::new() };
@@ -99,8 +104,11 @@ async fn ask_often(
     };
     let mut warmed_up = Latencies::new();
     for round in 0..warm_up + repetitions {
-        let (into, limit) =
-            if round < warm_up { (&mut warmed_up, plan.most_time / 5) } else { (&mut *latencies, plan.most_time) };
+        let (into, limit) = if round < warm_up {
+            (&mut warmed_up, plan.most_time / 5)
+        } else {
+            (&mut *latencies, plan.most_time)
+        };
         for turn in 0..all.len() {
             let at = (turn + round) % all.len();
             let answers = into.entry((question, all[at])).or_default();
@@ -119,7 +127,11 @@ async fn ask_often(
 }
 
 /// Memory that the service has at most while it answers, beyond what it had before.
-async fn growth(ways: &mut Ways, data: Data, memory: Option<Memory>) -> anyhow::Result<Option<f64>> {
+async fn growth(
+    ways: &mut Ways,
+    data: Data,
+    memory: Option<Memory>,
+) -> anyhow::Result<Option<f64>> {
     let Some(memory) = memory else { return Ok(None) };
     if memory.forget_peak().is_none() {
         return Ok(None);

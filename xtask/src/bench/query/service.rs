@@ -8,8 +8,8 @@ use shared::proto::v1::query_range_response::Frame as RangeFrame;
 use shared::proto::v1::query_service_client::QueryServiceClient;
 use shared::proto::v1::series_selector::Device;
 use shared::proto::v1::{
-    BucketsFrame, Combine, DetectAnomaliesRequest, GetLatestRequest, Granularity, PointsFrame, QueryAggregatedRequest,
-    QueryRangeRequest, SeriesKey, SeriesSelector, Statistic,
+    BucketsFrame, Combine, DetectAnomaliesRequest, GetLatestRequest, Granularity, PointsFrame,
+    QueryAggregatedRequest, QueryRangeRequest, SeriesKey, SeriesSelector, Statistic,
 };
 use shared::time;
 use tonic::transport::Channel;
@@ -45,8 +45,13 @@ impl ServiceClient {
             ..aggregated(asked, Device::DeviceId(asked.device.clone()), granularity)
         };
         let (timed, frames) = self.aggregated(request).await?;
-        let column = |of: fn(&BucketsFrame) -> &Vec<f64>| frames.iter().flat_map(of).copied().collect();
-        let columns = vec![column(|frame| &frame.avg), column(|frame| &frame.min), column(|frame| &frame.max)];
+        let column =
+            |of: fn(&BucketsFrame) -> &Vec<f64>| frames.iter().flat_map(of).copied().collect();
+        let columns = vec![
+            column(|frame| &frame.avg),
+            column(|frame| &frame.min),
+            column(|frame| &frame.max),
+        ];
         Ok(Timed { answer: Answer { columns, ..timed.answer }, ..timed })
     }
 
@@ -62,7 +67,10 @@ impl ServiceClient {
     }
 
     /// Frames, and an answer with their times alone.
-    async fn aggregated(&mut self, request: QueryAggregatedRequest) -> anyhow::Result<(Timed, Vec<BucketsFrame>)> {
+    async fn aggregated(
+        &mut self,
+        request: QueryAggregatedRequest,
+    ) -> anyhow::Result<(Timed, Vec<BucketsFrame>)> {
         let began = Instant::now();
         let mut stream = self.0.query_aggregated(request).await?.into_inner();
         let (mut frames, mut footer) = (Vec::new(), None);
@@ -86,15 +94,20 @@ impl ServiceClient {
         let request = GetLatestRequest { series, ..Default::default() };
         let points = self.0.get_latest(request).await?.into_inner().points;
         let elapsed = began.elapsed();
-        let micros = |at: &Option<prost_types::Timestamp>| at.as_ref().and_then(time::from_timestamp);
-        let times = points.iter().map(|point| micros(&point.timestamp).unwrap_or_default()).collect();
+        let micros =
+            |at: &Option<prost_types::Timestamp>| at.as_ref().and_then(time::from_timestamp);
+        let times =
+            points.iter().map(|point| micros(&point.timestamp).unwrap_or_default()).collect();
         let columns = vec![points.iter().map(|point| point.value).collect()];
         Ok(Timed { elapsed, answer: Answer { times, columns, scalars: Vec::new() } })
     }
 
     async fn anomalies(&mut self, asked: &Asked) -> anyhow::Result<Timed> {
         let request = DetectAnomaliesRequest {
-            series: Some(SeriesKey { device_id: asked.device.clone(), metric_name: METRIC.to_owned() }),
+            series: Some(SeriesKey {
+                device_id: asked.device.clone(),
+                metric_name: METRIC.to_owned(),
+            }),
             start: Some(time::to_timestamp(asked.start)),
             end: Some(time::to_timestamp(asked.end)),
             ..Default::default()
@@ -103,11 +116,16 @@ impl ServiceClient {
         let answer = self.0.detect_anomalies(request).await?.into_inner();
         let elapsed = began.elapsed();
         let found = answer.anomalies;
-        let micros = |at: &Option<prost_types::Timestamp>| at.as_ref().and_then(time::from_timestamp);
-        let times = found.iter().map(|anomaly| micros(&anomaly.timestamp).unwrap_or_default()).collect();
+        let micros =
+            |at: &Option<prost_types::Timestamp>| at.as_ref().and_then(time::from_timestamp);
+        let times =
+            found.iter().map(|anomaly| micros(&anomaly.timestamp).unwrap_or_default()).collect();
         let columns = vec![found.iter().map(|anomaly| anomaly.value).collect()];
         let baseline = answer.baseline.context("the answer has no baseline")?;
-        Ok(Timed { elapsed, answer: Answer { times, columns, scalars: vec![baseline.mean, baseline.stddev] } })
+        Ok(Timed {
+            elapsed,
+            answer: Answer { times, columns, scalars: vec![baseline.mean, baseline.stddev] },
+        })
     }
 
     async fn points(&mut self, asked: &Asked) -> anyhow::Result<Timed> {
@@ -132,7 +150,8 @@ impl ServiceClient {
         }
         let elapsed = began.elapsed();
         footer.context("the answer has no footer")?;
-        let answer = Answer { times: all.timestamps_us, columns: vec![all.values], scalars: Vec::new() };
+        let answer =
+            Answer { times: all.timestamps_us, columns: vec![all.values], scalars: Vec::new() };
         Ok(Timed { elapsed, answer })
     }
 }

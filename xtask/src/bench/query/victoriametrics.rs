@@ -76,7 +76,8 @@ impl VictoriaClient {
     }
 
     async fn buckets(&mut self, asked: &Asked, width: &str) -> anyhow::Result<Timed> {
-        let (elapsed, series) = self.range(&format!("rollup({}[{width}])", one(asked)), asked).await?;
+        let (elapsed, series) =
+            self.range(&format!("rollup({}[{width}])", one(asked)), asked).await?;
         let of = |rollup: &str| {
             let series = series.iter().find(|series| series.metric.rollup == rollup);
             series.map(numbers).with_context(|| format!("VictoriaMetrics gave no {rollup}"))
@@ -86,7 +87,8 @@ impl VictoriaClient {
     }
 
     async fn fleet_average(&mut self, asked: &Asked) -> anyhow::Result<Timed> {
-        let (elapsed, series) = self.range(&format!("avg(avg_over_time({}[1h]))", fleet(asked)), asked).await?;
+        let (elapsed, series) =
+            self.range(&format!("avg(avg_over_time({}[1h]))", fleet(asked)), asked).await?;
         let averages = numbers(series.first().context("VictoriaMetrics gave no average")?)?;
         Ok(Timed { elapsed, answer: Answer { columns: vec![averages], ..Answer::default() } })
     }
@@ -102,8 +104,10 @@ impl VictoriaClient {
     /// First the baseline, then the window's points, judged here. The deviation is the population's.
     async fn anomalies(&mut self, asked: &Asked) -> anyhow::Result<Timed> {
         let series = one(asked);
-        let statistic = |name| format!("label_set({name}_over_time({series}[1d]), \"statistic\", \"{name}\")");
-        let query = format!("union({}, {}, {})", statistic("avg"), statistic("stddev"), statistic("count"));
+        let statistic =
+            |name| format!("label_set({name}_over_time({series}[1d]), \"statistic\", \"{name}\")");
+        let query =
+            format!("union({}, {}, {})", statistic("avg"), statistic("stddev"), statistic("count"));
         let (first, series) = self.instant(&query, asked.start).await?;
         let of = |name: &str| {
             let series = series.iter().find(|series| series.metric.statistic == name);
@@ -119,11 +123,17 @@ impl VictoriaClient {
     }
 
     /// Without cache: it would answer from what it computed before, and move the interval to suit that.
-    async fn range(&mut self, query: &str, asked: &Asked) -> anyhow::Result<(Duration, Vec<Series>)> {
+    async fn range(
+        &mut self,
+        query: &str,
+        asked: &Asked,
+    ) -> anyhow::Result<(Duration, Vec<Series>)> {
         let width = asked.question.bucket().context("a question without buckets")?;
         let (query, start, end) = (encoded(query), before(asked.start + width), before(asked.end));
         let step = width / SECOND;
-        let path = format!("/api/v1/query_range?nocache=1&query={query}&start={start}&end={end}&step={step}");
+        let path = format!(
+            "/api/v1/query_range?nocache=1&query={query}&start={start}&end={end}&step={step}"
+        );
         let (elapsed, response): (_, Response) = self.get(&path).await?;
         Ok((elapsed, response.data.result))
     }
@@ -183,7 +193,8 @@ fn numbers(series: &Series) -> anyhow::Result<Vec<f64>> {
 }
 
 fn number(series: &Series) -> anyhow::Result<f64> {
-    let (_, value) = series.value.as_ref().context("VictoriaMetrics gave a series without value")?;
+    let (_, value) =
+        series.value.as_ref().context("VictoriaMetrics gave a series without value")?;
     Ok(value.parse()?)
 }
 

@@ -83,7 +83,9 @@ impl Ways {
         let http = server.connect().await?;
         self.clients.push(match server.rival {
             Rival::InfluxDb => (Way::InfluxDb, Client::InfluxDb(InfluxClient::new(http))),
-            Rival::VictoriaMetrics => (Way::VictoriaMetrics, Client::VictoriaMetrics(VictoriaClient::new(http))),
+            Rival::VictoriaMetrics => {
+                (Way::VictoriaMetrics, Client::VictoriaMetrics(VictoriaClient::new(http)))
+            }
         });
         Ok(())
     }
@@ -100,13 +102,18 @@ impl Ways {
             let asked = question.at(data, place);
             let mut first: Option<(Way, Answer)> = None;
             for (way, client) in &mut self.clients {
-                let timed = client.ask(&asked).await.with_context(|| format!("{} by {way:?}", question.key()))?;
+                let timed = client
+                    .ask(&asked)
+                    .await
+                    .with_context(|| format!("{} by {way:?}", question.key()))?;
                 let Some((other, expected)) = &first else {
                     first = Some((*way, timed.answer));
                     continue;
                 };
                 let equal = expected.check_equal(&timed.answer, TOLERANCE);
-                equal.with_context(|| format!("{other:?} and {way:?} do not say the same of {asked:?}"))?;
+                equal.with_context(|| {
+                    format!("{other:?} and {way:?} do not say the same of {asked:?}")
+                })?;
             }
         }
         Ok(())
@@ -114,7 +121,8 @@ impl Ways {
 
     /// Milliseconds of one way's answer.
     pub(super) async fn ask(&mut self, way: Way, asked: &Asked) -> anyhow::Result<f64> {
-        let (_, client) = self.clients.iter_mut().find(|(other, _)| *other == way).context("no such way")?;
+        let (_, client) =
+            self.clients.iter_mut().find(|(other, _)| *other == way).context("no such way")?;
         let timed = client.ask(asked).await.with_context(|| format!("{way:?}: {asked:?}"))?;
         Ok(timed.elapsed.as_secs_f64() * 1_000.0)
     }

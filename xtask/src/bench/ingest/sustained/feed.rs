@@ -29,7 +29,11 @@ impl Fleet {
         let per_batch = (BATCH_POINTS / self.run).max(1);
         let first = (0..self.series).step_by(per_batch);
         let begin = time::now_micros();
-        first.map(|first| Template::new(first..self.series.min(first + per_batch), self.run, form, begin)).collect()
+        first
+            .map(|first| {
+                Template::new(first..self.series.min(first + per_batch), self.run, form, begin)
+            })
+            .collect()
     }
 }
 
@@ -55,9 +59,11 @@ pub(super) struct Template {
 impl Template {
     fn new(devices: Range<usize>, run: usize, form: Form, begin: i64) -> Self {
         let points = devices.len() * run;
-        let mut template = Self { bytes: Vec::new(), form, offsets: vec![Vec::new(); run], points, last: begin };
+        let mut template =
+            Self { bytes: Vec::new(), form, offsets: vec![Vec::new(); run], points, last: begin };
         for device in devices {
-            let values: Vec<f64> = (0..run).map(|at| value(device, begin + at as i64 * SECOND)).collect();
+            let values: Vec<f64> =
+                (0..run).map(|at| value(device, begin + at as i64 * SECOND)).collect();
             match form {
                 Form::Series => template.push_series(device, values),
                 Form::Lines => template.push_lines(device, &values),

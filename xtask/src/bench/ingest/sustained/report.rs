@@ -33,7 +33,8 @@ impl Report {
 
     /// One object, for programs.
     pub(super) fn json(&self) -> Value {
-        let runs: Vec<Value> = self.runs.iter().map(|(fleet, _, outcome)| run_json(*fleet, outcome)).collect();
+        let runs: Vec<Value> =
+            self.runs.iter().map(|(fleet, _, outcome)| run_json(*fleet, outcome)).collect();
         let rivals = self.rivals.iter().map(|outcome| {
             json!({
                 "name": outcome.rival.name(),
@@ -83,7 +84,9 @@ impl fmt::Display for Report {
             self.machine.cpu
         )?;
         for (fleet, edition, outcome) in &self.runs {
-            let wanted = outcome.wanted.map_or("full speed".to_owned(), |rate| format!("{} points/s", thousands(rate)));
+            let wanted = outcome
+                .wanted
+                .map_or("full speed".to_owned(), |rate| format!("{} points/s", thousands(rate)));
             writeln!(
                 f,
                 "\n{} series at {wanted}: {} points/s, {} (TimescaleDB {}, PostgreSQL {})",
@@ -123,7 +126,14 @@ fn samples(f: &mut fmt::Formatter<'_>, outcome: &Outcome) -> fmt::Result {
     writeln!(
         f,
         "{:>6} {:>12} {:>8} {:>12} {:>10} {:>12} {:>13} {:>13}",
-        "s", "points/s", "p99 ms", "minutes -s", "hours -s", "backlog", "row store MiB", "database MiB"
+        "s",
+        "points/s",
+        "p99 ms",
+        "minutes -s",
+        "hours -s",
+        "backlog",
+        "row store MiB",
+        "database MiB"
     )?;
     for sample in &outcome.samples {
         writeln!(

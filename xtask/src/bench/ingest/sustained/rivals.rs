@@ -22,7 +22,11 @@ pub(super) struct RivalOutcome {
     pub(super) bytes: u64,
 }
 
-pub(super) async fn run(fleet: Fleet, length: Duration, scratch: &Path) -> anyhow::Result<Vec<RivalOutcome>> {
+pub(super) async fn run(
+    fleet: Fleet,
+    length: Duration,
+    scratch: &Path,
+) -> anyhow::Result<Vec<RivalOutcome>> {
     let mut outcomes = Vec::new();
     for rival in Rival::ALL.into_iter().filter(|rival| rival.is_installed()) {
         step(&format!("{} series into {} for {length:?}", fleet.series, rival.name()));
@@ -56,7 +60,10 @@ pub(super) async fn run(fleet: Fleet, length: Duration, scratch: &Path) -> anyho
         let late_length = elapsed.saturating_sub(length * 2 / 3);
         let late_rate = late.load(Ordering::Relaxed) as f64 / late_length.as_secs_f64();
         let bytes = server.bytes()?;
-        step(&format!("{:<16} {rate:>12.0} points/s, {late_rate:.0} in the last third", rival.name()));
+        step(&format!(
+            "{:<16} {rate:>12.0} points/s, {late_rate:.0} in the last third",
+            rival.name()
+        ));
         server.stop().await?;
         outcomes.push(RivalOutcome { rival, series: fleet.series, rate, late_rate, bytes });
     }

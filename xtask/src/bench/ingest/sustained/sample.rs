@@ -58,10 +58,12 @@ const LAG: &str = "
 
 impl Sample {
     pub(super) async fn take(connection: &mut PgConnection) -> anyhow::Result<Self> {
-        let database = sqlx::query_as(DATABASE).fetch_one(&mut *connection).await.context("cannot sample")?;
+        let database =
+            sqlx::query_as(DATABASE).fetch_one(&mut *connection).await.context("cannot sample")?;
         let mut sample = Self { database, ..Self::default() };
         for (rollup, lag) in Granularity::ROLLUPS.into_iter().zip(&mut sample.lag_s) {
-            *lag = sqlx::query_scalar(LAG).bind(rollup.relation()).fetch_one(&mut *connection).await?;
+            *lag =
+                sqlx::query_scalar(LAG).bind(rollup.relation()).fetch_one(&mut *connection).await?;
         }
         Ok(sample)
     }

@@ -85,7 +85,18 @@ impl Trial {
         let ack_p50_ms = percentile(&latencies, 0.5);
         let ack_p99_ms = percentile(&latencies, 0.99);
         let wanted = self.rate;
-        Ok(Outcome { wanted, points, elapsed, samples, before, ack_p50_ms, ack_p99_ms, peak_mib, fresh, compacted })
+        Ok(Outcome {
+            wanted,
+            points,
+            elapsed,
+            samples,
+            before,
+            ack_p50_ms,
+            ack_p99_ms,
+            peak_mib,
+            fresh,
+            compacted,
+        })
     }
 }
 
@@ -101,7 +112,8 @@ async fn sample(
     let mut last = (start, 0);
     while last.0 < end {
         tokio::time::sleep_until((last.0 + SAMPLE_EVERY).min(end)).await;
-        let (now, points, latencies) = (Instant::now(), progress.points(), progress.take_latencies());
+        let (now, points, latencies) =
+            (Instant::now(), progress.points(), progress.take_latencies());
         let taken = Sample {
             at: (now - start).as_secs_f64(),
             rate: (points - last.1) as f64 / (now - last.0).as_secs_f64(),
@@ -127,10 +139,13 @@ async fn ask(
 ) -> anyhow::Result<(QuestionTimes, QuestionTimes)> {
     let service = Service::start(Kind::Query, database.url()).await?;
     let end = time::now_micros();
-    let fresh = query::ask_until(&service, end, points_per_second, length).await.context("as the load left it")?;
+    let fresh = query::ask_until(&service, end, points_per_second, length)
+        .await
+        .context("as the load left it")?;
     step("compacting");
     Table(database).compress().await?;
-    let compacted = query::ask_until(&service, end, points_per_second, length).await.context("compacted")?;
+    let compacted =
+        query::ask_until(&service, end, points_per_second, length).await.context("compacted")?;
     service.stop().await;
     Ok((fresh, compacted))
 }
