@@ -9,10 +9,16 @@ use crate::series;
 use crate::store::{self, Point};
 use crate::validate::LatestQuery;
 
-/// How far back to look, one after the other, for the series that were not found before: a chunk that is not looked at is
-/// not opened, and most series have a recent point.
-const LOOK_BACK: [i64; 3] = [6 * HOUR, 30 * 24 * HOUR, i64::MAX];
-const HOUR: i64 = 3_600 * time::MICROS_PER_SECOND;
+/// How far back each lookup reaches, one after the other, for the series that were not found before. A lookup reads one entry for
+/// every flush of its series that it reaches, and opens every chunk that it reaches: with points every second, a reach of two
+/// seconds reads two entries, and one of six hours 21,600.
+const REACHES: [i64; 6] = [2 * SECOND, MINUTE, 20 * MINUTE, 6 * HOUR, 30 * 24 * HOUR, i64::MAX];
+/// A reach below this is first tried on a sample of the series, and skipped if none of them has a point within it.
+const SAMPLED_BELOW: i64 = 6 * HOUR;
+const SAMPLE: usize = 8;
+const SECOND: i64 = time::MICROS_PER_SECOND;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
 
 pub(super) async fn latest(
     pool: ReadPool,
@@ -52,17 +58,25 @@ async fn of_device(
     Ok(found.into_iter().map(|(series_id, metric_name)| (series_id, key(metric_name))).unzip())
 }
 
-/// The newest point of each series, where it has any.
+/// Returns the newest point of each series that has any.
 async fn newest(pool: &ReadPool, ids: &[i32], now: i64) -> Result<Vec<Option<Point>>, QueryError> {
     let mut points = vec![None; ids.len()];
-    for back in LOOK_BACK {
+    for reach in REACHES {
         let missing: Vec<usize> =
             (0..ids.len()).filter(|&position| points[position].is_none()).collect();
         if missing.is_empty() {
             break;
         }
+        let since = now.saturating_sub(reach);
         let wanted: Vec<i32> = missing.iter().map(|&position| ids[position]).collect();
-        for (position, point) in store::latest(pool, &wanted, now.saturating_sub(back)).await? {
+        if reach < SAMPLED_BELOW && wanted.len() > SAMPLE {
+            let sample: Vec<i32> =
+                wanted.iter().copied().step_by(wanted.len() / SAMPLE).take(SAMPLE).collect();
+            if store::latest(pool, &sample, since).await?.is_empty() {
+                continue;
+            }
+        }
+        for (position, point) in store::latest(pool, &wanted, since).await? {
             if let Some(&position) = missing.get(position) {
                 points[position] = Some(point);
             }

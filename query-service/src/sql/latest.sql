@@ -1,23 +1,16 @@
--- An index lookup a series and chunk, the newest chunk first. Sorting by value too would read every chunk, so the greatest of
--- several values of the newest timestamp is looked up only where the two newest points have one timestamp.
+-- Looks up the newest timestamp of each series, then the greatest value that the series has at it. The second lookup does not rely
+-- on the order of points: a plan that was made while a chunk was in order may be used after a flush ended that order
+-- (docs/decisions/0003), and then finds the newest timestamp, but not all of its values.
 SELECT wanted.position,
        newest."timestamp",
-       CASE WHEN newest.is_tied THEN
-           (SELECT max(points.value)
-            FROM points
-            WHERE points.series_id = wanted.series_id AND points."timestamp" = newest."timestamp")
-       ELSE newest.value END
+       (SELECT max(points.value)
+        FROM points
+        WHERE points.series_id = wanted.series_id AND points."timestamp" = newest."timestamp")
 FROM unnest($1::int4[]) WITH ORDINALITY AS wanted (series_id, position)
 CROSS JOIN LATERAL (
-    SELECT max(two."timestamp") AS "timestamp",
-           last(two.value, two."timestamp") AS value,
-           count(*) = 2 AND min(two."timestamp") = max(two."timestamp") AS is_tied
-    FROM (
-        SELECT points."timestamp", points.value
-        FROM points
-        WHERE points.series_id = wanted.series_id AND points."timestamp" >= $2
-        ORDER BY points."timestamp" DESC
-        LIMIT 2
-    ) AS two
-    HAVING count(*) > 0
+    SELECT points."timestamp"
+    FROM points
+    WHERE points.series_id = wanted.series_id AND points."timestamp" >= $2
+    ORDER BY points."timestamp" DESC
+    LIMIT 1
 ) AS newest
