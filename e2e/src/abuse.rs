@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Time limit for a condition.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is abused.
+/// The services under abuse, and their database.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// Address of a database that has the schema.

@@ -105,14 +105,14 @@ impl Fault {
     }
 }
 
-/// What the faults strike, and for how long.
+/// The service under test, and the number and length of faults.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// Address of a database that has the schema.
     pub database_url: String,
     /// Path of the ingest-service binary.
     pub ingest_service: PathBuf,
-    /// How often each fault strikes. An outage of the database happens once whatever this says.
+    /// How often each fault strikes. The database outage happens only once.
     pub rounds: u32,
     /// Length of the database outage.
     pub away: Duration,

@@ -94,7 +94,7 @@ impl Strain {
     }
 }
 
-/// What is strained, and how much.
+/// The service under strain, and the amount of strain.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// Address of a database that has the schema.

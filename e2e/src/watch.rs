@@ -98,7 +98,8 @@ impl Watch {
         Ok(message)
     }
 
-    /// Reads messages until two in a row, and so several sweeps, brought nothing new.
+    /// Reads messages until two in a row have no anomalies. By then, several sweeps found nothing
+    /// new.
     pub async fn until_quiet(&mut self) -> Result<(), Status> {
         let quiet = async {
             let mut quiet = 0;

@@ -132,7 +132,7 @@ async fn pass_requests(
     order: &Order,
     at_once: &AtomicBool,
 ) -> io::Result<Cut> {
-    let mut write_at_once: Option<Vec<u8>> = None; // the name of the prepared statement
+    let mut write_at_once: Option<Vec<u8>> = None; // name of the prepared statement
     to_server.write_all(&Message::read_startup(from_client).await?.bytes).await?;
     loop {
         let message = Message::read(from_client).await?;

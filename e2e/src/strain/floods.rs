@@ -27,7 +27,7 @@ pub(super) async fn headers(address: SocketAddr) -> anyhow::Result<Attack> {
     let headers = vec![("x-fill", value.as_str()); 128];
     let large = call(address, "IngestBatch", &headers, Bytes::new()).await?;
     let mut flood = frame(HEADERS, 0, 1, &call_headers());
-    let block = useless_header().repeat(160); // a frame has 16 KiB at most
+    let block = useless_header().repeat(160); // the limit of a frame is 16 KiB
     let mut sent = 0;
     let mut closed = 0;
     for _ in 0..10 {
