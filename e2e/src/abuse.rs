@@ -1,5 +1,5 @@
-//! What must not get in, and what must not get in the way: both services, as programs with TLS and identities, and whoever
-//! knocks. Each case says what was expected and what was seen.
+//! Abuse of both services, run as programs with TLS and identities: calls without permission, and
+//! callers that get in the way of others. Each case reports what was expected and what was seen.
 
 mod access;
 mod asking;
@@ -15,62 +15,63 @@ mod replacement;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long a condition may take to come true.
+/// Time limit for a condition.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is abused.
+/// The services under abuse, and their database.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// A database with the schema in it.
+    /// Address of a database that has the schema.
     pub database_url: String,
-    /// The program ingest-service.
+    /// Path of the ingest-service binary.
     pub ingest_service: PathBuf,
-    /// The program query-service.
+    /// Path of the query-service binary.
     pub query_service: PathBuf,
 }
 
-/// What came of one case.
+/// Result of one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Its name.
+    /// Name of the case.
     pub case: &'static str,
-    /// What should happen.
+    /// Expected result.
     pub expected: String,
-    /// What happened.
+    /// Observed result.
     pub seen: String,
-    /// Whether the two are the same.
+    /// Whether the observed result is acceptable.
     pub ok: bool,
 }
 
 impl Outcome {
-    /// Of what must be exactly so.
+    /// Returns the result of a case that passes only if both texts are equal.
     fn exactly(case: &'static str, expected: impl Into<String>, seen: impl Into<String>) -> Self {
-        let (expected, seen) = (expected.into(), seen.into());
+        let expected = expected.into();
+        let seen = seen.into();
         Self { case, ok: expected == seen, expected, seen }
     }
 }
 
-/// Cases that share a pair of services.
+/// A group of cases that share a pair of services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     /// Keys: none, wrong ones, and those of others.
     Access,
     /// Client certificates.
     Certificates,
-    /// TLS handshakes that are slow, or none.
+    /// TLS handshakes that are slow or invalid.
     Handshakes,
-    /// Certificate and identities replaced under load.
+    /// Replacement of certificate and identities under load.
     Replacement,
-    /// More connections than there may be.
+    /// More connections than the service allows.
     Connections,
 }
 
 impl Group {
-    /// All of them, in the order in which they are told.
+    /// All groups, in the order of the report.
     pub const ALL: [Self; 5] =
         [Self::Access, Self::Certificates, Self::Handshakes, Self::Replacement, Self::Connections];
 
-    /// For reports.
+    /// Returns the name that reports use.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -84,10 +85,10 @@ impl Group {
 }
 
 impl Setting {
-    /// Tries the cases of a group.
+    /// Runs the cases of a group.
     ///
     /// # Errors
-    /// A case could not be brought about.
+    /// Fails if a case could not be set up.
     pub async fn run(&self, group: Group) -> anyhow::Result<Vec<Outcome>> {
         match group {
             Group::Access => access::run(self).await,

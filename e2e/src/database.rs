@@ -1,4 +1,4 @@
-//! The database under test, seen past the services.
+//! The database under test, accessed directly with SQL.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -15,17 +15,17 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use url::Url;
 
-/// How long the database under test may have no time for a connection.
+/// Time limit for a connection to the database under test.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Address of the TimescaleDB under test, with the schema in it.
+/// Returns the address of the TimescaleDB under test, which has the schema.
 #[must_use]
 pub fn database_url() -> String {
     std::env::var("DATABASE_URL")
         .expect("DATABASE_URL is not set; run the tests with: cargo xtask test")
 }
 
-/// A configuration for an address.
+/// Returns the configuration for an address.
 pub(crate) fn config(url: &str) -> DatabaseConfig {
     DatabaseConfig { url: url.parse().expect("a postgres:// address") }
 }
@@ -34,32 +34,38 @@ pub(crate) fn config(url: &str) -> DatabaseConfig {
 pub struct Sql(pub PgConnection);
 
 impl Sql {
-    /// To the database under test.
+    /// Connects to the database under test.
     pub async fn connect() -> Self {
         Self::connect_to(&database_url()).await
     }
 
-    /// To another one, as soon as it has time: an embedded one serves one at a time.
+    /// Connects to another database. Retries, because an embedded one serves one connection at a
+    /// time.
     pub async fn connect_to(url: &str) -> Self {
         let began = Instant::now();
         loop {
             match db::connect(&config(url), "tidegauge test").await {
                 Ok(connection) => return Self(connection),
                 Err(error) => {
-                    assert!(began.elapsed() < PATIENCE, "the database under test: {error}")
+                    assert!(
+                        began.elapsed() < PATIENCE,
+                        "no connection to the database under test within {PATIENCE:?}: {error}"
+                    )
                 }
             }
         }
     }
 
-    /// Whether all connections share one backend, as in the embedded database: there nothing runs beside anything.
+    /// Returns whether all connections share one backend, as in the embedded database. Nothing can
+    /// then run concurrently.
     pub async fn has_one_backend(&mut self) -> bool {
-        let (mut other, pid) = (Self::connect().await, "SELECT pg_backend_pid()");
+        let pid = "SELECT pg_backend_pid()";
+        let mut other = Self::connect().await;
         let own: i32 = sqlx::query_scalar(pid).fetch_one(&mut self.0).await.unwrap();
         own == sqlx::query_scalar::<_, i32>(pid).fetch_one(&mut other.0).await.unwrap()
     }
 
-    /// Stored points of the devices whose id begins with this.
+    /// Counts the stored points of devices whose id has this prefix.
     pub async fn count(&mut self, device_prefix: &str) -> u64 {
         let statement = "SELECT count(*) FROM iot_data WHERE starts_with(device_id, $1)";
         let count: i64 =
@@ -67,15 +73,15 @@ impl Sql {
         count.unsigned_abs()
     }
 
-    /// Sum of the stored values of the devices whose id begins with this.
+    /// Sums the stored values of devices whose id has this prefix.
     pub async fn sum(&mut self, device_prefix: &str) -> f64 {
         let statement =
             "SELECT coalesce(sum(value), 0) FROM iot_data WHERE starts_with(device_id, $1)";
         sqlx::query_scalar(statement).bind(device_prefix).fetch_one(&mut self.0).await.unwrap()
     }
 
-    /// Brings the rollups up to date over an interval, as their policies do. One test at a time: of two refreshes that
-    /// overlap, the second returns before the first has stored what both wanted.
+    /// Refreshes all rollups over an interval, as their policies do. Tests take turns: of two
+    /// overlapping refreshes, the second returns before the first has stored the range of both.
     pub async fn refresh(&mut self, start: i64, end: i64) {
         const ONE_AT_A_TIME: i64 = 0x7265_6672_6573_6800;
         sqlx::query("SELECT pg_advisory_lock($1)")
@@ -85,9 +91,12 @@ impl Sql {
             .unwrap();
         for rollup in Granularity::ROLLUPS {
             db::refresh(&mut self.0, rollup, start, end).await.unwrap();
-            while self.policy_runs().await {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            let idle = async {
+                while self.policy_runs().await {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, idle).await.expect("a refresh policy does not end");
         }
         sqlx::query("SELECT pg_advisory_unlock($1)")
             .bind(ONE_AT_A_TIME)
@@ -100,7 +109,7 @@ impl Sql {
     /// Runs the refresh job of a rollup, as the database's scheduler does.
     ///
     /// # Errors
-    /// The job fails.
+    /// Fails if the job fails.
     pub async fn run_refresh_job(&mut self, rollup: Granularity) -> sqlx::Result<()> {
         let statement =
             "SELECT job_id FROM timescaledb_information.jobs WHERE application_name LIKE $1";
@@ -112,8 +121,9 @@ impl Sql {
             .map(|_| ())
     }
 
-    /// Creates the extension in an empty database, and keeps its jobs from running by themselves: one that is paused while it runs
-    /// is cut off, which counts as a failed run. Takes a superuser; without one, jobs may run.
+    /// Creates the extension in an empty database and stops its job scheduler. Otherwise, pausing a
+    /// running job would end it, which counts as a failed run. Needs a superuser. Without one, jobs
+    /// keep running.
     async fn stop_scheduler(&mut self) {
         sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS timescaledb")
             .execute(&mut self.0)
@@ -123,7 +133,7 @@ impl Sql {
         drop(sqlx::raw_sql(stop).execute(&mut self.0).await);
     }
 
-    /// Brings the schema as it was at a step into an empty database.
+    /// Applies the migrations up to a version to an empty database.
     pub async fn migrate_to(&mut self, step: i64) {
         self.stop_scheduler().await;
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"));
@@ -133,14 +143,16 @@ impl Sql {
         steps.run(self.0.acquire().await.unwrap()).await.unwrap();
     }
 
-    /// Waits for as long as query-service remembers where a rollup's watermark was.
+    /// Waits for one second, which is how long query-service caches watermarks.
     pub async fn forget_watermarks() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 
-    /// Whether a policy is refreshing, which may be holding what a refresh of ours wanted.
+    /// Returns whether a policy is refreshing. It may hold a range that a refresh of the test
+    /// needs.
     async fn policy_runs(&mut self) -> bool {
-        let statement = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'Refresh Rollup%'
+        let statement = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                                        WHERE application_name LIKE 'Refresh Rollup%'
                                         AND datname = current_database())";
         sqlx::query_scalar(statement).fetch_one(&mut self.0).await.unwrap()
     }
@@ -151,36 +163,42 @@ impl Sql {
     }
 }
 
-/// A fresh database of a test's own, for what must not happen in the one under test, or would take too long beside all that
-/// is in there: one more on its server, or one more embedded one. No policy runs by itself.
+/// A fresh database of a test's own, on the same server or embedded. It isolates what would disturb
+/// other tests or be slow among their data. No policy runs by itself.
 pub struct OwnDatabase {
-    /// Its address.
+    /// Address of the database.
     pub url: String,
     _origin: Origin,
 }
 
-/// Where it came from, and how it goes.
+/// Origin of the database, which decides how it is removed.
 enum Origin {
-    Embedded(#[allow(dead_code)] Child), // ends when it is dropped
+    /// An embedded database, which ends when the process is dropped.
+    Embedded(#[allow(dead_code)] Child),
+    /// A database on the server under test, which is dropped by name.
     Created { name: String },
 }
 
 impl OwnDatabase {
-    /// Starts one with the schema in it; it ends with the test.
+    /// Starts a database with the schema. It is removed at the end of the test.
     pub async fn start() -> Self {
         let own = Self::start_empty().await;
         if let Origin::Created { .. } = own._origin {
             own.sql().await.stop_scheduler().await;
         }
-        db::migrate(&own.config()).await.expect("the schema");
+        db::migrate(&own.config()).await.expect("cannot apply the migrations");
         if let Origin::Created { .. } = own._origin {
-            let pause = "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000";
-            sqlx::query(pause).execute(&mut own.sql().await.0).await.expect("jobs that pause");
+            let pause = "SELECT alter_job(job_id, scheduled => false) \
+                         FROM timescaledb_information.jobs WHERE job_id >= 1000";
+            sqlx::query(pause)
+                .execute(&mut own.sql().await.0)
+                .await
+                .expect("cannot pause the jobs");
         }
         own
     }
 
-    /// Starts one without the schema.
+    /// Starts a database without the schema.
     pub async fn start_empty() -> Self {
         let mut sql = Sql::connect().await;
         let version: String =
@@ -195,7 +213,7 @@ impl OwnDatabase {
     async fn create(mut sql: Sql) -> Self {
         let name = format!("tidegauge_test_{:016x}", rand::random::<u64>());
         let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
-        sqlx::query(create).execute(&mut sql.0).await.expect("the right to create databases");
+        sqlx::query(create).execute(&mut sql.0).await.expect("cannot create a database");
         let mut url = Url::parse(&database_url()).unwrap();
         url.set_path(&name);
         Self { url: url.to_string(), _origin: Origin::Created { name } }
@@ -209,7 +227,7 @@ impl OwnDatabase {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("node");
+            .expect("cannot start node");
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
         let url = line
@@ -220,13 +238,13 @@ impl OwnDatabase {
         Self { url, _origin: Origin::Embedded(process) }
     }
 
-    /// Its configuration.
+    /// Returns the configuration of the database.
     #[must_use]
     pub fn config(&self) -> DatabaseConfig {
         config(&self.url)
     }
 
-    /// A connection to it.
+    /// Connects to the database.
     pub async fn sql(&self) -> Sql {
         Sql::connect_to(&self.url).await
     }
@@ -236,7 +254,7 @@ impl Drop for Origin {
     fn drop(&mut self) {
         if let Self::Created { name } = self {
             let drop = AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
-            // The test's own runtime may be ending.
+            // A separate thread and runtime do this, because the test's own runtime may be ending.
             let dropped = std::thread::spawn(|| {
                 let runtime =
                     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,6 +1,7 @@
-//! Faults under load, and what came of them: a journal of what was sent and acknowledged against what SQL finds.
+//! Faults under load. Compares a journal of what was sent and acknowledged with what SQL finds.
 //!
-//! Each fault strikes several times. Clients send again what was not acknowledged, as the contract asks of them.
+//! Each fault strikes several times. Clients resend what was not acknowledged, as the contract
+//! requires.
 
 mod acks_dropped;
 mod checker;
@@ -22,36 +23,37 @@ use std::time::Duration;
 use crate::{IngestProcess, Moment};
 pub use checker::Finding;
 
-/// What goes wrong.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// SIGKILL, at random moments.
+    /// The service is killed with SIGKILL at random moments.
     ServiceKilled,
-    /// The connection to the database is cut at a moment of the protocol.
+    /// The connection to the database is cut at a given moment of the protocol.
     DatabaseCut(Moment),
-    /// Acknowledgements are lost on their way, then the connection.
+    /// Acknowledgements are lost on their way, then the connection breaks.
     AcksDropped,
     /// Two streams send the same batches through two instances.
     TwoStreamsOneProducer,
-    /// Producers go to another instance with batches in flight.
+    /// Producers move to another instance with batches in flight.
     ProducerMoves,
     /// 32 clients send the same batch through two instances.
     SameBatch32Clients,
-    /// The database is away for a while under full load.
+    /// The database is unreachable for a while under full load.
     DatabaseAway,
-    /// Batches are sent again after a kill, to an instance that accepts other points.
+    /// Batches are resent after a kill, to an instance that accepts other points.
     ResendsAnsweredAlike,
-    /// A sender numbers new data from 1 in its old epoch.
+    /// A sender restarts its numbering at 1 for new data, in its old epoch.
     ReuseRefused,
-    /// SIGSTOP in the middle of a transaction; the producers move to another instance. Needs a database with more than one
-    /// backend.
+    /// An instance is stopped with SIGSTOP in the middle of a transaction, and its producers move
+    /// to another instance. Needs a database with more than one backend.
     InstanceStopped,
-    /// The ledger rows of some producers are locked from SQL. Needs a database with more than one backend.
+    /// SQL holds locks on the ledger rows of some producers. Needs a database with more than one
+    /// backend.
     RowsLocked,
 }
 
 impl Fault {
-    /// All of them, in the order in which they are told.
+    /// All faults, in the order of the report.
     pub const ALL: [Self; 17] = [
         Self::ServiceKilled,
         Self::DatabaseCut(Moment::InCopy),
@@ -72,7 +74,7 @@ impl Fault {
         Self::RowsLocked,
     ];
 
-    /// For reports.
+    /// Returns the name that reports use.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -103,26 +105,27 @@ impl Fault {
     }
 }
 
-/// What the faults strike, and how long.
+/// The service under test, and the number and length of faults.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// A database with the schema in it.
+    /// Address of a database that has the schema.
     pub database_url: String,
-    /// The program ingest-service.
+    /// Path of the ingest-service binary.
     pub ingest_service: PathBuf,
-    /// How often each fault strikes; a database that is away goes away once.
+    /// How often each fault strikes. The database outage happens only once.
     pub rounds: u32,
-    /// For how long the database is away.
+    /// Length of the database outage.
     pub away: Duration,
-    /// Clients that make full load, each on a connection of its own.
+    /// Number of clients that produce full load, each on a connection of its own.
     pub full_load: usize,
 }
 
 impl Setting {
-    /// Lets the fault strike, and compares.
+    /// Injects the fault, then compares the journal with the database.
     ///
     /// # Errors
-    /// The fault could not be brought about, or the service broke the contract in a way that is neither loss nor double.
+    /// Fails if the fault could not be injected, or if the service broke the contract in a way
+    /// other than losing or doubling points.
     pub async fn run(&self, fault: Fault) -> anyhow::Result<Finding> {
         match fault {
             Fault::ServiceKilled => service_killed::run(self).await,

@@ -1,4 +1,4 @@
-//! Keys and their identities, made by the program's own subcommand.
+//! Keys and their identities, made by the `keys` subcommand of the program.
 
 use std::path::Path;
 
@@ -7,37 +7,38 @@ use tokio::process::Command;
 use tonic::Request;
 use tonic::metadata::AsciiMetadataValue;
 
-/// A key, and the identity that has it, as the file takes it.
+/// A key and the identity that holds it, as written in the identities file.
 #[derive(Clone, Debug)]
 pub struct KeyedIdentity {
-    /// The key itself.
+    /// The secret key.
     pub key: String,
-    /// An `[[identity]]` of the file.
+    /// The `[[identity]]` entry for the file.
     pub entry: String,
 }
 
 impl KeyedIdentity {
-    /// With `keys new` and these arguments beside the name.
+    /// Runs `keys new` with these arguments in addition to the name.
     ///
     /// # Errors
-    /// The program refuses, or tells a secret that it should not.
+    /// Fails if the program rejects the arguments or prints the key in the entry.
     pub async fn make(program: &Path, name: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         let output = Command::new(program)
             .args(["keys", "new", "--name", name])
             .args(arguments)
             .output()
             .await?;
-        let (entry, told) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+        let entry = String::from_utf8(output.stdout)?;
+        let told = String::from_utf8(output.stderr)?;
         ensure!(output.status.success(), "keys new: {told}");
         let key = told
             .split_whitespace()
             .find(|word| word.starts_with("tgk_"))
             .context("no key was printed")?;
-        ensure!(!entry.contains(key), "the key is in the entry for the file");
+        ensure!(!entry.contains(key), "the entry for the file contains the key itself");
         Ok(Self { key: key.to_owned(), entry })
     }
 
-    /// A request that shows the key.
+    /// Returns a request that carries the key.
     pub fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", bearer(&self.key));
@@ -45,7 +46,7 @@ impl KeyedIdentity {
     }
 }
 
-/// The value of the header `authorization` for a key.
+/// Returns the value of the `authorization` header for a key.
 pub(crate) fn bearer(key: &str) -> AsciiMetadataValue {
     format!("Bearer {key}").parse().unwrap()
 }

@@ -1,6 +1,7 @@
-//! What the end-to-end tests share: both services on free ports, a way to the database that can be cut, points to send.
+//! Helpers of the end-to-end tests: both services on free ports, proxies that cut connections, and
+//! points to send.
 //!
-//! Everything here panics where a test should fail.
+//! Helpers panic where a test should fail.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 

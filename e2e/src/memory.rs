@@ -1,32 +1,33 @@
-//! What a running process takes of memory, from outside. Linux says it; elsewhere every answer is `None`.
+//! Memory of a running process, seen from outside. Only Linux reports it. Elsewhere every method
+//! returns `None`.
 
-/// What ingest-service may take whatever happens, in MiB.
+/// Upper bound on the memory of ingest-service under any load, in MiB.
 pub const MEMORY_BOUND: f64 = 256.0;
 
-/// The memory of one process, by its id.
+/// Memory of the process with this id.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory(u32);
 
 impl Memory {
-    /// Of the process with this id.
+    /// Returns the memory of the process with this id.
     #[must_use]
     pub fn of(process_id: u32) -> Self {
         Self(process_id)
     }
 
-    /// What it has in RAM now, in MiB.
+    /// Returns the current resident memory, in MiB.
     #[must_use]
     pub fn now_mib(self) -> Option<f64> {
         self.read("VmRSS:")
     }
 
-    /// Most that it has had in RAM, since it began or since `forget_peak`, in MiB.
+    /// Returns the peak resident memory since the start or the last `forget_peak`, in MiB.
     #[must_use]
     pub fn peak_mib(self) -> Option<f64> {
         self.read("VmHWM:")
     }
 
-    /// Lets the peak begin anew. `None` where the system does not do that.
+    /// Resets the peak. Returns `None` where the system does not support it.
     #[must_use]
     pub fn forget_peak(self) -> Option<()> {
         std::fs::write(format!("/proc/{}/clear_refs", self.0), "5").ok()

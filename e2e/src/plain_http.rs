@@ -1,4 +1,4 @@
-//! Asks plain HTTP ports: those of the services and that of Prometheus.
+//! Requests to plain HTTP ports, those of the services and of Prometheus.
 
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
@@ -7,10 +7,11 @@ use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// `GET`: status and body. The base is http://HOST:PORT, the path may have a query, encoded.
+/// Sends `GET` and returns status and body. `base` is `http://HOST:PORT`. `path` may have an
+/// encoded query.
 ///
 /// # Errors
-/// Nobody answers.
+/// Fails if the port does not answer.
 pub async fn get(base: &str, path: &str) -> anyhow::Result<(u16, String)> {
     let address = base.trim_start_matches("http://");
     let stream = TcpStream::connect(address).await?;

@@ -1,41 +1,42 @@
-//! Points to send and selectors to ask with.
+//! Points to send, and selectors for queries.
 
 use prost_types::Timestamp;
 use shared::proto::v1::{Batch, Point, Producer, SeriesPoints, SeriesSelector, series_selector};
 use shared::time;
 
-/// A device id that no other test and no other run uses.
+/// Returns a device id that no other test and no other run uses.
 #[must_use]
 pub fn unique(name: &str) -> String {
     format!("{name}-{:016x}", rand::random::<u64>())
 }
 
-/// The clock, in microseconds.
+/// Returns the current time, in microseconds since 1970.
 #[must_use]
 pub fn now() -> i64 {
     time::now_micros()
 }
 
-/// A time as the contract has it.
+/// Converts microseconds to a time of the contract.
 #[must_use]
 pub fn at(micros: i64) -> Option<Timestamp> {
     Some(time::to_timestamp(micros))
 }
 
-/// A temperature in row form.
+/// Returns a temperature in row form.
 #[must_use]
 pub fn point(device_id: &str, timestamp: i64, value: f64) -> Point {
     named(device_id, "temperature", timestamp, value)
 }
 
-/// A point of any metric in row form.
+/// Returns a point of any metric in row form.
 #[must_use]
 pub fn named(device_id: &str, metric_name: &str, timestamp: i64, value: f64) -> Point {
-    let (device_id, metric_name) = (device_id.to_owned(), metric_name.to_owned());
+    let device_id = device_id.to_owned();
+    let metric_name = metric_name.to_owned();
     Point { device_id, metric_name, value: Some(value), timestamp: at(timestamp) }
 }
 
-/// Temperatures in series form.
+/// Returns temperatures in series form.
 #[must_use]
 pub fn series(device_id: &str, timestamps_us: Vec<i64>, values: Vec<f64>) -> SeriesPoints {
     SeriesPoints {
@@ -46,13 +47,13 @@ pub fn series(device_id: &str, timestamps_us: Vec<i64>, values: Vec<f64>) -> Ser
     }
 }
 
-/// An unnumbered batch in row form.
+/// Returns an unnumbered batch in row form.
 #[must_use]
 pub fn batch(points: Vec<Point>) -> Batch {
     Batch { points, ..Default::default() }
 }
 
-/// A numbered batch in row form.
+/// Returns a numbered batch in row form.
 #[must_use]
 pub fn numbered(producer_id: &str, epoch: u64, sequence: u64, points: Vec<Point>) -> Batch {
     Batch {
@@ -62,7 +63,7 @@ pub fn numbered(producer_id: &str, epoch: u64, sequence: u64, points: Vec<Point>
     }
 }
 
-/// The temperature of one device.
+/// Returns a selector of one device's temperature.
 #[must_use]
 pub fn selector(device_id: &str) -> SeriesSelector {
     let device = Some(series_selector::Device::DeviceId(device_id.to_owned()));

@@ -1,4 +1,4 @@
-//! ingest-service as a process of its own, to be killed and to be measured.
+//! ingest-service as a separate process that can be killed and measured.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -11,28 +11,28 @@ use tokio::process::{Child, Command};
 
 use crate::Memory;
 
-/// A running ingest-service; it ends with its owner.
+/// A running ingest-service, killed on drop.
 pub struct IngestProcess {
     child: Child,
     url: String,
     http: String,
-    /// What it wrote to standard error, where that is kept.
+    /// Standard error, if it is captured.
     log: Arc<Mutex<String>>,
 }
 
 impl IngestProcess {
-    /// Starts the program on a free port. It need not be able to reach its database.
+    /// Starts the program on free ports. Its database need not be reachable.
     ///
     /// # Errors
-    /// The program cannot be started, or does not say where it listens.
+    /// Fails if the program cannot be started, or does not print its addresses.
     pub async fn start(program: &Path, database_url: &str) -> anyhow::Result<Self> {
         Self::start_with(program, database_url, &[], Stdio::inherit()).await
     }
 
-    /// Starts the program with these variables besides.
+    /// Starts the program with additional environment variables.
     ///
     /// # Errors
-    /// As for `start`.
+    /// Fails for the same reasons as `start`.
     pub async fn start_configured(
         program: &Path,
         database_url: &str,
@@ -41,10 +41,10 @@ impl IngestProcess {
         Self::start_with(program, database_url, variables, Stdio::inherit()).await
     }
 
-    /// The same as `start`; what it logs is kept, to be read.
+    /// Does the same as `start`, and captures the log.
     ///
     /// # Errors
-    /// As for `start`.
+    /// Fails for the same reasons as `start`.
     pub async fn start_logging(program: &Path, database_url: &str) -> anyhow::Result<Self> {
         let mut process = Self::start_with(program, database_url, &[], Stdio::piped()).await?;
         let mut lines =
@@ -69,7 +69,7 @@ impl IngestProcess {
         let mut child = Command::new(program)
             .args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
             .env("DATABASE_URL", database_url)
-            .env("TIDEGAUGE_LOG", "error") // it is told to fail all the time
+            .env("TIDEGAUGE_LOG", "error") // these tests cause warnings all the time
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -87,26 +87,27 @@ impl IngestProcess {
             };
             addresses.push(format!("http://{address}"));
         }
-        let [url, http] = addresses.try_into().map_err(|_| anyhow::anyhow!("two addresses"))?;
+        let [url, http] =
+            addresses.try_into().map_err(|_| anyhow::anyhow!("expected two addresses"))?;
         Ok(Self { url, http, child, log: Arc::default() })
     }
 
-    /// Where it listens, as http://HOST:PORT.
+    /// Returns the gRPC address, as `http://HOST:PORT`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Its probes and metrics, as http://HOST:PORT.
+    /// Returns the address of its probes and metrics, as `http://HOST:PORT`.
     #[must_use]
     pub fn http(&self) -> &str {
         &self.http
     }
 
-    /// SIGKILL.
+    /// Kills the process with SIGKILL.
     ///
     /// # Errors
-    /// It had ended by itself.
+    /// Fails if the process had already ended.
     pub async fn kill(mut self) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("ingest-service ended before it was killed: {status}");
@@ -114,19 +115,19 @@ impl IngestProcess {
         Ok(self.child.kill().await?)
     }
 
-    /// SIGTERM; waits until it has ended.
+    /// Sends SIGTERM and waits until the process has ended.
     ///
     /// # Errors
-    /// It does not end within the time.
+    /// Fails if the process does not end in time.
     pub async fn terminate(mut self, within: Duration) -> anyhow::Result<ExitStatus> {
         self.tell_to_end().await?;
         self.ended(within).await
     }
 
-    /// SIGTERM, without waiting.
+    /// Sends SIGTERM without waiting.
     ///
     /// # Errors
-    /// It has ended by itself.
+    /// Fails if the process has already ended.
     pub async fn tell_to_end(&self) -> anyhow::Result<()> {
         self.signal("TERM").await
     }
@@ -134,7 +135,7 @@ impl IngestProcess {
     /// Sends a signal, such as `STOP`.
     ///
     /// # Errors
-    /// The process has ended by itself.
+    /// Fails if the process has already ended.
     pub async fn signal(&self, name: &str) -> anyhow::Result<()> {
         let process_id =
             self.child.id().with_context(|| format!("ingest-service ended before SIG{name}"))?;
@@ -148,45 +149,47 @@ impl IngestProcess {
         Ok(())
     }
 
-    /// Waits until it has ended.
+    /// Waits until the process has ended.
     ///
     /// # Errors
-    /// It does not end within the time.
+    /// Fails if the process does not end in time.
     pub async fn ended(&mut self, within: Duration) -> anyhow::Result<ExitStatus> {
         let ended = tokio::time::timeout(within, self.child.wait()).await;
         Ok(ended
             .with_context(|| format!("ingest-service still runs {within:?} after SIGTERM"))??)
     }
 
-    /// What it has logged so far, where it was started with `start_logging`.
+    /// Returns what the process has logged so far. Empty unless it was started with
+    /// `start_logging`.
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Most memory that it has had in RAM so far, in MiB; `None` where the system does not say (all but Linux).
+    /// Returns the peak resident memory so far, in MiB. `None` on systems other than Linux.
     #[must_use]
     pub fn peak_mib(&self) -> Option<f64> {
         Memory::of(self.child.id()?).peak_mib()
     }
 }
 
-/// The ingest-service that was built together with the running test.
+/// Returns the path of the ingest-service binary that was built together with the running test.
 ///
 /// # Panics
-/// The test does not know where it lies itself.
+/// Panics if the path of the test itself is unknown.
 #[must_use]
 pub fn built_ingest_service() -> PathBuf {
     built_program("ingest-service")
 }
 
-/// Any program of the workspace, likewise.
+/// Returns the path of any program of the workspace, built together with the running test.
 ///
 /// # Panics
-/// The test does not know where it lies itself.
+/// Panics if the path of the test itself is unknown.
 #[must_use]
 pub fn built_program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
-    let profile = test.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps");
+    let profile =
+        test.parent().and_then(Path::parent).expect("a test binary is in target/PROFILE/deps");
     profile.join(name)
 }

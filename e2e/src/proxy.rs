@@ -1,4 +1,4 @@
-//! Ways that a test can cut: to the database, or to a service.
+//! TCP proxies that a test can cut, in front of the database or a service.
 
 mod cutting;
 mod message;
@@ -15,7 +15,8 @@ use tokio::sync::watch;
 
 pub use cutting::{CuttingProxy, Moment};
 
-/// Passes connections on while it is open; cutting it breaks all of them and refuses new ones.
+/// A proxy that passes connections on while it is open. Closing it breaks all connections and
+/// refuses new ones.
 #[derive(Clone)]
 pub struct Proxy {
     address: SocketAddr,
@@ -26,84 +27,87 @@ pub struct Proxy {
 #[derive(Clone, Copy)]
 struct Way {
     open: bool,
-    /// Answers are read and thrown away.
+    /// Whether answers are read and discarded.
     mute: bool,
     /// How often all connections were broken.
     cuts: u64,
 }
 
 impl Proxy {
-    /// In front of a postgres:// address.
+    /// Starts a proxy in front of a `postgres://` address.
     pub async fn start(url: &str, open: bool) -> Self {
         Self::to(target(url), open).await
     }
 
-    /// In front of HOST:PORT.
+    /// Starts a proxy in front of `HOST:PORT`.
     pub async fn to(target: String, open: bool) -> Self {
         let way = Arc::new(watch::Sender::new(Way { open, mute: false, cuts: 0 }));
         let swallowed = Arc::new(watch::Sender::new(0));
-        let (way_of_each, swallowed_of_all) = (Arc::clone(&way), Arc::clone(&swallowed));
+        let way_of_each = Arc::clone(&way);
+        let swallowed_of_all = Arc::clone(&swallowed);
         let address = accept(move |client| {
             pass(client, target.clone(), way_of_each.subscribe(), Arc::clone(&swallowed_of_all))
         });
         Self { address: address.await, way, swallowed }
     }
 
-    /// Where it listens.
+    /// Returns the address on which the proxy listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The same database through this proxy.
+    /// Returns the URL of the same database through this proxy.
     #[must_use]
     pub fn url(&self, url: &str) -> String {
         through(url, self.address)
     }
 
-    /// Opens the way, or cuts it.
+    /// Opens the proxy, or closes it and breaks all connections.
     pub fn set_open(&self, open: bool) {
         self.way.send_modify(|way| way.open = open);
     }
 
-    /// Breaks all connections; new ones are passed on.
+    /// Breaks all connections. New ones are passed on.
     pub fn cut(&self) {
         self.way.send_modify(|way| *way = Way { open: true, mute: false, cuts: way.cuts + 1 });
     }
 
-    /// From now on answers are swallowed; requests still pass. Ends with `cut`.
+    /// Discards all answers until `cut` is called. Requests still pass.
     pub fn swallow(&self) {
         self.way.send_modify(|way| way.mute = true);
     }
 
-    /// New connections get their answers again; those that lost some stay silent.
+    /// Passes answers on again for new connections. Connections that lost answers stay silent.
     pub fn swallow_no_more(&self) {
         self.way.send_modify(|way| way.mute = false);
     }
 
-    /// From now on answers are swallowed, until this many bytes of them are gone; requests still pass. Ends with `cut`.
+    /// Discards answers until this many bytes are gone. Discarding ends with `cut`. Requests still
+    /// pass.
     pub async fn swallow_answers(&self, bytes: usize) {
         let mut swallowed = self.swallowed.subscribe();
         let wanted = *swallowed.borrow() + bytes;
         self.swallow();
-        let _ = swallowed.wait_for(|swallowed| *swallowed >= wanted).await; // its sender is in `self`
+        // The sender is in `self`, so the wait cannot fail.
+        let _ = swallowed.wait_for(|swallowed| *swallowed >= wanted).await;
     }
 }
 
-/// HOST:PORT of a postgres:// address.
+/// Returns `HOST:PORT` of a `postgres://` address.
 fn target(url: &str) -> String {
     let options: PgConnectOptions = url.parse().unwrap();
     format!("{}:{}", options.get_host(), options.get_port())
 }
 
-/// A database at another address, in the clear.
+/// Returns the URL of a database at another address, without TLS.
 fn through(url: &str, address: SocketAddr) -> String {
     let options: PgConnectOptions = url.parse().unwrap();
     let database = options.get_database().unwrap_or("postgres");
     format!("postgres://{}@{address}/{database}?sslmode=disable", options.get_username())
 }
 
-/// Takes connections on a free port for as long as the runtime lives.
+/// Accepts connections on a free port until the runtime ends.
 async fn accept<F: Future<Output = ()> + Send + 'static>(
     pass: impl Fn(TcpStream) -> F + Send + 'static,
 ) -> SocketAddr {
@@ -117,7 +121,7 @@ async fn accept<F: Future<Output = ()> + Send + 'static>(
     address
 }
 
-/// A connection to what lies behind a proxy; small messages leave at once on both sides.
+/// Connects to the target of a proxy. Disables Nagle's algorithm on both sides.
 async fn connect(client: &TcpStream, target: &str) -> std::io::Result<TcpStream> {
     let server = TcpStream::connect(target).await?;
     client.set_nodelay(true)?;
@@ -133,12 +137,12 @@ async fn pass(
 ) {
     let Way { open: true, cuts, .. } = *way.borrow() else { return };
     let Ok(mut server) = connect(&client, &target).await else { return };
-    let (mut requests, answers) = (client.split(), server.split());
-    let (from_server, mut to_server) = answers;
+    let (mut requests, to_client) = client.split();
+    let (from_server, mut to_server) = server.split();
     let of_answers = way.clone();
     tokio::select! {
-        _ = tokio::io::copy(&mut requests.0, &mut to_server) => {}
-        _ = pass_answers(from_server, requests.1, of_answers, &swallowed) => {}
+        _ = tokio::io::copy(&mut requests, &mut to_server) => {}
+        _ = pass_answers(from_server, to_client, of_answers, &swallowed) => {}
         _ = way.wait_for(|way| !way.open || way.cuts > cuts) => {}
     }
 }
@@ -150,7 +154,7 @@ async fn pass_answers(
     swallowed: &watch::Sender<usize>,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
-    let mut mute = false; // once something is missing, nothing may follow
+    let mut mute = false; // once an answer is lost, later ones must not pass
     loop {
         let bytes = from_server.read(&mut buffer).await?;
         mute |= way.borrow().mute;

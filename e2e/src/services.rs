@@ -1,4 +1,4 @@
-//! Both services in this process, on free ports.
+//! Both services in the test process, on free ports.
 
 use ingest_service::config::IngestConfig;
 use query_service::config::QueryConfig;
@@ -20,30 +20,30 @@ use crate::database::database_url;
 use crate::health::wait_until_serving;
 use crate::{at, selector};
 
-/// Both services, running.
+/// Both running services.
 pub struct Services {
-    /// For sending.
+    /// Client of ingest-service.
     pub ingest: IngestServiceClient<Channel>,
-    /// For asking.
+    /// Client of query-service.
     pub query: QueryServiceClient<Channel>,
-    /// Addresses, as http:// URLs.
+    /// Address of ingest-service, as an `http://` URL.
     pub ingest_url: String,
-    /// Likewise.
+    /// Address of query-service, as an `http://` URL.
     pub query_url: String,
-    /// Probes and metrics of the ingest-service, as an http:// URL.
+    /// Probes and metrics of ingest-service, as an `http://` URL.
     pub ingest_http: String,
-    /// Likewise.
+    /// Probes and metrics of query-service, as an `http://` URL.
     pub query_http: String,
-    /// To ask the ingest-service for its health.
+    /// Channel for health checks of ingest-service.
     pub ingest_channel: Channel,
-    /// To ask the query-service for its health.
+    /// Channel for health checks of query-service.
     pub query_channel: Channel,
     shutdown: CancellationToken,
     ingest_task: JoinHandle<()>,
     query_task: JoinHandle<()>,
 }
 
-/// The configuration that the binary has without any variable set.
+/// Returns the configuration that the binary has if no variable is set.
 fn ingest_config(url: &str) -> IngestConfig {
     defaults(&["--database-url", url]).expect("the defaults")
 }
@@ -54,12 +54,12 @@ impl Services {
         Self::start_with(|_| {}).await
     }
 
-    /// The same, with another configuration of the ingest-service.
+    /// Does the same as `start`, with a changed configuration of ingest-service.
     pub async fn start_with(change: impl FnOnce(&mut IngestConfig)) -> Self {
         Self::start_with_both(change, |_| {}).await
     }
 
-    /// The same, with other configurations of both.
+    /// Does the same as `start`, with changed configurations of both services.
     pub async fn start_with_both(
         change_ingest: impl FnOnce(&mut IngestConfig),
         change_query: impl FnOnce(&mut QueryConfig),
@@ -72,19 +72,20 @@ impl Services {
         services
     }
 
-    /// Starts both on an address, which need not answer.
+    /// Starts both on a database address, which need not be reachable. Does not wait until they
+    /// serve.
     pub async fn start_on(url: &str) -> Self {
         Self::start_query_with(url, |_| {}).await
     }
 
-    /// The same, with another configuration of the ingest-service.
+    /// Does the same as `start_on`, with a changed configuration of ingest-service.
     pub async fn start_ingest_with(url: &str, change: impl FnOnce(&mut IngestConfig)) -> Self {
         let mut config = ingest_config(url);
         change(&mut config);
         Self::start_configured(config, |_| {}).await
     }
 
-    /// The same, with another configuration of the query-service.
+    /// Does the same as `start_on`, with a changed configuration of query-service.
     pub async fn start_query_with(url: &str, change: impl FnOnce(&mut QueryConfig)) -> Self {
         Self::start_configured(ingest_config(url), change).await
     }
@@ -125,25 +126,25 @@ impl Services {
         }
     }
 
-    /// Asks both to end, without waiting.
+    /// Asks both services to shut down, without waiting.
     pub fn begin_shutdown(&self) {
         self.shutdown.cancel();
     }
 
-    /// Waits until both have ended.
+    /// Waits until both services have ended.
     pub async fn ended(self) {
         self.ingest_task.await.unwrap();
         self.query_task.await.unwrap();
     }
 
-    /// `IngestBatch`.
+    /// Calls `IngestBatch`.
     pub async fn send(&self, batch: Batch) -> Result<BatchResult, Status> {
         let answer =
             self.ingest.clone().ingest_batch(IngestBatchRequest { batch: Some(batch) }).await?;
         Ok(answer.into_inner().result.expect("a result"))
     }
 
-    /// `Ingest`, with all batches there at once.
+    /// Calls `Ingest` with all batches available from the start.
     pub async fn stream(&self, batches: Vec<Batch>) -> Result<IngestResponse, Status> {
         let requests = batches.into_iter().map(|batch| IngestRequest { batch: Some(batch) });
         Ok(self
@@ -154,7 +155,7 @@ impl Services {
             .into_inner())
     }
 
-    /// All temperatures of a device in [start, end), through `QueryRange`.
+    /// Returns all temperatures of a device in `[start, end)`, through `QueryRange`.
     pub async fn range(
         &self,
         device_id: &str,
@@ -165,7 +166,8 @@ impl Services {
         let request =
             QueryRangeRequest { selectors, start: at(start), end: at(end), max_points: 0 };
         let mut frames = self.query.clone().query_range(request).await?.into_inner();
-        let (mut all, mut footer) = (PointsFrame::default(), None);
+        let mut all = PointsFrame::default();
+        let mut footer = None;
         while let Some(response) = frames.message().await? {
             match response.frame.unwrap() {
                 query_range_response::Frame::Header(_) => {}
@@ -180,7 +182,8 @@ impl Services {
         Ok(all)
     }
 
-    /// All temperature buckets of a device that overlap [start, end), through `QueryAggregated`.
+    /// Returns all temperature buckets of a device that overlap `[start, end)`, through
+    /// `QueryAggregated`.
     pub async fn aggregated(
         &self,
         device_id: &str,
@@ -195,7 +198,9 @@ impl Services {
             ..Default::default()
         };
         let mut frames = self.query.clone().query_aggregated(request).await?.into_inner();
-        let (mut header, mut all, mut footer) = (None, BucketsFrame::default(), None);
+        let mut header = None;
+        let mut all = BucketsFrame::default();
+        let mut footer = None;
         while let Some(response) = frames.message().await? {
             match response.frame.unwrap() {
                 query_aggregated_response::Frame::Header(frame) => header = Some(frame),

@@ -1,4 +1,4 @@
-//! Files that list every setting, made from the definitions that the two programs have.
+//! Files that list every setting, generated from the definitions of the two programs.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -8,12 +8,14 @@ use ingest_service::cli::Cli as IngestCli;
 use query_service::cli::Cli as QueryCli;
 use shared::config::{Variable, telemetry_variables, variables};
 
-/// What compose.yaml itself takes from the environment, and why some settings are not among what follows.
+/// Settings that compose.yaml itself takes from the environment.
 const COMPOSE: &str = include_str!("settings/compose.env");
-/// `.env.sample`: each variable with what it is for and its default.
+
+/// Returns the text of `.env.sample`: each variable with its purpose and default.
 #[must_use]
 pub fn env_sample() -> String {
-    let (ingest, query) = (ingest(), query());
+    let ingest = ingest();
+    let query = query();
     let both: Vec<_> = ingest.iter().filter(|variable| query.contains(variable)).cloned().collect();
     let only = |all: Vec<Variable>| {
         all.into_iter().filter(|variable| !both.contains(variable)).collect::<Vec<_>>()
@@ -26,13 +28,16 @@ pub fn env_sample() -> String {
     ] {
         section(&mut sample, title, variables.iter().filter(|variable| !is_fixed(&variable.name)));
     }
-    sample.push_str("\n# --- Set by compose.yaml and the images themselves; for programs that are started by hand.\n");
+    sample.push_str(
+        "\n# --- Set by compose.yaml and the images. \
+         Use these only for programs started by hand.\n",
+    );
     let fixed = ingest.into_iter().chain(only(query)).filter(|variable| is_fixed(&variable.name));
     fixed.for_each(|variable| describe(&mut sample, &variable, "#    "));
     sample
 }
 
-/// `.ci/variables.json`: the names that each program reads.
+/// Returns the content of `.ci/variables.json`: the names of the variables that each program reads.
 #[must_use]
 pub fn variable_names() -> serde_json::Value {
     let names = |variables: Vec<Variable>| {
@@ -41,7 +46,7 @@ pub fn variable_names() -> serde_json::Value {
     serde_json::json!({ "ingest-service": names(ingest()), "query-service": names(query()) })
 }
 
-/// The checkout.
+/// Returns the root of the checkout.
 #[must_use]
 pub fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -72,7 +77,8 @@ fn describe(sample: &mut String, variable: &Variable, mark: &str) {
     let _ = writeln!(sample, "# {help}{one_of}.\n{mark}{name}={default}");
 }
 
-/// What compose.yaml and the images decide, so that a line of `.env` would change nothing.
+/// Returns whether compose.yaml or the images set the variable, so that a line in `.env` has no
+/// effect.
 fn is_fixed(name: &str) -> bool {
     let listen = [
         "TIDEGAUGE_INGEST_LISTEN",

@@ -1,7 +1,8 @@
-//! Strain by whoever can reach the port, and what it does to the service and to another client beside it.
+//! Strain on a service by any client that can reach its port, and the effect on another client.
 //!
-//! Each case has a service process of its own. Whatever the abuse, the service's memory stays in its bound, nothing panics,
-//! the other client's calls go on and it can be called anew afterwards.
+//! Each case has a service process of its own. Whatever the abuse, the service's memory stays
+//! within its bound and nothing panics. The other client's calls succeed, and new calls succeed
+//! afterwards.
 
 mod bombs;
 mod callers;
@@ -24,42 +25,42 @@ use crate::abuse::Outcome;
 use neighbour::{Latencies, Neighbour, Usual};
 use target::Target;
 
-/// Within which a case must be over.
+/// Time limit for a case.
 const PATIENCE: Duration = Duration::from_secs(900);
-/// For how long the other client is watched at least, so that its calls go on.
+/// Minimum time for which the other client is observed, to see that its calls succeed.
 const AT_LEAST: Duration = Duration::from_secs(1);
-/// And so that its latencies say something.
+/// Minimum time for which its latencies are measured.
 const WATCHED: Duration = Duration::from_secs(10);
 
-/// What is done to the service.
+/// A kind of strain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strain {
-    /// Messages of 5 MiB over the limit.
+    /// Messages 5 MiB over the limit.
     MessageOverTheLimit,
     /// Small messages that decompress to as much as 1 GiB.
     DecompressionBomb,
     /// A megabyte of headers, and headers without end.
     HeaderFlood,
-    /// Streams that are opened and reset at once, a million of them.
+    /// A million streams that are opened and immediately reset.
     RapidReset,
-    /// 5,000 connections on which nothing happens.
+    /// 5,000 idle connections.
     IdleConnections,
-    /// Messages that come byte by byte.
+    /// Messages that arrive byte by byte.
     SlowSenders,
-    /// Bytes that mean nothing, with and without a right beginning.
+    /// Random bytes, with and without a valid preface.
     RandomBytes,
-    /// Requests that break off anywhere.
+    /// Requests that break off at various points.
     HalfRequests,
     /// One client with a thousand streams.
     GreedyClient,
-    /// More than the service can take, for a while.
+    /// More load than the service can take, for some time.
     Overload,
-    /// SIGTERM with a hundred streams open, ten of them silent.
+    /// SIGTERM with a hundred open streams, ten of them silent.
     Shutdown,
 }
 
 impl Strain {
-    /// All of them, in the order in which they are told.
+    /// All kinds, in the order of the report.
     pub const ALL: [Self; 11] = [
         Self::MessageOverTheLimit,
         Self::DecompressionBomb,
@@ -74,7 +75,7 @@ impl Strain {
         Self::Shutdown,
     ];
 
-    /// For reports.
+    /// Returns the name that reports use.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -93,20 +94,21 @@ impl Strain {
     }
 }
 
-/// What is abused, and how much.
+/// The service under strain, and the amount of strain.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// A database with the schema in it.
+    /// Address of a database that has the schema.
     pub database_url: String,
-    /// The program ingest-service.
+    /// Path of the ingest-service binary.
     pub ingest_service: PathBuf,
-    /// A short form: fewer of everything.
+    /// Whether to run the short form, with smaller numbers.
     pub quick: bool,
-    /// Whether latencies are compared with usual ones; where other work goes on beside, they say nothing.
+    /// Whether to compare latencies with a baseline. They mean nothing while other work runs on the
+    /// machine.
     pub judge_latency: bool,
 }
 
-/// What was seen of the abuse itself.
+/// Result of the strain itself.
 struct Attack {
     expected: String,
     seen: String,
@@ -114,17 +116,17 @@ struct Attack {
 }
 
 impl Setting {
-    /// Abuses a service, and tells what came of it.
+    /// Strains a service and reports the result.
     ///
     /// # Errors
-    /// The abuse could not be brought about.
+    /// Fails if the strain could not be applied.
     pub async fn run(&self, strain: Strain) -> anyhow::Result<Outcome> {
         let told = match strain {
             Strain::Shutdown => tokio::time::timeout(PATIENCE, shutdown::run(self)).await,
             _ => tokio::time::timeout(PATIENCE, self.beside_another(strain)).await,
         };
         let Attack { expected, seen, ok } =
-            told.with_context(|| format!("not over after {PATIENCE:?}"))??;
+            told.with_context(|| format!("the case did not end within {PATIENCE:?}"))??;
         Ok(Outcome { case: strain.name(), expected, seen, ok })
     }
 
@@ -150,7 +152,8 @@ impl Setting {
         Ok(attack)
     }
 
-    /// What the other client has alone, and while the same is done to an instance that is not its own.
+    /// Measures the other client's latencies without strain, and during the same strain on another
+    /// instance.
     async fn usual(&self, strain: Strain, neighbour: &Neighbour) -> anyhow::Result<Usual> {
         let alone = neighbour.alone().await;
         let another = Target::start(self).await?;
@@ -158,7 +161,8 @@ impl Setting {
         Ok(Usual { alone, elsewhere })
     }
 
-    /// Abuses an instance, again and again where latencies are compared, until the other client has made enough calls.
+    /// Applies the strain. If latencies are compared, repeats it until the other client has made
+    /// enough calls.
     async fn watched(
         &self,
         strain: Strain,
@@ -217,7 +221,7 @@ impl Setting {
                 .await
             }
             Strain::Overload => overload::run(self, target, neighbour, self.seconds(120, 10)).await,
-            Strain::Shutdown => unreachable!("has no other client beside it"),
+            Strain::Shutdown => unreachable!("runs without another client"),
         }
     }
 

@@ -1,14 +1,14 @@
-//! Waits for conditions.
+//! Waiting for conditions.
 
 use std::time::Duration;
 
-/// How long a condition may take to come true.
+/// Time limit for a condition.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Looks again and again until there is something to find.
+/// Calls `look` repeatedly until it returns a value.
 ///
 /// # Panics
-/// It does not come within a minute.
+/// Panics if that takes longer than a minute.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let found = async {
         loop {

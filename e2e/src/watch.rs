@@ -1,4 +1,4 @@
-//! A subscription to anomalies, and what it told.
+//! A subscription to anomalies, and the anomalies that it reported.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,10 +16,10 @@ const MINUTE: i64 = 60 * SECOND;
 const DAY: i64 = 24 * 60 * MINUTE;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Device, time and value of what was told.
+/// Device, time and value of reported anomalies.
 pub type Told = BTreeSet<(String, i64, i64)>;
 
-/// Services on an address, which look for anomalies without much of a pause.
+/// Starts services on an address that look for anomalies almost continuously.
 pub async fn start_watchful(url: &str) -> Services {
     let services =
         Services::start_query_with(url, |config| config.watch_interval = Duration::from_millis(20))
@@ -29,8 +29,8 @@ pub async fn start_watchful(url: &str) -> Services {
     services
 }
 
-/// Three hours of ordinary values, up to where the look-back begins: so many that the anomalies that become part of the
-/// baseline meanwhile do not hide one another.
+/// Sends three hours of ordinary values, up to the start of the look-back window. They are so many
+/// that test anomalies, once they are part of the baseline, do not hide one another.
 pub async fn send_baseline(database: &OwnDatabase, services: &Services, device: &str) {
     let end = now() - 11 * MINUTE;
     let times: Vec<i64> = (1..1_600).map(|at| end - at * 7 * SECOND).collect();
@@ -42,14 +42,14 @@ pub async fn send_baseline(database: &OwnDatabase, services: &Services, device: 
     database.sql().await.refresh(end - 2 * DAY, end + 5 * MINUTE).await;
 }
 
-/// Sends whole degrees and returns them as they are told.
+/// Sends whole degrees. Returns them as a subscription reports them.
 pub async fn send_whole(services: &Services, device: &str, points: &[(i64, i64)]) -> Told {
     let rows = points.iter().map(|&(time, value)| point(device, time, value as f64)).collect();
     assert_eq!(services.send(batch(rows)).await.unwrap().accepted_count, points.len() as u64);
     points.iter().map(|&(time, value)| (device.to_owned(), time, value)).collect()
 }
 
-/// Asks for the temperature of all devices whose id begins with this.
+/// Returns a request for the temperature of all devices whose id has this prefix.
 #[must_use]
 pub fn watch_prefix(device_id_prefix: &str) -> WatchAnomaliesRequest {
     let device = Some(series_selector::Device::DeviceIdPrefix(device_id_prefix.to_owned()));
@@ -57,17 +57,17 @@ pub fn watch_prefix(device_id_prefix: &str) -> WatchAnomaliesRequest {
     WatchAnomaliesRequest { selectors, ..Default::default() }
 }
 
-/// A subscription and what it has told.
+/// A subscription and the anomalies that it reported.
 pub struct Watch {
     messages: Streaming<WatchAnomaliesResponse>,
-    /// All that was told.
+    /// All reported anomalies.
     pub told: Told,
-    /// Of the last message.
+    /// Resume token of the last message.
     pub token: String,
 }
 
 impl Watch {
-    /// Subscribes and waits for the first message, which says that all from now on is watched.
+    /// Subscribes and waits for the first message. From then on, all new points are watched.
     pub async fn start(
         services: &Services,
         request: WatchAnomaliesRequest,
@@ -79,12 +79,12 @@ impl Watch {
         Ok(watch)
     }
 
-    /// The next message.
+    /// Returns the next message. Collects its anomalies and its token.
     pub async fn next(&mut self) -> Result<WatchAnomaliesResponse, Status> {
         let message = tokio::time::timeout(PATIENCE, self.messages.message())
             .await
-            .expect("a message in time")?;
-        let message = message.expect("the stream does not end by itself");
+            .expect("no message in time")?;
+        let message = message.expect("the stream ended");
         for anomaly in &message.anomalies {
             let device = message.series.as_ref().expect("a series").device_id.clone();
             let found = (
@@ -92,19 +92,23 @@ impl Watch {
                 time::from_timestamp(&anomaly.timestamp.unwrap()).unwrap(),
                 whole(anomaly.value),
             );
-            assert!(self.told.insert(found.clone()), "told twice: {found:?}");
+            assert!(self.told.insert(found.clone()), "reported twice: {found:?}");
         }
         self.token.clone_from(&message.resume_token);
         Ok(message)
     }
 
-    /// Reads on until nothing new came for many looks, and so for several sweeps.
+    /// Reads messages until two in a row have no anomalies. By then, several sweeps found nothing
+    /// new.
     pub async fn until_quiet(&mut self) -> Result<(), Status> {
-        let mut quiet = 0;
-        while quiet < 2 {
-            quiet = if self.next().await?.anomalies.is_empty() { quiet + 1 } else { 0 };
-        }
-        Ok(())
+        let quiet = async {
+            let mut quiet = 0;
+            while quiet < 2 {
+                quiet = if self.next().await?.anomalies.is_empty() { quiet + 1 } else { 0 };
+            }
+            Ok(())
+        };
+        tokio::time::timeout(PATIENCE, quiet).await.expect("anomalies are still being reported")
     }
 }
 

@@ -1,15 +1,16 @@
-//! What `cargo xtask abuse` tries, case by case: nothing gets in that should not, and nobody is in the way of others.
+//! The cases of `cargo xtask abuse`: no caller gets in without permission, and none is in the way
+//! of others.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
-/// So that a filter by name finds them: cargo xtask test abuse
+/// A module, so that a filter by name finds these tests: `cargo xtask test abuse`.
 mod abuse {
     use e2e::abuse::{Group, Setting};
     use e2e::{built_program, database_url};
 
     async fn all_is_as_expected(group: Group) {
-        let (ingest_service, query_service) =
-            (built_program("ingest-service"), built_program("query-service"));
+        let ingest_service = built_program("ingest-service");
+        let query_service = built_program("query-service");
         let setting = Setting { database_url: database_url(), ingest_service, query_service };
         let outcomes = setting.run(group).await.unwrap();
         let wrong: Vec<_> = outcomes.iter().filter(|outcome| !outcome.ok).collect();

@@ -1,4 +1,5 @@
-//! `IngestWithAcks`: one acknowledgement per batch, in order; what is not acknowledged is sent again and stored once.
+//! `IngestWithAcks`: one acknowledgement per batch, in order. Resending batches without
+//! acknowledgement stores them once.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -35,14 +36,15 @@ impl Stream {
     async fn ack(&mut self) -> Result<Option<IngestWithAcksResponse>, Status> {
         tokio::time::timeout(Duration::from_secs(60), self.acks.message())
             .await
-            .expect("an acknowledgement in time")
+            .expect("no acknowledgement in time")
     }
 }
 
 #[tokio::test]
 async fn many_batches_in_flight_are_acknowledged_in_order_and_once_each() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("order"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("order");
     let mut stream = Stream::open(&services).await;
     for sequence in 1..=500 {
         let mut points = vec![point(&device, now(), 1.0); 10];
@@ -62,13 +64,14 @@ async fn many_batches_in_flight_are_acknowledged_in_order_and_once_each() {
         assert_eq!(result.rejections[0].point_index, 3);
         assert!(result.committed_at.is_some());
     }
-    assert!(stream.acks.message().await.unwrap().is_none(), "the stream ends well");
+    assert!(stream.acks.message().await.unwrap().is_none(), "the stream does not end with OK");
     assert_eq!(sql.count(&device).await, 4_500);
 }
 
 #[tokio::test]
 async fn an_acknowledgement_comes_while_the_stream_is_open() {
-    let (services, device) = (Services::start().await, unique("open"));
+    let services = Services::start().await;
+    let device = unique("open");
     let mut stream = Stream::open(&services).await;
     for index in 0..3 {
         stream.send(batch(vec![point(&device, now(), 1.0)])).await;
@@ -78,8 +81,9 @@ async fn an_acknowledgement_comes_while_the_stream_is_open() {
 
 #[tokio::test]
 async fn a_gap_ends_the_stream_after_the_batches_before_it_are_acknowledged() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("hole"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("hole");
     let mut stream = Stream::open(&services).await;
     for sequence in [1, 2, 4, 5] {
         stream.send(numbered(&device, 1, sequence, vec![point(&device, now(), 1.0)])).await;
@@ -95,11 +99,13 @@ async fn a_gap_ends_the_stream_after_the_batches_before_it_are_acknowledged() {
 
 #[tokio::test]
 async fn two_streams_of_one_producer_store_each_sequence_once() {
-    let (services, other, mut sql) =
-        (Services::start().await, Services::start().await, Sql::connect().await);
+    let services = Services::start().await;
+    let other = Services::start().await;
+    let mut sql = Sql::connect().await;
     let device = unique("twin");
     let mut streams = [Stream::open(&services).await, Stream::open(&other).await];
-    let (mut accepted, mut duplicate) = (0, 0);
+    let mut accepted = 0;
+    let mut duplicate = 0;
     for sequence in 1..=50 {
         let batch = numbered(&device, 1, sequence, vec![point(&device, now(), 1.0); 20]);
         for stream in &streams {
@@ -117,10 +123,11 @@ async fn two_streams_of_one_producer_store_each_sequence_once() {
 
 #[tokio::test]
 async fn a_producer_that_moves_with_batches_in_flight_loses_and_doubles_nothing() {
-    let (services, other, mut sql) =
-        (Services::start().await, Services::start().await, Sql::connect().await);
+    let services = Services::start().await;
+    let other = Services::start().await;
+    let mut sql = Sql::connect().await;
     let device = unique("moves");
-    let began = now(); // a batch is the same whenever it is sent
+    let began = now(); // a resend must carry the same times
     let numbered = |sequence| numbered(&device, 1, sequence, vec![point(&device, began, 1.0); 20]);
     let mut acknowledged = 0;
     for (round, services) in [&services, &other, &services, &other].into_iter().enumerate() {
@@ -131,7 +138,7 @@ async fn a_producer_that_moves_with_batches_in_flight_loses_and_doubles_nothing(
         for _ in 0..10 * (round + 1) {
             acknowledged = stream.ack().await.unwrap().unwrap().result.unwrap().sequence;
         }
-        // The rest stays in flight: some of it is stored, none of it is known to be.
+        // The rest stays in flight. Some batches are stored, but the client does not learn which.
     }
     let mut stream = Stream::open(&services).await;
     for sequence in acknowledged + 1..=acknowledged + 40 {
@@ -151,5 +158,5 @@ async fn a_stream_of_a_certain_age_is_ended_cleanly() {
     let mut stream = Stream::open(&services).await;
     stream.send(batch(vec![point(&device, now(), 1.0)])).await;
     assert_eq!(stream.ack().await.unwrap().unwrap().batch_index, 0);
-    assert!(stream.ack().await.unwrap().is_none(), "it ends with OK");
+    assert!(stream.ack().await.unwrap().is_none(), "the stream does not end with OK");
 }

@@ -1,4 +1,4 @@
-//! What stands out, and what is answered where there is little to say.
+//! Anomalies that are found, and answers for sparse data.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -13,10 +13,10 @@ use tonic::{Code, Status};
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 
-/// Stores points and brings the rollup that baselines come from up to date.
+/// Stores points and refreshes the rollup from which baselines are computed.
 async fn send(services: &Services, device: &str, times: Vec<i64>, values: Vec<f64>) {
-    let (first, last) =
-        (times[0].min(times[times.len() - 1]), times[0].max(times[times.len() - 1]));
+    let first = times[0].min(times[times.len() - 1]);
+    let last = times[0].max(times[times.len() - 1]);
     let count = times.len() as u64;
     let batch = Batch { series: vec![series(device, times, values)], ..Default::default() };
     assert_eq!(services.send(batch).await.unwrap().accepted_count, count);
@@ -34,7 +34,7 @@ async fn detect(
     Ok(services.query.clone().detect_anomalies(request).await?.into_inner())
 }
 
-/// One point a minute over the baseline, values alternating by `spread` around 20.
+/// Returns one point a minute over the baseline, with values alternating by `spread` around 20.
 fn baseline(end: i64, minutes: i64, spread: f64) -> (Vec<i64>, Vec<f64>) {
     let times = (1..=minutes).map(|minute| end - HOUR - minute * MINUTE);
     times
@@ -44,9 +44,13 @@ fn baseline(end: i64, minutes: i64, spread: f64) -> (Vec<i64>, Vec<f64>) {
 
 #[tokio::test]
 async fn injected_faults_are_found_with_score_bounds_and_direction() {
-    let (services, device, end) = (Services::start().await, unique("faults"), now());
+    let services = Services::start().await;
+    let device = unique("faults");
+    let end = now();
     let (mut times, mut values) = baseline(end, 600, 1.0);
-    let (high, low, fine) = (end - 30 * MINUTE, end - 20 * MINUTE, end - 10 * MINUTE);
+    let high = end - 30 * MINUTE;
+    let low = end - 20 * MINUTE;
+    let fine = end - 10 * MINUTE;
     times.extend([high, low, fine]);
     values.extend([30.0, 10.0, 21.0]);
     send(&services, &device, times, values).await;
@@ -57,10 +61,11 @@ async fn injected_faults_are_found_with_score_bounds_and_direction() {
         (baseline.mean - 20.0).abs() < 1e-9
             && (baseline.stddev - (600.0_f64 / 599.0).sqrt()).abs() < 1e-9
     );
-    let (baseline_end, start) = (baseline.end.unwrap(), answer.start.unwrap());
+    let baseline_end = baseline.end.unwrap();
+    let start = answer.start.unwrap();
     assert!(
         time::from_timestamp(&baseline_end) <= time::from_timestamp(&start),
-        "the baseline excludes the window"
+        "the baseline overlaps the window"
     );
     assert_eq!(answer.tested_count, 3);
     let found: Vec<_> = answer
@@ -83,7 +88,9 @@ async fn injected_faults_are_found_with_score_bounds_and_direction() {
 
 #[tokio::test]
 async fn a_baseline_without_spread_calls_every_other_value_an_anomaly_of_infinite_score() {
-    let (services, device, end) = (Services::start().await, unique("flat"), now());
+    let services = Services::start().await;
+    let device = unique("flat");
+    let end = now();
     let (mut times, mut values) = baseline(end, 100, 0.0);
     times.extend([end - 3 * MINUTE, end - 2 * MINUTE]);
     values.extend([20.0, 20.000_001]);
@@ -97,7 +104,9 @@ async fn a_baseline_without_spread_calls_every_other_value_an_anomaly_of_infinit
 
 #[tokio::test]
 async fn too_few_baseline_points_judge_nothing_and_say_so() {
-    let (services, device, end) = (Services::start().await, unique("few"), now());
+    let services = Services::start().await;
+    let device = unique("few");
+    let end = now();
     let (mut times, mut values) = baseline(end, 29, 1.0);
     times.push(end - MINUTE);
     values.push(1e6);
@@ -110,7 +119,9 @@ async fn too_few_baseline_points_judge_nothing_and_say_so() {
 
 #[tokio::test]
 async fn an_empty_window_has_no_anomalies() {
-    let (services, device, end) = (Services::start().await, unique("window"), now());
+    let services = Services::start().await;
+    let device = unique("window");
+    let end = now();
     let (times, values) = baseline(end, 100, 1.0);
     send(&services, &device, times, values).await;
     let answer = detect(&services, &device, end).await.unwrap();
@@ -120,7 +131,8 @@ async fn an_empty_window_has_no_anomalies() {
 
 #[tokio::test]
 async fn an_unknown_device_is_not_found_by_its_name() {
-    let (services, device) = (Services::start().await, unique("nobody"));
+    let services = Services::start().await;
+    let device = unique("nobody");
     let status = detect(&services, &device, now()).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
     assert!(status.message().contains(&device), "{}", status.message());

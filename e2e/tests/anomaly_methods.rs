@@ -1,4 +1,4 @@
-//! Every method's answer equals what arithmetic says of the raw points.
+//! Every anomaly method's answer equals arithmetic over the raw points.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -20,7 +20,7 @@ const MIN_COUNT: usize = 15;
 
 type Points = Vec<(i64, f64)>;
 
-/// Three weeks and more with a daily wave, gaps, timestamps that occur twice, a flat hour a day and faults.
+/// Generates points with a daily wave, gaps, repeated timestamps, a flat hour each day and faults.
 fn walk(random: &mut SmallRng, start: i64, end: i64) -> Points {
     let mut points = Vec::new();
     let mut time = start;
@@ -106,11 +106,11 @@ fn close(found: f64, expected: f64, what: &str) {
     let equal = found == expected || (found.is_nan() && expected.is_nan());
     assert!(
         equal || (found - expected).abs() <= 1e-9 * expected.abs().max(1.0),
-        "{what}: {found} is not {expected}"
+        "{what}: found {found}, expected {expected}"
     );
 }
 
-/// Holds an answer against the points.
+/// Checks an answer against the points.
 fn check(
     answer: &DetectAnomaliesResponse,
     points: &Points,
@@ -118,15 +118,15 @@ fn check(
     length: i64,
     threshold: f64,
 ) {
-    let (method, seasonal) = (answer.method(), answer.method() == AnomalyMethod::Seasonal);
-    let end = if seasonal {
-        Granularity::Hour.floor(window.0)
-    } else {
-        Granularity::Minute.floor(window.0)
-    };
+    let method = answer.method();
+    let seasonal = method == AnomalyMethod::Seasonal;
+    let granularity = if seasonal { Granularity::Hour } else { Granularity::Minute };
+    let end = granularity.floor(window.0);
     let hour = |time: i64| time.div_euclid(HOUR).rem_euclid(168);
     let mut of_hour: Vec<Option<Stats>> = (0..168).map(|_| None).collect();
-    let (mut expected, mut tested, mut not_judged) = (Vec::new(), 0, 0);
+    let mut expected = Vec::new();
+    let mut tested = 0;
+    let mut not_judged = 0;
     for &(time, value) in points.iter().filter(|(time, _)| (window.0..window.1).contains(time)) {
         let slot = if seasonal { hour(time) } else { 0 };
         let stats = of_hour[usize::try_from(slot).unwrap()].get_or_insert_with(|| {
@@ -256,7 +256,8 @@ async fn send(services: &Services, points: &Points) {
     assert_eq!(services.send(batch).await.unwrap().accepted_count, points.len() as u64);
 }
 
-/// First all live, then partly materialised, then with late points on top: nothing of it shows.
+/// Compares first with nothing materialised, then partly materialised, then with late points on
+/// top. The answers must not differ.
 #[tokio::test]
 async fn every_method_equals_arithmetic_over_the_raw_points_whatever_is_materialised() {
     let database = OwnDatabase::start().await;
@@ -284,5 +285,5 @@ async fn every_method_equals_arithmetic_over_the_raw_points_whatever_is_material
     for _ in 0..15 {
         found += ask(&services, &all, &mut random, interval).await;
     }
-    assert!(found > 100, "{found} anomalies were compared");
+    assert!(found > 100, "only {found} anomalies were compared");
 }

@@ -1,4 +1,4 @@
-//! Bounds of intervals that are finer than a microsecond: every point is on the right side of them.
+//! Interval bounds finer than a microsecond. Every point is on the correct side of them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -13,7 +13,7 @@ use shared::time;
 
 const MINUTE: i64 = 60_000_000;
 
-/// A time in microseconds and some nanoseconds after it.
+/// Returns a time of some microseconds plus some nanoseconds.
 fn at(micros: i64, nanos: i32) -> Option<Timestamp> {
     let whole = time::to_timestamp(micros);
     Some(Timestamp { nanos: whole.nanos + nanos, ..whole })
@@ -28,7 +28,7 @@ async fn send(services: &Services, device: &str, times: &[i64]) {
 
 type Bounds = (Option<Timestamp>, Option<Timestamp>);
 
-/// Times of the points that `QueryRange` finds.
+/// Returns the times of the points that `QueryRange` finds.
 async fn points(services: &Services, device: &str, (start, end): Bounds) -> Vec<i64> {
     let request =
         QueryRangeRequest { selectors: vec![selector(device)], start, end, max_points: 0 };
@@ -42,7 +42,7 @@ async fn points(services: &Services, device: &str, (start, end): Bounds) -> Vec<
     found
 }
 
-/// Starts and counts of the buckets that `QueryAggregated` finds.
+/// Returns the starts and counts of the buckets that `QueryAggregated` finds.
 async fn buckets(
     services: &Services,
     device: &str,
@@ -65,7 +65,8 @@ async fn buckets(
 
 #[tokio::test]
 async fn points_are_found_by_bounds_of_nanoseconds() {
-    let (services, device) = (Services::start().await, unique("bounds"));
+    let services = Services::start().await;
+    let device = unique("bounds");
     let second = now() / 1_000_000 * 1_000_000 - 60_000_000;
     let last = second + 999_999;
     send(&services, &device, &[second, second + 1, second + 2, last]).await;
@@ -88,7 +89,8 @@ async fn points_are_found_by_bounds_of_nanoseconds() {
 
 #[tokio::test]
 async fn a_reader_that_goes_on_a_nanosecond_after_the_last_point_sees_each_point_once() {
-    let (services, device) = (Services::start().await, unique("reader"));
+    let services = Services::start().await;
+    let device = unique("reader");
     let begin = now() - 60_000_000;
     let times: Vec<i64> = (0..5).map(|at| begin + at).collect();
     send(&services, &device, &times).await;
@@ -104,10 +106,12 @@ async fn a_reader_that_goes_on_a_nanosecond_after_the_last_point_sees_each_point
 
 #[tokio::test]
 async fn buckets_are_found_by_bounds_of_nanoseconds() {
-    let (services, device) = (Services::start().await, unique("edges"));
+    let services = Services::start().await;
+    let device = unique("edges");
     let minute = Granularity::Minute.floor(now()) - 5 * MINUTE;
     send(&services, &device, &[minute - 1, minute, minute + 1]).await;
-    let (before, after) = ((minute - MINUTE, 1), (minute, 2));
+    let before = (minute - MINUTE, 1);
+    let after = (minute, 2);
     let cases: [(Bounds, &[(i64, u64)]); 5] = [
         ((at(minute - 1, 0), at(minute, 0)), &[before]),
         ((at(minute - 1, 0), at(minute, 1)), &[before, after]),
@@ -126,7 +130,8 @@ async fn buckets_are_found_by_bounds_of_nanoseconds() {
 
 #[tokio::test]
 async fn windows_of_anomalies_are_found_by_bounds_of_nanoseconds() {
-    let (services, device) = (Services::start().await, unique("windows"));
+    let services = Services::start().await;
+    let device = unique("windows");
     let begin = now() - 60_000_000;
     send(&services, &device, &[begin, begin + 1, begin + 2]).await;
     let key = SeriesKey { device_id: device.clone(), metric_name: "temperature".to_owned() };

@@ -1,6 +1,6 @@
-//! Clients in other languages, against the real services: they send points and read them back.
+//! Clients in other languages, against the real services. They send points and read them back.
 //!
-//! `cargo xtask test` installs what they need.
+//! `cargo xtask test` installs their dependencies.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -14,22 +14,23 @@ fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// Runs a client to its end and gives what it printed.
+/// Runs a client to its end and returns its standard output.
 async fn output(command: &mut Command) -> String {
     let output = command
         .output()
         .await
         .expect("the client is not installed; run the tests with: cargo xtask test");
-    let (stdout, stderr) =
-        (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{stdout}\n{stderr}", output.status);
     stdout
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_python_client_sends_and_reads_back_points() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("python"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("python");
     let address = |url: &str| url.trim_start_matches("http://").to_owned();
     let mut client = Command::new(root().join("target/e2e-python/bin/python"));
     client
@@ -48,7 +49,7 @@ async fn a_python_client_sends_and_reads_back_points() {
     assert!(sql.count(&device).await > 1_000);
 }
 
-/// One call through server reflection; the answer's messages.
+/// Makes one call through server reflection. Returns the messages of the answer.
 async fn buf_curl(base: &str, method: &str, request: Value) -> Vec<Value> {
     let mut buf = Command::new(root().join("e2e/clients/node_modules/.bin/buf"));
     buf.args([
@@ -65,9 +66,14 @@ async fn buf_curl(base: &str, method: &str, request: Value) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn buf_curl_sends_and_reads_back_points_over_reflection() {
-    let (services, device) = (Services::start().await, unique("buf"));
+    let services = Services::start().await;
+    let device = unique("buf");
+    let timestamp = "2026-01-01T00:00:00Z";
     let request = json!({"batch": {"points": [
-        {"deviceId": device, "metricName": "temperature", "value": 21.5, "timestamp": "2026-01-01T00:00:00Z"},
+        {
+            "deviceId": device, "metricName": "temperature",
+            "value": 21.5, "timestamp": timestamp,
+        },
         {"deviceId": device, "metricName": "temperature", "value": 22.5},
     ]}});
     let answer =
@@ -83,7 +89,7 @@ async fn buf_curl_sends_and_reads_back_points_over_reflection() {
     });
     let answer =
         buf_curl(&services.query_url, "tidegauge.v1.QueryService/QueryRange", request).await;
-    assert_eq!(answer.len(), 3, "header, points, footer");
+    assert_eq!(answer.len(), 3, "expected header, points and footer");
     assert_eq!(answer[1]["points"]["values"], json!([22.5]));
     assert_eq!(answer[2]["footer"]["rowCount"], "1");
 }

@@ -1,4 +1,4 @@
-//! Flushes that are compressed as they are written, put together once their day is over.
+//! Compaction of flushes that were compressed as they were written, once their day is over.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -12,9 +12,10 @@ const POINTS: i64 = 10;
 
 #[tokio::test]
 async fn pieces_of_a_day_that_is_over_are_put_together_and_every_point_stays() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("pieces"));
-    let noon = now() - now() % DAY - 17 * DAY + DAY / 2; // a day that no other test writes to
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("pieces");
+    let noon = now() - now() % DAY - 17 * DAY + DAY / 2; // no other test writes to this day
     for flush in 0..FLUSHES {
         let first = noon + flush * POINTS;
         let series: Vec<SeriesPoints> = (0..DEVICES)
@@ -26,14 +27,15 @@ async fn pieces_of_a_day_that_is_over_are_put_together_and_every_point_stays() {
         let stored = services.send(Batch { series, ..Batch::default() }).await.unwrap();
         assert_eq!(stored.accepted_count, 10_000);
     }
-    let (found, sum) = (sql.count(&device).await, sql.sum(&device).await);
+    let found = sql.count(&device).await;
+    let sum = sql.sum(&device).await;
     assert_eq!((found, sum), (40_000, 40_000.0));
     let written = pieces(&mut sql, noon).await;
     let compresses =
         sqlx::query_scalar(include_str!("../../ingest-service/src/sql/direct_compress_served.sql"));
     let compresses: bool = compresses.fetch_one(&mut sql.0).await.unwrap();
     let as_written = if compresses { 4 * DEVICES as i64 } else { 0 };
-    assert!(written >= as_written, "{written} pieces, where {as_written} were written at least");
+    assert!(written >= as_written, "{written} pieces, expected at least {as_written}");
 
     let job =
         "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'compact_closed_chunks'";
@@ -43,19 +45,22 @@ async fn pieces_of_a_day_that_is_over_are_put_together_and_every_point_stays() {
         .await
         .unwrap();
     let left = pieces(&mut sql, noon).await;
-    assert!(left <= written / 2, "{left} of {written} pieces are left");
+    assert!(left <= written / 2, "{left} of {written} pieces remain");
     assert_eq!((sql.count(&device).await, sql.sum(&device).await), (found, sum));
 }
 
-/// Compressed pieces of the chunk that holds a time.
+/// Counts the compressed pieces of the chunk that contains a time.
 async fn pieces(sql: &mut Sql, time: i64) -> i64 {
     let statement = "SELECT format('%I.%I', compressed.schema_name, compressed.table_name)
                      FROM timescaledb_information.chunks AS listed
                      JOIN _timescaledb_catalog.chunk
-                       ON (chunk.schema_name, chunk.table_name) = (listed.chunk_schema, listed.chunk_name)
-                     JOIN _timescaledb_catalog.chunk AS compressed ON compressed.id = chunk.compressed_chunk_id
+                       ON (chunk.schema_name, chunk.table_name)
+                        = (listed.chunk_schema, listed.chunk_name)
+                     JOIN _timescaledb_catalog.chunk AS compressed
+                       ON compressed.id = chunk.compressed_chunk_id
                      WHERE listed.hypertable_name = 'points'
-                       AND to_timestamp($1 / 1e6) >= listed.range_start AND to_timestamp($1 / 1e6) < listed.range_end";
+                       AND to_timestamp($1 / 1e6) >= listed.range_start
+                       AND to_timestamp($1 / 1e6) < listed.range_end";
     let table: Option<String> =
         sqlx::query_scalar(statement).bind(time as f64).fetch_optional(&mut sql.0).await.unwrap();
     match table {

@@ -1,4 +1,4 @@
-//! gzip and zstd, both ways, at both services.
+//! gzip and zstd in both directions, on both services.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -9,7 +9,7 @@ use shared::proto::v1::{
 use tonic::Response;
 use tonic::codec::CompressionEncoding;
 
-/// Of this size, and they compress well.
+/// Number of points in each batch. They compress well.
 const POINTS: u16 = 20_000;
 
 fn encoding<T>(answer: &Response<T>) -> Option<&str> {
@@ -25,8 +25,9 @@ fn column(device: &str, began: i64) -> Batch {
 }
 
 async fn everything_is_compressed(with: CompressionEncoding, name: &str) {
-    let (services, device, began) =
-        (Services::start().await, unique("compressed"), now() - 3_600_000_000);
+    let services = Services::start().await;
+    let device = unique("compressed");
+    let began = now() - 3_600_000_000;
     let mut ingest = services.ingest.clone().send_compressed(with).accept_compressed(with);
     let at = |index: i64| Some(column(&device, began + index * i64::from(POINTS)));
 
@@ -52,7 +53,8 @@ async fn everything_is_compressed(with: CompressionEncoding, name: &str) {
     assert_eq!(Sql::connect().await.count(&device).await, 4 * u64::from(POINTS));
 
     let mut query = services.query.clone().send_compressed(with).accept_compressed(with);
-    let (start, end) = (e2e::at(began), e2e::at(began + 4 * i64::from(POINTS)));
+    let start = e2e::at(began);
+    let end = e2e::at(began + 4 * i64::from(POINTS));
     let request =
         QueryRangeRequest { selectors: vec![selector(&device)], start, end, max_points: 0 };
     let answer = query.query_range(request).await.unwrap();

@@ -1,4 +1,5 @@
-//! Points of one series and one timestamp are ordered by value, in every answer and at every level.
+//! Points with the same series and timestamp are ordered by value, in every answer and at every
+//! granularity.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -13,15 +14,15 @@ use shared::time;
 
 const MINUTE: i64 = 60_000_000;
 const DAY: i64 = 1_440 * MINUTE;
-/// The last step before the order of equal timestamps.
+/// The last migration before equal timestamps were ordered.
 const BEFORE_ORDER: i64 = 14;
-/// Values of the first and of the last timestamp of a minute, in the order in which they are sent.
+/// Values at the first and the last timestamp of a minute, in sending order.
 const FIRST: [f64; 4] = [7.0, -3.0, 7.0, 11.0];
 const LAST: [f64; 4] = [22.0, -999.0, 22.5, 0.0];
 const SMALLEST_FIRST: f64 = -3.0;
 const GREATEST_LAST: f64 = 22.5;
 
-/// Sends each value in a batch of its own, so that the order of arrival is the order of the list.
+/// Sends each value in a batch of its own, so that they arrive in the order of the list.
 async fn send_ties(services: &Services, device: &str, minute: i64) {
     for (first, last) in FIRST.into_iter().zip(LAST) {
         let times = vec![minute + 1_000_000, minute + 30_000_000, minute + 59_999_999];
@@ -48,10 +49,11 @@ fn request(
     }
 }
 
-/// All first and last values of an answer.
+/// Returns all first and last values of an answer.
 async fn ends(services: &Services, request: QueryAggregatedRequest) -> (Vec<f64>, Vec<f64>) {
     let mut frames = services.query.clone().query_aggregated(request).await.unwrap().into_inner();
-    let (mut first, mut last) = (Vec::new(), Vec::new());
+    let mut first = Vec::new();
+    let mut last = Vec::new();
     while let Some(response) = frames.message().await.unwrap() {
         if let Some(Frame::Buckets(buckets)) = response.frame {
             first.extend(buckets.first);
@@ -95,7 +97,7 @@ async fn check_raw(services: &Services, minute: i64, what: &str) {
     assert_eq!(latest.points[0].value, GREATEST_LAST, "{what}: GetLatest");
 }
 
-/// A baseline without spread makes anomalies of all points of the minute.
+/// Checks that all points of the minute are anomalies, because the baseline has no spread.
 async fn check_anomalies(services: &Services, minute: i64, what: &str) {
     for most in [12, 2] {
         let request = DetectAnomaliesRequest {
@@ -142,7 +144,8 @@ async fn equal_timestamps_have_one_order_live_compressed_and_refreshed() {
             "refreshed" => sql.refresh(minute - 2 * DAY, minute + DAY).await,
             "compressed and refreshed again" => {
                 compress(&mut sql).await;
-                let touch = "UPDATE points SET value = value WHERE series_id = (SELECT max(series_id) FROM series)";
+                let touch = "UPDATE points SET value = value \
+                             WHERE series_id = (SELECT max(series_id) FROM series)";
                 sqlx::query(touch).execute(&mut sql.0).await.unwrap();
                 sql.refresh(minute - 2 * DAY, minute + DAY).await;
             }
@@ -168,7 +171,8 @@ async fn minutes_that_were_materialised_before_the_upgrade_follow_the_order_afte
     let database = OwnDatabase::start_empty().await;
     let mut sql = database.sql().await;
     sql.migrate_to(BEFORE_ORDER).await;
-    let pause = "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000";
+    let pause = "SELECT alter_job(job_id, scheduled => false) \
+                 FROM timescaledb_information.jobs WHERE job_id >= 1000";
     sqlx::query(pause).execute(&mut sql.0).await.unwrap();
     let minute = Granularity::Day.floor(now()) - 2 * DAY + 100 * MINUTE;
     sqlx::query("INSERT INTO series (device_id, metric_name) VALUES ('tied', 'temperature')")
@@ -176,7 +180,8 @@ async fn minutes_that_were_materialised_before_the_upgrade_follow_the_order_afte
         .await
         .unwrap();
     for (first, last) in FIRST.into_iter().zip(LAST) {
-        let insert = "INSERT INTO points SELECT at, series_id, value FROM series, unnest($1, $2) AS new (at, value)";
+        let insert = "INSERT INTO points SELECT at, series_id, value \
+                      FROM series, unnest($1, $2) AS new (at, value)";
         sqlx::query(insert)
             .bind([minute + 1_000_000, minute + 59_999_999].map(Micros).to_vec())
             .bind(vec![first, last])
@@ -192,7 +197,7 @@ async fn minutes_that_were_materialised_before_the_upgrade_follow_the_order_afte
     assert_ne!(
         old,
         (SMALLEST_FIRST, GREATEST_LAST),
-        "nothing to make good: the old order is the new one"
+        "the old order equals the new one, so the upgrade changes nothing"
     );
     sql.close().await;
 

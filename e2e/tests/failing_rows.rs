@@ -1,4 +1,5 @@
-//! What cannot be computed of a rollup stops nothing else, shows as a failing job, and heals once its points are corrected.
+//! A rollup row that cannot be computed stops no other row, shows as a failing job, and heals once
+//! its points are corrected.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -11,7 +12,7 @@ use shared::time;
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
-/// What no producer can send, for its square does not fit into a float8.
+/// A value that no producer can send, because its square overflows float8.
 const POISON: f64 = 1e300;
 
 async fn send(services: &Services, device: &str, times: Vec<i64>) {
@@ -20,7 +21,7 @@ async fn send(services: &Services, device: &str, times: Vec<i64>) {
     services.send(batch).await.unwrap();
 }
 
-/// Stores values past the ingest-service, which refuses them.
+/// Stores values with SQL, because ingest-service rejects them.
 async fn poison(sql: &mut Sql, device: &str, minute: i64) {
     let insert = "INSERT INTO points SELECT at, series_id, value
                   FROM series, unnest($2, $3) AS new (at, value) WHERE device_id = $1";
@@ -42,11 +43,11 @@ async fn buckets(
     services.aggregated(device, granularity, (start, end)).await.unwrap()
 }
 
-/// How many refresh jobs fail, as a service tells that starts now.
+/// Returns the number of failing refresh jobs, as reported by a service that starts now.
 async fn failing(database: &OwnDatabase) -> String {
     let services = Services::start_on(&database.url).await;
     let name = "tidegauge_database_jobs_failing{procedure=\"refresh_rollup\"";
-    let found = until("the database was sampled", async || {
+    let found = until("the service samples the database", async || {
         let (_, metrics) = get(&services.ingest_http, "/metrics").await.ok()?;
         let line = metrics.lines().find(|line| line.starts_with(name))?;
         Some(line.rsplit(' ').next()?.to_owned())
@@ -57,7 +58,7 @@ async fn failing(database: &OwnDatabase) -> String {
     found
 }
 
-/// Runs the jobs of all rollups; says which fail.
+/// Runs the refresh jobs of all rollups. Returns those that fail.
 async fn run_jobs(sql: &mut Sql) -> Vec<(Granularity, String)> {
     let mut failed = Vec::new();
     for rollup in Granularity::ROLLUPS {
@@ -69,7 +70,8 @@ async fn run_jobs(sql: &mut Sql) -> Vec<(Granularity, String)> {
     failed
 }
 
-/// Buckets of the device that are set aside in the minutes; no other one is.
+/// Returns the buckets of the device that are set aside in the minute rollup. Checks that no others
+/// are.
 async fn set_aside(sql: &mut Sql, device: &str) -> Vec<i64> {
     let others = "SELECT count(*) FROM rollup_rows_set_aside LEFT JOIN series USING (series_id)
                   WHERE device_id IS DISTINCT FROM $1 OR rollup <> 'points_1min'";
@@ -113,19 +115,19 @@ async fn a_poisoned_minute_of_a_series_stops_nothing_else_shows_in_the_metric_an
     let (header, found) = buckets(&services, "good", v1::Granularity::Minute, whole).await;
     assert!(
         time::from_timestamp(&header.watermark.unwrap()).unwrap() >= whole.1,
-        "the watermark stands still"
+        "the watermark did not advance"
     );
     assert_eq!(
         found.bucket_starts_us,
         minutes().collect::<Vec<_>>(),
-        "no minute of another series is affected"
+        "a minute of another series is affected"
     );
     let (_, found) = buckets(&services, "bad", v1::Granularity::Minute, whole).await;
     let others: Vec<i64> = minutes().filter(|minute| !poisoned.contains(minute)).collect();
-    assert_eq!(found.bucket_starts_us, others, "no other minute of the series is affected");
+    assert_eq!(found.bucket_starts_us, others, "another minute of the series is affected");
 
     late_points_arrive_beside_the_poison(&services, &mut sql, begin, &poisoned).await;
-    assert_eq!(failing(&database).await, "1", "it does not look healthy in between");
+    assert_eq!(failing(&database).await, "1", "the job looks healthy although it still fails");
 
     sqlx::query("DELETE FROM points WHERE abs(value) > 1e200").execute(&mut sql.0).await.unwrap();
     assert_eq!(run_jobs(&mut sql).await, []);
@@ -139,7 +141,7 @@ async fn a_poisoned_minute_of_a_series_stops_nothing_else_shows_in_the_metric_an
     }
 }
 
-/// Late points of another device, in a poisoned minute and in a sound one: both arrive.
+/// Checks that late points of another device arrive, both in a poisoned minute and in a sound one.
 async fn late_points_arrive_beside_the_poison(
     services: &Services,
     sql: &mut Sql,
@@ -153,13 +155,13 @@ async fn late_points_arrive_beside_the_poison(
     for minute in [poisoned[0], sound] {
         let (_, found) =
             buckets(services, "good", v1::Granularity::Minute, (minute, minute + MINUTE)).await;
-        assert_eq!(found.count, [2], "the late point is in its rollup");
+        assert_eq!(found.count, [2], "the late point is missing from the rollup");
     }
     let hour = Granularity::Hour.floor(sound);
     let (_, found) = buckets(services, "good", v1::Granularity::Hour, (hour, hour + HOUR)).await;
-    assert_eq!(found.count, [62], "60 minutes and both late points");
+    assert_eq!(found.count, [62], "expected 60 minutes and both late points");
     let (_, found) = buckets(services, "bad", v1::Granularity::Hour, (hour, hour + HOUR)).await;
-    assert_eq!(found.count, [58], "60 minutes without the two poisoned ones");
+    assert_eq!(found.count, [58], "expected 60 minutes without the two poisoned ones");
     let day = Granularity::Day.floor(sound);
     assert!(
         !buckets(services, "good", v1::Granularity::Day, (day, day + DAY)).await.1.count.is_empty()
@@ -174,7 +176,7 @@ async fn a_run_that_was_cut_off_sets_nothing_aside() {
     let mut sql = database.sql().await;
     let minute = Granularity::Minute.floor(now()) - 2 * HOUR;
     send(&services, "cut", vec![minute]).await;
-    // What a run leaves behind when its server crashes.
+    // This row is left behind by a run whose server crashes.
     sqlx::query("INSERT INTO rollup_refreshes VALUES ('points_1min', now())")
         .execute(&mut sql.0)
         .await

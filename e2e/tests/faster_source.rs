@@ -1,4 +1,4 @@
-//! AUTO reads points where that is faster than reading minutes, and answers the same.
+//! AUTO reads raw points if that is faster than reading minutes, and gives the same answer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -14,16 +14,18 @@ const MINUTE: i64 = 60_000_000;
 const DAY: i64 = 1_440 * MINUTE;
 const DAYS: i64 = 4;
 
-/// Four days of a point every so many seconds, materialised.
+/// Starts a database with four days of points at a fixed interval, all materialised.
 async fn filled(seconds: f64) -> (OwnDatabase, Services, Sql, i64) {
     let database = OwnDatabase::start().await;
     let mut sql = database.sql().await;
     let end = Granularity::Day.floor(now()) - 10 * DAY;
     let statement = "WITH known AS (
-                         INSERT INTO series (device_id, metric_name) VALUES ('d', 'temperature') RETURNING series_id)
+                         INSERT INTO series (device_id, metric_name)
+                         VALUES ('d', 'temperature') RETURNING series_id)
                      INSERT INTO points
                      SELECT at, series_id, sin(extract(epoch FROM at)::float8)
-                     FROM known, generate_series($1, $2 - interval '1 s', make_interval(secs => $3)) AS at";
+                     FROM known, generate_series(
+                         $1, $2 - interval '1 s', make_interval(secs => $3)) AS at";
     sqlx::query(statement)
         .bind(shared::db::Micros(end - DAYS * DAY))
         .bind(shared::db::Micros(end))
@@ -42,7 +44,7 @@ async fn compact(sql: &mut Sql) {
     sqlx::query(statement).execute(&mut sql.0).await.unwrap();
 }
 
-/// Averages of ten minutes.
+/// Queries averages over ten minutes.
 async fn averages(
     services: &Services,
     granularity: v1::Granularity,
@@ -58,7 +60,8 @@ async fn averages(
         ..Default::default()
     };
     let mut frames = services.query.clone().query_aggregated(request).await.unwrap().into_inner();
-    let (mut header, mut all) = (None, BucketsFrame::default());
+    let mut header = None;
+    let mut all = BucketsFrame::default();
     while let Some(response) = frames.message().await.unwrap() {
         match response.frame.unwrap() {
             query_aggregated_response::Frame::Header(frame) => header = Some(frame),
@@ -77,9 +80,14 @@ async fn averages(
 async fn few_compacted_points_are_read_instead_of_minutes_and_give_the_same_answer() {
     let (_database, services, mut sql, end) = filled(30.0).await;
     let (header, _) = averages(&services, v1::Granularity::Auto, end).await;
-    assert_eq!(header.granularity(), v1::Granularity::Minute, "points that are not compacted");
+    assert_eq!(
+        header.granularity(),
+        v1::Granularity::Minute,
+        "uncompacted points should not be read"
+    );
     compact(&mut sql).await;
-    let services = Services::start_on(&_database.url).await; // a service remembers for a minute which chunks are compacted
+    // A service caches for a minute which chunks are compacted, so a new one is started.
+    let services = Services::start_on(&_database.url).await;
     wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
     let (header, found) = averages(&services, v1::Granularity::Auto, end).await;
     assert_eq!(header.granularity(), v1::Granularity::Raw, "{}", header.granularity_explanation);
@@ -91,12 +99,16 @@ async fn few_compacted_points_are_read_instead_of_minutes_and_give_the_same_answ
         header.granularity_explanation
     );
     let (header, expected) = averages(&services, v1::Granularity::Minute, end).await;
-    assert_eq!(header.granularity(), v1::Granularity::Minute, "what is named is read");
+    assert_eq!(
+        header.granularity(),
+        v1::Granularity::Minute,
+        "an explicit granularity must be used"
+    );
     assert_eq!(found.bucket_starts_us, expected.bucket_starts_us);
     assert_eq!(found.count, vec![20; 576]);
     assert_eq!(found.count, expected.count);
     for (found, expected) in found.avg.iter().zip(&expected.avg) {
-        assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
+        assert!((found - expected).abs() < 1e-12, "found {found}, expected {expected}");
     }
 }
 

@@ -1,8 +1,9 @@
-//! The faults of `cargo xtask faults`, a few rounds each: nothing acknowledged is lost, nothing is stored twice.
+//! The faults of `cargo xtask faults`, a few rounds each. No acknowledged point is lost, and none
+//! is stored twice.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
-/// So that a filter by name finds them: cargo xtask test faults
+/// A module, so that a filter by name finds these tests: `cargo xtask test faults`.
 mod faults {
     use std::time::Duration;
 
@@ -91,7 +92,8 @@ mod faults {
         nothing_is_lost_or_doubled(Fault::ReuseRefused).await;
     }
 
-    /// One backend serves one transaction at a time: nobody can hold rows there while others go on.
+    /// Returns whether rows can be locked while others make progress. A single backend runs one
+    /// transaction at a time.
     async fn rows_can_be_held() -> bool {
         !Sql::connect().await.has_one_backend().await
     }

@@ -1,4 +1,5 @@
-//! Accepted age, refreshes and retention go together, or it is refused or told.
+//! Accepted age, refresh windows and retention must fit together. Conflicts are refused or
+//! reported.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -11,7 +12,7 @@ use shared::granularity::Granularity;
 const DAY: Duration = Duration::from_secs(86_400);
 const INGEST: &str = "tidegauge.v1.IngestService";
 
-/// Runs a statement; gives the database's message where it is refused.
+/// Runs a statement. Returns the database's message if it is refused.
 async fn run(sql: &mut Sql, statement: String) -> Result<(), String> {
     match sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut sql.0).await {
         Ok(_) => Ok(()),
@@ -52,9 +53,10 @@ async fn a_service_that_accepts_older_points_than_refreshes_look_back_over_is_no
         (status, &*body),
         (
             503,
-            "not ready: TIDEGAUGE_OLDEST_ACCEPTED is 400 days, but refreshes of points_1min look back 31 days (points are \
-             kept for ever): older points would never reach the rollups; lower TIDEGAUGE_OLDEST_ACCEPTED to 30 days, or \
-             raise both: SELECT set_accepted_age('400 days')\n"
+            "not ready: TIDEGAUGE_OLDEST_ACCEPTED is 400 days, but refreshes of points_1min look \
+             back 31 days (points are kept for ever): older points would never reach the rollups; \
+             lower TIDEGAUGE_OLDEST_ACCEPTED to 30 days, or raise both: \
+             SELECT set_accepted_age('400 days')\n"
         )
     );
     until_metrics_say(&services, "tidegauge_not_ready{reason=\"settings\"} 1").await;
@@ -79,9 +81,9 @@ async fn a_policy_that_is_added_by_hand_is_told_by_a_service_that_goes_on() {
         .await
         .unwrap();
     let (status, body) = until_ready_says(&services, "unsafe settings").await;
-    assert_eq!(status, 200, "it goes on");
-    let wanted = "ready\nunsafe settings: points is kept for 7 days, but refreshes of points_1min look back 31 days \
-                  (TIDEGAUGE_OLDEST_ACCEPTED is 30 days)";
+    assert_eq!(status, 200, "the service should stay ready");
+    let wanted = "ready\nunsafe settings: points is kept for 7 days, but refreshes of \
+                  points_1min look back 31 days (TIDEGAUGE_OLDEST_ACCEPTED is 30 days)";
     assert!(body.starts_with(wanted), "{body}");
     let gauge = "tidegauge_database_settings_unsafe{pair=\"minute_refresh_points_retention\"}";
     until_metrics_say(&services, &format!("{gauge} 1")).await;
@@ -112,7 +114,11 @@ async fn the_functions_refuse_exactly_what_the_services_call_unsafe() {
                 refused.contains("cannot be kept for") && refused.contains("look back"),
                 "{refused}"
             );
-            assert_eq!(conflicts(&mut sql, accepted).await, [""; 0], "nothing was changed");
+            assert_eq!(
+                conflicts(&mut sql, accepted).await,
+                [""; 0],
+                "a refused change took effect"
+            );
             run(&mut sql, format!("SELECT add_retention_policy('{relation}', INTERVAL '{short}')"))
                 .await
                 .unwrap();
@@ -131,7 +137,11 @@ async fn the_functions_refuse_exactly_what_the_services_call_unsafe() {
             run(&mut sql, format!("SELECT set_retention('{relation}', NULL)")).await.unwrap();
         }
         run(&mut sql, "SELECT set_retention('points_1day', '1 day')".to_owned()).await.unwrap();
-        assert_eq!(conflicts(&mut sql, accepted).await, [""; 0], "nothing is made of days");
+        assert_eq!(
+            conflicts(&mut sql, accepted).await,
+            [""; 0],
+            "no rollup depends on points_1day"
+        );
     }
 }
 
@@ -167,6 +177,6 @@ async fn the_settings_read_are_those_of_the_schema_and_of_a_login_with_few_right
     assert_eq!(
         conflicts(&mut sql, 30 * DAY).await,
         [""; 0],
-        "a new database goes with the default"
+        "a new database conflicts with the defaults"
     );
 }

@@ -1,4 +1,4 @@
-//! Limits of identities: each has its own, whatever others at the same address do.
+//! Limits of identities. Each identity has its own, whatever others at the same address do.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// Points that the limited one may send in a second.
+/// Limit on points per second of the limited identity.
 const LIMIT: usize = 100;
 
 async fn identity(name: &str, device: &str) -> KeyedIdentity {
@@ -41,7 +41,7 @@ async fn send(services: &Services, identity: &KeyedIdentity, batch: Batch) -> Re
     Ok(answer.result.unwrap().accepted_count)
 }
 
-/// A stream that stays open as long as what is returned.
+/// Opens a stream, which stays open as long as the returned sender.
 async fn open(
     services: &Services,
     identity: &KeyedIdentity,
@@ -55,7 +55,7 @@ async fn open(
     Ok(batches)
 }
 
-/// What was broken, of whom.
+/// Returns the subject and the description of a quota violation.
 fn violation(status: &Status) -> (String, String) {
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     let details = status.get_error_details();
@@ -66,15 +66,18 @@ fn violation(status: &Status) -> (String, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_identity_has_limits_of_its_own_and_new_ones_hold_without_a_restart() {
-    let (device, mut sql) = (unique("identity-limits"), Sql::connect().await);
-    let (few, many) = (format!("{device}/few"), format!("{device}/many"));
-    let (limited, other) = (identity("limited", &few).await, identity("other", &many).await);
+    let device = unique("identity-limits");
+    let mut sql = Sql::connect().await;
+    let few = format!("{device}/few");
+    let many = format!("{device}/many");
+    let limited = identity("limited", &few).await;
+    let other = identity("other", &many).await;
     let limits = format!("[identity.limits]\npoints_per_second = {LIMIT}\nmax_calls = 1\n");
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), [&*limited.entry, &limits, &other.entry].concat()).unwrap();
     let services = start(file.path()).await;
 
-    let far_over = 100 * LIMIT; // what is a debt then, nobody pays while this runs
+    let far_over = 100 * LIMIT; // the debt lasts longer than the test
     assert_eq!(send(&services, &limited, points(&few, far_over)).await.unwrap(), far_over as u64);
     let refused = send(&services, &limited, points(&few, 1)).await.unwrap_err();
     let (subject, description) = violation(&refused);
@@ -94,8 +97,10 @@ async fn each_identity_has_limits_of_its_own_and_new_ones_hold_without_a_restart
     drop((open(&services, &other).await.unwrap(), open(&services, &other).await.unwrap(), one));
 
     std::fs::write(file.path(), [&*limited.entry, &other.entry].concat()).unwrap();
-    until("the limits are gone", async || send(&services, &limited, points(&few, 1)).await.ok())
-        .await;
+    until("the removed limits stop applying", async || {
+        send(&services, &limited, points(&few, 1)).await.ok()
+    })
+    .await;
     assert_eq!(
         (sql.count(&few).await, sql.count(&many).await),
         (far_over as u64 + 1, 2 * far_over as u64)

@@ -1,11 +1,9 @@
-//! What becomes of points: stored once, refused with a reason, never lost beside a bad neighbour.
+//! Outcomes for points: stored once, or rejected with a reason. A bad point never costs a good one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
-use std::time::Duration;
-
 use e2e::{
-    OwnDatabase, Services, Sql, batch, named, now, numbered, point, series, unique,
+    OwnDatabase, Services, Sql, batch, named, now, numbered, point, series, unique, until,
     wait_until_serving,
 };
 use shared::proto::v1::{Batch, IngestRequest, RejectionReason};
@@ -16,8 +14,9 @@ use tonic_types::StatusExt as _;
 
 #[tokio::test]
 async fn points_stored_equal_points_accepted_in_both_forms_and_all_calls() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("forms"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("forms");
     let start = now() - 3_600_000_000;
     let times: Vec<i64> = (0..5_000).map(|at| start + at * 1_000).collect();
     let values: Vec<f64> = (0..5_000).map(f64::from).collect();
@@ -45,8 +44,9 @@ async fn points_stored_equal_points_accepted_in_both_forms_and_all_calls() {
 
 #[tokio::test]
 async fn one_bad_point_never_costs_a_good_one() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("bad"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("bad");
     let time = now();
     let mut points = vec![point(&device, time, 1.0); 20];
     points[3].value = Some(f64::NAN);
@@ -89,7 +89,8 @@ async fn one_bad_point_never_costs_a_good_one() {
 
 #[tokio::test]
 async fn points_without_a_timestamp_get_the_services_time() {
-    let (services, device) = (Services::start().await, unique("clock"));
+    let services = Services::start().await;
+    let device = unique("clock");
     let before = now();
     let mut bare = point(&device, 0, 7.0);
     bare.timestamp = None;
@@ -100,8 +101,9 @@ async fn points_without_a_timestamp_get_the_services_time() {
 
 #[tokio::test]
 async fn an_empty_message_is_refused_and_the_batches_before_it_stay() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("empty"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("empty");
     let status = services.send(Batch::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "batch");
@@ -118,7 +120,8 @@ async fn an_empty_message_is_refused_and_the_batches_before_it_stay() {
 
 #[tokio::test]
 async fn a_message_over_the_limit_is_resource_exhausted_and_names_the_limit() {
-    let (services, device) = (Services::start().await, unique("large"));
+    let services = Services::start().await;
+    let device = unique("large");
     let columns = series(&device, vec![now(); 300_000], vec![1.0; 300_000]);
     let large = || Batch { series: vec![columns.clone()], ..Default::default() };
     for status in [
@@ -137,8 +140,9 @@ async fn a_message_over_the_limit_is_resource_exhausted_and_names_the_limit() {
 
 #[tokio::test]
 async fn a_numbered_batch_is_applied_once_however_often_it_is_sent() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("once"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("once");
     let began = now();
     let send = |epoch, sequence| {
         services.send(numbered(&device, epoch, sequence, vec![point(&device, began, 1.0); 10]))
@@ -177,7 +181,7 @@ async fn points_that_the_database_refuses_come_back_and_the_rest_is_stored() {
     let began = now();
     let refused_batch = |round: u64| {
         let mut points = vec![point("refused", began, 1.0); 50];
-        points[3].value = Some(f64::NAN); // refused before: the indexes must still be those of the batch as it was sent
+        points[3].value = Some(f64::NAN); // rejected earlier, and must not shift the indexes
         if round == 2 || round == 4 {
             points[10].value = Some(7.0);
             points[40].value = Some(7.0);
@@ -198,7 +202,7 @@ async fn points_that_the_database_refuses_come_back_and_the_rest_is_stored() {
     assert_eq!(
         (again.accepted_count, again.rejected_count, again.is_duplicate),
         (47, 3, true),
-        "the first answer"
+        "a resend gets the first answer"
     );
     let listed: Vec<_> = again.rejections.iter().map(|entry| entry.point_index).collect();
     assert_eq!(listed, [3, 10, 40]);
@@ -207,8 +211,9 @@ async fn points_that_the_database_refuses_come_back_and_the_rest_is_stored() {
 
 #[tokio::test]
 async fn a_producer_that_was_idle_for_long_is_forgotten_and_begins_a_new_epoch() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("idle"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("idle");
     let send = |epoch, sequence| {
         services.send(numbered(&device, epoch, sequence, vec![point(&device, now(), 1.0)]))
     };
@@ -234,31 +239,34 @@ async fn no_index_of_the_ledger_covers_what_a_flush_changes() {
     assert_eq!(
         indexes.len(),
         1,
-        "another index makes every flush of many producers slower: {indexes:?}"
+        "another index slows down every flush of many producers: {indexes:?}"
     );
     assert!(indexes[0].ends_with("(producer_id)"), "{indexes:?}");
 }
 
 #[tokio::test]
 async fn many_clients_that_send_the_same_batch_store_it_once() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("same"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("same");
     let same = numbered(&device, 1, 1, vec![point(&device, now(), 1.0); 100]);
     let sends: Vec<_> = (0..32).map(|_| services.stream(vec![same.clone()])).collect();
-    let (mut accepted, mut duplicate) = (0, 0);
+    let mut accepted = 0;
+    let mut duplicate = 0;
     for send in sends {
         let summary = send.await.unwrap();
         accepted += summary.accepted_count;
         duplicate += summary.duplicate_count;
     }
-    assert_eq!((accepted, duplicate), (3_200, 3_100), "each is told what is stored");
+    assert_eq!((accepted, duplicate), (3_200, 3_100), "every client learns what is stored");
     assert_eq!(sql.count(&device).await, 100);
 }
 
 #[tokio::test]
 async fn whole_batches_of_a_cut_stream_are_stored() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("cut"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("cut");
     let (sender, receiver) = mpsc::channel(1);
     let mut client = services.ingest.clone();
     let call = tokio::spawn(async move { client.ingest(ReceiverStream::new(receiver)).await });
@@ -266,28 +274,28 @@ async fn whole_batches_of_a_cut_stream_are_stored() {
         let batch = Some(batch(vec![point(&device, now(), 1.0); 10]));
         sender.send(IngestRequest { batch }).await.unwrap();
     }
-    while sql.count(&device).await < 50 {
-        tokio::time::sleep(Duration::from_millis(20)).await; // all that arrived gets stored, without the stream's end
-    }
+    // Batches that arrived are stored without the end of the stream.
+    until("five batches are stored", async || (sql.count(&device).await >= 50).then_some(())).await;
     sender
         .send(IngestRequest { batch: Some(batch(vec![point(&device, now(), 1.0); 10])) })
         .await
         .unwrap();
-    call.abort(); // the last one may have arrived, or not
+    call.abort(); // the last batch may or may not have arrived
     assert!(call.await.unwrap_err().is_cancelled());
     services.begin_shutdown();
     services.ended().await;
     let stored = sql.count(&device).await;
-    assert!([50, 60].contains(&stored), "{stored} points: a batch was torn or lost");
+    assert!([50, 60].contains(&stored), "{stored} points are stored: a batch was torn or lost");
 }
 
 #[tokio::test]
 async fn concurrent_first_sights_of_a_series_create_it_once() {
-    let (services, other, device) =
-        (Services::start().await, Services::start().await, unique("first"));
+    let services = Services::start().await;
+    let other = Services::start().await;
+    let device = unique("first");
     let mut sends = tokio::task::JoinSet::new();
-    for client in [services.ingest.clone(), other.ingest.clone()].into_iter().cycle().take(16) {
-        let (mut client, device) = (client, device.clone());
+    for mut client in [services.ingest.clone(), other.ingest.clone()].into_iter().cycle().take(16) {
+        let device = device.clone();
         sends.spawn(async move {
             let points = (0..200)
                 .map(|metric| named(&device, &format!("metric-{metric}"), now(), 1.0))

@@ -1,5 +1,5 @@
-//! What is refused of a single point, as a client is told it: values that are missing, names that look alike, times in another
-//! unit. What was stored before the rules for names stays readable.
+//! Rejections of single points, as clients see them: missing values, confusable names, times in
+//! another unit. Names stored before the rules existed stay readable.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -11,7 +11,7 @@ use shared::proto::v1::{
 };
 use shared::time;
 
-/// Reasons and messages, in order.
+/// Returns reasons and messages, in order.
 fn told(result: &BatchResult) -> Vec<(Reason, &str)> {
     result
         .rejections
@@ -22,7 +22,8 @@ fn told(result: &BatchResult) -> Vec<(Reason, &str)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_value_is_rejected_and_zeros_are_stored_in_both_forms() {
-    let (services, device) = (Services::start().await, unique("values"));
+    let services = Services::start().await;
+    let device = unique("values");
     let began = now() - 1_000_000;
     let missing = Point { value: None, ..point(&device, began, 0.0) };
     let rows = vec![point(&device, began + 1, 0.0), missing, point(&device, began + 2, 7.5)];
@@ -42,7 +43,8 @@ async fn a_missing_value_is_rejected_and_zeros_are_stored_in_both_forms() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_looks_like_another_one_is_refused_with_what_it_has_and_where() {
-    let (services, mut sql) = (Services::start().await, Sql::connect().await);
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
     let device = unique("c07");
     let at = device.len();
     for (name, message) in [
@@ -65,7 +67,8 @@ async fn a_name_that_looks_like_another_one_is_refused_with_what_it_has_and_wher
         (
             format!("{device}u\u{308}"),
             format!(
-                "device_id is not in Unicode normalization form C from U+0075 at byte {at} on: send it composed (NFC)"
+                "device_id is not in Unicode normalization form C from U+0075 at byte {at} on: \
+                 send it composed (NFC)"
             ),
         ),
     ] {
@@ -75,20 +78,24 @@ async fn a_name_that_looks_like_another_one_is_refused_with_what_it_has_and_wher
     let composed = format!("{device}\u{fc}");
     let result = services.send(batch(vec![point(&composed, now(), 1.0)])).await.unwrap();
     assert_eq!(result.accepted_count, 1);
-    assert_eq!(sql.count(&device).await, 1, "one of six looks is a device");
+    assert_eq!(sql.count(&device).await, 1, "only one of six spellings becomes a device");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_stored_under_such_a_name_stays_readable_by_it() {
-    let (services, mut sql) = (Services::start().await, Sql::connect().await);
-    let (prefix, began) = (unique("stored"), now() - 60_000_000);
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let prefix = unique("stored");
+    let began = now() - 60_000_000;
     let mut names =
         ["", " ", "\u{200b}", "\u{feff}", "u\u{308}"].map(|end| format!("{prefix}{end}"));
     names.sort();
     for (index, name) in (0..).zip(&names) {
-        let create = "INSERT INTO series (device_id, metric_name) VALUES ($1, 'temperature') RETURNING series_id";
+        let create = "INSERT INTO series (device_id, metric_name) VALUES ($1, 'temperature') \
+                      RETURNING series_id";
         let id: i32 = sqlx::query_scalar(create).bind(name).fetch_one(&mut sql.0).await.unwrap();
-        let insert = "INSERT INTO points (timestamp, series_id, value) VALUES (to_timestamp($1::float8 / 1e6), $2, $3)";
+        let insert = "INSERT INTO points (timestamp, series_id, value) \
+                      VALUES (to_timestamp($1::float8 / 1e6), $2, $3)";
         let insert = sqlx::query(insert).bind(began as f64).bind(id).bind(f64::from(index));
         insert.execute(&mut sql.0).await.unwrap();
     }
@@ -109,7 +116,8 @@ async fn what_is_stored_under_such_a_name_stays_readable_by_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_time_in_another_unit_is_told_which_one_it_looks_like() {
-    let (services, device) = (Services::start().await, unique("units"));
+    let services = Services::start().await;
+    let device = unique("units");
     let seconds = now() / 1_000_000;
     let meant = time::display(seconds * 1_000_000);
     for (factor, unit) in

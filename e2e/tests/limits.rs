@@ -1,5 +1,5 @@
-//! What one client may take: over a limit it is told which and when to come again, or held back; nothing that was
-//! acknowledged is lost, and what was refused can be sent again.
+//! Limits of one client. A client over a limit is told which one and when to retry, or is held
+//! back. Acknowledged points are never lost, and refused batches can be resent.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -25,7 +25,7 @@ use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Who cannot send for so long is held back.
+/// A client that cannot send for this long counts as held back.
 const HELD_BACK: Duration = Duration::from_secs(3);
 
 fn count(number: usize) -> NonZeroUsize {
@@ -37,7 +37,7 @@ fn points(device: &str, number: i64) -> Vec<Point> {
     (0..number).map(|index| point(device, began + index, 1.0)).collect()
 }
 
-/// What a refusal names: who is refused, and why. It says when to come again.
+/// Returns the reason and the retry delay of a refusal. Checks that it names the client.
 fn refusal(status: &Status) -> (String, Duration) {
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     let details = status.get_error_details();
@@ -61,35 +61,40 @@ struct Acks(Streaming<IngestWithAcksResponse>);
 impl Acks {
     async fn next(&mut self) -> Result<IngestWithAcksResponse, Status> {
         let next =
-            tokio::time::timeout(PATIENCE, self.0.message()).await.expect("an answer in time");
-        next.map(|ack| ack.expect("an acknowledgement before the end"))
+            tokio::time::timeout(PATIENCE, self.0.message()).await.expect("no answer in time");
+        next.map(|ack| ack.expect("the stream ended before an acknowledgement"))
     }
 }
 
 #[tokio::test]
 async fn a_numbered_producer_that_sends_again_when_it_was_told_to_loses_nothing() {
-    let (device, mut sql, mut refused) = (unique("limit-points"), Sql::connect().await, 0);
+    let device = unique("limit-points");
+    let mut sql = Sql::connect().await;
+    let mut refused = 0;
     let services = Services::start_with(|config| {
         config.server.quotas.client_points_per_second = Some(count(100))
     });
     let services = services.await;
     for sequence in 1..=5 {
         let batch = numbered(&device, 1, sequence, points(&device, 80));
-        loop {
-            let Err(status) = services.send(batch.clone()).await else { break };
-            let (description, retry_after) = refusal(&status);
-            assert!(description.contains("over 100 points or rows a second"), "{description}");
-            refused += 1;
-            tokio::time::sleep(retry_after).await;
-        }
+        let stored = async {
+            while let Err(status) = services.send(batch.clone()).await {
+                let (description, retry_after) = refusal(&status);
+                assert!(description.contains("over 100 points or rows a second"), "{description}");
+                refused += 1;
+                tokio::time::sleep(retry_after).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, stored).await.expect("the batch is still refused");
     }
-    assert!(refused > 0);
+    assert!(refused > 0, "no batch was refused");
     assert_eq!(sql.count(&device).await, 400);
 }
 
 #[tokio::test]
 async fn a_stream_over_its_points_and_messages_is_held_back_and_all_of_it_is_stored() {
-    let (device, mut sql) = (unique("limit-held"), Sql::connect().await);
+    let device = unique("limit-held");
+    let mut sql = Sql::connect().await;
     let services = Services::start_with(|config| {
         config.server.quotas.client_points_per_second = Some(count(2_000));
         config.server.quotas.client_messages_per_second = Some(count(20));
@@ -128,8 +133,8 @@ async fn one_stream_too_many_is_refused_until_another_has_ended() {
     let device = unique("limit-calls");
     let services =
         Services::start_with(|config| config.server.quotas.client_max_calls = count(2)).await;
-    let ((batches, mut acks), kept) =
-        (open(&services).await.unwrap(), open(&services).await.unwrap());
+    let (batches, mut acks) = open(&services).await.unwrap();
+    let kept = open(&services).await.unwrap();
     let (description, _) = refusal(&open(&services).await.err().unwrap());
     assert!(
         description.contains("over 2 open calls (TIDEGAUGE_CLIENT_MAX_CALLS)"),
@@ -144,21 +149,26 @@ async fn one_stream_too_many_is_refused_until_another_has_ended() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, again).await.expect("a stream may be opened again");
+    tokio::time::timeout(PATIENCE, again)
+        .await
+        .expect("no stream can be opened after another has ended");
     drop(kept);
 }
 
 #[tokio::test]
 async fn a_unary_call_to_a_service_that_is_behind_is_refused_for_now_and_a_stream_waits() {
-    let (device, mut sql) = (unique("limit-behind"), Sql::connect().await);
+    let device = unique("limit-behind");
+    let mut sql = Sql::connect().await;
     let services = Services::start_with(|config| {
-        (config.limits.batch_max_points, config.flush.queue_max_points) = (count(100), count(100));
+        config.limits.batch_max_points = count(100);
+        config.flush.queue_max_points = count(100);
         config.flush.writers = count(1);
     });
     let services = services.await;
     services.send(numbered(&device, 1, 1, points(&device, 10))).await.unwrap();
     let other = unique("limit-behind-unary");
-    services.send(batch(points(&other, 1))).await.unwrap(); // its series is known: the database is not asked below
+    // Creates the series, so that the calls below do not query the database.
+    services.send(batch(points(&other, 1))).await.unwrap();
     sqlx::raw_sql("BEGIN").execute(&mut sql.0).await.unwrap();
     let hold = "SELECT last_sequence FROM producers WHERE producer_id = $1 FOR UPDATE";
     sqlx::query(hold).bind(&device).execute(&mut sql.0).await.unwrap();
@@ -169,18 +179,20 @@ async fn a_unary_call_to_a_service_that_is_behind_is_refused_for_now_and_a_strea
     let refused = async {
         loop {
             while calls.len() < 2 {
-                let (mut client, batch) = (services.ingest.clone(), batch(points(&other, 60)));
+                let mut client = services.ingest.clone();
+                let batch = batch(points(&other, 60));
                 calls.spawn(async move {
                     client.ingest_batch(IngestBatchRequest { batch: Some(batch) }).await
                 });
             }
-            // Until the stream's batch is taken in, there is room for one of them, but not for both.
+            // Until the stream's batch is admitted, there is a permit for one of the calls, but not
+            // for both.
             if let Err(status) = calls.join_next().await.unwrap().unwrap() {
                 return status;
             }
         }
     };
-    let status = tokio::time::timeout(PATIENCE, refused).await.expect("a refusal");
+    let status = tokio::time::timeout(PATIENCE, refused).await.expect("no call is refused");
     assert_eq!(status.code(), Code::Unavailable, "{status}");
     assert!(status.message().contains("TIDEGAUGE_QUEUE_MAX_POINTS"), "{status}");
     assert!(status.get_error_details().retry_info().unwrap().retry_delay.unwrap() > Duration::ZERO);
@@ -193,34 +205,37 @@ async fn a_unary_call_to_a_service_that_is_behind_is_refused_for_now_and_a_strea
 
 #[tokio::test]
 async fn a_client_that_sends_little_does_not_wait_for_the_flush_of_one_that_sends_much() {
-    let (device, mut sql) = (unique("limit-much"), Sql::connect().await);
-    let held_up = !sql.has_one_backend().await; // with one, nobody could write while a flush is held up
+    let device = unique("limit-much");
+    let mut sql = Sql::connect().await;
+    // With one backend, no client could write while a flush waits for a lock.
+    let held_up = !sql.has_one_backend().await;
     let services = Services::start_with(|config| config.flush.writers = count(1)).await;
     services.send(numbered(&device, 1, 1, points(&device, 1))).await.unwrap();
-    let (other, little) =
-        (Endpoint::from_shared(services.ingest_url.clone()).unwrap(), unique("limit-little"));
+    let other = Endpoint::from_shared(services.ingest_url.clone()).unwrap();
+    let little = unique("limit-little");
     let channel = other.local_address(Some([127, 0, 0, 2].into())).connect().await.unwrap();
     let mut other = IngestServiceClient::new(channel);
     let mut send_little = async || {
         let batch = Some(batch(points(&little, 10)));
         tokio::time::timeout(PATIENCE, other.ingest_batch(IngestBatchRequest { batch }))
             .await
-            .expect("an answer")
+            .expect("no answer in time")
     };
-    send_little().await.unwrap(); // its series is known
+    send_little().await.unwrap(); // creates the series
     if held_up {
         sqlx::raw_sql("BEGIN").execute(&mut sql.0).await.unwrap();
         let hold = "SELECT last_sequence FROM producers WHERE producer_id = $1 FOR UPDATE";
         sqlx::query(hold).bind(&device).execute(&mut sql.0).await.unwrap();
     }
     let (batches, mut acks) = open(&services).await.unwrap();
-    send(&batches, numbered(&device, 1, 2, points(&device, 3_000))).await; // its flush waits for the row
+    // The flush of this batch waits for the locked row.
+    send(&batches, numbered(&device, 1, 2, points(&device, 3_000))).await;
     for _ in 0..10 {
         send_little().await.unwrap();
     }
     if held_up {
         let early = tokio::time::timeout(Duration::ZERO, acks.0.message()).await;
-        assert!(early.is_err(), "the large flush is still under way: {early:?}");
+        assert!(early.is_err(), "the large flush should still be waiting: {early:?}");
         sqlx::raw_sql("COMMIT").execute(&mut sql.0).await.unwrap();
     }
     assert_eq!(acks.next().await.unwrap().result.unwrap().sequence, 2);
@@ -230,7 +245,8 @@ async fn a_client_that_sends_little_does_not_wait_for_the_flush_of_one_that_send
 #[tokio::test]
 async fn a_client_that_reads_no_acknowledgement_is_held_back_and_then_gets_every_one() {
     const MANY: u64 = 3_000;
-    let (device, mut sql) = (unique("limit-unread"), Sql::connect().await);
+    let device = unique("limit-unread");
+    let mut sql = Sql::connect().await;
     let services = Services::start().await;
     let channel =
         Endpoint::from_shared(services.ingest_url.clone()).unwrap().connect().await.unwrap();
@@ -242,7 +258,8 @@ async fn a_client_that_reads_no_acknowledgement_is_held_back_and_then_gets_every
     let mut taken = 0;
     while taken < MANY {
         let mut points = points(&device, 200);
-        points.iter_mut().step_by(2).for_each(|point| point.metric_name.clear()); // each is told: some 10 kB
+        // Every rejection is reported, which makes the answer about 10 kB.
+        points.iter_mut().step_by(2).for_each(|point| point.metric_name.clear());
         let request =
             IngestWithAcksRequest { batch: Some(numbered(&device, 1, taken + 1, points)) };
         if tokio::time::timeout(HELD_BACK, batches.send(request)).await.is_err() {
@@ -250,7 +267,7 @@ async fn a_client_that_reads_no_acknowledgement_is_held_back_and_then_gets_every
         }
         taken += 1;
     }
-    assert!(taken < MANY, "all were taken though none was acknowledged to anybody");
+    assert!(taken < MANY, "all batches were accepted though no acknowledgement was read");
     services.send(batch(points(&unique("limit-reading"), 10))).await.unwrap();
     drop(batches);
     let mut acks = Acks(acks.into_inner());
@@ -275,7 +292,7 @@ async fn a_connection_that_does_not_open_http2_is_closed_and_one_that_did_stays(
         connection.write_all(said.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         let closed = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut answer)).await;
-        assert!(closed.is_ok(), "it is neither closed nor reset after {said:?}");
+        assert!(closed.is_ok(), "the connection stays open after {said:?}");
     };
     tokio::join!(closed(""), closed("PRI * HTTP/2.0\r\n"));
     services.send(batch(points(&unique("limit-opened"), 1))).await.unwrap();

@@ -1,4 +1,4 @@
-//! Means lie between the smallest and the largest value that they are of, however sums are rounded.
+//! Averages are between the smallest and the largest value, however sums are rounded.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -37,7 +37,7 @@ async fn averages(services: &Services, request: QueryAggregatedRequest) -> Vec<f
         if let Some(query_aggregated_response::Frame::Buckets(buckets)) = response.frame {
             assert!(
                 buckets.min.is_empty() && buckets.max.is_empty(),
-                "what was not asked for is not sent"
+                "unrequested statistics are sent"
             );
             found.extend(buckets.avg);
         }

@@ -1,4 +1,5 @@
-//! How many series one client creates in a minute: what is over the limit is refused or held back, what is stored is not.
+//! Limit on the series that one client creates in a minute. Points over the limit are refused or
+//! held back. Points of existing series are not.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -13,7 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// New series a minute, for what must not be refilled while a test runs.
+/// New series per minute, few enough that no test waits for the next ones.
 const FEW: usize = 60;
 
 async fn start(per_minute: usize) -> Services {
@@ -47,7 +48,8 @@ fn over_the_limit(status: &Status) -> (String, Duration) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forty_thousand_invented_devices_become_no_more_series_than_a_minute_allows() {
-    let (prefix, mut sql) = (unique("flood"), Sql::connect().await);
+    let prefix = unique("flood");
+    let mut sql = Sql::connect().await;
     let services = start(FEW).await;
     for part in 0..40 {
         let flood = batch(points(devices(&format!("{prefix}-{part}"), 1_000)));
@@ -69,14 +71,15 @@ async fn forty_thousand_invented_devices_become_no_more_series_than_a_minute_all
     let created = series(&mut sql, &prefix).await;
     assert!(
         (FEW..3 * FEW).contains(&created),
-        "{created} series: a minute's worth, and what the time of the test adds"
+        "{created} series, expected a minute's allowance plus what accrues during the test"
     );
-    assert_eq!(sql.count(&prefix).await, 0, "nothing of a refused batch is stored");
+    assert_eq!(sql.count(&prefix).await, 0, "points of a refused batch are stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_at_the_limit_goes_on_with_the_series_that_it_has() {
-    let (prefix, mut sql) = (unique("at-limit"), Sql::connect().await);
+    let prefix = unique("at-limit");
+    let mut sql = Sql::connect().await;
     let services = start(FEW).await;
     let known: Vec<String> = devices(&format!("{prefix}/known"), FEW).collect();
     services.send(batch(points(known.iter().cloned()))).await.unwrap();
@@ -98,15 +101,16 @@ async fn a_client_at_the_limit_goes_on_with_the_series_that_it_has() {
     let created = metrics
         .lines()
         .find(|line| line.starts_with("tidegauge_series_created_total"))
-        .expect("the metric");
+        .expect("the metric is missing");
     let created: f64 = created.rsplit(' ').next().unwrap().parse().unwrap();
     assert!(created >= FEW as f64 && created < 3.0 * FEW as f64, "{created}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_batch_that_is_sent_again_needs_only_the_series_that_it_lacked() {
-    const PER_MINUTE: usize = 6_000; // 100 in a second
-    let (prefix, mut sql) = (unique("again"), Sql::connect().await);
+    const PER_MINUTE: usize = 6_000; // 100 per second
+    let prefix = unique("again");
+    let mut sql = Sql::connect().await;
     let services = start(PER_MINUTE).await;
     let sent = numbered(&prefix, 1, 1, points(devices(&prefix, PER_MINUTE + 100)));
     let mut refused = 0;
@@ -121,8 +125,8 @@ async fn a_refused_batch_that_is_sent_again_needs_only_the_series_that_it_lacked
             }
         }
     };
-    let result = tokio::time::timeout(PATIENCE, stored).await.expect("it is stored in the end");
-    assert!(refused > 0, "the limit was reached");
+    let result = tokio::time::timeout(PATIENCE, stored).await.expect("the batch is still refused");
+    assert!(refused > 0, "the limit was never reached");
     assert_eq!(result.accepted_count, (PER_MINUTE + 100) as u64);
     assert_eq!(series(&mut sql, &prefix).await, PER_MINUTE + 100);
 }
@@ -130,7 +134,8 @@ async fn a_refused_batch_that_is_sent_again_needs_only_the_series_that_it_lacked
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_is_held_back_and_loses_nothing() {
     const PER_MINUTE: usize = 6_000;
-    let (prefix, mut sql) = (unique("held-back"), Sql::connect().await);
+    let prefix = unique("held-back");
+    let mut sql = Sql::connect().await;
     let services = start(PER_MINUTE).await;
     let (batches, receiver) = mpsc::channel(1);
     let mut acks = services
@@ -149,7 +154,7 @@ async fn a_stream_is_held_back_and_loses_nothing() {
     for index in 0..2 {
         let ack = tokio::time::timeout(PATIENCE, acks.message())
             .await
-            .expect("an acknowledgement in time")
+            .expect("no acknowledgement in time")
             .unwrap()
             .unwrap();
         assert_eq!(
@@ -175,13 +180,17 @@ async fn a_stream_that_is_held_back_ends_with_the_service() {
     let sent = batch(points(devices(&prefix, 100 * FEW)));
     batches.send(IngestWithAcksRequest { batch: Some(sent) }).await.unwrap();
     let mut sql = Sql::connect().await;
-    until("a minute's worth is created", async || {
+    until("the allowance of a minute is used up", async || {
         (series(&mut sql, &prefix).await >= FEW).then_some(())
     })
     .await;
     services.begin_shutdown();
-    let status =
-        tokio::time::timeout(PATIENCE, acks.message()).await.expect("an end in time").unwrap_err();
+    let status = tokio::time::timeout(PATIENCE, acks.message())
+        .await
+        .expect("the stream does not end in time")
+        .unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status}");
-    tokio::time::timeout(PATIENCE, services.ended()).await.expect("the service ends");
+    tokio::time::timeout(PATIENCE, services.ended())
+        .await
+        .expect("the service does not end in time");
 }

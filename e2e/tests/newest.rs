@@ -1,4 +1,4 @@
-//! The newest points, and what all points take on disk.
+//! The newest points, and the disk usage of all points.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -30,7 +30,8 @@ fn values(answer: &GetLatestResponse) -> Vec<f64> {
 
 #[tokio::test]
 async fn newest_points_come_in_the_order_of_the_request_however_old_they_are() {
-    let (services, device) = (Services::start().await, unique("newest"));
+    let services = Services::start().await;
+    let device = unique("newest");
     let now = now();
     let ages = [("a", 0), ("b", 2 * DAY), ("c", 20 * DAY), ("d", 3_600_000_000)];
     let points = ages.iter().enumerate().flat_map(|(value, &(metric, age))| {
@@ -52,19 +53,20 @@ async fn newest_points_come_in_the_order_of_the_request_however_old_they_are() {
     assert_eq!(
         values(&latest(&services, &[], &device).await.unwrap()),
         [0.0, 1.0, 2.0, 3.0],
-        "by metric"
+        "points should be in order of metric"
     );
 }
 
 #[tokio::test]
 async fn what_has_no_newest_point_is_named_or_left_out() {
-    let (services, device) = (Services::start().await, unique("pointless"));
+    let services = Services::start().await;
+    let device = unique("pointless");
     services.send(batch(vec![named(&device, "a", now(), 1.0)])).await.unwrap();
     let mut sql = Sql::connect().await;
     let add = "INSERT INTO series (device_id, metric_name) VALUES ($1, 'empty')";
     sqlx::query(add).bind(&device).execute(&mut sql.0).await.unwrap();
     let answer = latest(&services, &[(&device, "empty"), (&device, "a")], "").await.unwrap();
-    assert_eq!(values(&answer), [1.0], "a series without points is left out");
+    assert_eq!(values(&answer), [1.0], "a series without points should be left out");
 
     let unknown = unique("unknown");
     let status = latest(&services, &[(&device, "a"), (&unknown, "a")], "").await.unwrap_err();
@@ -84,13 +86,16 @@ async fn what_has_no_newest_point_is_named_or_left_out() {
 
 #[tokio::test]
 async fn storage_figures_are_those_of_the_database() {
-    let (services, device) = (Services::start().await, unique("stored"));
+    let services = Services::start().await;
+    let device = unique("stored");
     let mut sql = Sql::connect().await;
-    // A day of this test's own, behind what any other test writes to.
+    // This day is older than any that other tests write to.
     let day = (now() / DAY - 400) * DAY;
-    let statement = "INSERT INTO points SELECT $1 + at * interval '1 s', 1, at FROM generate_series(0, 9999) at";
+    let statement = "INSERT INTO points SELECT $1 + at * interval '1 s', 1, at \
+                     FROM generate_series(0, 9999) at";
     sqlx::query(statement).bind(shared::db::Micros(day)).execute(&mut sql.0).await.unwrap();
-    let statement = "SELECT compress_chunk(chunk, true)::text FROM show_chunks('points', older_than => $1) chunk";
+    let statement = "SELECT compress_chunk(chunk, true)::text \
+                     FROM show_chunks('points', older_than => $1) chunk";
     let chunk: String = sqlx::query_scalar(statement)
         .bind(shared::db::Micros(day + DAY))
         .fetch_one(&mut sql.0)
@@ -119,12 +124,17 @@ async fn storage_figures_are_those_of_the_database() {
             .is_sorted_by_key(|chunk| std::cmp::Reverse(chunk.start.map(|start| start.seconds)))
     );
     let compressed = stats.chunks.last().unwrap();
-    assert!(chunk.ends_with(&compressed.chunk_name), "{chunk} is not {}", compressed.chunk_name);
+    assert!(
+        chunk.ends_with(&compressed.chunk_name),
+        "expected {chunk}, found {}",
+        compressed.chunk_name
+    );
     assert_eq!(
         (compressed.compressed, compressed.start, compressed.end),
         (true, at(day), at(day + DAY))
     );
-    let (before, after) = (compressed.before_compression_bytes, compressed.after_compression_bytes);
+    let before = compressed.before_compression_bytes;
+    let after = compressed.after_compression_bytes;
     assert!(before > after && after > 0 && compressed.total_bytes > 0, "{compressed:?}");
     assert!(stats.compressed_chunk_count >= 1 && stats.total_bytes >= compressed.total_bytes);
     let ratio = stats.before_compression_bytes as f64 / stats.after_compression_bytes as f64;

@@ -1,4 +1,5 @@
-//! Rollups that were materialised while their last bucket was open, as an open-ended refresh does: no answer misses a point.
+//! Rollups materialised while their last bucket was open, as an open-ended refresh does. No answer
+//! misses a point.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -31,13 +32,15 @@ impl Stage {
         Self { services, sql: database.sql().await, times: Vec::new(), _database: database }
     }
 
-    /// Stores points past the ingest-service, each with its number as value.
+    /// Stores points with SQL. Each value is the number of its point.
     async fn store(&mut self, times: &[i64]) {
         let statement = "WITH known AS (
                              INSERT INTO series (device_id, metric_name) VALUES ($1, 'temperature')
-                             ON CONFLICT (device_id, metric_name) DO UPDATE SET device_id = excluded.device_id
+                             ON CONFLICT (device_id, metric_name)
+                             DO UPDATE SET device_id = excluded.device_id
                              RETURNING series_id)
-                         INSERT INTO points SELECT at, series_id, value FROM known, unnest($2, $3) AS new (at, value)";
+                         INSERT INTO points SELECT at, series_id, value
+                         FROM known, unnest($2, $3) AS new (at, value)";
         let values: Vec<f64> = (0..times.len()).map(|at| (self.times.len() + at) as f64).collect();
         let micros: Vec<Micros> = times.iter().copied().map(Micros).collect();
         sqlx::query(statement)
@@ -50,7 +53,7 @@ impl Stage {
         self.times.extend(times);
     }
 
-    /// Refreshes rollups up to the last bucket that has points, however open it is.
+    /// Refreshes rollups up to and including the last bucket with points, even if it is still open.
     async fn refresh_open_ended(&mut self, rollups: &[Granularity]) {
         for rollup in rollups {
             let statement =
@@ -59,7 +62,7 @@ impl Stage {
         }
     }
 
-    /// Up to where the database says that a rollup is materialised.
+    /// Returns the watermark of a rollup according to the database.
     async fn watermark(&mut self, rollup: Granularity) -> i64 {
         let statement = "SELECT _timescaledb_functions.cagg_watermark(mat_hypertable_id)
                          FROM _timescaledb_catalog.continuous_agg WHERE user_view_name = $1";
@@ -70,7 +73,8 @@ impl Stage {
             .unwrap()
     }
 
-    /// Holds every level against all points that are stored. None may be said to be materialised beyond the bucket of `live_from`.
+    /// Checks every granularity against all stored points. No reported watermark may be beyond the
+    /// bucket of `live_from`.
     async fn check(&self, what: &str, live_from: i64) {
         let first = *self.times.iter().min().unwrap();
         let last = *self.times.iter().max().unwrap();
@@ -95,7 +99,7 @@ impl Stage {
                 .map_or(i64::MIN, |watermark| time::from_timestamp(&watermark).unwrap());
             assert!(
                 watermark <= rollup.floor(live_from),
-                "{what}: {rollup:?} is said to be materialised to {watermark}"
+                "{what}: {rollup:?} reports a watermark of {watermark}"
             );
         }
     }
@@ -110,7 +114,7 @@ async fn points_of_an_open_bucket_are_in_every_answer_whatever_was_refreshed_wit
         let mut stage = Stage::empty().await;
         let time = now();
         stage.store(&[time - 2 * DAY, time - 2 * HOUR, time - 2 * MINUTE, time]).await;
-        // As the policy would have left the minutes: it has no open one.
+        // The policy would have left the minutes like this, without an open one.
         db::refresh(&mut stage.sql.0, minutes, time - 3 * DAY, minutes.floor(time - MINUTE))
             .await
             .unwrap();
@@ -119,11 +123,11 @@ async fn points_of_an_open_bucket_are_in_every_answer_whatever_was_refreshed_wit
             let open = rollup.floor(time - if rollup == minutes { 0 } else { 2 * MINUTE });
             assert!(
                 stage.watermark(rollup).await > open,
-                "the last bucket of {rollup:?} is before the watermark"
+                "the refresh left the last bucket of {rollup:?} after the watermark"
             );
         }
         stage.check(&format!("{refreshed:?} refreshed"), time).await;
-        // The next points of the same minute, and of the same hour and day.
+        // These points are in the same minute, hour and day.
         stage.store(&[time + 1, time - 30_000_000, time + 2]).await;
         stage.check(&format!("{refreshed:?} refreshed, then three points more"), time).await;
     }
@@ -133,7 +137,8 @@ async fn points_of_an_open_bucket_are_in_every_answer_whatever_was_refreshed_wit
 async fn a_bucket_that_was_materialised_open_is_right_also_after_it_is_over() {
     let mut stage = Stage::empty().await;
     let hour = Granularity::Hour.floor(now()) - 5 * HOUR;
-    // As at twenty past: the rest of that minute, of the hour and of the next one come later, and no policy runs.
+    // The state at twenty past: the rest of the minute, of the hour and of the next hour arrive
+    // later. No policy runs.
     stage.store(&[hour - 3 * DAY, hour - HOUR, hour + 20 * MINUTE, hour + 20 * MINUTE + 10]).await;
     stage.refresh_open_ended(&Granularity::ROLLUPS).await;
     assert_eq!(stage.watermark(Granularity::Hour).await, hour + HOUR);

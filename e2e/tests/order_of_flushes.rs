@@ -1,7 +1,9 @@
-//! Flushes that overlap in time are compressed as they are written, and every answer has their points in the right order.
+//! Flushes that overlap in time are compressed as they are written. Every answer has their points
+//! in order.
 //!
-//! The service turns the database's own sort off, so it must write the points of each series newest first. Random flushes over
-//! few series are compared with a model in memory, after writing, after UPDATE and DELETE, and after compaction.
+//! The service disables the database's own sort, so it must write the points of each series newest
+//! first. Random flushes over few series are compared with a model in memory: after writing, after
+//! UPDATE and DELETE, and after compaction.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -18,32 +20,35 @@ const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
 const DAY: i64 = 1_440 * MINUTE;
 const DEVICES: [&str; 4] = ["order-a", "order-b", "order-c", "order-d"];
-/// Flushes between two checks.
+/// Number of flushes between two checks.
 const FLUSHES: usize = 250;
-/// The embedded database compresses no flush, and is slower.
+/// The same for the embedded database, which compresses no flush and is slower.
 const FLUSHES_EMBEDDED: usize = 25;
-/// Calls of GetLatest in each check: the database keeps the plan of a prepared statement after five.
+/// Calls of GetLatest in each check. The database may switch to a generic plan after five
+/// executions.
 const ASKED: usize = 8;
-/// Settings that forbid and force the merge of compressed pieces, besides the plan that the database chooses.
+/// Settings that forbid and force the merge of compressed pieces. The default plan is checked too.
 const PLANS: [&str; 2] = [
     "SET timescaledb.enable_decompression_sorted_merge = off",
-    "SET timescaledb.enable_decompression_sorted_merge = on; SET timescaledb.debug_require_batch_sorted_merge = 'force'",
+    "SET timescaledb.enable_decompression_sorted_merge = on; \
+     SET timescaledb.debug_require_batch_sorted_merge = 'force'",
 ];
-const PLANS_RESET: &str = "RESET timescaledb.enable_decompression_sorted_merge; RESET timescaledb.debug_require_batch_sorted_merge";
+const PLANS_RESET: &str = "RESET timescaledb.enable_decompression_sorted_merge; \
+                           RESET timescaledb.debug_require_batch_sorted_merge";
 
-/// Time in microseconds, then value: the order of every answer.
+/// Time in microseconds and value, in the order of every answer.
 type Points = Vec<(i64, f64)>;
 
-/// The services over a database of their own, and what must be stored in it.
+/// The services on a database of their own, and a model of its content.
 struct Fixture {
     services: Services,
     sql: Sql,
     /// Whether flushes are compressed as they are written.
     compresses: bool,
-    /// Whether compaction came after the last flush.
+    /// Whether the chunks were compacted after the last flush.
     is_compacted: bool,
     random: StdRng,
-    /// Midnight between the two days that are written to.
+    /// Midnight between the two days that receive points.
     middle: i64,
     expected: BTreeMap<&'static str, Points>,
     checks: usize,
@@ -68,10 +73,10 @@ impl Fixture {
         Self { services, sql, compresses, is_compacted: false, random, middle, expected, checks: 0 }
     }
 
-    /// Random points of a device: a run of rising times, now and then one that falls back, with equal timestamps.
+    /// Returns random points of a device: mostly rising times, some repeated, some falling back.
     fn columns(&mut self, device: &'static str) -> (Vec<i64>, Vec<f64>) {
         let count = match self.random.random_range(0..40) {
-            0 => 2_500, // more than a compressed piece holds
+            0 => 2_500, // more than fits into a compressed piece
             _ => self.random.random_range(1..60),
         };
         let mut time = self.middle + self.random.random_range(-7_200..7_200) * SECOND;
@@ -101,7 +106,7 @@ impl Fixture {
         Batch { series: columns.collect(), ..Batch::default() }
     }
 
-    /// Sends three batches at once each time, so that flushes hold several runs of a series.
+    /// Sends batches three at a time, so that flushes contain several runs of a series.
     async fn write(&mut self, flushes: usize) {
         self.is_compacted = false;
         for _ in 0..flushes {
@@ -117,7 +122,7 @@ impl Fixture {
             .for_each(|points| points.sort_by(|one, other| one.partial_cmp(other).unwrap()));
     }
 
-    /// Changes and removes points in compressed chunks.
+    /// Updates and deletes points in compressed chunks.
     async fn update_and_delete(&mut self) {
         for device in DEVICES {
             let first = self.middle - self.random.random_range(0..3_600) * SECOND;
@@ -125,8 +130,10 @@ impl Fixture {
             let deleted = first + 600 * SECOND..first + 900 * SECOND;
             let of_device = |verb: &str, range: &std::ops::Range<i64>| {
                 format!(
-                    "{verb} WHERE series_id = (SELECT series_id FROM series WHERE device_id = '{device}')
-                     AND \"timestamp\" >= to_timestamp({}) AND \"timestamp\" < to_timestamp({})",
+                    "{verb} WHERE series_id =
+                             (SELECT series_id FROM series WHERE device_id = '{device}')
+                         AND \"timestamp\" >= to_timestamp({})
+                         AND \"timestamp\" < to_timestamp({})",
                     range.start / SECOND,
                     range.end / SECOND
                 )
@@ -148,7 +155,8 @@ impl Fixture {
 
     async fn compact(&mut self) {
         self.is_compacted = true;
-        let job = "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'compact_closed_chunks'";
+        let job = "SELECT job_id FROM timescaledb_information.jobs \
+                   WHERE proc_name = 'compact_closed_chunks'";
         let job: i32 = sqlx::query_scalar(job).fetch_one(&mut self.sql.0).await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(format!("CALL run_job({job})")))
             .execute(&mut self.sql.0)
@@ -166,7 +174,8 @@ impl Fixture {
         self.check_rollups().await;
     }
 
-    /// Checks the order in which the database returns points, however it puts compressed pieces together.
+    /// Checks the order in which the database returns points, for each way of merging compressed
+    /// pieces.
     async fn check_sql(&mut self, device: &str, expected: &Points) {
         let plans = if self.compresses { &PLANS[..] } else { &PLANS[..0] };
         for plan in std::iter::once(&"SELECT 1").chain(plans) {
@@ -175,7 +184,7 @@ impl Fixture {
             for (order, limit) in [("DESC", "ALL"), ("DESC", "100"), ("ASC", "ALL"), ("ASC", "100")]
             {
                 if forced && (order == "ASC" || self.is_compacted) {
-                    continue; // pieces that do not overlap, or are read backwards, are not merged
+                    continue; // only overlapping pieces read newest first are merged
                 }
                 let statement = format!(
                     "SELECT (extract(epoch FROM \"timestamp\") * 1000000)::int8, value FROM points
@@ -240,7 +249,8 @@ impl Fixture {
     }
 }
 
-/// Compares timestamps in their order; values of one timestamp may come in any order, and a limit may cut them.
+/// Compares timestamps in order. Values of one timestamp may come in any order, and a limit may cut
+/// them.
 fn compare(found: Points, expected: &Points, newest_first: bool, what: &str) {
     let mut expected = expected.clone();
     if newest_first {
@@ -251,10 +261,10 @@ fn compare(found: Points, expected: &Points, newest_first: bool, what: &str) {
     let times = |points: &Points| points.iter().map(|(time, _)| *time).collect::<Vec<_>>();
     let is_ordered = found
         .is_sorted_by(|one, other| if newest_first { one.0 >= other.0 } else { one.0 <= other.0 });
-    assert!(is_ordered, "{what}: not in order");
+    assert!(is_ordered, "{what}: points are not in order");
     assert!(
         times(&found) == times(&expected),
-        "{what}: {} points, but not those that were sent",
+        "{what}: the times of {} points differ from those sent",
         found.len()
     );
     if is_whole {
@@ -262,7 +272,7 @@ fn compare(found: Points, expected: &Points, newest_first: bool, what: &str) {
             points.sort_by(|one, other| one.partial_cmp(other).unwrap());
             points
         };
-        assert!(sorted(found) == sorted(expected), "{what}: other values");
+        assert!(sorted(found) == sorted(expected), "{what}: values differ from those sent");
     } else {
         assert_eq!(found.len(), 100, "{what}");
     }

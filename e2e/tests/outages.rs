@@ -1,12 +1,12 @@
-//! The database comes late, goes away and comes back; the service is killed; it is asked to end.
+//! Outages: the database starts late, goes away and comes back, and the service shuts down.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
 use std::time::Duration;
 
 use e2e::{
-    OwnDatabase, Proxy, Services, Sql, batch, database_url, now, numbered, point, unique, wait_for,
-    wait_until_serving,
+    OwnDatabase, Proxy, Services, Sql, batch, database_url, now, numbered, point, unique, until,
+    wait_for, wait_until_serving,
 };
 use shared::db;
 use shared::proto::v1::{IngestBatchRequest, IngestRequest};
@@ -33,7 +33,7 @@ async fn services_start_before_the_database_and_become_ready_when_it_comes() {
     assert_eq!(status.code(), Code::Unavailable);
     assert!(
         !status.message().contains("127.0.0.1"),
-        "no text of the database: {}",
+        "the message contains text of the database: {}",
         status.message()
     );
 
@@ -51,12 +51,14 @@ async fn a_stream_survives_an_outage_without_loss_or_doubles() {
     let proxy = Proxy::start(&database_url(), true).await;
     let services = Services::start_on(&proxy.url(&database_url())).await;
     wait_until_serving(&services.ingest_channel, INGEST).await;
-    let (mut sql, device) = (Sql::connect().await, unique("outage"));
+    let mut sql = Sql::connect().await;
+    let device = unique("outage");
     let (sender, receiver) = mpsc::channel(4);
     let mut client = services.ingest.clone();
     let call = tokio::spawn(async move { client.ingest(ReceiverStream::new(receiver)).await });
     for round in 0..100_u64 {
-        // Numbered and unnumbered batches in turn: the service's own retries must double neither.
+        // Numbered and unnumbered batches alternate. The service's own retries must not double
+        // either kind.
         let points = vec![point(&device, now(), 1.0); 50];
         let batch = if round % 2 == 0 {
             batch(points)
@@ -87,8 +89,11 @@ async fn a_connection_to_the_database_that_falls_silent_is_given_up() {
         config.database.url = url.parse().unwrap();
         config.flush.write_timeout = Duration::from_secs(1);
     });
-    let (services, mut sql, device) = (services.await, Sql::connect().await, unique("silent"));
-    // One whose series is known, so that the writer is the one that gets no answer, and one whose series is not.
+    let services = services.await;
+    let mut sql = Sql::connect().await;
+    let device = unique("silent");
+    // The first batch has a known series, so that the writer loses its answer. The second one
+    // creates its series.
     let stored =
         services.send(numbered(&device, 1, 1, vec![point(&device, now(), 1.0)])).await.unwrap();
     assert_eq!(stored.accepted_count, 1);
@@ -99,21 +104,22 @@ async fn a_connection_to_the_database_that_falls_silent_is_given_up() {
         let sending =
             tokio::spawn(async move { client.ingest_batch(IngestBatchRequest { batch }).await });
         tokio::time::sleep(Duration::from_millis(200)).await;
-        assert!(!sending.is_finished(), "nothing is acknowledged without the database's word");
+        assert!(
+            !sending.is_finished(),
+            "the batch was acknowledged without an answer of the database"
+        );
         proxy.swallow_no_more();
         let stored = sending.await.unwrap().unwrap().into_inner().result.unwrap();
-        assert_eq!(
-            stored.accepted_count, 1,
-            "what may have been committed is found out, not written again"
-        );
+        assert_eq!(stored.accepted_count, 1, "a batch that may be committed was written again");
     }
     assert_eq!(sql.count(&device).await, 3);
 }
 
 #[tokio::test]
 async fn what_was_taken_in_is_stored_before_the_service_ends() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("ending"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("ending");
     let (sender, receiver) = mpsc::channel(4);
     let mut client = services.ingest.clone();
     let call = tokio::spawn(async move { client.ingest(ReceiverStream::new(receiver)).await });
@@ -121,14 +127,14 @@ async fn what_was_taken_in_is_stored_before_the_service_ends() {
         .send(IngestRequest { batch: Some(batch(vec![point(&device, now(), 1.0); 10])) })
         .await
         .unwrap();
-    while sql.count(&device).await < 10 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("the batch is stored", async || (sql.count(&device).await >= 10).then_some(())).await;
     services.begin_shutdown();
     let status = call.await.unwrap().unwrap_err();
-    assert_eq!(status.code(), Code::Unavailable, "the stream is told to go elsewhere");
+    assert_eq!(status.code(), Code::Unavailable, "the stream did not end with UNAVAILABLE");
     assert!(status.message().contains("after 1 batches"), "{}", status.message());
-    tokio::time::timeout(Duration::from_secs(30), services.ended()).await.expect("ends in time");
+    tokio::time::timeout(Duration::from_secs(30), services.ended())
+        .await
+        .expect("the services do not end in time");
     assert_eq!(sql.count(&device).await, 10);
 }
 

@@ -1,4 +1,4 @@
-//! Questions over the wire: exact answers, and clear refusals.
+//! Queries over the wire: exact answers, and refusals that name the problem.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -14,9 +14,11 @@ use tonic_types::StatusExt as _;
 
 #[tokio::test]
 async fn a_long_answer_comes_whole_in_order_and_in_frames() {
-    let (services, device) = (Services::start().await, unique("long"));
+    let services = Services::start().await;
+    let device = unique("long");
     let start = now() - 3_600_000_000;
-    // Five points of each timestamp, more points than a page holds, sent in no order.
+    // Five points share each timestamp. There are more points than fit into a page, sent in random
+    // order.
     let times: Vec<i64> = (0..80_000).map(|at| start + (at * 7_919 % 16_000) * 1_000).collect();
     let values: Vec<f64> = (0..80_000).map(f64::from).collect();
     let columns = vec![series(&device, times.clone(), values)];
@@ -34,9 +36,9 @@ async fn a_long_answer_comes_whole_in_order_and_in_frames() {
     expected.sort_unstable();
     assert_eq!(answer.timestamps_us, expected);
     let distinct: BTreeSet<u64> = answer.values.iter().map(|value| value.to_bits()).collect();
-    assert_eq!(distinct.len(), 80_000, "every point once");
+    assert_eq!(distinct.len(), 80_000, "some points are missing or doubled");
     let half = services.range(&device, start, start + 8_000_000).await.unwrap();
-    assert_eq!(half.values.len(), 40_000, "the interval is half open");
+    assert_eq!(half.values.len(), 40_000, "the interval is not half-open");
     let (header, buckets) = services
         .aggregated(&device, Granularity::Raw, (start, start + 3_600_000_000))
         .await
@@ -47,7 +49,8 @@ async fn a_long_answer_comes_whole_in_order_and_in_frames() {
 
 #[tokio::test]
 async fn selectors_match_by_id_and_by_prefix() {
-    let (services, prefix) = (Services::start().await, unique("fleet"));
+    let services = Services::start().await;
+    let prefix = unique("fleet");
     let devices: Vec<String> =
         ["a", "b", "c"].iter().map(|name| format!("{prefix}-{name}")).collect();
     let points = devices.iter().map(|device| named(device, "temperature", now(), 1.0)).collect();
@@ -76,7 +79,8 @@ async fn selectors_match_by_id_and_by_prefix() {
 
 #[tokio::test]
 async fn bad_questions_are_refused_with_the_field_and_the_limit() {
-    let (services, device) = (Services::start().await, unique("asked"));
+    let services = Services::start().await;
+    let device = unique("asked");
     services.send(batch(vec![named(&device, "humidity", now(), 1.0)])).await.unwrap();
 
     let status = services.range(&device, 2_000_000, 1_000_000).await.unwrap_err();
@@ -86,7 +90,7 @@ async fn bad_questions_are_refused_with_the_field_and_the_limit() {
     assert!(violation.description.contains("is not after start"), "{}", violation.description);
 
     let status = services.range(&device, 1, 2).await.unwrap_err();
-    assert_eq!(status.code(), Code::NotFound, "the device exists, its series does not");
+    assert_eq!(status.code(), Code::NotFound, "only the series is missing, not the device");
     assert!(status.message().contains(&format!("{device}/temperature")), "{}", status.message());
 
     let unknown = unique("unknown");
@@ -102,14 +106,17 @@ async fn bad_questions_are_refused_with_the_field_and_the_limit() {
 
 #[tokio::test]
 async fn pages_lead_through_everything_once() {
-    let (services, prefix) = (Services::start().await, unique("page"));
+    let services = Services::start().await;
+    let prefix = unique("page");
     let device = |at: usize| format!("{prefix}-{at:02}");
     let points = (0..25).flat_map(|at| (0..=at % 3).map(move |metric| (at, metric)));
     let points = points
         .map(|(at, metric)| named(&device(at), &format!("{prefix}-m{metric}"), now(), 1.0))
         .collect();
     services.send(batch(points)).await.unwrap();
-    let (mut found, mut token, mut pages) = (Vec::new(), String::new(), 0);
+    let mut found = Vec::new();
+    let mut token = String::new();
+    let mut pages = 0;
     loop {
         let request = ListDevicesRequest {
             page_size: 10,

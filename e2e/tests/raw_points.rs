@@ -1,4 +1,5 @@
-//! Raw points against brute force: ties of timestamps across pages, several series, thinned out or not.
+//! Raw points compared with brute force: equal timestamps across pages, several series, thinned or
+//! not.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -13,15 +14,16 @@ use tonic::{Code, Status};
 
 const HOUR: i64 = 3_600_000_000;
 
-/// Points by device, each with a value of its own.
+/// Points by device. Values are unique within a device.
 type Points = BTreeMap<String, Vec<(i64, f64)>>;
 
-/// Series of very different lengths; up to thousands of points share a timestamp, more than a page's remainder.
+/// Generates series of very different lengths. Thousands of points may share a timestamp, more than
+/// remain in a page.
 fn random_points(random: &mut StdRng, prefix: &str, start: i64) -> Points {
     let lengths = [0, 1, 40, 9_000, 300, 45_000, 7, 0, 20_000];
     let series = |(number, &length): (usize, &usize)| {
-        let (mut timestamp, mut points) =
-            (start + random.random_range(0..HOUR), Vec::with_capacity(length));
+        let mut timestamp = start + random.random_range(0..HOUR);
+        let mut points = Vec::with_capacity(length);
         while points.len() < length {
             let ties = if random.random_bool(0.05) {
                 random.random_range(1..3_000)
@@ -42,17 +44,15 @@ fn random_points(random: &mut StdRng, prefix: &str, start: i64) -> Points {
 async fn write(points: &Points) {
     let mut sql = Sql::connect().await;
     for (device, points) in points {
-        let add = "INSERT INTO series (device_id, metric_name) VALUES ($1, 'temperature') RETURNING series_id";
+        let add = "INSERT INTO series (device_id, metric_name) VALUES ($1, 'temperature') \
+                   RETURNING series_id";
         let id: i32 = sqlx::query_scalar(add).bind(device).fetch_one(&mut sql.0).await.unwrap();
         let (timestamps, values): (Vec<Micros>, Vec<f64>) =
             points.iter().map(|&(at, value)| (Micros(at), value)).unzip();
-        sqlx::query("INSERT INTO points SELECT t, $1, v FROM unnest($2::timestamptz[], $3::float8[]) AS p (t, v)")
-            .bind(id)
-            .bind(timestamps)
-            .bind(values)
-            .execute(&mut sql.0)
-            .await
-            .unwrap();
+        let insert = "INSERT INTO points SELECT t, $1, v \
+                      FROM unnest($2::timestamptz[], $3::float8[]) AS p (t, v)";
+        let insert = sqlx::query(insert).bind(id).bind(timestamps).bind(values);
+        insert.execute(&mut sql.0).await.unwrap();
     }
 }
 
@@ -61,7 +61,7 @@ fn by_prefix(prefix: &str) -> SeriesSelector {
     SeriesSelector { device, metric_name: "temperature".to_owned() }
 }
 
-/// The answer by device, in the order of the stream.
+/// Queries raw points. Returns them by device, in the order of the stream.
 async fn ask(
     services: &Services,
     selectors: Vec<SeriesSelector>,
@@ -70,7 +70,8 @@ async fn ask(
 ) -> Result<Vec<(String, Vec<(i64, f64)>)>, Status> {
     let request = QueryRangeRequest { selectors, start: at(start), end: at(end), max_points };
     let mut frames = services.query.clone().query_range(request).await?.into_inner();
-    let (mut found, mut footer): (Vec<(String, Vec<_>)>, _) = (Vec::new(), None);
+    let mut found: Vec<(String, Vec<_>)> = Vec::new();
+    let mut footer = None;
     while let Some(response) = frames.message().await? {
         match response.frame.unwrap() {
             query_range_response::Frame::Header(_) => {}
@@ -106,8 +107,9 @@ fn sorted(points: &[(i64, f64)]) -> Vec<(i64, u64)> {
 async fn every_answer_equals_brute_force() {
     let seed: u64 = rand::random();
     let mut random = StdRng::seed_from_u64(seed);
-    let (services, prefix, start) =
-        (Services::start().await, unique("brute"), now() - 200 * 24 * HOUR);
+    let services = Services::start().await;
+    let prefix = unique("brute");
+    let start = now() - 200 * 24 * HOUR;
     let points = random_points(&mut random, &prefix, start);
     write(&points).await;
     for case in 0..40 {
@@ -133,11 +135,13 @@ async fn every_answer_equals_brute_force() {
         );
         for ((device, found), (_, expected)) in found.iter().zip(&expected) {
             assert!(found.is_sorted_by_key(|&(at, _)| at), "{context}: {device}");
-            let (found, expected, most) = (sorted(found), sorted(expected), max_points as usize);
+            let found = sorted(found);
+            let expected = sorted(expected);
+            let most = max_points as usize;
             if most == 0 {
                 assert!(
                     found == expected,
-                    "{context}: {device}: {} of {}",
+                    "{context}: {device}: found {}, expected {}",
                     found.len(),
                     expected.len()
                 );
@@ -146,7 +150,7 @@ async fn every_answer_equals_brute_force() {
             assert_eq!(found.len(), expected.len().min(most), "{context}: {device}");
             assert!(
                 found.iter().all(|point| expected.binary_search(point).is_ok()),
-                "{context}: {device}: made up"
+                "{context}: {device}: a point was never stored"
             );
             assert_eq!(
                 (found[0].0, found[found.len() - 1].0),
@@ -159,8 +163,9 @@ async fn every_answer_equals_brute_force() {
 
 #[tokio::test]
 async fn a_spike_survives_thinning_out_across_pages() {
-    let (services, device, start) =
-        (Services::start().await, unique("spike"), now() - 210 * 24 * HOUR);
+    let services = Services::start().await;
+    let device = unique("spike");
+    let start = now() - 210 * 24 * HOUR;
     let value = |at: i64| if at == 61_234 { 900.0 } else { (at as f64 / 5_000.0).sin() };
     let points: Vec<(i64, f64)> =
         (0..100_000).map(|at| (start + at * 1_000_000, value(at))).collect();
@@ -173,7 +178,8 @@ async fn a_spike_survives_thinning_out_across_pages() {
 
 #[tokio::test]
 async fn too_many_points_are_refused_with_the_limit() {
-    let (services, prefix) = (Services::start().await, unique("many"));
+    let services = Services::start().await;
+    let prefix = unique("many");
     let device = |number: usize| (format!("{prefix}-{number:02}"), vec![(now(), 1.0)]);
     write(&(0..11).map(device).collect()).await;
     for (max_points, limit) in [

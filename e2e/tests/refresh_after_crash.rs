@@ -1,17 +1,20 @@
-//! Refreshes that TimescaleDB makes wait after a crash of the database are run by a job of their own, after the first crash only.
+//! After a crash of the database, TimescaleDB delays refreshes. A separate job runs them, but only
+//! after the first crash.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
 use e2e::{OwnDatabase, Sql};
 
-/// Notes about a job what a crash leaves: it was started so long ago, never ended, and so many times in a row.
+/// Records a crash in the statistics of a job: it started some time ago, never ended, and crashed
+/// this many times in a row.
 async fn note_crash(sql: &mut Sql, job: i32, crashes: i32, started: &str) {
     let statement = format!(
         "INSERT INTO _timescaledb_internal.bgw_job_stat
-         VALUES ({job}, now() - INTERVAL '{started}', '-infinity', '-infinity', '-infinity', false, 1, '0', '0', 0, 0,
-                 {crashes}, 0, {crashes}, 0)
+         VALUES ({job}, now() - INTERVAL '{started}', '-infinity', '-infinity', '-infinity', false,
+                 1, '0', '0', 0, 0, {crashes}, 0, {crashes}, 0)
          ON CONFLICT (job_id) DO UPDATE
-         SET last_start = excluded.last_start, next_start = '-infinity', consecutive_crashes = {crashes}"
+         SET last_start = excluded.last_start, next_start = '-infinity',
+             consecutive_crashes = {crashes}"
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut sql.0).await.unwrap();
 }
@@ -22,7 +25,7 @@ async fn job(sql: &mut Sql, name: &str) -> i32 {
     sqlx::query_scalar(statement).bind(name).fetch_one(&mut sql.0).await.unwrap()
 }
 
-/// Runs the job, and counts the points that are materialised in minutes then.
+/// Runs the job. Returns the number of points then materialised in the minute rollup.
 async fn materialised_after_run(sql: &mut Sql, job: i32) -> i64 {
     sqlx::query("CALL run_job($1)").bind(job).execute(&mut sql.0).await.unwrap();
     let materialised_only =
@@ -39,19 +42,25 @@ async fn a_refresh_that_a_crash_ended_is_run_but_not_one_that_runs_or_crashed_tw
     let minutes = job(&mut sql, "Refresh Rollup points_1min").await;
     let after_crash = job(&mut sql, "Refresh After Crash").await;
     let store = "INSERT INTO points SELECT at, 1, 1.0
-                 FROM generate_series(now() - INTERVAL '2 hours', now() - INTERVAL '1 hour', INTERVAL '1 minute') AS at";
+                 FROM generate_series(now() - INTERVAL '2 hours', now() - INTERVAL '1 hour',
+                                      INTERVAL '1 minute') AS at";
     sqlx::query(store).execute(&mut sql.0).await.unwrap();
 
     note_crash(&mut sql, minutes, 2, "1 minute").await;
-    let schedule = "SELECT alter_job($1, scheduled => true)"; // five minutes from now, after a crash
+    // TimescaleDB schedules a crashed job five minutes from now.
+    let schedule = "SELECT alter_job($1, scheduled => true)";
     sqlx::query(schedule).bind(minutes).execute(&mut sql.0).await.unwrap();
     assert_eq!(
         materialised_after_run(&mut sql, after_crash).await,
         0,
-        "it brought the database down twice"
+        "a refresh that crashed twice must not be run"
     );
     note_crash(&mut sql, minutes, 1, "0 seconds").await;
-    assert_eq!(materialised_after_run(&mut sql, after_crash).await, 0, "it may be running");
+    assert_eq!(
+        materialised_after_run(&mut sql, after_crash).await,
+        0,
+        "a refresh that may be running must not be run"
+    );
     note_crash(&mut sql, minutes, 1, "1 minute").await;
     assert_eq!(materialised_after_run(&mut sql, after_crash).await, 61);
 }

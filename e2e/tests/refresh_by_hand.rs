@@ -1,4 +1,5 @@
-//! `refresh_rollups`: old days reach every rollup, no watermark moves into an open bucket, and nothing is erased.
+//! `refresh_rollups`: old days reach every rollup, no watermark moves into an open bucket, and
+//! nothing is erased.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -9,7 +10,7 @@ use shared::granularity::Granularity;
 const HOUR: i64 = 3_600_000_000;
 const DAY: i64 = 24 * HOUR;
 
-/// Stores an hourly point of series 1 in [start, end), past the services.
+/// Stores hourly points of series 1 in `[start, end)` with SQL.
 async fn store_hourly(sql: &mut Sql, start: i64, end: i64) {
     let statement =
         "INSERT INTO points SELECT *, 1, 1.0 FROM generate_series($1, $2, INTERVAL '1 hour') AS at";
@@ -26,12 +27,13 @@ async fn refresh(sql: &mut Sql, start: i64, end: i64) {
     call.execute(&mut sql.0).await.unwrap();
 }
 
-/// Points that each rollup holds in [start, end), of what is materialised.
+/// Returns how many points each rollup has materialised in `[start, end)`.
 async fn materialised(sql: &mut Sql, start: i64, end: i64) -> Vec<i64> {
     let mut counts = Vec::new();
     for rollup in Granularity::ROLLUPS {
         let table: String = sqlx::query_scalar(
-            "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)
+            "SELECT format('%I.%I', materialization_hypertable_schema,
+                           materialization_hypertable_name)
              FROM timescaledb_information.continuous_aggregates WHERE view_name = $1",
         )
         .bind(rollup.relation())
@@ -68,7 +70,7 @@ async fn old_days_reach_every_rollup_and_no_watermark_moves_into_an_open_bucket(
     for (rollup, watermark) in Granularity::ROLLUPS.into_iter().zip(watermarks(&mut sql).await) {
         assert!(
             watermark <= rollup.floor(after),
-            "{rollup:?}: {watermark} lies in the open bucket of {after}"
+            "{rollup:?}: {watermark} is in the open bucket of {after}"
         );
         assert!(watermark > start + 58 * DAY, "{rollup:?}: {watermark}");
     }
@@ -76,7 +78,7 @@ async fn old_days_reach_every_rollup_and_no_watermark_moves_into_an_open_bucket(
     assert_eq!(
         materialised(&mut sql, old.0, old.1).await,
         [480; 3],
-        "older than the policies look back"
+        "days before the policies' windows were not refreshed"
     );
 }
 

@@ -1,4 +1,4 @@
-//! Calls under way whose key is taken out of the file of identities.
+//! Running calls whose key is removed from the identities file.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -20,7 +20,7 @@ async fn identity(name: &str, device_prefix: &str) -> KeyedIdentity {
     KeyedIdentity::make(&built_ingest_service(), name, &arguments).await.unwrap()
 }
 
-/// An `IngestWithAcks` under way.
+/// A running `IngestWithAcks` call.
 struct Stream {
     batches: mpsc::Sender<IngestWithAcksRequest>,
     acks: Streaming<IngestWithAcksResponse>,
@@ -56,14 +56,14 @@ async fn start(identities: &Path) -> Services {
 }
 
 async fn ended<T: std::fmt::Debug>(call: impl Future<Output = Result<T, Status>>) -> Status {
-    tokio::time::timeout(PATIENCE, call).await.expect("the call ends").unwrap_err()
+    tokio::time::timeout(PATIENCE, call).await.expect("the call does not end in time").unwrap_err()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_end_with_their_key_and_those_of_others_go_on() {
     let device = unique("revoked");
-    let (leaving, staying) =
-        (identity("leaving", &device).await, identity("staying", &device).await);
+    let leaving = identity("leaving", &device).await;
+    let staying = identity("staying", &device).await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), [&*leaving.entry, &staying.entry].concat()).unwrap();
     let services = start(file.path()).await;
@@ -73,8 +73,8 @@ async fn streams_end_with_their_key_and_those_of_others_go_on() {
     acknowledged.store().await;
     others.store().await;
     let (uploaded, receiver) = mpsc::channel::<IngestRequest>(1);
-    let (mut client, request) =
-        (services.ingest.clone(), leaving.request(ReceiverStream::new(receiver)));
+    let mut client = services.ingest.clone();
+    let request = leaving.request(ReceiverStream::new(receiver));
     let upload = tokio::spawn(async move { client.ingest(request).await });
     uploaded
         .send(IngestRequest { batch: Some(batch(vec![point(&device, now(), 2.0)])) })
@@ -83,12 +83,12 @@ async fn streams_end_with_their_key_and_those_of_others_go_on() {
     let watched =
         services.query.clone().watch_anomalies(leaving.request(watch_prefix(&device))).await;
     let mut watched = watched.unwrap().into_inner();
-    watched.message().await.unwrap().expect("it is watched");
+    watched.message().await.unwrap().expect("the subscription ended before its first message");
 
     std::fs::write(file.path(), &staying.entry).unwrap();
     let watched = async {
         loop {
-            watched.message().await?; // what was still to be told
+            watched.message().await?; // drain pending messages
         }
     };
     for status in [

@@ -1,4 +1,4 @@
-//! A rollup equals what SQL, and what arithmetic, says of the raw points, at every level.
+//! Rollups equal SQL and arithmetic over the raw points, at every granularity.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -15,7 +15,7 @@ fn midnight() -> i64 {
     Granularity::Day.floor(now())
 }
 
-/// Points at uneven times, so that buckets differ in size.
+/// Generates points at uneven times, so that buckets differ in size.
 fn walk(start: i64, end: i64, value: impl Fn(usize) -> f64) -> (Vec<i64>, Vec<f64>) {
     let mut times = Vec::new();
     let mut time = start + 1;
@@ -33,12 +33,16 @@ async fn send(services: &Services, device: &str, times: &[i64], values: &[f64]) 
     assert_eq!(result.accepted_count, times.len() as u64);
 }
 
-/// Holds an answer against the raw points, bucket by bucket: exact where the numbers are exact, within `tolerance`
-/// (relative) for sums, means and standard deviations, which a two-pass computation gives here.
+/// Checks an answer against the raw points, bucket by bucket. Counts and extremes must be exact.
+/// Averages and standard deviations must be within the relative `tolerance` of a two-pass
+/// computation.
 fn check(buckets: &BucketsFrame, width: i64, times: &[i64], values: &[f64], tolerance: f64) {
     let close = |found: f64, expected: f64, what: &str| {
         let error = (found - expected).abs() / expected.abs().max(f64::MIN_POSITIVE);
-        assert!(error <= tolerance, "{what}: {found} is not {expected} (off by {error:e})");
+        assert!(
+            error <= tolerance,
+            "{what}: found {found}, expected {expected} (off by {error:e})"
+        );
     };
     let mut counted = 0;
     for (index, &start) in buckets.bucket_starts_us.iter().enumerate() {
@@ -61,7 +65,7 @@ fn check(buckets: &BucketsFrame, width: i64, times: &[i64], values: &[f64], tole
         assert_eq!(
             buckets.avg[index],
             buckets.sum[index] / buckets.count[index] as f64,
-            "avg is sum / count"
+            "avg must be sum / count"
         );
         close(buckets.avg[index], mean, "avg");
         if in_bucket.len() == 1 {
@@ -70,10 +74,11 @@ fn check(buckets: &BucketsFrame, width: i64, times: &[i64], values: &[f64], tole
             close(buckets.stddev[index], variance.sqrt(), "stddev");
         }
     }
-    assert_eq!(counted, times.len(), "every point is in one bucket");
+    assert_eq!(counted, times.len(), "every point must be in one bucket");
 }
 
-/// A database of its own with thirty hours of points of a device: their interval, times and values.
+/// Starts a database with thirty hours of points of a device. Returns their interval, times and
+/// values too.
 async fn thirty_hours(device: &str) -> (OwnDatabase, Services, [i64; 2], (Vec<i64>, Vec<f64>)) {
     let database = OwnDatabase::start().await;
     let services = Services::start_on(&database.url).await;
@@ -93,8 +98,9 @@ const LEVELS: [(v1::Granularity, i64); 3] = [
 
 #[tokio::test]
 async fn every_level_equals_the_raw_points_also_after_late_points() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("levels"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("levels");
     let end = midnight() - 3 * DAY;
     let start = end - 30 * HOUR;
     let (times, values) =
@@ -118,7 +124,7 @@ async fn every_level_equals_the_raw_points_also_after_late_points() {
             services.aggregated(&device, granularity, (start, end)).await.unwrap();
         assert_eq!(header.granularity(), granularity);
         let watermark = time::from_timestamp(&header.watermark.unwrap()).unwrap();
-        assert!(watermark >= end, "materialised up to {watermark}, not {end}");
+        assert!(watermark >= end, "materialised up to {watermark}, expected {end}");
         check(&buckets, width, &times, &values, 1e-9);
         assert_eq!(
             from_raw_points(&mut sql, &device, width, end).await,
@@ -175,7 +181,7 @@ async fn answers_are_right_while_the_watermarks_move() {
     assert!(asked > LEVELS.len(), "{asked}");
 }
 
-/// Bucket starts and counts as SQL computes them from the raw points.
+/// Returns bucket starts and counts as SQL computes them from the raw points.
 async fn from_raw_points(
     sql: &mut Sql,
     device: &str,
@@ -183,7 +189,8 @@ async fn from_raw_points(
     end: i64,
 ) -> (Vec<i64>, Vec<u64>) {
     let statement = "SELECT time_bucket(make_interval(secs => $2), timestamp) AS bucket, count(*)
-                     FROM iot_data WHERE device_id = $1 AND timestamp < $3 GROUP BY bucket ORDER BY bucket";
+                     FROM iot_data WHERE device_id = $1 AND timestamp < $3
+                     GROUP BY bucket ORDER BY bucket";
     let rows: Vec<(Micros, i64)> = sqlx::query_as(statement)
         .bind(device)
         .bind(width as f64 / 1e6)
@@ -203,8 +210,10 @@ async fn the_policies_bring_late_points_into_every_level_and_the_watermark_on() 
     let end = midnight() - DAY;
     let start = end - 20 * HOUR;
     let (times, values) = walk(start, end, |at| (at as f64 / 50.0).cos() * 3.0);
-    let (half, mut before) = (times.len() / 2, 0);
-    // In time first, then what comes late: its buckets lie before the watermark by then.
+    let half = times.len() / 2;
+    let mut before = 0;
+    // The later half is sent first. The earlier half is then late, because the watermark has passed
+    // it.
     for (from, to) in [(half, times.len()), (0, half)] {
         send(&services, "late", &times[from..to], &values[from..to]).await;
         let jobs = "SELECT job_id FROM timescaledb_information.jobs
@@ -226,8 +235,9 @@ async fn the_policies_bring_late_points_into_every_level_and_the_watermark_on() 
 
 #[tokio::test]
 async fn means_and_deviations_are_right_for_large_values_with_a_small_spread() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("stable"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("stable");
     let end = midnight() - 5 * DAY;
     let start = end - 26 * HOUR;
     let (times, values) = walk(start, end, |at| 1e9 + 0.1 * (at as f64 * 0.7).sin());
@@ -241,8 +251,9 @@ async fn means_and_deviations_are_right_for_large_values_with_a_small_spread() {
 
 #[tokio::test]
 async fn the_largest_values_that_are_accepted_break_no_rollup() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("largest"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("largest");
     let end = midnight() - 5 * DAY;
     let start = end - 26 * HOUR;
     let (times, values) = walk(start, end, |at| if at % 3 == 0 { 1e100 } else { -1e99 });
@@ -256,14 +267,16 @@ async fn the_largest_values_that_are_accepted_break_no_rollup() {
 
 #[tokio::test]
 async fn sql_users_find_the_rollups_under_the_names_they_know() {
-    let (services, mut sql, device) =
-        (Services::start().await, Sql::connect().await, unique("views"));
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let device = unique("views");
     let time = midnight() - 2 * DAY + HOUR;
     send(&services, &device, &[time, time + 1, time + 2], &[1.0, 2.0, 6.0]).await;
     sql.refresh(time - DAY, time + DAY).await;
     for view in ["iot_data_1min", "iot_data_1hour", "iot_data_1day"] {
         let statement = format!(
-            "SELECT sum(count)::int8, max(max_value), min(min_value) FROM {view} WHERE device_id = $1"
+            "SELECT sum(count)::int8, max(max_value), min(min_value)
+             FROM {view} WHERE device_id = $1"
         );
         let row: (i64, f64, f64) = sqlx::query_as(sqlx::AssertSqlSafe(statement))
             .bind(&device)

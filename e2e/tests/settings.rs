@@ -1,5 +1,5 @@
-//! `.env.sample` and the list that `.ci/check-k8s` goes by are what the two programs define. To write them again:
-//! `TIDEGAUGE_UPDATE_FILES=1 cargo test --package e2e --test settings`.
+//! `.env.sample` and `.ci/variables.json` match the definitions of the two programs. To regenerate
+//! both files, run `TIDEGAUGE_UPDATE_FILES=1 cargo test --package e2e --test settings`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -15,7 +15,7 @@ fn holds(file: &str, wanted: &str) {
     let found = fs::read_to_string(&path).unwrap();
     assert!(
         found == wanted,
-        "{file} is not what the programs define: see the head of e2e/tests/settings.rs"
+        "{file} differs from the programs' definitions: see the top of e2e/tests/settings.rs"
     );
 }
 

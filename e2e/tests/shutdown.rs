@@ -1,4 +1,4 @@
-//! How the services end: what they wait for, and what not.
+//! Shutdown of the services: what they wait for, and what they do not wait for.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -18,10 +18,10 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 const INGEST: &str = "tidegauge.v1.IngestService";
-/// So long that a test which had to wait for it would fail.
+/// A grace period so long that a test which waits for it fails.
 const GRACE: Duration = Duration::from_secs(3_600);
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What an HTTP/2 client says first, and settings that are none.
+/// The preface of an HTTP/2 client, followed by empty settings.
 const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 #[tokio::test]
@@ -52,11 +52,11 @@ async fn clients_that_stay_connected_in_silence_do_not_keep_the_services() {
     assert_eq!(
         stream.message().await.unwrap_err().code(),
         Code::Unavailable,
-        "the stream is told to go elsewhere"
+        "the stream did not end with UNAVAILABLE"
     );
     tokio::time::timeout(PATIENCE, services.ended())
         .await
-        .expect("they wait for somebody who is silent");
+        .expect("the services wait for silent clients");
 }
 
 #[tokio::test]
@@ -67,7 +67,9 @@ async fn a_call_under_way_is_waited_for_and_answered() {
         config.database.url = url.parse().unwrap();
         config.server.shutdown_grace = GRACE;
     });
-    let (services, mut sql, device) = (services.await, Sql::connect().await, unique("under-way"));
+    let services = services.await;
+    let mut sql = Sql::connect().await;
+    let device = unique("under-way");
     services.send(batch(vec![point(&device, now(), 1.0)])).await.unwrap();
     proxy.set_open(false);
     let call = tokio::spawn(send(&services.ingest, &device));
@@ -77,7 +79,9 @@ async fn a_call_under_way_is_waited_for_and_answered() {
     assert!(!call.is_finished());
     proxy.set_open(true);
     call.await.unwrap().unwrap();
-    tokio::time::timeout(PATIENCE, services.ended()).await.expect("nothing is left to wait for");
+    tokio::time::timeout(PATIENCE, services.ended())
+        .await
+        .expect("the services do not end although every call has");
     assert_eq!(sql.count(&device).await, 2);
 }
 
@@ -88,16 +92,17 @@ async fn a_second_signal_ends_at_once_whatever_is_under_way() {
     let mut process = IngestProcess::start(&built_ingest_service(), &url).await.unwrap();
     let channel = Endpoint::from_shared(process.url().to_owned()).unwrap().connect().await.unwrap();
     wait_until_serving(&channel, INGEST).await;
-    let (client, device) = (IngestServiceClient::new(channel), unique("second-signal"));
+    let client = IngestServiceClient::new(channel);
+    let device = unique("second-signal");
     send(&client, &device).await.unwrap();
-    proxy.swallow(); // the database takes what it is sent, and no answer comes back
+    proxy.swallow(); // requests reach the database, but its answers are lost
     let held = tokio::spawn(send(&client, &device));
     until_metrics(process.http(), "tidegauge_queue_points 1\n").await;
     process.tell_to_end().await.unwrap();
     until_metrics(process.http(), "tidegauge_not_ready{reason=\"shutting_down\"} 1").await;
     process.tell_to_end().await.unwrap();
     let status = process.ended(PATIENCE).await.unwrap();
-    assert_eq!(status.code(), Some(130), "ended by the second signal, and not by itself");
+    assert_eq!(status.code(), Some(130), "the process was not ended by the second signal");
     held.await.unwrap().unwrap_err();
 }
 
@@ -105,7 +110,8 @@ fn send(
     client: &IngestServiceClient<Channel>,
     device: &str,
 ) -> impl Future<Output = Result<(), Status>> + Send + 'static {
-    let (mut client, batch) = (client.clone(), Some(batch(vec![point(device, now(), 1.0)])));
+    let mut client = client.clone();
+    let batch = Some(batch(vec![point(device, now(), 1.0)]));
     async move { client.ingest_batch(IngestBatchRequest { batch }).await.map(drop) }
 }
 

@@ -1,4 +1,4 @@
-//! Every statement of the query-service has a name in the metrics.
+//! Every statement of query-service has a name in the metrics.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -9,7 +9,8 @@ use shared::proto::v1::{Batch, IngestBatchRequest, ListMetricsRequest};
 
 #[tokio::test]
 async fn metrics_of_some_devices_are_listed_by_a_statement_with_a_name() {
-    let (prefix, folder) = (unique("named"), tempfile::tempdir().unwrap());
+    let prefix = unique("named");
+    let folder = tempfile::tempdir().unwrap();
     let arguments = ["--device-prefix", &prefix, "--scope", "ingest", "--scope", "query"];
     let identity = KeyedIdentity::make(&built_ingest_service(), "some", &arguments).await.unwrap();
     let identities = folder.path().join("identities.toml");
@@ -30,7 +31,7 @@ async fn metrics_of_some_devices_are_listed_by_a_statement_with_a_name() {
     assert!(metrics.contains("db_query_summary=\"metrics_of_devices\""), "{metrics}");
     assert!(
         metrics.contains("db_query_summary=\"backend_pid\""),
-        "connecting asks for the backend's number"
+        "connecting should query the backend's process id"
     );
     assert!(!metrics.contains("db_query_summary=\"other\""), "{metrics}");
 }

@@ -1,8 +1,8 @@
-//! The cases of `cargo xtask abuse` in their short form.
+//! The cases of `cargo xtask abuse`, in their short form.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
-/// So that a filter by name finds them: cargo xtask test strain
+/// A module, so that a filter by name finds these tests: `cargo xtask test strain`.
 mod strain {
     use e2e::strain::{Setting, Strain};
     use e2e::{built_ingest_service, database_url};

@@ -1,4 +1,4 @@
-//! What a stream does beside carrying batches: heartbeats, and what an error says of the batches after it.
+//! Streams beyond carrying batches: heartbeats, and errors that report the fate of later batches.
 
 use e2e::{Services, Sql, batch, now, numbered, point, unique};
 use shared::proto::v1::{IngestRequest, IngestWithAcksRequest};
@@ -31,7 +31,7 @@ async fn a_message_without_a_batch_keeps_a_stream_open_and_changes_nothing() {
         assert_eq!(
             acks.message().await.unwrap().unwrap().batch_index,
             index,
-            "heartbeats are not counted"
+            "heartbeats must not be counted"
         );
     }
     assert!(acks.message().await.unwrap().is_none());
@@ -45,7 +45,7 @@ async fn an_error_of_a_stream_says_which_batches_after_it_are_stored() {
     let one = |producer: &str, sequence| {
         numbered(producer, 0, sequence, vec![point(producer, now(), 1.0)])
     };
-    // All of these are read before the gap is known.
+    // The service reads all of these batches before it detects the gap.
     let batches = vec![one(&good, 1), one(&gap, 2), one(&good, 2), one(&good, 3), one(&gap, 3)];
     let status = services.stream(batches).await.unwrap_err();
     let info = status.get_details_error_info().unwrap();
@@ -59,7 +59,7 @@ async fn an_error_of_a_stream_says_which_batches_after_it_are_stored() {
         "2-3" => 3,
         other => panic!("{other}: {status:?}"),
     };
-    assert_eq!(sql.count(&good).await, expected, "as the error says: {stored:?}");
+    assert_eq!(sql.count(&good).await, expected, "the error reports {stored:?} as stored");
     assert_eq!(sql.count(&gap).await, 0);
 
     let bad = vec![
@@ -75,7 +75,7 @@ async fn an_error_of_a_stream_says_which_batches_after_it_are_stored() {
     );
     assert_eq!(
         info.metadata["stored_batch_indices"], "",
-        "it is refused before the next one is read"
+        "the batch must be refused before the next one is read"
     );
     assert!(status.message().ends_with("nothing after it is stored"), "{}", status.message());
 }

@@ -1,5 +1,5 @@
-//! Rollups lose no history without a word: points older than the refreshes look back are answered from where they are, and
-//! a retention policy that is too short erases no rollup.
+//! Rollups never lose history silently. Points older than the refresh windows stay in every answer,
+//! and a retention policy that is too short erases no rollup.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -18,9 +18,10 @@ async fn run(sql: &mut Sql, statement: &'static str) {
     sqlx::raw_sql(statement).execute(&mut sql.0).await.unwrap();
 }
 
-/// Runs the jobs that refresh the rollups, the finest first.
+/// Runs the refresh jobs of the rollups, the finest first.
 async fn run_refreshes(sql: &mut Sql) {
-    let jobs = "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'refresh_rollup' ORDER BY job_id";
+    let jobs = "SELECT job_id FROM timescaledb_information.jobs \
+                WHERE proc_name = 'refresh_rollup' ORDER BY job_id";
     for job in sqlx::query_scalar::<_, i32>(jobs).fetch_all(&mut sql.0).await.unwrap() {
         sqlx::query("CALL run_job($1)").bind(job).execute(&mut sql.0).await.unwrap();
     }
@@ -34,7 +35,7 @@ async fn run_retention(sql: &mut Sql) {
     sqlx::query("CALL run_job($1)").bind(job).execute(&mut sql.0).await.unwrap();
 }
 
-/// Sends an hourly point of 1.0 in [start, end].
+/// Sends hourly points of 1.0 in `[start, end]`. Returns how many were accepted.
 async fn send_hourly(services: &Services, start: i64, end: i64) -> u64 {
     let times: Vec<i64> = (0..=(end - start) / HOUR).map(|hour| start + hour * HOUR).collect();
     let values = vec![1.0; times.len()];
@@ -45,9 +46,11 @@ async fn send_hourly(services: &Services, start: i64, end: i64) -> u64 {
     result.accepted_count
 }
 
-/// Counts the points that an answer of each level tells of, and gives the explanations.
+/// Returns the number of points in an answer at each granularity, and the explanations of the
+/// granularities.
 async fn counts(services: &Services, start: i64, end: i64) -> (Vec<u64>, Vec<String>) {
-    let (mut counts, mut explanations) = (Vec::new(), Vec::new());
+    let mut counts = Vec::new();
+    let mut explanations = Vec::new();
     for level in LEVELS {
         let (header, buckets) = services.aggregated("old", level, (start, end)).await.unwrap();
         counts.push(buckets.count.iter().sum());
@@ -66,7 +69,7 @@ async fn points_older_than_the_refreshes_look_back_stay_in_every_answer() {
     })
     .await;
     wait_until_serving(&services.ingest_channel, "tidegauge.v1.IngestService").await;
-    // As it is in a database whose settings somebody changed by hand.
+    // These settings conflict, as if an operator had changed them by hand.
     run(&mut sql, "SELECT set_accepted_age('30 days')").await;
     let end = Granularity::Hour.floor(now()) - 20 * DAY;
     let start = end - 40 * DAY;
@@ -86,21 +89,23 @@ async fn points_older_than_the_refreshes_look_back_stay_in_every_answer() {
                 "{explanation}"
             );
         }
-        // One point more of the oldest day, after the refresh.
+        // Another point arrives on the oldest day after the refresh.
         let again = send_hourly(&services, start + 1, start + 1).await;
         assert_eq!(again, 1);
         Sql::forget_watermarks().await;
         assert_eq!(counts(&services, range.0, range.1).await.0, [962; 3]);
-        let removed = "DELETE FROM points WHERE \"timestamp\" = (SELECT min(\"timestamp\") + INTERVAL '1 us' FROM points)";
+        let removed = "DELETE FROM points WHERE \"timestamp\" = \
+                       (SELECT min(\"timestamp\") + INTERVAL '1 us' FROM points)";
         run(&mut sql, removed).await;
         Sql::forget_watermarks().await;
         assert_eq!(
             counts(&services, range.0, range.1).await.0,
             [961; 3],
-            "what was deleted is gone"
+            "the deleted point is still counted"
         );
     }
-    // A refresh that looks back far enough brings them in; nothing needs to be computed then.
+    // A refresh with a large enough window materialises the points. Answers then need no raw
+    // points.
     run(&mut sql, "SELECT set_accepted_age('400 days')").await;
     run_refreshes(&mut sql).await;
     let (counted, explanations) = counts(&services, range.0, range.1).await;
@@ -122,7 +127,8 @@ async fn a_refresh_by_hand_covers_what_the_jobs_do_not_look_back_to() {
     run(
         &mut sql,
         "INSERT INTO points SELECT at, 1, 1.0
-         FROM generate_series(now() - INTERVAL '60 days', now() - INTERVAL '20 days', INTERVAL '1 hour') AS at",
+         FROM generate_series(now() - INTERVAL '60 days', now() - INTERVAL '20 days',
+                              INTERVAL '1 hour') AS at",
     )
     .await;
     run_refreshes(&mut sql).await;
@@ -154,11 +160,12 @@ async fn a_retention_policy_that_is_too_short_erases_no_rollup() {
     run_retention(&mut sql).await;
     let left: i64 =
         sqlx::query_scalar("SELECT count(*) FROM points").fetch_one(&mut sql.0).await.unwrap();
-    assert!(left < 200, "{left} raw points are left");
+    assert!(left < 200, "{left} raw points remain");
     for _ in 0..2 {
         run_refreshes(&mut sql).await;
         assert_eq!(counts(&services, range.0, range.1).await.0, [599; 3]);
-        // A late point of a day that was dropped makes a chunk of its own. It must not take the place of the others.
+        // A late point on a dropped day creates a new chunk. The refresh must not replace the day's
+        // buckets by that point.
         assert_eq!(send_hourly(&services, start + 5 * DAY + 1, start + 5 * DAY + 1).await, 1);
     }
 }

@@ -1,4 +1,4 @@
-//! What a database of an earlier version holds, and what its operator set, is there after the upgrade.
+//! After an upgrade, the data of an earlier version and its operator's settings are still there.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -7,19 +7,19 @@ use shared::db::{self, Micros};
 use shared::granularity::Granularity;
 use shared::proto::v1;
 
-/// The last step at which one series could stop every refresh.
+/// The last migration with which one series could stop every refresh.
 const BEFORE_SAFE_ARITHMETIC: i64 = 14;
-/// The last step before the policies moved to `refresh_rollup`.
+/// The last migration before the policies moved to `refresh_rollup`.
 const BEFORE_REFRESH_BY_HASH: i64 = 13;
 const COARSEST: &str =
     "SELECT max(job_id) FROM timescaledb_information.jobs WHERE proc_name LIKE '%refresh%'";
 
-/// Of each refresh policy: what is refreshed, and how its job is set.
+/// Returns the rollup and the settings of each refresh policy.
 async fn policies(sql: &mut Sql) -> Vec<(String, String)> {
-    let statement =
-        "SELECT rollup.user_view_name::text, to_jsonb(jobs) - ARRAY['job_id', 'application_name', 'proc_schema',
-                         'proc_name', 'check_schema', 'check_name', 'next_start', 'initial_start', 'hypertable_schema',
-                         'hypertable_name', 'owner']
+    let statement = "SELECT rollup.user_view_name::text,
+                         to_jsonb(jobs) - ARRAY['job_id', 'application_name', 'proc_schema',
+                             'proc_name', 'check_schema', 'check_name', 'next_start',
+                             'initial_start', 'hypertable_schema', 'hypertable_name', 'owner']
                      FROM timescaledb_information.jobs
                      JOIN _timescaledb_catalog.continuous_agg AS rollup
                          ON rollup.mat_hypertable_id = (jobs.config ->> 'mat_hypertable_id')::int
@@ -35,9 +35,8 @@ async fn refresh_policies_keep_what_was_set_when_they_move_to_refresh_rollup() {
     let database = OwnDatabase::start_empty().await;
     let mut sql = database.sql().await;
     sql.migrate_to(BEFORE_REFRESH_BY_HASH).await;
-    let set =
-        "SELECT alter_job($1, scheduled => false, max_runtime => '7 min', max_retries => 3, retry_period => '11 s',
-                                schedule_interval => '13 min')";
+    let set = "SELECT alter_job($1, scheduled => false, max_runtime => '7 min', max_retries => 3,
+                                retry_period => '11 s', schedule_interval => '13 min')";
     let coarsest: i32 = sqlx::query_scalar(COARSEST).fetch_one(&mut sql.0).await.unwrap();
     sqlx::query(set).bind(coarsest).execute(&mut sql.0).await.unwrap();
     let before = policies(&mut sql).await;
@@ -55,17 +54,21 @@ async fn refresh_policies_keep_what_was_set_when_they_move_to_refresh_rollup() {
     assert_eq!(sqlx::query_scalar::<_, i64>(moved).fetch_one(&mut sql.0).await.unwrap(), 3);
 }
 
-/// What a producer could send before: nothing of it can be divided by a count.
+/// Stores values that producers could send before the upgrade, and that underflow when divided by a
+/// count.
 async fn store_tiny_values(sql: &mut Sql, hour: i64) {
     sqlx::raw_sql(
-        "INSERT INTO series (device_id, metric_name) VALUES ('tiny', 'temperature'), ('good', 'temperature')",
+        "INSERT INTO series (device_id, metric_name) \
+         VALUES ('tiny', 'temperature'), ('good', 'temperature')",
     )
     .execute(&mut sql.0)
     .await
     .unwrap();
     let insert = "INSERT INTO points
-                  SELECT $2 + make_interval(mins => minute) + make_interval(secs => at), series_id, value
-                  FROM series, generate_series(0, 59) AS minute, unnest($3::float8[]) WITH ORDINALITY AS values (value, at)
+                  SELECT $2 + make_interval(mins => minute) + make_interval(secs => at),
+                         series_id, value
+                  FROM series, generate_series(0, 59) AS minute,
+                       unnest($3::float8[]) WITH ORDINALITY AS values (value, at)
                   WHERE device_id = $1";
     for (device, values) in [
         ("tiny", vec![0.0, 3e-162]),
@@ -116,7 +119,7 @@ async fn a_database_that_tiny_values_stopped_heals_with_the_upgrade_and_keeps_th
         }
     }
     let (_, found) = services.aggregated("tiny", v1::Granularity::Day, interval).await.unwrap();
-    assert_eq!((found.min[0], found.max[0]), (0.0, 3e-162), "what was stored is as it was sent");
+    assert_eq!((found.min[0], found.max[0]), (0.0, 3e-162), "the upgrade changed stored values");
     for view in ["iot_data_1min", "iot_data_1hour", "iot_data_1day"] {
         let statement = sqlx::AssertSqlSafe(format!(
             "SELECT max(avg_value) FROM {view} WHERE device_id = 'good'"

@@ -1,4 +1,4 @@
-//! Anomalies are told as points arrive: each once, late ones too.
+//! Anomalies are reported as points arrive, each once, late ones too.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use e2e::watch::{Told, Watch, send_baseline, send_whole, start_watchful, watch_prefix};
 use e2e::{
-    OwnDatabase, Services, at, database_url, now, selector, series, unique, wait_until_serving,
+    OwnDatabase, Services, at, database_url, now, selector, series, unique, until,
+    wait_until_serving,
 };
 use rand::RngExt as _;
 use shared::granularity::Granularity;
 use shared::proto::v1::{
-    AnomalyMethod, Batch, DetectAnomaliesRequest, SeriesKey, WatchAnomaliesRequest,
+    Anomaly, AnomalyMethod, Batch, DetectAnomaliesRequest, SeriesKey, WatchAnomaliesRequest,
+    WatchAnomaliesResponse,
 };
 use shared::time;
 use tonic::Code;
@@ -21,12 +23,17 @@ const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
+/// Time limit for an anomaly to be reported.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn new_anomalies_are_told_once_late_ones_too_and_none_that_was_there_before() {
     let database = OwnDatabase::start().await;
-    let (services, device) = (start_watchful(&database.url).await, unique("watch"));
-    let (one, two, three) = (format!("{device}-1"), format!("{device}-2"), format!("{device}-3"));
+    let services = start_watchful(&database.url).await;
+    let device = unique("watch");
+    let one = format!("{device}-1");
+    let two = format!("{device}-2");
+    let three = format!("{device}-3");
     send_baseline(&database, &services, &one).await;
     send_baseline(&database, &services, &two).await;
     send_whole(&services, &one, &[(now() - MINUTE, 990)]).await;
@@ -47,12 +54,16 @@ async fn new_anomalies_are_told_once_late_ones_too_and_none_that_was_there_befor
     watch.until_quiet().await.unwrap();
     assert_eq!(watch.told, expected);
     send_baseline(&database, &services, &three).await;
-    // Its baseline may have been read before its points were in the rollup; that of the next minute is not.
-    while !watch.told.iter().any(|(device, ..)| *device == three) {
-        expected.append(&mut send_whole(&services, &three, &[(now(), 999)]).await);
-        watch.next().await.unwrap();
-    }
-    assert!(watch.told.is_subset(&expected), "a series that begins to match later");
+    // The first baseline may have been read before its points were in the rollup. The baseline of
+    // the next minute includes them.
+    let reported = async {
+        while !watch.told.iter().any(|(device, ..)| *device == three) {
+            expected.append(&mut send_whole(&services, &three, &[(now(), 999)]).await);
+            watch.next().await.unwrap();
+        }
+    };
+    tokio::time::timeout(2 * PATIENCE, reported).await.expect("no anomaly of a new series");
+    assert!(watch.told.is_subset(&expected), "an unexpected anomaly was reported");
 }
 
 #[tokio::test]
@@ -78,12 +89,7 @@ async fn what_is_told_equals_what_detect_anomalies_says_of_it_by_every_method() 
         let mut watch = Watch::start(&services, request).await.unwrap();
         let time = now();
         send_whole(&services, &device, &[(time, 99)]).await;
-        let message = loop {
-            let message = watch.next().await.unwrap();
-            if !message.anomalies.is_empty() {
-                break message;
-            }
-        };
+        let message = next_anomalies(&mut watch).await;
         let start = match method {
             AnomalyMethod::Seasonal => Granularity::Hour.floor(time),
             AnomalyMethod::Robust => time - time.rem_euclid(10 * MINUTE),
@@ -101,25 +107,43 @@ async fn what_is_told_equals_what_detect_anomalies_says_of_it_by_every_method() 
             ..Default::default()
         };
         let answer = services.query.clone().detect_anomalies(request).await.unwrap().into_inner();
-        let (told, asked) = (message.anomalies[0], answer.anomalies[answer.anomalies.len() - 1]);
-        assert_eq!(
-            (told.timestamp, told.value, told.direction),
-            (asked.timestamp, 99.0, asked.direction)
-        );
-        let numbers = |it: shared::proto::v1::Anomaly| {
-            [it.expected_value, it.lower_bound, it.upper_bound, it.score]
-        };
-        for (told, asked) in numbers(told).into_iter().zip(numbers(asked)) {
-            assert!(
-                (told - asked).abs() <= 1e-9 * asked.abs(),
-                "{told} is not {asked} by {method:?}"
-            );
-        }
-        let (told, asked) = (message.baseline.unwrap(), answer.baseline.unwrap());
+        let detected = answer.anomalies[answer.anomalies.len() - 1];
+        assert_eq!(detected.value, 99.0);
+        check_equal(message.anomalies[0], detected, method);
+        let told = message.baseline.unwrap();
+        let asked = answer.baseline.unwrap();
         assert_eq!((told.end, told.median, told.state()), (asked.end, asked.median, asked.state()));
         if method != AnomalyMethod::Seasonal {
             assert_eq!((told.start, told.count), (asked.start, asked.count));
         }
+    }
+}
+
+/// Waits for the next message with anomalies.
+async fn next_anomalies(watch: &mut Watch) -> WatchAnomaliesResponse {
+    let reported = async {
+        loop {
+            let message = watch.next().await.unwrap();
+            if !message.anomalies.is_empty() {
+                break message;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, reported).await.expect("no anomaly in time")
+}
+
+/// Checks that a watched anomaly equals a detected one, up to rounding.
+fn check_equal(watched: Anomaly, detected: Anomaly, method: AnomalyMethod) {
+    assert_eq!(
+        (watched.timestamp, watched.value, watched.direction),
+        (detected.timestamp, detected.value, detected.direction)
+    );
+    let numbers = |it: Anomaly| [it.expected_value, it.lower_bound, it.upper_bound, it.score];
+    for (watched, detected) in numbers(watched).into_iter().zip(numbers(detected)) {
+        assert!(
+            (watched - detected).abs() <= 1e-9 * detected.abs(),
+            "{method:?}: watched {watched}, detected {detected}"
+        );
     }
 }
 
@@ -151,12 +175,12 @@ async fn tokens_of_others_unknown_devices_and_one_subscription_too_many_are_refu
     let resume_token = watch.token.clone();
     drop(watch);
     let other = WatchAnomaliesRequest { resume_token, threshold: 5.0, ..watch_prefix(&nobody) };
-    let status = loop {
+    // The subscription ends once the service has noticed that the client is gone.
+    let status = until("the first subscription ends", async || {
         let status = refused(other.clone()).await;
-        if status.code() != Code::ResourceExhausted {
-            break status; // the place is free once the service has seen the client go
-        }
-    };
+        (status.code() != Code::ResourceExhausted).then_some(status)
+    })
+    .await;
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().contains("another subscription"), "{}", status.message());
 }
@@ -173,7 +197,7 @@ async fn a_subscription_of_a_certain_age_is_ended_cleanly_and_goes_on_with_its_l
     let mut messages =
         services.query.clone().watch_anomalies(request.clone()).await.unwrap().into_inner();
     let mut resume_token = String::new();
-    while let Some(message) = messages.message().await.expect("it ends with OK") {
+    while let Some(message) = messages.message().await.expect("the stream does not end with OK") {
         resume_token = message.resume_token;
     }
     Watch::start(&services, WatchAnomaliesRequest { resume_token, ..request }).await.unwrap();

@@ -1,13 +1,13 @@
-//! A subscription that was interrupted goes on where it was.
+//! An interrupted subscription resumes where it ended.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use e2e::watch::{Told, Watch, send_baseline, send_whole, start_watchful, watch_prefix};
-use e2e::{OwnDatabase, Proxy, at, now, unique};
+use e2e::{OwnDatabase, Proxy, at, now, unique, until};
 use rand::RngExt as _;
 use shared::proto::v1::{DetectAnomaliesRequest, SeriesKey, WatchAnomaliesRequest};
 use shared::time;
@@ -17,8 +17,11 @@ use tonic_types::StatusExt as _;
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
+/// Time limit for a step of a test.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The same token as if it had been given out earlier: its second word is the time since when all is looked at again.
+/// Returns the token as if it had been issued earlier. Its second word is the time from which
+/// points are examined again.
 fn aged(token: &str, micros: i64) -> String {
     let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(token).unwrap();
     let floor = i64::from_le_bytes(bytes[9..17].try_into().unwrap()) - micros;
@@ -29,7 +32,8 @@ fn aged(token: &str, micros: i64) -> String {
 #[tokio::test]
 async fn every_token_resumes_without_loss_or_repetition() {
     let database = OwnDatabase::start().await;
-    let (services, device) = (start_watchful(&database.url).await, unique("resume"));
+    let services = start_watchful(&database.url).await;
+    let device = unique("resume");
     send_baseline(&database, &services, &device).await;
     let mut watch = Watch::start(&services, watch_prefix(&device)).await.unwrap();
     let mut before = vec![(watch.token.clone(), watch.told.clone())];
@@ -42,10 +46,13 @@ async fn every_token_resumes_without_loss_or_repetition() {
             (now() - 5 * MINUTE, 1_020 + round),
         ];
         expected.append(&mut send_whole(&services, &device, &points).await);
-        while watch.told.len() < expected.len() {
-            watch.next().await.unwrap();
-            before.push((watch.token.clone(), watch.told.clone()));
-        }
+        let reported = async {
+            while watch.told.len() < expected.len() {
+                watch.next().await.unwrap();
+                before.push((watch.token.clone(), watch.told.clone()));
+            }
+        };
+        tokio::time::timeout(PATIENCE, reported).await.expect("not every anomaly in time");
     }
     drop(watch);
     let missed = [(now(), 1_030), (now() - 9 * MINUTE, 1_031), (now() - 9 * MINUTE, 20)];
@@ -65,7 +72,8 @@ async fn every_token_resumes_without_loss_or_repetition() {
 #[tokio::test]
 async fn hours_that_were_missed_are_made_up_for_minute_by_minute() {
     let database = OwnDatabase::start().await;
-    let (services, device) = (start_watchful(&database.url).await, unique("hours"));
+    let services = start_watchful(&database.url).await;
+    let device = unique("hours");
     send_baseline(&database, &services, &device).await;
     let token = Watch::start(&services, watch_prefix(&device)).await.unwrap().token;
     let missed: Vec<(i64, i64)> = (1..30).map(|at| (now() - at * 5 * MINUTE, 1_000 + at)).collect();
@@ -74,12 +82,15 @@ async fn hours_that_were_missed_are_made_up_for_minute_by_minute() {
     let baseline = Some(time::to_duration(40 * MINUTE));
     let question = WatchAnomaliesRequest { baseline, ..watch_prefix(&device) };
     let own = Watch::start(&services, question.clone()).await.unwrap().token;
-    assert_ne!(own, token, "a token belongs to its question");
+    assert_ne!(own, token, "tokens of different requests are equal");
     let request = WatchAnomaliesRequest { resume_token: aged(&own, 3 * HOUR), ..question };
     let mut resumed = Watch::start(&services, request).await.unwrap();
     let mut compared = 0;
-    let in_reach = |told: &&(String, i64, i64)| told.1 < now() - 10 * MINUTE; // later ones were there before
+    // Later anomalies were there before the token.
+    let in_reach = |told: &&(String, i64, i64)| told.1 < now() - 10 * MINUTE;
+    let deadline = Instant::now() + PATIENCE;
     while compared < expected.iter().filter(in_reach).count() {
+        assert!(Instant::now() < deadline, "compared only {compared} anomalies in time");
         for told in resumed.next().await.unwrap().anomalies {
             let timestamp = time::from_timestamp(&told.timestamp.unwrap()).unwrap();
             let request = DetectAnomaliesRequest {
@@ -102,7 +113,7 @@ async fn hours_that_were_missed_are_made_up_for_minute_by_minute() {
                 .anomalies[0];
             assert!(
                 (told.score - asked.score).abs() <= 1e-9 * asked.score,
-                "{told:?} is not {asked:?}"
+                "watched {told:?}, detected {asked:?}"
             );
             compared += 1;
         }
@@ -114,7 +125,8 @@ async fn hours_that_were_missed_are_made_up_for_minute_by_minute() {
 #[tokio::test]
 async fn a_shutdown_ends_a_subscription_which_then_resumes_elsewhere() {
     let database = OwnDatabase::start().await;
-    let (services, device) = (start_watchful(&database.url).await, unique("shutdown"));
+    let services = start_watchful(&database.url).await;
+    let device = unique("shutdown");
     send_baseline(&database, &services, &device).await;
     let mut watch = Watch::start(&services, watch_prefix(&device)).await.unwrap();
     services.begin_shutdown();
@@ -123,7 +135,7 @@ async fn a_shutdown_ends_a_subscription_which_then_resumes_elsewhere() {
     assert!(status.get_details_retry_info().is_some());
     tokio::time::timeout(Duration::from_secs(20), services.ended())
         .await
-        .expect("ended before its grace is over");
+        .expect("the services did not end within the grace period");
     let services = start_watchful(&database.url).await;
     let expected = send_whole(&services, &device, &[(now(), 50), (now() - 5 * MINUTE, 51)]).await;
     let request = WatchAnomaliesRequest { resume_token: watch.token, ..watch_prefix(&device) };
@@ -135,7 +147,8 @@ async fn a_shutdown_ends_a_subscription_which_then_resumes_elsewhere() {
 #[tokio::test]
 async fn a_database_that_goes_away_ends_a_subscription_and_nothing_is_lost() {
     let database = OwnDatabase::start().await;
-    let (direct, device) = (start_watchful(&database.url).await, unique("away"));
+    let direct = start_watchful(&database.url).await;
+    let device = unique("away");
     let proxy = Proxy::start(&database.url, true).await;
     let services = start_watchful(&proxy.url(&database.url)).await;
     send_baseline(&database, &direct, &device).await;
@@ -145,14 +158,18 @@ async fn a_database_that_goes_away_ends_a_subscription_and_nothing_is_lost() {
     assert_eq!(status.code(), Code::Unavailable, "{}", status.message());
     let expected = send_whole(&direct, &device, &[(now(), 50), (now() - 5 * MINUTE, 51)]).await;
     proxy.set_open(true);
-    let mut resumed = loop {
-        let request =
-            WatchAnomaliesRequest { resume_token: watch.token.clone(), ..watch_prefix(&device) };
+    let resumed = until("the subscription resumes", async || {
+        let resume_token = watch.token.clone();
+        let request = WatchAnomaliesRequest { resume_token, ..watch_prefix(&device) };
         match Watch::start(&services, request).await {
-            Ok(resumed) => break resumed,
-            Err(status) => assert_eq!(status.code(), Code::Unavailable, "{}", status.message()),
+            Ok(resumed) => Some(resumed),
+            Err(status) => {
+                assert_eq!(status.code(), Code::Unavailable, "{}", status.message());
+                None
+            }
         }
-    };
+    });
+    let mut resumed = resumed.await;
     resumed.until_quiet().await.unwrap();
     assert_eq!(resumed.told, expected);
 }

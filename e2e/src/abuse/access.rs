@@ -1,6 +1,5 @@
-//! Keys: none, wrong ones, and those of others. Whatever is refused, nothing of it is stored.
+//! Calls with no key, a wrong key, or a key of another identity. No refused data is stored.
 
-use anyhow::Context as _;
 use shared::proto::v1::{Batch, IngestRequest};
 use tempfile::TempDir;
 
@@ -18,7 +17,8 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
-/// Both services with TLS and three identities: one that writes below `own`, one that reads there, one that has expired.
+/// Both services with TLS and three identities: one may write below `own`, one may read there, one
+/// has expired.
 pub(super) struct Guarded {
     pub(super) own: String,
     pub(super) writer: KeyedIdentity,
@@ -32,9 +32,11 @@ pub(super) struct Guarded {
 
 impl Guarded {
     async fn start(setting: &Setting) -> anyhow::Result<Self> {
-        let (folder, own, program) =
-            (tempfile::tempdir()?, unique("access") + "/", &setting.ingest_service);
-        let (of, producer) = (["--device-prefix", &own], format!("{own}gateway"));
+        let folder = tempfile::tempdir()?;
+        let own = unique("access") + "/";
+        let program = &setting.ingest_service;
+        let of = ["--device-prefix", &own];
+        let producer = format!("{own}gateway");
         let write = ["--scope", "ingest", "--producer-prefix", &producer];
         let writer = KeyedIdentity::make(program, "writer", &[&write[..], &of].concat()).await?;
         let reader =
@@ -66,17 +68,18 @@ impl Guarded {
         })
     }
 
-    /// A device that the writer may write, and nobody else did.
+    /// Returns a new device id that the writer may write.
     pub(super) fn device(&self) -> String {
         unique(&format!("{}device", self.own))
     }
 
     async fn sending(&self, setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
         let mut sql = Sql::connect_to(&setting.database_url).await;
-        let (writer, reader) =
-            (self.ingest.with_key(&self.writer.key), self.ingest.with_key(&self.reader.key));
+        let writer = self.ingest.with_key(&self.writer.key);
+        let reader = self.ingest.with_key(&self.reader.key);
         let wrong = self.ingest.with_key(&forged(&self.writer.key));
-        let (own, other) = (|| one(&self.device()), || one(&unique("other")));
+        let own = || one(&self.device());
+        let other = || one(&unique("other"));
         let foreign =
             |producer: &str| numbered(producer, 1, 1, vec![point(&self.device(), now(), 1.0)]);
         let producer = format!("{}gateway-7", self.own);
@@ -117,26 +120,24 @@ impl Guarded {
             let streamed =
                 caller.request(tokio_stream::iter([IngestRequest { batch: Some(batch.clone()) }]));
             let answer = caller.send(batch).await;
-            let refused = expected.ends_with("0 stored");
             let seen = format!("{}, {} stored", code(&answer), sql.count(&device).await);
-            outcomes.push(Outcome::exactly(case, expected, &seen));
-            if refused {
+            let mut outcome = Outcome::exactly(case, expected, seen);
+            if expected.ends_with("0 stored") {
                 let answer = caller.ingest().ingest(streamed).await;
                 let seen = format!("{}, {} stored", code(&answer), sql.count(&device).await);
-                outcomes
-                    .last_mut()
-                    .context("just pushed")?
-                    .and(Outcome::exactly(case, expected, seen));
+                outcome.and(Outcome::exactly(case, expected, seen));
             }
+            outcomes.push(outcome);
         }
         outcomes.push(self.mixed(&writer, &mut sql).await?);
         sql.close().await;
         Ok(outcomes)
     }
 
-    /// Points of one's own and of others in one batch.
+    /// Sends own points and points of another device in one batch.
     async fn mixed(&self, writer: &Caller, sql: &mut Sql) -> anyhow::Result<Outcome> {
-        let (own, other) = (self.device(), unique("other"));
+        let own = self.device();
+        let other = unique("other");
         let points = [&own, &other, &other, &own].map(|device| point(device, now(), 1.0));
         let result = writer.send(batch(points.to_vec())).await?;
         let listed = result.rejections.iter().map(|entry| {
@@ -156,7 +157,7 @@ impl Guarded {
 }
 
 impl Outcome {
-    /// Two tries of one case: the one that is not as expected counts.
+    /// Merges a second attempt at the same case. A failed attempt takes precedence.
     fn and(&mut self, other: Self) {
         if self.ok {
             *self = other;
@@ -164,9 +165,9 @@ impl Outcome {
     }
 }
 
-/// A key with the id of this one and another secret.
+/// Returns a key with the same id and another secret.
 pub(super) fn forged(key: &str) -> String {
-    let (id, secret) = key.split_at(21); // tgk_, 16 digits, _
+    let (id, secret) = key.split_at(21); // `tgk_`, 16 digits, `_`
     let first = if secret.starts_with('A') { 'B' } else { 'A' };
     format!("{id}{first}{}", &secret[1..])
 }

@@ -1,4 +1,5 @@
-//! Questions with keys: without one, with those of others, and about devices of others, whether they exist or not.
+//! Queries without a key, with keys of other identities, and for devices of others, whether they
+//! exist or not.
 
 use shared::proto::v1::{
     DetectAnomaliesRequest, GetLatestRequest, GetStorageStatsRequest, ListDevicesRequest,
@@ -13,7 +14,8 @@ use crate::{at, batch, named, now, selector, unique};
 
 impl Guarded {
     pub(super) async fn asking(&self) -> anyhow::Result<Vec<Outcome>> {
-        let (reader, device) = (self.query.with_key(&self.reader.key), self.device());
+        let reader = self.query.with_key(&self.reader.key);
+        let device = self.device();
         let other = unique("other");
         let writer = self.ingest.with_key(&self.writer.key);
         let metric = unique("metric");
@@ -56,14 +58,15 @@ impl Guarded {
         Ok(outcomes)
     }
 
-    /// What is listed is one's own, page by page.
+    /// Checks that listings contain only devices within the caller's prefix, over all pages.
     async fn listings(
         &self,
         reader: &Caller,
         device: &str,
         metric: &str,
     ) -> anyhow::Result<Vec<Outcome>> {
-        let (mut devices, mut page_token) = (Vec::new(), String::new());
+        let mut devices = Vec::new();
+        let mut page_token = String::new();
         loop {
             let request = ListDevicesRequest { page_size: 1, page_token, ..Default::default() };
             let page = reader.query().list_devices(reader.request(request)).await?.into_inner();
@@ -88,7 +91,7 @@ impl Guarded {
         ])
     }
 
-    /// Probes have no keys; reflection needs one.
+    /// Checks that health needs no key and that reflection needs one.
     pub(super) async fn open_to_all(&self) -> anyhow::Result<Vec<Outcome>> {
         use tonic_health::pb::HealthCheckRequest;
         use tonic_health::pb::health_client::HealthClient;
@@ -112,14 +115,16 @@ impl Guarded {
 }
 
 async fn range(caller: &Caller, selector: SeriesSelector) -> Result<(), Status> {
-    let (start, end) = (at(now() - 60_000_000), at(now()));
+    let start = at(now() - 60_000_000);
+    let end = at(now());
     let request = QueryRangeRequest { selectors: vec![selector], start, end, max_points: 0 };
     let mut frames = caller.query().query_range(caller.request(request)).await?.into_inner();
     while frames.message().await?.is_some() {}
     Ok(())
 }
 
-/// The other calls, for a device of somebody else, whether it exists or not.
+/// Makes the other calls for a device outside the caller's prefix. The answer must not depend on
+/// whether the device exists.
 async fn elsewhere(reader: &Caller, other: &str) -> Vec<Outcome> {
     let key = SeriesKey { device_id: other.to_owned(), metric_name: "temperature".to_owned() };
     let mut client = reader.query();
@@ -144,7 +149,7 @@ async fn elsewhere(reader: &Caller, other: &str) -> Vec<Outcome> {
     .to_vec()
 }
 
-/// One question to the reflection service.
+/// Sends one request to the reflection service.
 async fn reflection(caller: &Caller) -> String {
     use tonic_reflection::pb::v1::ServerReflectionRequest;
     use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;

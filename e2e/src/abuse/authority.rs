@@ -1,4 +1,4 @@
-//! Certificates, made as they are needed.
+//! Certificates, generated on demand.
 
 use anyhow::Context as _;
 use rcgen::string::Ia5String;
@@ -7,14 +7,14 @@ use rcgen::{
     SanType, date_time_ymd,
 };
 
-/// Signs certificates.
+/// A certificate authority.
 pub(super) struct Authority {
-    /// Its own certificate, in PEM.
+    /// The authority's own certificate, in PEM.
     pub(super) certificate: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// A certificate with its key, both in PEM.
+/// A certificate and its private key, both in PEM.
 pub(super) struct Pair {
     pub(super) certificate: String,
     pub(super) key: String,
@@ -30,20 +30,20 @@ impl Authority {
         Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
 
-    /// For the service, as localhost.
+    /// Issues a server certificate for localhost.
     pub(super) fn server(&self) -> anyhow::Result<Pair> {
         self.sign(CertificateParams::new(vec!["localhost".to_owned()])?)
     }
 
-    /// For a service, but from 2020.
+    /// Issues a server certificate for localhost that expired in 2020.
     pub(super) fn expired_server(&self) -> anyhow::Result<Pair> {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
-        (params.not_before, params.not_after) =
-            (date_time_ymd(2020, 1, 1), date_time_ymd(2020, 2, 1));
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2020, 2, 1);
         self.sign(params)
     }
 
-    /// For a client, named by URI.
+    /// Issues a client certificate for a URI.
     pub(super) fn client(&self, uri: &str) -> anyhow::Result<Pair> {
         let mut params = CertificateParams::default();
         params.subject_alt_names.push(SanType::URI(Ia5String::try_from(uri).context("a URI")?));

@@ -1,4 +1,4 @@
-//! A client with or without a key or certificate, and what it is answered.
+//! A client with or without a key or certificate, and the answers to its calls.
 
 use anyhow::Context as _;
 use shared::proto::v1::ingest_service_client::IngestServiceClient;
@@ -14,7 +14,7 @@ use super::PATIENCE;
 use super::authority::Pair;
 use crate::keyed_identity::bearer;
 
-/// Who calls.
+/// A client of one service.
 #[derive(Clone)]
 pub(super) struct Caller {
     channel: Channel,
@@ -22,7 +22,7 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Connects over TLS, and checks the service's certificate against an authority's.
+    /// Connects over TLS and checks the service's certificate against an authority.
     pub(super) async fn connect(
         url: &str,
         authority: &str,
@@ -45,7 +45,7 @@ impl Caller {
         Ok(Self { channel: endpoint.connect().await?, key: None })
     }
 
-    /// Waits until the service can do its work. Health needs no key.
+    /// Waits until the service is serving. Health needs no key.
     pub(super) async fn wait_until_ready(&self) -> anyhow::Result<()> {
         let ready = async {
             let mut health = HealthClient::new(self.channel());
@@ -56,10 +56,10 @@ impl Caller {
             }
             anyhow::Ok(())
         };
-        tokio::time::timeout(PATIENCE, ready).await.context("the service does not become ready")?
+        tokio::time::timeout(PATIENCE, ready).await.context("the service is not serving in time")?
     }
 
-    /// The same connection with a key.
+    /// Returns a client on the same connection with a key.
     pub(super) fn with_key(&self, key: &str) -> Self {
         Self { channel: self.channel.clone(), key: Some(key.to_owned()) }
     }
@@ -72,7 +72,7 @@ impl Caller {
         request
     }
 
-    /// `IngestBatch`.
+    /// Calls `IngestBatch`.
     pub(super) async fn send(&self, batch: Batch) -> Result<BatchResult, Status> {
         let request = self.request(IngestBatchRequest { batch: Some(batch) });
         let answer = IngestServiceClient::new(self.channel.clone()).ingest_batch(request).await?;
@@ -92,7 +92,7 @@ impl Caller {
     }
 }
 
-/// How a call went, in one word.
+/// Returns the code of a result by name, such as `Ok` or `PermissionDenied`.
 pub(super) fn code<T>(answer: &Result<T, Status>) -> String {
     answer
         .as_ref()

@@ -1,4 +1,4 @@
-//! Client certificates, where each client must show one, and no key is known.
+//! Client certificates, on a service that requires one from each client and has no keys.
 
 use super::authority::{Authority, Pair};
 use super::caller::{Caller, code};
@@ -10,14 +10,16 @@ use crate::{Sql, batch, now, point, unique};
 const GATEWAY: &str = "spiffe://plant/gateway-7";
 
 pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
-    let (folder, own) = (tempfile::tempdir()?, unique("certified") + "/");
+    let folder = tempfile::tempdir()?;
+    let own = unique("certified") + "/";
     let identity = with_certificate("gateway", "ingest", &own, &format!("uri:{GATEWAY}"));
     let (mut variables, authority) = guard(folder.path(), &identity)?;
     variables.push(("TIDEGAUGE_TLS_CLIENT_CERTIFICATE", "required".to_owned()));
     let log = folder.path().join("ingest.log");
     let service =
         Program::start(&setting.ingest_service, &setting.database_url, &variables, log).await?;
-    let prober = authority.client("spiffe://plant/prober")?; // nobody, but with a certificate
+    // The certificate is valid, but no identity has it.
+    let prober = authority.client("spiffe://plant/prober")?;
     Caller::connect(&service.tls_url(), &authority.certificate, Some(&prober))
         .await?
         .wait_until_ready()
@@ -51,7 +53,7 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
-/// A handshake that fails shows in the connection or, in TLS 1.3, in the first call.
+/// Makes a call. A failed handshake shows in the connection or, with TLS 1.3, in the first call.
 async fn attempt(
     service: &Program,
     authority: &Authority,
@@ -64,15 +66,16 @@ async fn attempt(
     };
     let answer = caller.send(batch(vec![point(device, now(), 1.0)])).await;
     match &answer {
-        Err(status) if std::error::Error::source(status).is_some() => "no connection".to_owned(), // not the service's
+        // A status with a source was made by the client, not by the service.
+        Err(status) if std::error::Error::source(status).is_some() => "no connection".to_owned(),
         answer => code(answer),
     }
 }
 
-/// An identity that shows a certificate.
+/// Returns an identities entry for a client certificate.
 fn with_certificate(name: &str, scope: &str, device_prefix: &str, certificate: &str) -> String {
     format!(
-        "[[identity]]\nname = \"{name}\"\nscopes = [\"{scope}\"]\ndevice_prefixes = [\"{device_prefix}\"]\n\
-         certificates = [\"{certificate}\"]\n"
+        "[[identity]]\nname = \"{name}\"\nscopes = [\"{scope}\"]\n\
+         device_prefixes = [\"{device_prefix}\"]\ncertificates = [\"{certificate}\"]\n"
     )
 }

@@ -1,4 +1,4 @@
-//! More connections than there may be.
+//! More connections than the service allows.
 
 use anyhow::Context as _;
 use tokio::net::TcpStream;
@@ -11,7 +11,8 @@ use crate::{batch, now, point, unique};
 const MOST: usize = 20;
 
 pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
-    let (folder, device) = (tempfile::tempdir()?, unique("connections"));
+    let folder = tempfile::tempdir()?;
+    let device = unique("connections");
     let variables = [("TIDEGAUGE_MAX_CONNECTIONS", MOST.to_string())];
     let log = folder.path().join("ingest.log");
     let service =
@@ -34,7 +35,7 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
     };
     tokio::time::timeout(PATIENCE, again)
         .await
-        .context("nobody is let in though there is room again")?;
+        .context("no new connection is served although idle ones were closed")?;
     Ok(vec![
         Outcome::exactly("one_connection_too_many", "ResourceExhausted", late),
         Outcome::exactly("connections_that_are_there", "Ok", still),

@@ -1,10 +1,11 @@
-//! Variables for TLS and identities, and the files that they name.
+//! Environment variables for TLS and identities, with the files that they name.
 
 use std::path::Path;
 
 use super::authority::Authority;
 
-/// Variables for TLS and identities, with the files that they name.
+/// Writes the files of TLS and identities. Returns the variables that name them, and the authority
+/// of the certificates.
 pub(super) fn guard(
     folder: &Path,
     identities: &str,

@@ -1,4 +1,5 @@
-//! Handshakes that never end and bytes that are none, many at once, while others are served.
+//! Unfinished TLS handshakes and bytes that are no handshake, many at the same time, while other
+//! clients are served.
 
 use std::time::Duration;
 
@@ -12,11 +13,11 @@ use super::program::Program;
 use super::{Outcome, PATIENCE, Setting};
 use crate::{KeyedIdentity, batch, now, point, unique};
 
-/// Handshakes that may be under way at once; many more are tried.
+/// Limit on concurrent handshakes. Many more are attempted.
 const MOST: usize = 16;
 const SLOW: usize = 4 * MOST;
 const GARBAGE: usize = MOST;
-/// Calls meanwhile, each on a connection of its own.
+/// Number of calls made meanwhile, each on a connection of its own.
 const CALLS: usize = 20;
 
 pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
@@ -34,16 +35,7 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
         .await?
         .wait_until_ready()
         .await?;
-    let mut knocking = Vec::new();
-    for number in 0..SLOW + GARBAGE {
-        let mut stream = TcpStream::connect(&service.address).await?;
-        if number < GARBAGE {
-            let _ = stream.write_all(b"GET / HTTP/1.1\r\n\r\n and what else there is").await; // it may be gone already
-        } else if number % 2 == 0 {
-            let _ = stream.write_all(&[22, 3, 1, 2, 0, 1]).await; // the first bytes of a ClientHello, and no more
-        }
-        knocking.push(stream);
-    }
+    let unfinished = unfinished_handshakes(&service.address).await?;
     let mut answered = 0;
     for _ in 0..CALLS {
         let caller = Caller::connect(&service.tls_url(), &authority.certificate, None)
@@ -53,10 +45,11 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
         answered += 1;
     }
     let mut closed = 0;
-    for mut stream in knocking {
+    for mut stream in unfinished {
         let mut rest = Vec::new();
         let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
-        let _ = ended.context("a handshake that never ends is not ended")?; // closed or reset, both are an end
+        // The service may close or reset the connection.
+        let _ = ended.context("an unfinished handshake was not closed in time")?;
         closed += 1;
     }
     tokio::time::timeout(
@@ -76,4 +69,21 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
             format!("{answered} answered"),
         ),
     ])
+}
+
+/// Opens connections that send garbage, the beginning of a handshake, or nothing.
+async fn unfinished_handshakes(address: &str) -> anyhow::Result<Vec<TcpStream>> {
+    let mut connections = Vec::new();
+    for number in 0..SLOW + GARBAGE {
+        let mut stream = TcpStream::connect(address).await?;
+        if number < GARBAGE {
+            // The service may have closed the connection already.
+            let _ = stream.write_all(b"GET / HTTP/1.1\r\n\r\n and more garbage").await;
+        } else if number % 2 == 0 {
+            // The first bytes of a ClientHello, and nothing after them.
+            let _ = stream.write_all(&[22, 3, 1, 2, 0, 1]).await;
+        }
+        connections.push(stream);
+    }
+    Ok(connections)
 }

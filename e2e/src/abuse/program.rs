@@ -1,4 +1,4 @@
-//! One of the services as a program, with the variables of a case.
+//! A service as a process, with the environment variables of a case.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,16 +9,16 @@ use tokio::process::{Child, Command};
 
 use super::PATIENCE;
 
-/// A running service; it ends with its owner.
+/// A running service, killed on drop.
 pub(super) struct Program {
-    /// HOST:PORT.
+    /// Address as `HOST:PORT`.
     pub(super) address: String,
     log: PathBuf,
     _child: Child,
 }
 
 impl Program {
-    /// Starts it on a free port. Its log goes to a file.
+    /// Starts the program on a free port. Its log goes to a file.
     pub(super) async fn start(
         program: &Path,
         database_url: &str,
@@ -48,12 +48,12 @@ impl Program {
         Ok(Self { address: address.to_owned(), log, _child: child })
     }
 
-    /// Where clients that check certificates find it.
+    /// Returns the URL for clients that use TLS.
     pub(super) fn tls_url(&self) -> String {
         format!("https://{}", self.address)
     }
 
-    /// Waits until it says this in its log.
+    /// Waits until the log contains these words.
     pub(super) async fn wait_for_log(&self, words: &str) -> anyhow::Result<()> {
         let said = async {
             while !std::fs::read_to_string(&self.log)?.contains(words) {
@@ -63,6 +63,6 @@ impl Program {
         };
         tokio::time::timeout(PATIENCE, said)
             .await
-            .with_context(|| format!("the log does not say {words:?}"))?
+            .with_context(|| format!("the log did not contain {words:?} within {PATIENCE:?}"))?
     }
 }

@@ -1,5 +1,6 @@
-//! Certificate and identities are replaced under load, as Kubernetes replaces a mounted secret: a symbolic link of a folder
-//! moves. Good ones hold for new connections; bad ones do not, and the old ones stay.
+//! The certificate and identities are replaced under load, as Kubernetes replaces a mounted secret:
+//! a symbolic link to a folder moves. Valid files apply to new connections. Invalid files are
+//! ignored and the old ones stay.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -24,34 +25,26 @@ use crate::{KeyedIdentity, batch, now, point, unique};
 const CLIENTS: usize = 8;
 
 pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
-    let (own, program) = (unique("replaced"), &setting.ingest_service);
+    let own = unique("replaced");
+    let program = &setting.ingest_service;
     let arguments = ["--scope", "ingest", "--device-prefix", &own];
     let staying = KeyedIdentity::make(program, "staying", &arguments).await?;
     let leaving = KeyedIdentity::make(program, "leaving", &arguments).await?;
     let coming = KeyedIdentity::make(program, "coming", &arguments).await?;
     let authority = Authority::new("Tidegauge test")?;
-    let (first, second) = (authority.server()?, authority.server()?);
+    let first = authority.server()?;
+    let second = authority.server()?;
     let secret = Secret::new()?;
-    secret.hold(
-        "1",
-        &first,
-        &[&staying, &leaving].map(|identity| identity.entry.as_str()).concat(),
-    )?;
+    secret.hold("1", &first, &entries([&staying, &leaving]))?;
     let log = secret.folder.path().join("ingest.log");
     let service = Program::start(program, &setting.database_url, &secret.variables(), log).await?;
-    Caller::connect(&service.tls_url(), &authority.certificate, None)
-        .await?
-        .wait_until_ready()
-        .await?;
+    let caller = Caller::connect(&service.tls_url(), &authority.certificate, None).await?;
+    caller.wait_until_ready().await?;
 
     let load = Load::start(&service, &authority, &staying.key, &own);
     load.progress().await?;
     let before = shown(&service, &authority).await?;
-    secret.hold(
-        "2",
-        &second,
-        &[&staying, &coming].map(|identity| identity.entry.as_str()).concat(),
-    )?;
+    secret.hold("2", &second, &entries([&staying, &coming]))?;
     let wanted = CertificateDer::from_pem_slice(second.certificate.as_bytes())?;
     eventually("the new certificate", async || Ok(shown(&service, &authority).await? == wanted))
         .await?;
@@ -82,15 +75,17 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
             .wait_for_log("the file of identities changed, but is not usable: the old one stays")
             .await?;
         let stays = shown(&service, &authority).await? == wanted && send(&coming.key).await == "Ok";
-        outcomes.push(Outcome::exactly(
-            case,
-            "the old ones stay",
-            if stays { "the old ones stay" } else { "they hold" },
-        ));
+        let seen = if stays { "the old ones stay" } else { "the invalid ones apply" };
+        outcomes.push(Outcome::exactly(case, "the old ones stay", seen));
     }
     load.progress().await?;
     outcomes.push(load.finish().await?);
     Ok(outcomes)
+}
+
+/// Returns an identities file with these entries.
+fn entries(identities: [&KeyedIdentity; 2]) -> String {
+    identities.map(|identity| identity.entry.as_str()).concat()
 }
 
 fn same(same: bool) -> &'static str {
@@ -109,10 +104,10 @@ async fn eventually(
     };
     tokio::time::timeout(PATIENCE, reached)
         .await
-        .with_context(|| format!("{what} does not hold"))?
+        .with_context(|| format!("not reached within {PATIENCE:?}: {what}"))?
 }
 
-/// A folder as Kubernetes mounts a secret: files that are links through a folder that is a link itself.
+/// A folder as Kubernetes mounts a secret: files are links through a folder that is itself a link.
 struct Secret {
     folder: tempfile::TempDir,
 }
@@ -138,7 +133,7 @@ impl Secret {
         files.chain([("TIDEGAUGE_RELOAD_INTERVAL", "50ms".to_owned())]).collect()
     }
 
-    /// Writes a new version beside the old one, and moves the link in one step.
+    /// Writes a new version beside the old one, then moves the link atomically.
     fn hold(&self, version: &str, pair: &Pair, identities: &str) -> anyhow::Result<()> {
         let inside = |name: &str| -> PathBuf { self.folder.path().join(name) };
         std::fs::create_dir(inside(version))?;
@@ -152,7 +147,7 @@ impl Secret {
     }
 }
 
-/// The certificate that a new connection gets to see.
+/// Returns the certificate that the service shows to a new connection.
 async fn shown(
     service: &Program,
     authority: &Authority,
@@ -172,7 +167,7 @@ async fn shown(
     Ok(shown.clone().into_owned())
 }
 
-/// Clients that send all the time; every second one connects anew for each call.
+/// Clients that send continuously. Every second client opens a new connection for each call.
 struct Load {
     clients: JoinSet<anyhow::Result<()>>,
     calls: Arc<AtomicU64>,
@@ -181,12 +176,16 @@ struct Load {
 
 impl Load {
     fn start(service: &Program, authority: &Authority, key: &str, device: &str) -> Self {
-        let (calls, stop, mut clients) =
-            (Arc::<AtomicU64>::default(), CancellationToken::new(), JoinSet::new());
+        let calls = Arc::<AtomicU64>::default();
+        let stop = CancellationToken::new();
+        let mut clients = JoinSet::new();
         for number in 0..CLIENTS {
-            let (url, authority, key) =
-                (service.tls_url(), authority.certificate.clone(), key.to_owned());
-            let (calls, stop, device) = (Arc::clone(&calls), stop.clone(), device.to_owned());
+            let url = service.tls_url();
+            let authority = authority.certificate.clone();
+            let key = key.to_owned();
+            let calls = Arc::clone(&calls);
+            let stop = stop.clone();
+            let device = device.to_owned();
             clients.spawn(async move {
                 let connect = async || {
                     anyhow::Ok(Caller::connect(&url, &authority, None).await?.with_key(&key))
@@ -205,16 +204,23 @@ impl Load {
         Self { clients, calls, stop }
     }
 
-    /// Waits until there were a hundred calls more.
+    /// Waits for another hundred calls.
     async fn progress(&self) -> anyhow::Result<()> {
         let wanted = self.calls.load(Ordering::Relaxed) + 100;
-        eventually("load", async || Ok(self.calls.load(Ordering::Relaxed) >= wanted)).await
+        eventually(
+            "a hundred more calls",
+            async || Ok(self.calls.load(Ordering::Relaxed) >= wanted),
+        )
+        .await
     }
 
     async fn finish(mut self) -> anyhow::Result<Outcome> {
         self.stop.cancel();
         let mut failed = Vec::new();
-        while let Some(ended) = self.clients.join_next().await {
+        while let Some(ended) = tokio::time::timeout(PATIENCE, self.clients.join_next())
+            .await
+            .context("a call under load does not end")?
+        {
             failed.extend(ended?.err().map(|error| format!("{error:#}")));
         }
         let seen = format!(

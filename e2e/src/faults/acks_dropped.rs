@@ -1,5 +1,5 @@
-//! Acknowledgements are lost between service and client, then the connection is; clients send again what they must think
-//! was not stored.
+//! Acknowledgements are lost between service and client, then the connection breaks. Clients resend
+//! what they must assume was not stored.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Finding> {
     let mut load = Load::start(&format!("http://{}", proxy.address()), &Shape::STEADY);
     for _ in 0..setting.rounds {
         load.progress().await?;
-        // One acknowledgement or a few (each takes some 40 bytes), and those of another moment.
+        // Loses one acknowledgement or a few (each takes about 40 bytes), at a random moment.
         let swallowed =
             tokio::time::timeout(PATIENCE, proxy.swallow_answers(rand::random_range(1..250))).await;
-        swallowed.context("the service answers nothing")?;
+        swallowed.context("the service sends no answers")?;
         tokio::time::sleep(Duration::from_micros(rand::random_range(0..50_000))).await;
         proxy.cut();
     }

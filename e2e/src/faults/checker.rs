@@ -1,4 +1,4 @@
-//! Compares the journal with what the database holds, batch by batch.
+//! Compares the journal with the stored points, batch by batch.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,36 +11,37 @@ use super::journal::{Entry, Journal};
 use crate::MEMORY_BOUND;
 use crate::database::config;
 
-/// Offending batches that are told about.
+/// Limit on the offending batches in the evidence.
 const TOLD: usize = 10;
 
-/// What came of a fault, in points.
+/// Result of a fault, in points.
 #[derive(Clone, Debug, Default)]
 pub struct Finding {
     /// How often the fault struck.
     pub rounds: u32,
-    /// Points of acknowledged batches.
+    /// Points in acknowledged batches.
     pub acknowledged: u64,
-    /// Points of acknowledged batches that are not there, and the missing points of batches that are there in part.
+    /// Acknowledged points that are missing, and points missing from partly stored batches.
     pub lost: u64,
-    /// Points that are there more often than once, or were never sent.
+    /// Points that are stored more than once, or were never sent.
     pub doubled: u64,
-    /// Most memory of the service, in MiB, where it was looked at.
+    /// Peak memory of the service in MiB, if it was measured.
     pub peak_mib: Option<f64>,
-    /// The first batches that are wrong, for people.
+    /// Descriptions of the first offending batches.
     pub evidence: Vec<String>,
 }
 
 impl Finding {
-    /// What should be found.
+    /// Returns the text of the expected result.
     #[must_use]
     pub fn expected() -> String {
         format!(
-            "points acknowledged, 0 lost, 0 doubled, memory below {MEMORY_BOUND} MiB where it is looked at"
+            "points acknowledged, 0 lost, 0 doubled, memory below {MEMORY_BOUND} MiB where measured"
         )
     }
 
-    /// Whether something was acknowledged, nothing lost, nothing doubled, and memory stayed in its bound.
+    /// Returns whether points were acknowledged, none lost or doubled, and memory stayed within its
+    /// bound.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.acknowledged > 0
@@ -64,7 +65,7 @@ impl Finding {
         Ok(finding)
     }
 
-    /// Adds what another round has found.
+    /// Adds the finding of another round.
     pub(super) fn add_round(&mut self, round: Self) {
         self.rounds += round.rounds;
         self.acknowledged += round.acknowledged;
@@ -77,17 +78,18 @@ impl Finding {
         for number in 1..=entry.sent {
             let found = stored.remove(&number).unwrap_or_default();
             let acknowledged = entry.acknowledged.contains(&number);
-            let (points, sum) = (entry.content.points(number), entry.content.sum(number));
+            let points = entry.content.points(number);
+            let sum = entry.content.sum(number);
             self.acknowledged += if acknowledged { points } else { 0 };
             if found.count == points && found.distinct == points && found.sum == sum as f64 {
-                continue; // whole, and once
+                continue; // stored completely, exactly once
             }
             if found.count == 0 && !acknowledged {
-                continue; // never arrived, and nobody was told otherwise
+                continue; // not stored, and never acknowledged
             }
             let doubled = found.count - found.distinct;
             let missing = points.saturating_sub(found.distinct);
-            // As many values as were sent, and others: not one of them can be trusted.
+            // The count matches, but the values differ: none of them can be trusted.
             self.lost += if missing == 0 && doubled == 0 { points } else { missing };
             self.doubled += doubled;
             self.tell(
@@ -119,7 +121,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What the database holds of one batch.
+/// What the database holds for one batch.
 #[derive(Debug, Default)]
 struct Stored {
     count: u64,
@@ -127,8 +129,8 @@ struct Stored {
     sum: f64,
 }
 
-/// The series of a device, to read points by their numbers: by name, a database that knows nothing of their distribution yet
-/// reads those of all devices.
+/// Returns the series ids of a device, so that points are read by id. Before the database has
+/// statistics, a query by device name reads the points of all devices.
 pub(super) async fn series_ids(
     connection: &mut PgConnection,
     device_id: &str,
@@ -189,18 +191,18 @@ mod tests {
         assert_eq!(
             finding(false, |found| *found = Stored::default()),
             (0, 0),
-            "it was not acknowledged"
+            "a batch that was not acknowledged may be missing"
         );
         assert_eq!(
             finding(false, |found| (found.count, found.distinct) = (1, 1)),
             (points - 1, 0),
-            "all or nothing"
+            "a batch must be stored completely or not at all"
         );
         assert_eq!(finding(false, |found| found.count *= 2), (0, points));
         assert_eq!(
             finding(true, |found| found.distinct -= 1),
             (1, 1),
-            "one point twice, another not at all"
+            "one point is stored twice, another is missing"
         );
         assert_eq!(finding(true, |found| found.sum += 1.0), (points, 0));
     }

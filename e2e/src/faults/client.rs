@@ -1,5 +1,5 @@
-//! A client as the contract wants it: keeps a journal of what is acknowledged, and after a cut sends the rest again on a new
-//! stream where it numbers its batches.
+//! A client that follows the contract. It keeps a journal of acknowledged batches. After a cut, a
+//! client that numbers its batches resends the rest on a new stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,49 +15,52 @@ use tonic::{Code, Status, Streaming};
 
 use super::content::Content;
 use super::journal::Journal;
+use super::load::PATIENCE;
 
-/// Between two tries to reach the service.
+/// Pause between two attempts to reach the service.
 const RECONNECT: Duration = Duration::from_millis(20);
 
-/// One device's client.
+/// The client of one device.
 pub(super) struct Client {
     pub(super) content: Content,
-    /// Batches that it has in flight at most.
+    /// Limit on its batches in flight.
     pub(super) window: u64,
     pub(super) journal: Arc<Journal>,
-    /// The instance to send to; a change makes it move at once.
+    /// The instance to send to. On a change, the client moves immediately.
     pub(super) route: watch::Receiver<String>,
-    /// A connection that it shares with others; without it, it makes its own.
+    /// A connection shared with other clients. If `None`, the client opens its own.
     pub(super) shared: Option<Channel>,
-    /// No new batches from then on.
+    /// Once cancelled, the client sends no new batches.
     pub(super) stop: CancellationToken,
     pub(super) progress: Progress,
 }
 
-/// How far a client is.
+/// Progress of a client.
 #[derive(Default)]
 pub(super) struct Progress {
-    /// Highest number that was sent.
+    /// Highest batch number sent.
     sent: u64,
-    /// Highest number that was acknowledged: all before it were as well, or are given up.
+    /// Highest batch number acknowledged. All earlier batches are acknowledged too, or were given
+    /// up.
     acknowledged: u64,
 }
 
-/// A stream under way.
+/// An open stream.
 pub(super) struct Stream {
     batches: mpsc::Sender<IngestWithAcksRequest>,
     acks: Streaming<IngestWithAcksResponse>,
-    /// Number of its first batch.
+    /// Number of the stream's first batch.
     first: u64,
-    /// Number of its next batch.
+    /// Number of the next batch.
     next: u64,
 }
 
 impl Client {
-    /// Sends until it is stopped, then until all that was sent is acknowledged or, where it cannot be sent again, lost.
+    /// Sends until stopped, then waits until everything sent is acknowledged. Unnumbered batches on
+    /// a broken stream count as lost, because they cannot be resent.
     ///
     /// # Errors
-    /// The service broke the contract.
+    /// Fails if the service broke the contract.
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         while !self.stop.is_cancelled() || self.progress.acknowledged < self.progress.sent {
             let url = self.route.borrow_and_update().clone();
@@ -70,7 +73,7 @@ impl Client {
                 Err(status) => Err(status),
             };
             if !self.content.numbered {
-                self.progress.acknowledged = self.progress.sent; // sending it again could store it twice
+                self.progress.acknowledged = self.progress.sent; // resending could store it twice
             }
             let Err(status) = ended else { continue };
             if is_breach(&status) {
@@ -81,12 +84,13 @@ impl Client {
         Ok(())
     }
 
-    /// Where a new stream begins: after the last acknowledged batch.
+    /// Returns the first batch of a new stream: the one after the last acknowledged batch.
     fn first(&self) -> u64 {
         self.progress.acknowledged + 1
     }
 
-    /// Sends and takes acknowledgements until the stream is cut, ended by the service, or no longer wanted.
+    /// Sends batches and takes acknowledgements until the stream breaks, the service ends it, or it
+    /// is no longer needed.
     async fn stream(&mut self, mut stream: Stream) -> anyhow::Result<Result<(), Status>> {
         loop {
             let stopped = self.stop.is_cancelled();
@@ -100,11 +104,15 @@ impl Client {
                 Ok(permit) = stream.batches.reserve(), if may_send => {
                     self.progress.sent = self.progress.sent.max(stream.next);
                     self.journal.sent(&self.content, stream.next);
-                    permit.send(IngestWithAcksRequest { batch: Some(self.content.batch(stream.next)) });
+                    let batch = Some(self.content.batch(stream.next));
+                    permit.send(IngestWithAcksRequest { batch });
                     stream.next += 1;
                 }
                 ack = stream.acks.message() => match ack {
-                    Ok(Some(ack)) => self.acknowledge(stream.first + ack.batch_index, ack.result.unwrap_or_default())?,
+                    Ok(Some(ack)) => {
+                        let number = stream.first + ack.batch_index;
+                        self.acknowledge(number, ack.result.unwrap_or_default())?;
+                    }
                     Ok(None) => return Ok(Ok(())),
                     Err(status) => return Ok(Err(status)),
                 },
@@ -115,25 +123,26 @@ impl Client {
     }
 
     fn acknowledge(&mut self, number: u64, result: BatchResult) -> anyhow::Result<()> {
-        let (device_id, points) = (&self.content.device_id, self.content.points(number));
+        let device_id = &self.content.device_id;
+        let points = self.content.points(number);
         let sequence = if self.content.numbered { number } else { 0 };
         ensure!(
             number == self.first(),
-            "{device_id}: batch {number} is acknowledged, {} was next",
+            "{device_id}: batch {number} was acknowledged, expected batch {}",
             self.first()
         );
         ensure!(
             result.sequence == sequence,
-            "{device_id}: sequence {} instead of {sequence}",
+            "{device_id}: sequence is {}, expected {sequence}",
             result.sequence
         );
         ensure!(
             result.accepted_count == points,
-            "{device_id}: {points} points sent, answered with {result:?}"
+            "{device_id}: sent {points} points, got {result:?}"
         );
         ensure!(
             self.content.numbered || !result.is_duplicate,
-            "{device_id}: an unnumbered duplicate: {result:?}"
+            "{device_id}: unnumbered batch reported as a duplicate: {result:?}"
         );
         self.progress.acknowledged = number;
         self.journal.acknowledged(&self.content, number);
@@ -143,7 +152,7 @@ impl Client {
 
 impl Stream {
     async fn open(url: String, first: u64) -> Result<Self, Status> {
-        #[allow(clippy::disallowed_methods)] // a client's own, which no service sends
+        #[allow(clippy::disallowed_methods)] // a status made by the client, never sent by a service
         let unavailable = |error: tonic::transport::Error| Status::unavailable(error.to_string());
         let channel = Endpoint::from_shared(url)
             .map_err(unavailable)?
@@ -161,26 +170,32 @@ impl Stream {
         Ok(Self { batches, acks: acks.into_inner(), first, next: first })
     }
 
-    /// Tries until the service can do its work.
+    /// Opens a stream, retrying until the service serves it.
     pub(super) async fn open_when_served(url: &str) -> anyhow::Result<Self> {
-        loop {
-            match Self::open(url.to_owned(), 1).await {
-                Ok(stream) => return Ok(stream),
-                Err(status) if is_breach(&status) => bail!("{url}: {status}"),
-                Err(_) => tokio::time::sleep(RECONNECT).await,
+        let opened = async {
+            loop {
+                match Self::open(url.to_owned(), 1).await {
+                    Ok(stream) => return Ok(stream),
+                    Err(status) if is_breach(&status) => bail!("{url}: {status}"),
+                    Err(_) => tokio::time::sleep(RECONNECT).await,
+                }
             }
-        }
+        };
+        tokio::time::timeout(PATIENCE, opened)
+            .await
+            .with_context(|| format!("{url}: no stream was opened within {PATIENCE:?}"))?
     }
 
     /// Sends a batch and waits for its acknowledgement.
     pub(super) async fn exchange(&mut self, batch: Batch) -> anyhow::Result<BatchResult> {
         self.batches.send(IngestWithAcksRequest { batch: Some(batch) }).await?;
         let ack = self.acks.message().await?.context("the stream ended")?;
-        ack.result.context("an acknowledgement without a result")
+        ack.result.context("the acknowledgement has no result")
     }
 }
 
-/// Whether no fault explains this answer: the service says that the client does something wrong, which it does not.
+/// Returns whether no fault explains this status. Such a status blames the client, which follows
+/// the contract.
 fn is_breach(status: &Status) -> bool {
     use Code::{FailedPrecondition, InvalidArgument, OutOfRange, ResourceExhausted, Unimplemented};
     matches!(

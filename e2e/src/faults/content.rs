@@ -1,43 +1,44 @@
-//! What a batch holds: a function of its device and number, so that a resend means the same data and SQL can tell from
-//! a stored value which batch it came with.
+//! Contents of batches. They are a function of the device and the batch number, so that a resend
+//! carries the same data. SQL can tell from a stored value which batch brought it.
 
 use shared::proto::v1::{Batch, Point, Producer, SeriesPoints};
 
 use crate::{point, series};
 
-/// Most points of a batch. A value is the batch's number times this, plus the point's place in the batch: an integer, so
-/// that sums are exact.
+/// Limit on the points of a batch. A value is the batch number times this limit, plus the index of
+/// the point in the batch. Values are integers, so that sums are exact.
 pub(super) const MAX_POINTS: u64 = 16_384;
 
-/// The epoch of every producer here.
+/// Epoch of all producers in this module.
 const EPOCH: u64 = 1;
 
-/// What one device sends.
+/// The batches of one device.
 #[derive(Clone, Debug)]
 pub(super) struct Content {
-    /// Also the producer's id, where it numbers its batches.
+    /// Device id. Also the producer id, if the batches are numbered.
     pub(super) device_id: String,
     pub(super) numbered: bool,
-    /// Time of the first point.
+    /// Time of the first point, in microseconds.
     pub(super) began: i64,
-    /// Batches have from a half of this to this many points.
+    /// Upper limit on the points of a batch. Batches have at least half of it.
     pub(super) batch_points: u64,
 }
 
 impl Content {
-    /// Points of a batch; sizes vary, so that a sum of counts gives mix-ups away.
+    /// Returns the number of points in a batch. Sizes vary, so that a wrong total reveals mixed-up
+    /// batches.
     pub(super) fn points(&self, number: u64) -> u64 {
         let least = self.batch_points.div_ceil(2);
         least + number * 7_919 % (self.batch_points - least + 1)
     }
 
-    /// Sum of the values of a batch.
+    /// Returns the sum of the values in a batch.
     pub(super) fn sum(&self, number: u64) -> u64 {
         let points = self.points(number);
         points * number * MAX_POINTS + points * (points - 1) / 2
     }
 
-    /// The batch: numbered in series form, unnumbered in row form.
+    /// Builds a batch. Numbered batches use series form, unnumbered ones row form.
     pub(super) fn batch(&self, number: u64) -> Batch {
         let values = (0..self.points(number)).map(|place| number * MAX_POINTS + place);
         let times = values.clone().map(|value| self.began + value.cast_signed());

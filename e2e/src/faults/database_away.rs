@@ -1,4 +1,5 @@
-//! The database is away for a while under full load: clients are held up, memory stays in its bound, then all goes on.
+//! The database is unreachable for a while under full load. Clients are held back, memory stays
+//! within its bound, then traffic resumes.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::load::{Load, Shape};
 use super::{Finding, Setting};
 use crate::{IngestProcess, Proxy};
 
-/// No batch can be handed over for so long: the clients are held up.
+/// Clients count as held back if no batch is accepted for this long.
 const STANDSTILL: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(setting: &Setting) -> anyhow::Result<Finding> {
@@ -17,7 +18,7 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Finding> {
     let service =
         IngestProcess::start(&setting.ingest_service, &proxy.url(&setting.database_url)).await?;
     let unnumbered = setting.full_load / 4;
-    // What holds the clients up must be the service, so their own window does not.
+    // The client window is unlimited, so that only the service can hold clients back.
     let shape = Shape {
         numbered: setting.full_load - unnumbered,
         unnumbered,
@@ -30,14 +31,14 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Finding> {
     proxy.set_open(false);
     let held_up = tokio::time::timeout(setting.away, stand_still(load.journal.watch_sent()));
     held_up.await.with_context(|| {
-        format!("clients still send when the database is away for {:?}", setting.away)
+        format!("clients were not held back within {:?} of losing the database", setting.away)
     })?;
     let held_up = *load.journal.watch_sent().borrow();
     tokio::time::sleep_until(gone + setting.away).await;
     let sent = *load.journal.watch_sent().borrow() - held_up;
     ensure!(
         sent == 0,
-        "clients were held up and then sent {sent} batches though the database was away"
+        "{sent} batches were sent after clients were held back, with the database still away"
     );
     proxy.set_open(true);
     load.progress().await?;

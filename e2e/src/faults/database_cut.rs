@@ -1,4 +1,5 @@
-//! The connection to the database is cut at a moment of the protocol; the calls of the clients are not.
+//! The connection to the database is cut at a given moment of the protocol. The clients' calls stay
+//! open.
 
 use anyhow::Context as _;
 
@@ -14,15 +15,13 @@ pub(super) async fn run(setting: &Setting, moment: Moment) -> anyhow::Result<Fin
     for _ in 0..setting.rounds {
         load.progress().await?;
         let cut = tokio::time::timeout(PATIENCE, proxy.cut(moment)).await;
-        cut.with_context(|| {
-            format!("no connection reached the moment {moment:?} within {PATIENCE:?}")
-        })?;
+        cut.with_context(|| format!("no connection reached {moment:?} within {PATIENCE:?}"))?;
     }
     load.progress().await?;
     Finding::compare(&setting.database_url, load.finish().await?, setting.rounds).await
 }
 
-/// What leads to the moment: only small flushes are written at once.
+/// Returns a load that reaches the moment. Only small flushes are written with a single statement.
 fn shape(moment: Moment) -> &'static Shape {
     match moment {
         Moment::AtOnceLate | Moment::AtOnceAnswerWithheld => &Shape::LIGHT,

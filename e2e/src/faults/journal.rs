@@ -1,4 +1,4 @@
-//! The clients' journal: per device, which batches were sent and which of them acknowledged.
+//! The clients' journal: which batches of each device were sent, and which were acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -7,18 +7,18 @@ use tokio::sync::watch;
 
 use super::content::Content;
 
-/// What one device's clients know.
+/// Batches of one device, as its clients recorded them.
 pub(super) struct Entry {
     pub(super) content: Content,
-    /// Batches from 1 to here were sent.
+    /// Batches 1 to this one were sent.
     pub(super) sent: u64,
     pub(super) acknowledged: BTreeSet<u64>,
 }
 
-/// All entries; shared by the clients.
+/// All entries, shared by the clients.
 pub(crate) struct Journal {
     entries: Mutex<BTreeMap<String, Entry>>,
-    /// Batches over all devices; a batch that two clients sent counts twice.
+    /// Number of acknowledged batches over all devices. A batch that two clients sent counts twice.
     acknowledged: watch::Sender<u64>,
     sent: watch::Sender<u64>,
 }
@@ -44,29 +44,29 @@ impl Journal {
         self.acknowledged.send_modify(|acknowledged| *acknowledged += 1);
     }
 
-    /// How many batches have been acknowledged, to be watched.
+    /// Subscribes to the number of acknowledged batches.
     pub(super) fn watch_acknowledged(&self) -> watch::Receiver<u64> {
         self.acknowledged.subscribe()
     }
 
-    /// How many batches have been handed to a stream, resends included, to be watched.
+    /// Subscribes to the number of batches handed to a stream, resends included.
     pub(super) fn watch_sent(&self) -> watch::Receiver<u64> {
         self.sent.subscribe()
     }
 
-    /// The devices that have sent something.
+    /// Returns the devices that have sent something.
     pub(super) fn devices(&self) -> Vec<String> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
-    /// Acknowledged batches of each device that numbers its batches.
+    /// Returns the number of acknowledged batches of each device that numbers them.
     pub(super) fn acknowledged_by_device(&self) -> BTreeMap<String, usize> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let numbered = entries.iter().filter(|(_, entry)| entry.content.numbered);
         numbered.map(|(device_id, entry)| (device_id.clone(), entry.acknowledged.len())).collect()
     }
 
-    /// What stands in it once all clients have ended.
+    /// Returns all entries once every client has ended.
     pub(super) fn into_entries(self) -> Vec<Entry> {
         self.entries.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
     }

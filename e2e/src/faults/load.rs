@@ -1,4 +1,4 @@
-//! Clients that send at once, numbered and unnumbered ones side by side.
+//! Clients that send in parallel, some numbered and some unnumbered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,30 +14,31 @@ use super::content::Content;
 use super::journal::Journal;
 use crate::{now, unique};
 
-/// Within which time something must go on.
+/// Time limit for progress.
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
-/// How long before now the points lie, in microseconds.
+/// Age of the points, in microseconds.
 const AGE: i64 = 3_600_000_000;
 
-/// How much is sent.
+/// Amount of load.
 pub(crate) struct Shape {
     pub(crate) numbered: usize,
     pub(crate) unnumbered: usize,
-    /// Batches that a client has in flight at most.
+    /// Limit on the batches that a client has in flight.
     pub(crate) window: u64,
     pub(crate) batch_points: u64,
 }
 
 impl Shape {
-    /// Flushes on both sides of the size from which they are copied, and not more than many rounds can bear.
+    /// Flushes on both sides of the size from which COPY is used, and few enough points for many
+    /// rounds.
     pub(crate) const STEADY: Self =
         Self { numbered: 6, unnumbered: 2, window: 8, batch_points: 2_000 };
-    /// Flushes too small to be copied.
+    /// Flushes too small for COPY.
     pub(crate) const LIGHT: Self =
         Self { numbered: 3, unnumbered: 1, window: 4, batch_points: 100 };
 }
 
-/// Clients at work.
+/// Running clients.
 pub(crate) struct Load {
     pub(super) journal: Arc<Journal>,
     route: watch::Sender<String>,
@@ -46,7 +47,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Sends to one instance.
+    /// Starts clients that all send to one instance.
     pub(crate) fn start(url: &str, shape: &Shape) -> Self {
         let mut load = Self::idle(url);
         for index in 0..shape.numbered + shape.unnumbered {
@@ -60,10 +61,10 @@ impl Load {
         load
     }
 
-    /// Sends to one instance, so many streams over one connection.
+    /// Starts clients that all send to one instance, with `streams` of them on each connection.
     ///
     /// # Errors
-    /// The address is none.
+    /// Fails if `url` is invalid.
     pub(crate) fn start_sharing(url: &str, shape: &Shape, streams: usize) -> anyhow::Result<Self> {
         let mut load = Self::idle(url);
         let mut channel = None;
@@ -77,7 +78,7 @@ impl Load {
         Ok(load)
     }
 
-    /// Each producer twice, once at either instance.
+    /// Starts each producer twice, once at each instance.
     pub(super) fn start_twice(urls: [&str; 2], shape: &Shape) -> Self {
         let mut load = Self::idle(urls[0]);
         for _ in 0..shape.numbered {
@@ -111,27 +112,32 @@ impl Load {
         route: watch::Receiver<String>,
         shared: Option<Channel>,
     ) {
-        let (journal, stop) = (Arc::clone(&self.journal), self.stop.clone());
+        let journal = Arc::clone(&self.journal);
+        let stop = self.stop.clone();
         let client =
             Client { content, window, journal, route, shared, stop, progress: Progress::default() };
         self.clients.spawn(client.run());
     }
 
-    /// Makes all clients move to another instance.
+    /// Moves all clients to another instance.
     pub(crate) fn go_to(&self, url: &str) {
         self.route.send_replace(url.to_owned());
     }
 
-    /// Waits until a number of batches, drawn from a range so that a fault strikes at no particular one, is acknowledged.
+    /// Waits until a random number of batches is acknowledged. The number is random so that a fault
+    /// strikes at no particular batch.
     ///
     /// # Errors
-    /// Nothing goes on, or a client found the contract broken.
+    /// Fails if progress stops, or if a client found the contract broken.
     pub(crate) async fn progress(&mut self) -> anyhow::Result<()> {
         let mut acknowledged = self.journal.watch_acknowledged();
         let wanted = *acknowledged.borrow() + rand::random_range(20..100);
+        let reached = acknowledged.wait_for(|now| *now >= wanted);
         tokio::select! {
-            reached = tokio::time::timeout(PATIENCE, acknowledged.wait_for(|now| *now >= wanted)) => {
-                reached.with_context(|| format!("nothing goes on after {PATIENCE:?}"))??;
+            reached = tokio::time::timeout(PATIENCE, reached) => {
+                reached.with_context(|| {
+                    format!("too few batches acknowledged within {PATIENCE:?}")
+                })??;
                 Ok(())
             }
             Some(ended) = self.clients.join_next() => match ended? {
@@ -141,10 +147,10 @@ impl Load {
         }
     }
 
-    /// Waits until every client that numbers its batches has one more of them acknowledged.
+    /// Waits until every client that numbers its batches has one more acknowledged.
     ///
     /// # Errors
-    /// One of them does not go on.
+    /// Fails if one of them makes no progress.
     pub(super) async fn every_numbered_client_goes_on(&self) -> anyhow::Result<()> {
         let before = self.journal.acknowledged_by_device();
         let mut acknowledged = self.journal.watch_acknowledged();
@@ -157,13 +163,15 @@ impl Load {
                 acknowledged.changed().await?;
             }
         };
-        tokio::time::timeout(PATIENCE, all_went_on).await.context("a client does not go on")?
+        tokio::time::timeout(PATIENCE, all_went_on)
+            .await
+            .context("a numbered client makes no progress")?
     }
 
-    /// Lets the clients end: nothing new is sent, and what was sent is waited for.
+    /// Stops the clients and waits until everything sent is acknowledged.
     ///
     /// # Errors
-    /// As in `progress`.
+    /// Fails for the same reasons as `progress`.
     pub(crate) async fn finish(mut self) -> anyhow::Result<Journal> {
         self.stop.cancel();
         let mut acknowledged = self.journal.watch_acknowledged();
@@ -174,15 +182,17 @@ impl Load {
                     None => break,
                 },
                 moved = tokio::time::timeout(PATIENCE, acknowledged.changed()) => {
-                    moved.with_context(|| format!("batches are not acknowledged after {PATIENCE:?}"))??;
+                    moved.with_context(|| {
+                        format!("no batch was acknowledged within {PATIENCE:?}")
+                    })??;
                 }
             }
         }
-        Arc::into_inner(self.journal).context("somebody still holds the journal")
+        Arc::into_inner(self.journal).context("a client still holds the journal")
     }
 }
 
-/// What a new device sends.
+/// Returns the content of a new device's batches.
 pub(super) fn content(numbered: bool, batch_points: u64) -> Content {
     let name = if numbered { "fault-numbered" } else { "fault-unnumbered" };
     Content { device_id: unique(name), numbered, began: now() - AGE, batch_points }

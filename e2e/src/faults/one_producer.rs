@@ -1,4 +1,5 @@
-//! One producer at several instances: at once, by moving, or as many clients with one batch.
+//! One producer at several instances: two streams in parallel, moves between instances, many
+//! clients with one batch.
 
 use std::sync::Arc;
 
@@ -10,11 +11,11 @@ use super::journal::Journal;
 use super::load::{Load, PATIENCE, Shape, content};
 use super::{Finding, Setting};
 
-/// Clients that send the same batch.
+/// Number of clients that send the same batch.
 const CLIENTS: usize = 32;
 
-/// Two streams send the same batches, through two instances. New producers in every round, for which one of the two comes
-/// first is settled early.
+/// Sends the same batches over two streams, through two instances. Each round uses new producers,
+/// because the two streams settle early which one leads.
 pub(super) async fn two_streams(setting: &Setting) -> anyhow::Result<Finding> {
     let services = [setting.start_service().await?, setting.start_service().await?];
     let urls = [services[0].url(), services[1].url()];
@@ -27,7 +28,7 @@ pub(super) async fn two_streams(setting: &Setting) -> anyhow::Result<Finding> {
     Ok(finding)
 }
 
-/// Producers go back and forth between two instances, with batches in flight each time.
+/// Moves producers back and forth between two instances, with batches in flight each time.
 pub(super) async fn moves(setting: &Setting) -> anyhow::Result<Finding> {
     let services = [setting.start_service().await?, setting.start_service().await?];
     let mut load = Load::start(services[0].url(), &Shape::STEADY);
@@ -39,7 +40,7 @@ pub(super) async fn moves(setting: &Setting) -> anyhow::Result<Finding> {
     Finding::compare(&setting.database_url, load.finish().await?, setting.rounds).await
 }
 
-/// 32 clients send the same batch at the same time, through two instances, and then the next one.
+/// Sends the same batch from 32 clients in parallel, through two instances, then the next batch.
 pub(super) async fn same_batch(setting: &Setting) -> anyhow::Result<Finding> {
     let services = [setting.start_service().await?, setting.start_service().await?];
     let content = content(true, Shape::STEADY.batch_points);
@@ -64,12 +65,12 @@ pub(super) async fn same_batch(setting: &Setting) -> anyhow::Result<Finding> {
             journal.acknowledged(&content, number);
         }
     }
-    let journal = Arc::into_inner(journal).context("somebody still holds the journal")?;
+    let journal = Arc::into_inner(journal).context("a client still holds the journal")?;
     let finding = Finding::compare(&setting.database_url, journal, setting.rounds).await?;
     let told_once = accepted == finding.acknowledged || !finding.holds();
     ensure!(
         told_once,
-        "{} points are stored, clients were told of {accepted} accepted",
+        "{} points are stored, but {accepted} were reported as accepted",
         finding.acknowledged
     );
     Ok(finding)

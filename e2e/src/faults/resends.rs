@@ -1,4 +1,4 @@
-//! Batches that are sent again after kills, to instances with other limits; and senders that use their numbers twice.
+//! Batches resent after kills to instances with other limits, and senders that reuse their numbers.
 
 use anyhow::{Context as _, ensure};
 use shared::proto::v1::{Batch, BatchResult};
@@ -12,14 +12,15 @@ use super::load::content;
 use super::{Finding, Setting};
 use crate::{IngestProcess, now, point};
 
-/// Batches that a sender sends before the service is killed.
+/// Number of batches that a sender sends before the service is killed.
 const BATCHES: u64 = 20;
 const BATCH_POINTS: u64 = 200;
-/// Instances differ in what they accept: one that came first would have stored what the other one refuses.
+/// Limits of the second instance. If it saw a batch first, it would store points that the first
+/// instance rejects.
 const LATER_ACCEPTED: [(&str, &str); 1] = [("TIDEGAUGE_LATEST_ACCEPTED", "2h")];
 
-/// Sends batches of which some points are refused, kills the service, and sends all of them again to an instance that would
-/// accept these points. Every answer must be the first one again.
+/// Sends batches with some rejected points, kills the service, and resends all to an instance that
+/// would accept these points. Every answer must repeat the first one.
 pub(super) async fn answered_alike(setting: &Setting) -> anyhow::Result<Finding> {
     let mut finding = Finding::default();
     for _ in 0..setting.rounds {
@@ -51,7 +52,7 @@ pub(super) async fn answered_alike(setting: &Setting) -> anyhow::Result<Finding>
             let again = stream.exchange(batch).await?;
             ensure!(
                 again == BatchResult { is_duplicate: true, ..first.clone() },
-                "{again:?} after {first:?}"
+                "resend answered {again:?}, first answer {first:?}"
             );
         }
         finding.add_round(Finding::compare(&setting.database_url, journal, 1).await?);
@@ -59,7 +60,7 @@ pub(super) async fn answered_alike(setting: &Setting) -> anyhow::Result<Finding>
     Ok(finding)
 }
 
-/// A batch with two more points that are refused: one has no value that can be stored, the other one is too far ahead.
+/// Builds a batch with two more points that are rejected: one is NaN, one is too far in the future.
 fn with_refused_points(content: &Content, number: u64) -> Batch {
     let refused = [
         point(&content.device_id, now(), f64::NAN),
@@ -68,8 +69,8 @@ fn with_refused_points(content: &Content, number: u64) -> Batch {
     Batch { points: refused.to_vec(), ..content.batch(number) }
 }
 
-/// A sender forgets its place, and numbers new data from 1 in the same epoch: all of it is refused, and it goes on in the next
-/// epoch.
+/// Numbers new data from 1 in the same epoch, as a sender that lost its position would. All of it
+/// is rejected. The sender then continues in the next epoch.
 pub(super) async fn reuse_refused(setting: &Setting) -> anyhow::Result<Finding> {
     let service = setting.start_service().await?;
     let mut finding = Finding::default();
@@ -82,7 +83,7 @@ pub(super) async fn reuse_refused(setting: &Setting) -> anyhow::Result<Finding> 
             stream.exchange(before.batch(number)).await?;
             journal.acknowledged(&before, number);
         }
-        // New data of the same producer, for a device of its own, so that the two can be told apart.
+        // New data of the same producer goes to a device of its own, to tell the two apart.
         let after = content(true, BATCH_POINTS);
         let numbered_by = |number: u64, epoch: Option<u64>| {
             let mut batch = after.batch(number);
@@ -96,9 +97,11 @@ pub(super) async fn reuse_refused(setting: &Setting) -> anyhow::Result<Finding> 
         for number in 1..=BATCHES {
             let mut stream = Stream::open_when_served(service.url()).await?;
             let answer = stream.exchange(numbered_by(number, None)).await;
-            let error =
-                answer.err().context("other content under an applied sequence was acknowledged")?;
-            let status = error.downcast_ref::<Status>().context("no status")?;
+            let error = answer
+                .err()
+                .context("different content under an applied sequence was acknowledged")?;
+            let status =
+                error.downcast_ref::<Status>().context("the error is not a gRPC status")?;
             let reason = status.get_details_error_info().map(|info| info.reason);
             let refused = status.code() == Code::FailedPrecondition
                 && reason.as_deref() == Some("SEQUENCE_REUSED");

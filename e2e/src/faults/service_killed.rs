@@ -1,4 +1,5 @@
-//! SIGKILL at random moments under load; what was in flight is sent again to the next process.
+//! The service is killed with SIGKILL at random moments under load. Clients resend batches in
+//! flight to the next process.
 
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Finding> {
     let mut load = Load::start(service.url(), &Shape::STEADY);
     for _ in 0..setting.rounds {
         load.progress().await?;
-        // Progress is seen right after a commit; the fault strikes anywhere between two.
+        // The test sees progress right after a commit. The random pause lets the kill strike
+        // anywhere between two commits.
         tokio::time::sleep(Duration::from_micros(rand::random_range(0..20_000))).await;
         service.kill().await?;
         service = setting.start_service().await?;

@@ -1,5 +1,5 @@
-//! Compares the journal with what the database holds, device by device: for loads of which looking at every batch would take
-//! longer than the load itself.
+//! Compares the journal with the stored points, device by device. This suits loads so large that
+//! checking every batch would take longer than the load itself.
 
 use shared::db;
 use sqlx::postgres::PgConnection;
@@ -9,19 +9,21 @@ use super::journal::Journal;
 use crate::database::config;
 
 impl Finding {
-    /// Compares counts and sums. Everything that was sent must have been acknowledged, as after a load that nothing cut.
+    /// Compares counts and sums. Everything sent must be acknowledged, as after a load without
+    /// cuts.
     pub(crate) async fn of_totals(database_url: &str, journal: Journal) -> anyhow::Result<Self> {
         let mut connection = db::connect(&config(database_url), "tidegauge checker").await?;
         let mut finding = Self { rounds: 1, ..Self::default() };
         for entry in journal.into_entries() {
             let sent = || 1..=entry.sent;
             let points: u64 = sent().map(|number| entry.content.points(number)).sum();
-            let sum: f64 = sent().map(|number| entry.content.sum(number) as f64).sum(); // integers below 2^53: exact
+            // Integers below 2^53 are exact.
+            let sum: f64 = sent().map(|number| entry.content.sum(number) as f64).sum();
             let (stored, stored_sum) = totals(&mut connection, &entry.content.device_id).await?;
             finding.acknowledged +=
                 entry.acknowledged.iter().map(|&number| entry.content.points(number)).sum::<u64>();
             finding.doubled += stored.saturating_sub(points);
-            // As many as were sent, and others: not one of them can be trusted.
+            // The count matches, but the values differ: none of them can be trusted.
             finding.lost += if stored == points && stored_sum != sum {
                 points
             } else {
@@ -32,7 +34,7 @@ impl Finding {
     }
 }
 
-/// How many points of a device there are, and the sum of their values.
+/// Returns the number of points of a device and the sum of their values.
 pub(crate) async fn totals(
     connection: &mut PgConnection,
     device_id: &str,

@@ -1,4 +1,4 @@
-//! A way to the database that is cut at a chosen moment of the protocol.
+//! A proxy to the database that cuts a connection at a chosen moment of the protocol.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,40 +14,42 @@ use tokio::sync::oneshot;
 use super::message::Message;
 use super::{accept, connect, target, through};
 
-/// How late what arrives late is: the service has long reconnected and asked for its ledger rows by then.
+/// Delay of late messages. By then the service has reconnected and read its ledger rows.
 const LATE: Duration = Duration::from_millis(300);
 
-/// When a connection is cut.
+/// The moment at which a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// In the middle of a message of COPY data.
+    /// In the middle of a COPY data message.
     InCopy,
-    /// The server has taken all points in and says so; COMMIT is never sent.
+    /// The server has confirmed the COPY, and COMMIT is never sent.
     BeforeCommit,
-    /// COMMIT is sent and never arrives.
+    /// COMMIT is sent, but never arrives.
     CommitSwallowed,
-    /// COMMIT is sent, the connection is cut, and only then does COMMIT arrive.
+    /// COMMIT is sent, the connection is cut, and COMMIT arrives afterwards.
     CommitLate,
-    /// COMMIT arrives and takes effect; its answer is withheld.
+    /// COMMIT arrives and takes effect, but its answer is withheld.
     AnswerWithheld,
-    /// The statement that writes a small flush at once is sent, the connection is cut, and only then does it arrive.
+    /// The single statement that writes a small flush is sent, the connection is cut, and the
+    /// statement arrives afterwards.
     AtOnceLate,
-    /// That statement arrives and is committed; its answer is withheld.
+    /// The single statement that writes a small flush arrives and is committed, but its answer is
+    /// withheld.
     AtOnceAnswerWithheld,
 }
 
-/// Passes the messages of the PostgreSQL protocol on; cuts one connection at a moment, when asked.
+/// A proxy that passes PostgreSQL protocol messages on and cuts one connection at a given moment.
 pub struct CuttingProxy {
     address: SocketAddr,
     order: Arc<Order>,
 }
 
-/// At which moment the next connection that reaches it is cut, and whom to tell.
+/// The moment of the next cut, and a channel to report it.
 #[derive(Default)]
 struct Order(Mutex<Option<(Moment, oneshot::Sender<()>)>>);
 
 impl Order {
-    /// Whether this is the moment. The order goes to the connection that asks first.
+    /// Takes the order if it is for this moment. The first connection to ask gets it.
     fn take(&self, moment: Moment) -> Option<oneshot::Sender<()>> {
         let mut order = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         order.take_if(|(wanted, _)| *wanted == moment).map(|(_, done)| done)
@@ -55,37 +57,40 @@ impl Order {
 }
 
 impl CuttingProxy {
-    /// In front of a postgres:// address.
+    /// Starts a proxy in front of a `postgres://` address.
     pub async fn start(url: &str) -> Self {
-        let (target, order) = (target(url), Arc::new(Order::default()));
+        let target = target(url);
+        let order = Arc::new(Order::default());
         let orders = Arc::clone(&order);
         let address = accept(move |client| {
-            let (target, order) = (target.clone(), Arc::clone(&orders));
+            let target = target.clone();
+            let order = Arc::clone(&orders);
             async move {
-                let _ = pass(client, target, order).await; // a connection that breaks is what this is about
+                // The connection is expected to break.
+                let _ = pass(client, target, order).await;
             }
         });
         Self { address: address.await, order }
     }
 
-    /// The same database through this proxy.
+    /// Returns the URL of the same database through this proxy.
     #[must_use]
     pub fn url(&self, url: &str) -> String {
         through(url, self.address)
     }
 
-    /// Cuts the next connection that reaches the moment; returns when that is done.
+    /// Cuts the next connection that reaches the moment. Returns once that is done.
     pub async fn cut(&self, moment: Moment) {
         let (sender, done) = oneshot::channel();
         *self.order.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((moment, sender));
-        done.await.expect("a connection that takes the order says when it is done");
+        done.await.expect("a connection that takes the order reports the cut");
     }
 }
 
-/// A cut, to be reported once everything about it has happened.
+/// A cut, to be reported once it is complete.
 struct Cut {
     done: oneshot::Sender<()>,
-    /// What arrives afterwards all the same.
+    /// Messages that still arrive after the cut.
     late: Vec<Message>,
 }
 
@@ -99,8 +104,8 @@ async fn pass(client: TcpStream, target: String, order: Arc<Order>) -> io::Resul
     let server = connect(&client, &target).await?;
     let (from_client, mut to_client) = client.into_split();
     let (from_server, mut to_server) = server.into_split();
-    let (mut from_client, mut from_server) =
-        (BufReader::new(from_client), BufReader::new(from_server));
+    let mut from_client = BufReader::new(from_client);
+    let mut from_server = BufReader::new(from_server);
     let at_once = AtomicBool::new(false);
     let cut = tokio::select! {
         cut = pass_requests(&mut from_client, &mut to_server, &order, &at_once) => cut?,
@@ -115,18 +120,19 @@ async fn pass(client: TcpStream, target: String, order: Arc<Order>) -> io::Resul
         while !Message::read(&mut from_server).await?.is_ready() {}
     }
     drop((from_server, to_server));
-    let _ = cut.done.send(()); // whoever gave the order may have given up
+    let _ = cut.done.send(()); // the test may have stopped waiting
     Ok(())
 }
 
-/// Says by `at_once` that the statement which writes a small flush at once is on its way.
+/// Passes requests on. Sets `at_once` while the single statement that writes a small flush is on
+/// its way.
 async fn pass_requests(
     from_client: &mut BufReader<OwnedReadHalf>,
     to_server: &mut OwnedWriteHalf,
     order: &Order,
     at_once: &AtomicBool,
 ) -> io::Result<Cut> {
-    let mut write_at_once: Option<Vec<u8>> = None; // the name of the prepared statement
+    let mut write_at_once: Option<Vec<u8>> = None; // name of the prepared statement
     to_server.write_all(&Message::read_startup(from_client).await?.bytes).await?;
     loop {
         let message = Message::read(from_client).await?;
@@ -155,7 +161,7 @@ async fn pass_requests(
     }
 }
 
-/// A message and those that belong to it.
+/// Reads the messages that follow `first`, up to and including Sync.
 async fn up_to_sync(
     first: Message,
     from_client: &mut BufReader<OwnedReadHalf>,

@@ -1,11 +1,12 @@
-//! Messages of the PostgreSQL protocol (<https://www.postgresql.org/docs/current/protocol-message-formats.html>), as far
-//! as a proxy must know them: a kind, a length that counts itself, a body.
+//! Messages of the PostgreSQL protocol, as far as a proxy needs them: a kind, a length that
+//! includes itself, a body. See
+//! <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// Kinds that a proxy looks at.
+/// Message kinds that a proxy inspects.
 pub(super) mod kind {
     pub(in super::super) const BIND: u8 = b'B';
     pub(in super::super) const COPY_DATA: u8 = b'd';
@@ -16,13 +17,13 @@ pub(super) mod kind {
     pub(in super::super) const SYNC: u8 = b'S';
 }
 
-/// One message, whole.
+/// A complete message.
 pub(super) struct Message {
     pub(super) bytes: Vec<u8>,
 }
 
 impl Message {
-    /// The first message of a client has no kind.
+    /// Reads the first message of a client, which has no kind.
     pub(super) async fn read_startup(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
         Self::read_rest(from, Vec::new()).await
     }
@@ -48,7 +49,8 @@ impl Message {
         self.bytes[0] == kind::COPY_DATA
     }
 
-    /// Sent as a simple query (what sqlx 0.9 does) or parsed under any name.
+    /// Returns whether this is COMMIT, as a simple query (as sqlx 0.9 sends it) or parsed under any
+    /// name.
     pub(super) fn is_commit(&self) -> bool {
         let statement = match self.bytes[0] {
             kind::QUERY => self.text(0),
@@ -58,14 +60,15 @@ impl Message {
         statement.trim_ascii().eq_ignore_ascii_case(b"COMMIT")
     }
 
-    /// The name under which a statement is prepared that writes a small flush at once: one that locks rows and inserts points.
+    /// Returns the name of the prepared statement if it writes a small flush. Such a statement
+    /// locks rows and inserts points.
     pub(super) fn prepares_write_at_once(&self) -> Option<&[u8]> {
         let has = |part: &[u8]| self.text(1).windows(part.len()).any(|window| window == part);
         (self.bytes[0] == kind::PARSE && has(b"FOR UPDATE") && has(b"INSERT INTO points"))
             .then(|| self.text(0))
     }
 
-    /// Whether it binds parameters to the statement that was prepared under this name.
+    /// Returns whether the message binds parameters to the prepared statement of this name.
     pub(super) fn binds(&self, statement: &[u8]) -> bool {
         self.bytes[0] == kind::BIND && self.text(1) == statement
     }
@@ -74,17 +77,18 @@ impl Message {
         self.bytes[0] == kind::SYNC
     }
 
-    /// The server has done all that it was asked for, and committed it unless a transaction is open.
+    /// Returns whether the server has finished all requests. They are committed unless a
+    /// transaction is open.
     pub(super) fn is_ready(&self) -> bool {
         self.bytes[0] == kind::READY_FOR_QUERY
     }
 
-    /// Whether the server says that this command is done; its name may be followed by counts.
+    /// Returns whether the server reports this command as complete. Counts may follow its name.
     pub(super) fn completes(&self, command: &str) -> bool {
         self.bytes[0] == kind::COMMAND_COMPLETE && self.text(0).starts_with(command.as_bytes())
     }
 
-    /// One of the strings that the body begins with, each ended by a zero byte.
+    /// Returns one of the strings at the start of the body, each ended by a zero byte.
     fn text(&self, index: usize) -> &[u8] {
         self.bytes[5..].split(|byte| *byte == 0).nth(index).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Messages that are too large, as they are sent or once decompressed.
+//! Messages over the size limit, on the wire or after decompression.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
@@ -6,22 +6,22 @@ use std::net::SocketAddr;
 use super::Attack;
 use super::calls::{Ended, call, framed};
 
-/// What the service takes unless told otherwise.
+/// The default message limit of the service, in bytes.
 const LIMIT: usize = 4 << 20;
-/// 5 MiB over it.
+/// 5 MiB over the limit.
 const TOO_LARGE: usize = LIMIT + (5 << 20);
-/// What the bombs decompress to.
+/// Decompressed sizes of the bombs, in bytes.
 const BOMBS: [u64; 4] = [8 << 20, 64 << 20, 256 << 20, 1 << 30];
-/// A bomb below the limit is a message, though not one of the contract.
+/// Decompressed size of a message below the limit. It is decoded, but is no valid request.
 const NO_BOMB: u64 = 1 << 20;
 const METHODS: [&str; 3] = ["IngestBatch", "Ingest", "IngestWithAcks"];
-/// Each is sent so often.
+/// How often each message is sent to each method.
 const TIMES: usize = 5;
 
 const RESOURCE_EXHAUSTED: Ended = Ended::Code(8);
 const INVALID_ARGUMENT: Ended = Ended::Code(3);
 
-/// Ends of calls, told once each.
+/// Results of the calls.
 #[derive(Default)]
 struct Ends {
     calls: usize,
@@ -37,10 +37,11 @@ impl Ends {
     }
 
     fn attack(self, expected: &'static str) -> Attack {
-        let (calls, ok) = (self.calls, self.unexpected.is_empty());
+        let calls = self.calls;
+        let ok = self.unexpected.is_empty();
         let first: Vec<String> = self.unexpected.into_iter().take(3).collect();
         let seen = if ok {
-            format!("{calls} calls, all so")
+            format!("{calls} calls, all as expected")
         } else {
             format!("{calls} calls; {}", first.join(", "))
         };
@@ -74,7 +75,8 @@ pub(super) async fn decompression(address: SocketAddr) -> anyhow::Result<Attack>
     Ok(ends.attack("8 MiB to 1 GiB: RESOURCE_EXHAUSTED; 1 MiB of nothing: INVALID_ARGUMENT"))
 }
 
-/// So many zeros, compressed. For zstd with the largest window that decoders take, which they might allocate.
+/// Compresses `size` zeros. Uses the largest window that zstd decoders accept, because they might
+/// allocate it.
 fn bomb(encoding: &str, size: u64) -> anyhow::Result<Vec<u8>> {
     let mut zeros = std::io::repeat(0).take(size);
     if encoding == "gzip" {

@@ -1,5 +1,5 @@
-//! Clients that make unary calls one after the other, whatever the service answers. Refusals are noted, and whether each says
-//! when to come again.
+//! Clients that make unary calls one after the other, whatever the answers. They count refusals and
+//! check that each has a retry delay.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,14 +17,14 @@ use super::target::connect;
 use crate::faults::totals::totals;
 use crate::{Sql, batch, now, series, unique};
 
-/// Points of each call.
+/// Points in each call.
 const POINTS: u64 = 10_000;
-/// How long before now the points lie, in microseconds.
+/// Age of the points, in microseconds.
 const AGE: i64 = 3_600_000_000;
-/// After a refusal: less than the service asks for, as from somebody who does not listen.
+/// Pause after a refusal. It is shorter than the requested delay, as of a client that ignores it.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Callers at work.
+/// Running callers.
 pub(super) struct Callers {
     seen: Arc<Mutex<Answers>>,
     devices: String,
@@ -33,19 +33,20 @@ pub(super) struct Callers {
     tasks: JoinSet<()>,
 }
 
-/// What they were answered.
+/// Answers to the calls.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     accepted: Vec<Duration>,
     refused: usize,
-    /// What is neither accepted nor a refusal that says when to come again.
+    /// Statuses that are not refusals with a retry delay.
     other: Vec<String>,
 }
 
 impl Callers {
     pub(super) async fn start(url: &str, callers: usize) -> anyhow::Result<Self> {
-        let (seen, stop, devices) =
-            (Arc::default(), CancellationToken::new(), unique("abuse-caller"));
+        let seen = Arc::default();
+        let stop = CancellationToken::new();
+        let devices = unique("abuse-caller");
         let mut tasks = JoinSet::new();
         for index in 0..callers {
             let client = IngestServiceClient::new(connect(url, "127.0.0.1").await?);
@@ -54,7 +55,8 @@ impl Callers {
         Ok(Self { seen, devices, callers, stop, tasks })
     }
 
-    /// What was answered, once the calls under way are, and whether just what was accepted is stored.
+    /// Waits for the calls under way. Returns the answers, and whether exactly the accepted points
+    /// are stored.
     pub(super) async fn finish(mut self, database_url: &str) -> anyhow::Result<(Answers, bool)> {
         self.stop.cancel();
         while let Some(ended) = self.tasks.join_next().await {
@@ -115,12 +117,12 @@ impl Answers {
         }
     }
 
-    /// Of those that were accepted.
+    /// Returns the p99 latency of the accepted calls.
     pub(super) fn p99(&self) -> Option<Duration> {
         p99(&self.accepted)
     }
 
-    /// Whether all was accepted or refused as it should be.
+    /// Returns whether calls were accepted and all others were refused with a retry delay.
     pub(super) fn are_proper(&self) -> bool {
         self.other.is_empty() && !self.accepted.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Calls whose bytes are what the caller wants, over HTTP/2 as it should be.
+//! Calls with arbitrary bytes as their body, over valid HTTP/2.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, Request};
 use tokio::net::TcpStream;
 
-/// Within which a call ends one way or the other.
+/// Time limit for a call.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a call ended.
@@ -17,9 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) enum Ended {
     /// With a gRPC code.
     Code(i32),
-    /// With a status of HTTP.
+    /// With an HTTP status and no gRPC code.
     Http(u16),
-    /// The stream or the connection was closed.
+    /// With a closed stream or connection.
     Closed(String),
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for Ended {
     }
 }
 
-/// A message of gRPC: its five bytes and the rest.
+/// Returns a gRPC message: a five-byte header and the body.
 pub(super) fn framed(compressed: bool, message: &[u8]) -> anyhow::Result<Bytes> {
     let mut framed = BytesMut::with_capacity(5 + message.len());
     framed.put_u8(u8::from(compressed));
@@ -42,7 +42,7 @@ pub(super) fn framed(compressed: bool, message: &[u8]) -> anyhow::Result<Bytes> 
     Ok(framed.freeze())
 }
 
-/// Calls a method of the IngestService on a connection of its own.
+/// Calls a method of `IngestService` on a connection of its own.
 pub(super) async fn call(
     address: SocketAddr,
     method: &str,
@@ -62,7 +62,8 @@ pub(super) async fn call(
     let connection = tokio::spawn(connection);
     let exchange = async {
         let (response, mut stream) = client.send_request(request, false)?;
-        stream.send_data(body, true)?; // waits in this client's memory for room at the service
+        // Data that the service has no window for waits in this client's memory.
+        stream.send_data(body, true)?;
         let response = response.await?;
         let status = response.status();
         let at_once = code(response.headers());
@@ -73,7 +74,8 @@ pub(super) async fn call(
         let trailers = answer.trailers().await?;
         Ok(at_once.or_else(|| code(&trailers?)).map_or(Ended::Http(status.as_u16()), Ended::Code))
     };
-    let ended = tokio::time::timeout(PATIENCE, exchange).await.context("the call does not end")?;
+    let ended =
+        tokio::time::timeout(PATIENCE, exchange).await.context("the call did not end in time")?;
     connection.abort();
     Ok(ended.unwrap_or_else(|error: h2::Error| Ended::Closed(error.to_string())))
 }

@@ -1,4 +1,4 @@
-//! As much as a connection takes: of headers, of streams that are reset.
+//! Floods of headers and of reset streams, as many as a connection takes.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -14,20 +14,20 @@ use super::frames::{
     useless_header,
 };
 
-/// Within which a million resets must be through.
+/// Time limit for a million resets.
 const RESETS_BOUND: Duration = Duration::from_secs(120);
-/// Streams that are opened and reset with one write.
+/// Number of streams opened and reset with one write.
 const RESETS_AT_ONCE: usize = 100;
-/// An endless header is given up here: nobody closed the connection.
+/// Bytes after which an endless header counts as accepted, because the connection was not closed.
 const ENDLESS: usize = 64 << 20;
 
-/// A call with a megabyte of headers, and one whose headers never end.
+/// Makes a call with a megabyte of headers, and calls whose headers never end.
 pub(super) async fn headers(address: SocketAddr) -> anyhow::Result<Attack> {
     let value = "a".repeat(8_000);
     let headers = vec![("x-fill", value.as_str()); 128];
     let large = call(address, "IngestBatch", &headers, Bytes::new()).await?;
     let mut flood = frame(HEADERS, 0, 1, &call_headers());
-    let block = useless_header().repeat(160); // a frame has 16 KiB at most
+    let block = useless_header().repeat(160); // the limit of a frame is 16 KiB
     let mut sent = 0;
     let mut closed = 0;
     for _ in 0..10 {
@@ -52,10 +52,12 @@ pub(super) async fn headers(address: SocketAddr) -> anyhow::Result<Attack> {
     })
 }
 
-/// Opens streams and resets them at once, on as many connections as that takes.
+/// Opens streams and resets them immediately. Opens as many connections as needed.
 pub(super) async fn resets(address: SocketAddr, wanted: usize) -> anyhow::Result<Attack> {
-    let (began, headers) = (Instant::now(), call_headers());
-    let (mut resets, mut connections) = (0, 0_usize);
+    let began = Instant::now();
+    let headers = call_headers();
+    let mut resets = 0;
+    let mut connections = 0_usize;
     while resets < wanted && began.elapsed() < RESETS_BOUND {
         let (pieces, _) = pour(address, (wanted - resets).div_ceil(RESETS_AT_ONCE), |piece| {
             let first = piece * RESETS_AT_ONCE;
@@ -74,17 +76,17 @@ pub(super) async fn resets(address: SocketAddr, wanted: usize) -> anyhow::Result
     }
     let seconds = began.elapsed().as_secs_f64();
     let seen = format!(
-        "{resets} resets in {seconds:.1} s; {connections} connections, for the service closed them"
+        "{resets} resets in {seconds:.1} s on {connections} connections, closed by the service"
     );
     Ok(Attack {
-        expected: "connections closed, the service goes on".to_owned(),
+        expected: "connections closed, the service keeps serving".to_owned(),
         seen,
         ok: resets >= wanted && connections > 1,
     })
 }
 
-/// Opens a connection and writes piece after piece, up to so many. Says how many were written, and whether the service closed
-/// the connection.
+/// Opens a connection and writes up to `most` pieces. Returns how many were written, and whether
+/// the service closed the connection.
 async fn pour(
     address: SocketAddr,
     most: usize,

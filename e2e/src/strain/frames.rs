@@ -1,6 +1,7 @@
-//! HTTP/2 by hand, for what no well-behaved client sends: RFC 9113 (frames) and RFC 7541 (headers).
+//! Hand-made HTTP/2 for what no well-behaved client sends. See RFC 9113 for frames and RFC 7541 for
+//! headers.
 
-/// What every connection begins with, and the client's settings: none.
+/// Returns the connection preface with empty client settings.
 pub(super) fn opening() -> Vec<u8> {
     let mut opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     opening.extend(frame(SETTINGS, 0, 0, &[]));
@@ -17,7 +18,7 @@ pub(super) const END_HEADERS: u8 = 4;
 /// The error code CANCEL.
 pub(super) const CANCEL: [u8; 4] = [0, 0, 0, 8];
 
-/// One frame; payloads here are short.
+/// Returns one frame. Payloads here are short.
 pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes();
     let mut frame = vec![length[1], length[2], length[3], kind, flags];
@@ -26,12 +27,12 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     frame
 }
 
-/// The headers of a call of `IngestWithAcks`.
+/// Returns the headers of a call of `IngestWithAcks`.
 pub(super) fn call_headers() -> Vec<u8> {
     headers_of("IngestWithAcks")
 }
 
-/// The headers of a call, without Huffman and without the dynamic table.
+/// Returns the headers of a call, without Huffman coding and without the dynamic table.
 pub(super) fn headers_of(method: &str) -> Vec<u8> {
     let mut block = vec![0x83, 0x86]; // :method POST, :scheme http
     literal(&mut block, &[0x04], &format!("/tidegauge.v1.IngestService/{method}")); // :path
@@ -43,7 +44,7 @@ pub(super) fn headers_of(method: &str) -> Vec<u8> {
     block
 }
 
-/// A header that nobody asked for, of about 100 bytes.
+/// Returns a superfluous header of about 100 bytes.
 pub(super) fn useless_header() -> Vec<u8> {
     let mut block = vec![0x00, 6];
     block.extend(b"x-fill");
@@ -51,7 +52,7 @@ pub(super) fn useless_header() -> Vec<u8> {
     block
 }
 
-/// A value of less than 127 bytes behind what names it.
+/// Appends a value of less than 127 bytes after its encoded name.
 fn literal(block: &mut Vec<u8>, name: &[u8], value: &str) {
     block.extend(name);
     block.push(u8::try_from(value.len()).unwrap_or(126));

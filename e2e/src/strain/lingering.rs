@@ -1,4 +1,4 @@
-//! Connections that stay without doing anything useful, or break off.
+//! Connections that stay open without useful work, or break off.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,16 +15,16 @@ use super::target::store_one;
 
 /// How long idle connections and slow senders stay.
 const STAY: Duration = Duration::from_secs(5);
-/// Within which the service must close a connection that talks nonsense.
+/// Time limit for the service to close a connection that sends invalid bytes.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Files that this process has open beside the connections.
+/// Files that this process has open in addition to the connections.
 const OTHER_FILES: usize = 500;
-/// Where somebody new comes from.
+/// Source address of a new client.
 const NEWCOMER: &str = "127.0.0.3";
-/// Streams of each slow sender's connection; the service takes 128.
+/// Streams on the connection of each slow sender. The service allows 128.
 const SLOW_STREAMS: u32 = 100;
 
-/// Connections on which nothing happens, half of them after a proper opening.
+/// Opens connections and leaves them idle. Half of them send a valid preface first.
 pub(super) async fn idle(address: SocketAddr, wanted: usize) -> anyhow::Result<Attack> {
     let possible = wanted.min(allowed_files(wanted + OTHER_FILES)?.saturating_sub(OTHER_FILES));
     let mut connections = Vec::with_capacity(possible);
@@ -48,9 +48,10 @@ pub(super) async fn idle(address: SocketAddr, wanted: usize) -> anyhow::Result<A
         Err(error) => format!("not served: {error:#}"),
     };
     let seen = format!(
-        "{opened} opened{limited}, {closed} closed by the service within {STAY:?}, somebody new meanwhile {newcomer}"
+        "{opened} opened{limited}, {closed} closed by the service within {STAY:?}, \
+         new client meanwhile {newcomer}"
     );
-    let expected = "held or closed, somebody new from another address is served";
+    let expected = "held or closed, a new client from another address is served";
     Ok(Attack { expected: expected.to_owned(), seen, ok: opened > 0 && newcomer == "served" })
 }
 
@@ -65,17 +66,17 @@ fn is_closed(connection: &TcpStream) -> bool {
     }
 }
 
-/// Raises the number of files that this process may open, as far as the system lets it.
+/// Raises the limit of open files of this process, as far as the system permits.
 fn allowed_files(wanted: usize) -> anyhow::Result<usize> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted =
         u64::try_from(wanted)?.max(current.unwrap_or(u64::MAX)).min(maximum.unwrap_or(u64::MAX));
     setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
-        .context("the limit of open files")?;
+        .context("cannot raise the limit of open files")?;
     Ok(usize::try_from(wanted)?)
 }
 
-/// Streams that announce a large message and send it byte by byte.
+/// Opens streams that announce a large message and send it byte by byte.
 pub(super) async fn slow_senders(
     address: SocketAddr,
     connections: usize,
@@ -90,7 +91,11 @@ pub(super) async fn slow_senders(
     }
     let streams = connections * SLOW_STREAMS as usize;
     let seen = format!("{streams} streams on {connections} connections, {sent} bytes in {STAY:?}");
-    Ok(Attack { expected: "held or closed, the service goes on".to_owned(), seen, ok: sent > 0 })
+    Ok(Attack {
+        expected: "held or closed, the service keeps serving".to_owned(),
+        seen,
+        ok: sent > 0,
+    })
 }
 
 async fn dribble(address: SocketAddr) -> anyhow::Result<usize> {
@@ -107,16 +112,16 @@ async fn dribble(address: SocketAddr) -> anyhow::Result<usize> {
     while tokio::time::Instant::now() < until {
         let bytes: Vec<u8> = streams().flat_map(|stream| frame(DATA, 0, stream, &[0])).collect();
         if connection.write_all(&bytes).await.is_err() {
-            break; // closed: right as well
+            break; // closing the connection is correct too
         }
         sent += SLOW_STREAMS as usize;
-        is_closed(&connection); // takes in what the service says
+        is_closed(&connection); // drains what the service sends
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(sent)
 }
 
-/// Bytes that mean nothing, every second time after a proper opening.
+/// Sends random bytes, every second time after a valid preface.
 pub(super) async fn random_bytes(
     address: SocketAddr,
     connections: usize,
@@ -133,14 +138,15 @@ pub(super) async fn random_bytes(
 
 async fn is_answered_by_closing(address: SocketAddr, bytes: &[u8]) -> anyhow::Result<bool> {
     let mut connection = TcpStream::connect(address).await?;
-    let _ = connection.write_all(bytes).await; // it may be closed already
-    // A length that happens to be large makes the service wait for the rest of it: there is no rest.
+    let _ = connection.write_all(bytes).await; // the service may have closed the connection already
+    // A large length by chance makes the service wait for the rest, which never comes.
     connection.shutdown().await.ok();
     let mut ignored = Vec::new();
     Ok(tokio::time::timeout(PATIENCE, connection.read_to_end(&mut ignored)).await.is_ok())
 }
 
-/// Requests that break off: in the opening, in the headers, in the length of a message, in a message.
+/// Sends requests that break off in the preface, the headers, the length of a message, or a
+/// message.
 pub(super) async fn half_requests(
     address: SocketAddr,
     connections: usize,
@@ -161,5 +167,5 @@ pub(super) async fn half_requests(
         drop(connection);
     }
     let seen = format!("{connections} connections broken off");
-    Ok(Attack { expected: "the service goes on".to_owned(), seen, ok: true })
+    Ok(Attack { expected: "the service keeps serving".to_owned(), seen, ok: true })
 }

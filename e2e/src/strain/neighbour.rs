@@ -1,5 +1,6 @@
-//! Another client: sends a small batch every few milliseconds and notes how long each takes to be acknowledged. It has a thread of
-//! its own, as another machine would: what it waits for is the service, not the tasks that abuse it.
+//! Another client, which sends a small batch every few milliseconds and records the latency of each
+//! acknowledgement. It has a thread of its own, so that it waits for the service and not for the
+//! abusing tasks.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,72 +14,74 @@ use tonic::Status;
 use super::target::connect;
 use crate::{batch, now, point, unique};
 
-/// Between an answer and the next batch.
+/// Pause between an answer and the next batch.
 const PAUSE: Duration = Duration::from_millis(5);
-/// For how long it is watched alone.
+/// How long the client is measured without abuse.
 const ALONE: Duration = Duration::from_secs(3);
-/// Comes from an address of its own, as another machine would.
+/// Source address of the client, distinct like that of another machine.
 const ADDRESS: &str = "127.0.0.2";
 
-/// A client at work.
+/// A running client.
 pub(super) struct Neighbour {
     seen: Arc<Mutex<Latencies>>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
-/// How its calls went.
+/// Latencies and failures of its calls.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Latencies {
     answered: Vec<Duration>,
     failed: Vec<String>,
-    /// Calls that are answered now are not about what was done.
+    /// Set after the abuse. Later answers are not recorded.
     closed: bool,
 }
 
-/// What to compare with.
+/// Latencies for comparison.
 pub(super) struct Usual {
-    /// Nothing happens.
+    /// Without abuse.
     pub(super) alone: Latencies,
-    /// The same is done to another instance, on the same machine and with the same database.
+    /// With the same abuse of another instance, on the same machine and database.
     pub(super) elsewhere: Latencies,
 }
 
 impl Neighbour {
     pub(super) fn start(url: &str) -> anyhow::Result<Self> {
-        let (seen, stop) = (Arc::new(Mutex::new(Latencies::default())), CancellationToken::new());
+        let seen = Arc::new(Mutex::new(Latencies::default()));
+        let stop = CancellationToken::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (work, until) = (work(url.to_owned(), Arc::clone(&seen)), stop.clone());
+        let work = work(url.to_owned(), Arc::clone(&seen));
+        let until = stop.clone();
         let task = tokio::task::spawn_blocking(move || {
             runtime.block_on(until.run_until_cancelled_owned(work));
         });
         Ok(Self { seen, stop, task })
     }
 
-    /// How its calls go where nothing happens.
+    /// Measures latencies without abuse.
     pub(super) async fn alone(&self) -> Latencies {
-        tokio::time::sleep(ALONE / 3).await; // the first calls find nothing warm
+        tokio::time::sleep(ALONE / 3).await; // caches are cold during the first calls
         self.begin();
         tokio::time::sleep(ALONE).await;
         self.noted()
     }
 
-    /// Notes anew.
+    /// Discards the records so far and records anew.
     pub(super) fn begin(&self) {
         self.noted();
     }
 
-    /// Notes nothing more until it begins anew.
+    /// Stops recording until `begin` is called.
     pub(super) fn close(&self) {
         lock(&self.seen).closed = true;
     }
 
-    /// What it noted since it began.
+    /// Returns the records since `begin`.
     pub(super) fn noted(&self) -> Latencies {
         std::mem::take(&mut lock(&self.seen))
     }
 
-    /// Makes no more calls.
+    /// Stops the client and waits for it.
     pub(super) async fn finish(self) -> anyhow::Result<()> {
         self.stop.cancel();
         Ok(self.task.await?)
@@ -104,14 +107,14 @@ fn lock(seen: &Mutex<Latencies>) -> std::sync::MutexGuard<'_, Latencies> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Of nothing there is none.
+/// Returns the 99th percentile. `None` if there are no latencies.
 pub(super) fn p99(latencies: &[Duration]) -> Option<Duration> {
     let mut sorted = latencies.to_vec();
     sorted.sort_unstable();
     sorted.get(sorted.len() * 99 / 100).or(sorted.last()).copied()
 }
 
-/// Whether a latency is at most twice the usual one; not where either was never seen.
+/// Returns whether a latency is at most twice the usual one. False if either is unknown.
 pub(super) fn at_most_doubled(latency: Option<Duration>, usual: Option<Duration>) -> bool {
     latency.zip(usual).is_some_and(|(latency, usual)| latency <= usual.saturating_mul(2))
 }
@@ -133,17 +136,20 @@ impl Latencies {
         p99(&self.answered)
     }
 
-    /// Whether no call failed.
+    /// Returns whether calls were made and none failed.
     pub(super) fn all_answered(&self) -> bool {
         self.failed.is_empty() && !self.answered.is_empty()
     }
 
     pub(super) fn told(&self) -> String {
         let first = self.failed.first().map(|status| format!(" ({status})")).unwrap_or_default();
-        let (answered, failed) = (self.answered.len(), self.failed.len());
-        let (p99, longest) = (in_ms(self.p99()), in_ms(self.answered.iter().max().copied()));
+        let answered = self.answered.len();
+        let failed = self.failed.len();
+        let p99 = in_ms(self.p99());
+        let longest = in_ms(self.answered.iter().max().copied());
         format!(
-            "another client's p99 {p99} ({answered} calls, {failed} failed{first}, longest {longest})"
+            "another client's p99 {p99} \
+             ({answered} calls, {failed} failed{first}, longest {longest})"
         )
     }
 }
@@ -158,7 +164,8 @@ impl Usual {
         )
     }
 
-    /// Whether the other client notices little of the abuse, beyond that it takes cores and a database which both need.
+    /// Returns whether the abuse at most doubles the p99. The baseline is the same abuse of another
+    /// instance, which takes the same cores and database.
     pub(super) fn is_at_most_doubled(&self, latencies: &Latencies) -> bool {
         at_most_doubled(latencies.p99(), self.elsewhere.p99())
     }

@@ -1,5 +1,5 @@
-//! Clients that send as much as the service takes and more. What is usual is one client alone that sends as fast as it can:
-//! that is all that the service can take.
+//! Clients that send more than the service can take. The baseline is one client alone at full
+//! speed, which takes the whole capacity.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use crate::faults::Finding;
 use crate::faults::journal::Journal;
 use crate::faults::load::{Load, Shape};
 
-/// One client at full speed: a stream for each writer.
+/// One client at full speed, with one stream per writer.
 const FULL_SPEED: Shape =
     Shape { numbered: 2, unnumbered: 0, window: u64::MAX, batch_points: 10_000 };
-/// Streams of one connection; the service takes 128.
+/// Streams on one connection. The service allows 128.
 const STREAMS: usize = 100;
-/// Unary calls at once.
+/// Number of concurrent unary callers.
 const CALLERS: usize = 64;
-/// How much memory may grow in the second half of an overload, in MiB.
+/// Limit on memory growth in the second half of an overload, in MiB.
 const FLAT: f64 = 32.0;
 
-/// One client with a great many streams of small batches.
+/// Runs one client with a great many streams of small batches.
 pub(super) async fn greedy(
     setting: &Setting,
     target: &Target,
@@ -36,8 +36,8 @@ pub(super) async fn greedy(
     Ok(Attack { expected: "nothing lost".to_owned(), seen, ok: finding.holds() })
 }
 
-/// More clients than the service can take, with streams and with unary calls, none of which waits for anything but the
-/// service. What two streams and a caller get at full speed is what it can take; more than that many times over is asked for.
+/// Runs many more clients than the service can take, with streams and with unary calls. Only the
+/// service holds them back. The baseline is two streams and one caller, which reach its capacity.
 pub(super) async fn run(
     setting: &Setting,
     target: &Target,
@@ -57,7 +57,8 @@ pub(super) async fn run(
     let in_time = !setting.judge_latency || at_most_doubled(answers.p99(), usual.p99());
     let proper = answers.are_proper() && answers.refused() > 0 && exact && exact_before;
     let seen = format!(
-        "{span:?}, {finding}, memory {grown:+.0} MiB in the second half; {}, after p99 {} at full speed, {}",
+        "{span:?}, {finding}, memory {grown:+.0} MiB in the second half; {}, \
+         after p99 {} at full speed, {}",
         answers.told(),
         in_ms(usual.p99()),
         if exact {
@@ -66,7 +67,8 @@ pub(super) async fn run(
             "NOT stored exactly what was accepted"
         },
     );
-    let expected = "streams held up; unary calls refused with RetryInfo, p99 of the accepted at most doubled; memory flat";
+    let expected = "streams held up; unary calls refused with RetryInfo, \
+                    p99 of the accepted at most doubled; memory flat";
     Ok(Attack {
         expected: expected.to_owned(),
         seen,
@@ -74,7 +76,7 @@ pub(super) async fn run(
     })
 }
 
-/// What was sent, and by how much memory grew in the second half.
+/// Runs a load for `span`. Returns its journal, and the memory growth in its second half in MiB.
 async fn under(
     target: &Target,
     neighbour: &Neighbour,
@@ -88,6 +90,6 @@ async fn under(
     let half = target.process.peak_mib();
     tokio::time::sleep(span / 2).await;
     let grown = target.process.peak_mib().zip(half).map_or(0.0, |(whole, half)| whole - half);
-    neighbour.close(); // what is compared with the database now is not about it
+    neighbour.close(); // comparing with the database is not part of the overload
     Ok((load.finish().await?, grown))
 }

@@ -1,4 +1,5 @@
-//! SIGTERM with streams open, silent and half-open clients among them; what was not acknowledged goes to the next instance.
+//! SIGTERM with open streams, silent clients and half-open connections. Batches without
+//! acknowledgement go to the next instance.
 
 use std::time::{Duration, Instant};
 
@@ -16,12 +17,13 @@ use crate::IngestProcess;
 use crate::faults::Finding;
 use crate::faults::load::{Load, Shape};
 
-/// Ninety that send and ten that do not.
+/// Ninety streams that send. Another ten are silent.
 const SENDING: Shape = Shape { numbered: 80, unnumbered: 10, window: 8, batch_points: 500 };
 const SILENT: usize = 10;
-/// Connections that never say another word, as many of each kind.
+/// Number of connections of each half-open kind.
 const HALF_OPEN: usize = 3;
-/// Within which the service must have ended. Calls that go on may take up to 25 s; here none has a reason to.
+/// Time limit for the shutdown. Running calls may take up to 25 s, but no call here has a reason
+/// to.
 const BOUND: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(setting: &Setting) -> anyhow::Result<Attack> {
@@ -53,7 +55,7 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Attack> {
     })
 }
 
-/// A stream that is opened and never used; what keeps it open.
+/// Opens a stream and never uses it. Returns the guards that keep it open.
 async fn open_silently(url: &str) -> anyhow::Result<impl Sized> {
     let mut client = IngestServiceClient::new(connect(url, "127.0.0.1").await?);
     let (batches, receiver) = mpsc::channel::<IngestWithAcksRequest>(1);
@@ -61,8 +63,8 @@ async fn open_silently(url: &str) -> anyhow::Result<impl Sized> {
     Ok((batches, acks))
 }
 
-/// Where a client that is never heard of again may have been: before its first word, after the opening, in the headers, in a
-/// message of a stream, in that of a single call.
+/// Returns the last bytes of clients that vanish: nothing, the preface, half the headers, half a
+/// message of a stream, half a message of a unary call.
 fn half_said() -> [Vec<u8>; 5] {
     let call =
         |method: &str| [opening(), frame(HEADERS, END_HEADERS, 1, &headers_of(method))].concat();

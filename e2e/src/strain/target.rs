@@ -1,4 +1,4 @@
-//! The service that is abused: a process, its log, its memory.
+//! The service under abuse: its process, log and memory.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::Setting;
 use crate::{IngestProcess, MEMORY_BOUND, batch, now, point, unique};
 
-/// Within which a service that can do its work answers a new client.
+/// Time limit for a healthy service to answer a new client.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running service.
@@ -22,19 +22,22 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Starts one and waits until it stores points.
+    /// Starts a service and waits until it stores points.
     pub(super) async fn start(setting: &Setting) -> anyhow::Result<Self> {
         let process =
             IngestProcess::start_logging(&setting.ingest_service, &setting.database_url).await?;
         let url = process.url().to_owned();
-        let address =
-            url.trim_start_matches("http://").parse().context("an address of the service")?;
+        let address = url
+            .trim_start_matches("http://")
+            .parse()
+            .context("cannot parse the address of the service")?;
         let target = Self { process, url, address };
         target.answers_anew().await?;
         Ok(target)
     }
 
-    /// What is left of it after the abuse, and whether that is as it should be.
+    /// Returns a report of the service after the abuse, and whether memory and panics are within
+    /// bounds.
     pub(super) async fn state(&self) -> anyhow::Result<(String, bool)> {
         self.answers_anew().await?;
         let panics = self.process.log().matches("panicked at").count();
@@ -58,13 +61,13 @@ impl Target {
         };
         if tokio::time::timeout(PATIENCE, answered).await.is_err() {
             let error = store_one(&self.url, "127.0.0.1").await.err();
-            bail!("the service stores nothing for a new client after {PATIENCE:?}: {error:?}");
+            bail!("no point of a new client was stored within {PATIENCE:?}: {error:?}");
         }
         Ok(())
     }
 }
 
-/// Stores a point as a new client that comes from an address of this machine.
+/// Stores a point as a new client with a given local address.
 pub(super) async fn store_one(url: &str, from: &str) -> anyhow::Result<()> {
     let mut client = IngestServiceClient::new(connect(url, from).await?);
     let batch = Some(batch(vec![point(&unique("abuse-after"), now(), 1.0)]));
@@ -72,7 +75,7 @@ pub(super) async fn store_one(url: &str, from: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Connects from an address of this machine, by which the service tells clients apart.
+/// Connects from a given local address. The service tells clients apart by address.
 pub(super) async fn connect(url: &str, from: &str) -> anyhow::Result<Channel> {
     let endpoint = Endpoint::from_shared(url.to_owned())?.connect_timeout(Duration::from_secs(5));
     Ok(endpoint.local_address(Some(from.parse()?)).timeout(PATIENCE).connect().await?)

@@ -1,4 +1,4 @@
-//! What an answer must be, computed point by point.
+//! Expected answers, computed point by point.
 
 use std::ops::Range;
 
@@ -7,10 +7,10 @@ use shared::proto::v1::{BucketsFrame, Statistic};
 pub(crate) const MINUTE: i64 = 60_000_000;
 pub(crate) const DAY: i64 = 1_440 * MINUTE;
 
-/// Points of one series, time and value, in ascending order.
+/// Points of one series as time and value, in ascending order.
 pub(crate) type Points = Vec<(i64, f64)>;
 
-/// One column of an answer.
+/// Returns one column of an answer.
 pub(crate) fn column(frame: &BucketsFrame, statistic: Statistic) -> &[f64] {
     match statistic {
         Statistic::Avg => &frame.avg,
@@ -25,14 +25,14 @@ pub(crate) fn column(frame: &BucketsFrame, statistic: Statistic) -> &[f64] {
     }
 }
 
-/// Whether two numbers are the same within a relative error of 1e-9, or within `leeway`.
+/// Returns whether two numbers are equal within a relative error of 1e-9, or within `leeway`.
 pub(crate) fn close(found: f64, expected: f64, leeway: f64) -> bool {
     (found.is_nan() && expected.is_nan())
         || found == expected
         || (found - expected).abs() <= (1e-9 * expected.abs()).max(leeway)
 }
 
-/// A bucket [start, end) over several series, as brute force has it.
+/// The expected bucket `[start, end)` over several series, from brute force.
 pub(crate) struct Expected {
     pub(crate) count: u64,
     points: Points,
@@ -50,7 +50,8 @@ impl Expected {
         Self { count: points.len() as u64, points, increase, seconds: (end - start) as f64 / 1e6 }
     }
 
-    /// What a statistic may be. Of points of one timestamp the smaller value comes first.
+    /// Returns the accepted values of a statistic. For FIRST and LAST, points of one timestamp are
+    /// ordered by value.
     pub(crate) fn values(&self, statistic: Statistic) -> Vec<f64> {
         let n = self.points.len() as f64;
         let values = || self.points.iter().map(|(_, value)| *value);
@@ -74,7 +75,8 @@ impl Expected {
         }
     }
 
-    /// By two passes over the distances to one of the values, so that large values lose nothing.
+    /// Computes the deviation in two passes over the distances to one value, so that large values
+    /// lose no precision.
     fn stddev(&self) -> f64 {
         let n = self.points.len() as f64;
         if n < 2.0 {
@@ -87,14 +89,16 @@ impl Expected {
     }
 }
 
-/// Where the points of [start, end) stand.
+/// Returns the indexes of the points in `[start, end)`.
 fn inside(points: &Points, start: i64, end: i64) -> Range<usize> {
     points.partition_point(|point| point.0 < start)..points.partition_point(|point| point.0 < end)
 }
 
-/// What each point in [start, end) adds to its counter, where it has a predecessor near enough.
+/// Returns what each point in `[start, end)` adds to its counter, if its predecessor is near
+/// enough.
 fn increases(points: &Points, (start, end): (i64, i64)) -> Vec<f64> {
-    let (inside, near) = (inside(points, start, end), DAY.max(end - start));
+    let inside = inside(points, start, end);
+    let near = DAY.max(end - start);
     let pairs = points[inside.start.saturating_sub(1)..inside.end].windows(2);
     let pairs = pairs.filter(|pair| pair[1].0 >= start && pair[1].0 - pair[0].0 <= near);
     pairs

@@ -1,4 +1,4 @@
-//! An answer held against brute force.
+//! Comparison of an answer with brute force.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::brute::{Expected, Points, close, column};
 use crate::random;
 use crate::stage::{Stage, micros};
 
-/// Holds one answer against brute force; says how many buckets it had.
+/// Compares one answer with brute force. Returns the number of its buckets.
 pub(crate) async fn check(
     stage: &mut Stage,
     request: &QueryAggregatedRequest,
@@ -19,7 +19,8 @@ pub(crate) async fn check(
     answers: &[BucketsFrame],
     what: &str,
 ) -> usize {
-    let (start, end) = (micros(request.start.as_ref()), micros(request.end.as_ref()));
+    let start = micros(request.start.as_ref());
+    let end = micros(request.end.as_ref());
     let covered = (micros(header.effective_start.as_ref()), micros(header.effective_end.as_ref()));
     let Some(width) = header.bucket_width.as_ref().map(|width| width.seconds * 1_000_000) else {
         return check_points(stage, request, answers, what);
@@ -27,7 +28,7 @@ pub(crate) async fn check(
     let edges = stage.edges(width, &request.time_zone).await;
     let first = edges.partition_point(|&edge| edge <= start) - 1;
     let last = edges.partition_point(|&edge| edge < end);
-    assert_eq!(covered, (edges[first], edges[last]), "{what}: whole buckets");
+    assert_eq!(covered, (edges[first], edges[last]), "{what}: the answer must cover whole buckets");
     if request.granularity() == v1::Granularity::Auto && request.bucket_width.is_none() {
         let most = if request.max_points == 0 { 1_000 } else { request.max_points as usize };
         assert!(last - first <= most, "{what}: {} buckets", last - first);
@@ -50,7 +51,7 @@ pub(crate) async fn check(
             frame.series.as_ref() == Some(&key) && frame.selector_index == selector_index
         };
         if starts.is_empty() {
-            assert!(found.peek().filter(here).is_none(), "{what}: nothing was there for {key:?}");
+            assert!(found.peek().filter(here).is_none(), "{what}: unexpected buckets for {key:?}");
             continue;
         }
         let frame = found
@@ -62,13 +63,13 @@ pub(crate) async fn check(
             .rev()
             .map(|at| Expected::of(&series, (edges[at], edges[at + 1])))
             .find(|bucket| bucket.count > 0);
-        // A deviation of values around 1e9 is as good as their sums are, which have steps of 1e-7 and more.
+        // Sums of values around 1e9 have steps of 1e-7 or more, which limits a deviation.
         let leeway =
             if devices.iter().any(|device| device.ends_with("large")) { 1e-6 } else { 0.0 };
         check_columns(request, frame, &buckets, before.as_ref(), leeway, what);
         rows += starts.len();
     }
-    assert!(found.next().is_none(), "{what}: more than was asked for");
+    assert!(found.next().is_none(), "{what}: unexpected frames");
     rows
 }
 
@@ -96,7 +97,7 @@ fn check_columns(
     for statistic in random::VALUES {
         let column = column(frame, statistic);
         if !asked.contains(&statistic) {
-            assert!(column.is_empty(), "{what}: {statistic:?} was not asked for");
+            assert!(column.is_empty(), "{what}: unrequested {statistic:?}");
             continue;
         }
         assert_eq!(column.len(), frame.bucket_starts_us.len(), "{what}: {statistic:?}");
@@ -115,12 +116,12 @@ fn check_columns(
             };
             let right = accepted.iter().any(|&expected| close(found, expected, leeway));
             let when = time::display(start);
-            assert!(right, "{what}: {statistic:?} at {when} is {found}, not one of {accepted:?}");
+            assert!(right, "{what}: {statistic:?} at {when} is {found}, expected {accepted:?}");
         }
     }
 }
 
-/// Raw points: each is a bucket.
+/// Compares raw points. Each point is a bucket.
 fn check_points(
     stage: &Stage,
     request: &QueryAggregatedRequest,

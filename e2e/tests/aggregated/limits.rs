@@ -1,4 +1,4 @@
-//! Refusals with field and limit, and answers of many pages.
+//! Refusals that name field and limit, and answers of many pages.
 
 use e2e::{Services, at, batch, named, now, unique};
 use shared::granularity::Granularity;
@@ -12,12 +12,14 @@ use crate::stage::{BEGIN, Stage, request};
 
 #[tokio::test]
 async fn bad_questions_are_refused_with_the_field_and_the_limit() {
-    let (services, device) = (Services::start().await, unique("asked"));
+    let services = Services::start().await;
+    let device = unique("asked");
     let minute = Granularity::Minute.floor(now());
     services.send(batch(vec![named(&device, "temperature", minute, 1.0)])).await.unwrap();
     let whole = request(&device, minute, minute + MINUTE);
     let ask = |change: fn(&mut QueryAggregatedRequest)| {
-        let (mut request, mut query) = (whole.clone(), services.query.clone());
+        let mut request = whole.clone();
+        let mut query = services.query.clone();
         change(&mut request);
         async move { query.query_aggregated(request).await.map(|_| ()).unwrap_err() }
     };
@@ -58,7 +60,7 @@ async fn long_answers_over_many_pages_come_whole_and_sparse_ones_at_once() {
     let points: Points = (1..=40).map(|at| (end - at * 17 * 60 * MINUTE, at as f64)).collect();
     stage.store("pages", &points).await;
     stage.sql.refresh(BEGIN - DAY, end - 3 * DAY).await;
-    // A thousand years in minutes: what is read must be bounded by what is there.
+    // The range is a thousand years of minutes. The work must be bounded by the stored points.
     let minutes = |start| QueryAggregatedRequest {
         granularity: v1::Granularity::Minute as i32,
         statistics: vec![Statistic::Avg as i32],
@@ -66,13 +68,13 @@ async fn long_answers_over_many_pages_come_whole_and_sparse_ones_at_once() {
     };
     let (_, answers) = stage.ask(&minutes(-30_000_000_000_000_000)).await.unwrap();
     assert_eq!(answers[0].avg, (1..=40).rev().map(f64::from).collect::<Vec<_>>());
-    // 29 days of minutes with every gap filled are more than a page.
+    // 29 days of minutes with every gap filled exceed a page.
     let request = QueryAggregatedRequest { gap_fill: GapFill::Linear as i32, ..minutes(BEGIN) };
     let (_, answers) = stage.ask(&request).await.unwrap();
     let starts: Vec<i64> = (0..29 * 1_440).map(|minute| BEGIN + minute * MINUTE).collect();
     assert_eq!(answers[0].bucket_starts_us, starts);
     for (start, value) in starts.into_iter().zip(&answers[0].avg) {
-        // The points lie on one line; before the first and after the last there is none.
+        // The points are on one line. Before the first and after the last there is no value.
         let expected = (end - start) as f64 / (17 * 60 * MINUTE) as f64;
         assert!(
             if (1.0..=40.0).contains(&expected) {

@@ -1,4 +1,4 @@
-//! `QueryAggregated`: every answer equals brute force over the raw points, whatever was asked for.
+//! `QueryAggregated`: every answer equals brute force over the raw points, whatever the request.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 use shared::time;
 use stage::{BEGIN, filled, micros, request};
 
-/// How many random questions are asked.
+/// Number of random requests.
 const CASES: usize = 400;
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn every_answer_equals_brute_force_over_the_raw_points() {
     let watermark = micros(header.watermark.as_ref());
     assert!(
         (BEGIN + DAY..BEGIN + 3 * DAY).contains(&watermark),
-        "materialised in part: up to {}",
+        "the watermark {} is not inside the interval",
         time::display(watermark)
     );
     for case in 0..CASES {
@@ -41,5 +41,5 @@ async fn every_answer_equals_brute_force_over_the_raw_points() {
         rows += check(&mut stage, &request, &header, &answers, &what).await;
     }
     println!("{CASES} cases, {rows} buckets, each equal to brute force");
-    assert!(rows > CASES, "the cases are not empty");
+    assert!(rows > CASES, "the answers have too few buckets");
 }

@@ -1,4 +1,4 @@
-//! Random series, random questions, and what their gaps may be filled with.
+//! Random series, random requests, and the accepted fillings of gaps.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use shared::time;
 
 use crate::brute::{DAY, Expected, MINUTE, Points, column};
 
-/// Statistics that have a value: all but the count.
+/// Statistics with a floating-point value: all but the count.
 pub(crate) const VALUES: [Statistic; 8] = [
     Statistic::Avg,
     Statistic::Max,
@@ -28,7 +28,7 @@ pub(crate) const VALUES: [Statistic; 8] = [
 const DEVICES: [&str; 5] =
     ["fleet-gaps", "fleet-large", "fleet-short", "other-counter", "other-sparse"];
 
-/// Points in [begin, end) by device.
+/// Returns random points in `[begin, end)` by device.
 pub(crate) fn series(random: &mut StdRng, begin: i64, end: i64) -> BTreeMap<String, Points> {
     DEVICES
         .into_iter()
@@ -37,7 +37,8 @@ pub(crate) fn series(random: &mut StdRng, begin: i64, end: i64) -> BTreeMap<Stri
 }
 
 fn points(random: &mut StdRng, device: &str, begin: i64, end: i64) -> Points {
-    let (mut points, mut counter) = (Points::new(), 0.0);
+    let mut points = Points::new();
+    let mut counter = 0.0;
     let (begin, end, pause) = match device {
         "fleet-short" => (begin + DAY + 100 * MINUTE, begin + 3 * DAY, 3 * MINUTE),
         "other-sparse" => (begin, end, 400 * MINUTE),
@@ -59,7 +60,7 @@ fn points(random: &mut StdRng, device: &str, begin: i64, end: i64) -> Points {
         };
         points.push((at, value));
         at += match random.random_range(0..100) {
-            0..4 => 0, // another point of the same timestamp
+            0..4 => 0, // another point with the same timestamp
             4 => random.random_range(0..300 * MINUTE),
             _ => random.random_range(1..2 * pause),
         };
@@ -67,7 +68,7 @@ fn points(random: &mut StdRng, device: &str, begin: i64, end: i64) -> Points {
     points
 }
 
-/// A question that has an answer.
+/// Returns a random request that is valid.
 pub(crate) fn request(random: &mut StdRng, begin: i64, end: i64) -> QueryAggregatedRequest {
     let start = random.random_range(begin - DAY..end);
     let length = *[90 * MINUTE, DAY, 6 * DAY].choose(random).unwrap();
@@ -97,7 +98,7 @@ pub(crate) fn request(random: &mut StdRng, begin: i64, end: i64) -> QueryAggrega
     }
 }
 
-/// Granularity, width and time zone that go together.
+/// Returns a granularity, width and time zone that are valid together.
 fn buckets(random: &mut StdRng) -> (Granularity, Option<i64>, &'static str) {
     let zone =
         *["", "UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns"].choose(random).unwrap();
@@ -150,7 +151,7 @@ fn selector(random: &mut StdRng) -> SeriesSelector {
     SeriesSelector { device: Some(device), metric_name: "temperature".to_owned() }
 }
 
-/// Statistics that an answer must have.
+/// Returns the statistics that an answer must have.
 pub(crate) fn asked(request: &QueryAggregatedRequest) -> Vec<Statistic> {
     if !request.statistics.is_empty() {
         return request.statistics().collect();
@@ -163,7 +164,7 @@ pub(crate) fn asked(request: &QueryAggregatedRequest) -> Vec<Statistic> {
         .collect()
 }
 
-/// Answers in the order of the contract: name, selector, devices.
+/// Returns the expected answers in the order of the contract: name, index of the selector, devices.
 pub(crate) fn expected_answers<'a>(
     request: &QueryAggregatedRequest,
     devices: impl Iterator<Item = &'a String>,
@@ -189,7 +190,8 @@ pub(crate) fn expected_answers<'a>(
     answers
 }
 
-/// What may stand for a bucket without points, given its neighbours that have some: start and value.
+/// Returns the accepted values of a bucket without points. `left` and `right` are the nearest
+/// buckets with points, as start and value.
 pub(crate) fn fillings(
     fill: GapFill,
     statistic: Statistic,

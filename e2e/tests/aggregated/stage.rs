@@ -1,4 +1,5 @@
-//! A database with random series in it, partly materialised, and the service that is asked about it.
+//! A database with random series, partly materialised, and the services that answer queries about
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +16,10 @@ use tonic::Status;
 use crate::brute::{DAY, MINUTE, Points};
 use crate::random;
 
-/// 2026-03-27T00:00:00Z: two days later, days of Berlin have 23 hours.
+/// 2026-03-27T00:00:00Z, two days before a day of 23 hours in Berlin.
 pub(crate) const BEGIN: i64 = 1_774_569_600_000_000;
 
-/// A database of the test's own with some series in it, partly materialised.
+/// A database of the test's own with some series, partly materialised.
 pub(crate) struct Stage {
     pub(crate) services: Services,
     pub(crate) sql: Sql,
@@ -35,13 +36,15 @@ impl Stage {
         Self { services, sql, series: BTreeMap::new(), database }
     }
 
-    /// Stores points past the ingest-service, which would refuse such old ones.
+    /// Stores points with SQL, because ingest-service would reject such old ones.
     pub(crate) async fn store(&mut self, device: &str, points: &Points) {
         let statement = "WITH known AS (
                              INSERT INTO series (device_id, metric_name) VALUES ($1, 'temperature')
-                             ON CONFLICT (device_id, metric_name) DO UPDATE SET device_id = excluded.device_id
+                             ON CONFLICT (device_id, metric_name)
+                             DO UPDATE SET device_id = excluded.device_id
                              RETURNING series_id)
-                         INSERT INTO points SELECT at, series_id, value FROM known, unnest($2, $3) AS new (at, value)";
+                         INSERT INTO points SELECT at, series_id, value
+                         FROM known, unnest($2, $3) AS new (at, value)";
         let (times, values): (Vec<Micros>, Vec<f64>) =
             points.iter().map(|&(at, value)| (Micros(at), value)).unzip();
         sqlx::query(statement)
@@ -61,7 +64,8 @@ impl Stage {
         ask(&self.services, request).await
     }
 
-    /// Edges of buckets so wide around the data, as the database's own calendar has them.
+    /// Returns the edges of buckets of a given width around the data, from the database's own
+    /// calendar.
     pub(crate) async fn edges(&mut self, width: i64, zone: &str) -> Vec<i64> {
         const MONDAY: i64 = 946_857_600_000_000;
         let first = BEGIN - 110 * width.max(DAY);
@@ -87,13 +91,15 @@ impl Stage {
     }
 }
 
-/// One header, and one frame for each answer.
+/// Returns the header, and one frame for each answer.
 pub(crate) async fn ask(
     services: &Services,
     request: &QueryAggregatedRequest,
 ) -> Result<(QueryHeader, Vec<BucketsFrame>), Status> {
     let mut frames = services.query.clone().query_aggregated(request.clone()).await?.into_inner();
-    let (mut header, mut answers, mut footer) = (None, Vec::<BucketsFrame>::new(), None);
+    let mut header = None;
+    let mut answers = Vec::<BucketsFrame>::new();
+    let mut footer = None;
     while let Some(response) = frames.message().await? {
         match response.frame.unwrap() {
             Frame::Header(frame) => header = Some(frame),
@@ -114,8 +120,8 @@ pub(crate) async fn ask(
     Ok((header.expect("a header"), answers))
 }
 
-/// Series with gaps, with large values, a counter, one that starts and ends within, sparse ones; late points after a
-/// refresh; a watermark inside the interval.
+/// Starts a stage with series that have gaps, large values, a counter, a late start or sparse
+/// points. Some points arrive after a refresh, and the watermark is inside the interval.
 pub(crate) async fn filled(random: &mut StdRng) -> Stage {
     let mut stage = Stage::empty().await;
     let end = BEGIN + 5 * DAY;
@@ -140,7 +146,7 @@ pub(crate) async fn filled(random: &mut StdRng) -> Stage {
     stage
 }
 
-/// Minutes of one device.
+/// Returns a request for the minutes of one device.
 pub(crate) fn request(device: &str, start: i64, end: i64) -> QueryAggregatedRequest {
     QueryAggregatedRequest {
         selectors: vec![selector(device)],

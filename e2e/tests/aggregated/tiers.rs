@@ -1,4 +1,4 @@
-//! Retention in tiers.
+//! Retention in tiers: each rollup is kept for a different time.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use crate::stage::{Stage, micros, request};
 #[tokio::test]
 async fn parts_that_retention_dropped_come_from_coarser_rollups_and_the_header_says_so() {
     let mut stage = Stage::empty().await;
-    // Old enough for the policies to drop what they keep for 2 and 10 days, chunks being days and tens of days.
+    // The points are old enough for policies of 2 and 10 days, with chunks of one day and of tens
+    // of days.
     let today = Granularity::Day.floor(now());
     let points: Points =
         (0..40 * 144).map(|at| (today - 40 * DAY + at * 10 * MINUTE, at as f64)).collect();
@@ -25,7 +26,7 @@ async fn parts_that_retention_dropped_come_from_coarser_rollups_and_the_header_s
     assert_eq!(
         (header.granularity(), header.segments.len()),
         (v1::Granularity::Minute, 1),
-        "nothing is dropped yet"
+        "nothing should be dropped yet"
     );
     for (relation, days) in [("points", 1), ("points_1min", 2), ("points_1hour", 10)] {
         let policy = format!(
@@ -35,7 +36,8 @@ async fn parts_that_retention_dropped_come_from_coarser_rollups_and_the_header_s
             sqlx::query_scalar(AssertSqlSafe(policy)).fetch_one(&mut stage.sql.0).await.unwrap();
         sqlx::query("CALL run_job($1)").bind(job).execute(&mut stage.sql.0).await.unwrap();
     }
-    let services = Services::start_on(&stage.database.url).await; // a service remembers policies for a minute
+    // A service caches retention policies for a minute, so a new one is started.
+    let services = Services::start_on(&stage.database.url).await;
     wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
     stage.services = services;
     let (header, answers) = stage.ask(&whole).await.unwrap();
@@ -63,7 +65,7 @@ async fn parts_that_retention_dropped_come_from_coarser_rollups_and_the_header_s
     );
     let named = QueryAggregatedRequest { granularity: v1::Granularity::Minute as i32, ..whole };
     let (header, _) = stage.ask(&named).await.unwrap();
-    assert_eq!(header.segments.len(), 1, "what is named is not mixed");
+    assert_eq!(header.segments.len(), 1, "an explicit granularity must not be mixed");
     assert!(
         header.granularity_explanation.contains("points_1min is kept from"),
         "{}",
@@ -71,13 +73,14 @@ async fn parts_that_retention_dropped_come_from_coarser_rollups_and_the_header_s
     );
 }
 
-/// Every point is in one bucket, and every bucket on the grid of the segment that it lies in.
+/// Checks that every point is in one bucket, and every bucket on the grid of its segment.
 fn check_tiers(header: &QueryHeader, answer: &BucketsFrame, points: &Points) {
     let mut next = micros(header.effective_start.as_ref());
     for segment in &header.segments {
-        let (start, end) = (micros(segment.start.as_ref()), micros(segment.end.as_ref()));
+        let start = micros(segment.start.as_ref());
+        let end = micros(segment.end.as_ref());
         let width = segment.bucket_width.as_ref().unwrap().seconds * 1_000_000;
-        assert_eq!(start, next, "without gap or overlap");
+        assert_eq!(start, next, "segments must be adjacent");
         next = end;
         let mut expected = BTreeMap::<i64, (u64, f64)>::new();
         for (at, value) in points.iter().filter(|(at, _)| (start..end).contains(at)) {
@@ -92,5 +95,9 @@ fn check_tiers(header: &QueryHeader, answer: &BucketsFrame, points: &Points) {
         assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{segment:?}");
     }
     assert_eq!(next, micros(header.effective_end.as_ref()));
-    assert_eq!(answer.count.iter().sum::<u64>(), points.len() as u64, "every point once");
+    assert_eq!(
+        answer.count.iter().sum::<u64>(),
+        points.len() as u64,
+        "every point must be counted once"
+    );
 }

@@ -1,4 +1,4 @@
-//! `DetectAnomalies` held against arithmetic.
+//! `DetectAnomalies` compared with arithmetic.
 
 use e2e::at;
 use shared::proto::v1::{
@@ -75,8 +75,8 @@ fn check_answer(answer: &DetectAnomaliesResponse, points: &Points, window: (i64,
     check_anomalies(answer, &inside(points, window), what);
 }
 
-/// Every point of the window beyond the bounds that the answer tells of is in it, in order, and no other one. With SEASONAL
-/// the bounds are those of the hour.
+/// Checks that the answer contains, in order, exactly the points of the window beyond its bounds.
+/// With SEASONAL, the bounds are those of the hour.
 fn check_anomalies(answer: &DetectAnomaliesResponse, window: &[(i64, f64)], what: &str) {
     assert_eq!(answer.tested_count, window.len() as u64, "{what}");
     let mut left = window.iter();
@@ -84,7 +84,7 @@ fn check_anomalies(answer: &DetectAnomaliesResponse, window: &[(i64, f64)], what
         let time = time::from_timestamp(&found.timestamp.unwrap()).unwrap();
         assert!(
             left.any(|point| *point == (time, found.value)),
-            "{what}: out of order, or no point: {found:?}"
+            "{what}: out of order, or not a stored point: {found:?}"
         );
         assert!(
             found.value < found.lower_bound || found.value > found.upper_bound,
@@ -104,7 +104,7 @@ fn check_anomalies(answer: &DetectAnomaliesResponse, window: &[(i64, f64)], what
         let beyond = window.iter().filter(|(time, value)| {
             of_hour(time) && (*value < first.lower_bound || *value > first.upper_bound)
         });
-        assert_eq!(beyond.count(), 1 + anomalies.count(), "{what}: some are missing");
+        assert_eq!(beyond.count(), 1 + anomalies.count(), "{what}: anomalies are missing");
     }
 }
 

@@ -1,4 +1,4 @@
-//! `QueryAggregated` held against arithmetic.
+//! `QueryAggregated` compared with arithmetic.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use shared::time;
 use crate::values::Points;
 use crate::{DAY, HOUR, MINUTE, Stage};
 
-/// Granularity, and the width of the buckets where it is not the granularity's own.
+/// Granularities, each with the requested bucket width.
 const LEVELS: [(Granularity, i64); 5] = [
     (Granularity::Raw, MINUTE),
     (Granularity::Minute, MINUTE),
@@ -32,7 +32,7 @@ const STATISTICS: [Statistic; 9] = [
     Statistic::Rate,
 ];
 
-/// Asks for every statistic of every series, each by itself and all together, at every level.
+/// Checks every statistic of every granularity, for each series and for all series combined.
 pub(crate) async fn check(stage: &Stage, what: &str) {
     for (granularity, width) in LEVELS {
         for combine in [Combine::Series, Combine::Devices] {
@@ -51,7 +51,8 @@ pub(crate) async fn check(stage: &Stage, what: &str) {
     }
 }
 
-/// Frames by device. RATE is computed from raw points, and so are FIRST and LAST of several devices.
+/// Queries frames by device. RATE is computed from raw points, as are FIRST and LAST of several
+/// devices.
 async fn ask(
     stage: &Stage,
     granularity: Granularity,
@@ -126,8 +127,9 @@ fn check_answer(frame: &BucketsFrame, series: &[&Points], width: i64, what: &str
     }
 }
 
-/// Extremes and ends are exact. A sum may lose what is small beside its largest summand, a deviation what is small beside the
-/// largest value (1e-9 of it) or below 1e-150, where squares do not fit into a double.
+/// Checks the values of one bucket. Extremes and ends must be exact. A sum may be off by rounding
+/// relative to its largest summand. A deviation may be off by 1e-9 of the largest value, or by
+/// 1e-150, below which squares underflow.
 fn check_values(frame: &BucketsFrame, at: usize, points: &[(i64, f64)], what: &str) {
     let n = points.len() as f64;
     let values = || points.iter().map(|(_, value)| *value);
@@ -174,11 +176,12 @@ fn check_rate(found: f64, series: &[&Points], (start, end): (i64, i64), what: &s
 pub(crate) fn near(found: f64, expected: f64, leeway: f64, what: &str) {
     assert!(
         found == expected || (found - expected).abs() <= leeway.max(expected.abs() * 1e-12),
-        "{what} is {found:e}, not {expected:e} within {leeway:e}"
+        "{what} is {found:e}, expected {expected:e} within {leeway:e}"
     );
 }
 
-/// The sample standard deviation in two passes, scaled so that no square is too large or too small.
+/// Returns the sample standard deviation, from two passes. Values are scaled so that squares
+/// neither overflow nor underflow.
 pub(crate) fn deviation(points: &[(i64, f64)]) -> f64 {
     let n = points.len() as f64;
     let values = || points.iter().map(|(_, value)| *value);

@@ -1,4 +1,5 @@
-//! Whatever values are accepted: no refresh, no view and no call fails, and every answer equals arithmetic over the points.
+//! Values from the whole accepted range. No refresh, view or call fails, and every answer equals
+//! arithmetic over the points.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 

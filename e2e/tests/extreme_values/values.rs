@@ -4,32 +4,32 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 
-/// Points of one series, time and value, in the order of time and then of value.
+/// Points of one series as time and value, ordered by time and then by value.
 pub(crate) type Points = Vec<(i64, f64)>;
 
-/// What the values of a series are like.
+/// The character of a series' values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
-    /// Numbers too small to be normal.
+    /// Subnormal numbers.
     Denormal,
-    /// 0 and numbers whose squares are too small for a double.
+    /// 0 and numbers whose squares underflow.
     TinySquares,
-    /// The smallest number and zeros: no part of it is left after a division.
+    /// The smallest positive number and zeros. Any division yields zero.
     Smallest,
     /// The largest numbers of either sign.
     Largest,
-    /// All magnitudes there are.
+    /// All magnitudes.
     AnyMagnitude,
-    /// From 1e-100 to 1e100, all positive.
+    /// Positive numbers from 1e-100 to 1e100.
     TwoHundredOrders,
-    /// One value, the same in all minutes.
+    /// One value for all points.
     Constant,
     Zero,
-    /// Ordinary values, which must not suffer from their neighbours.
+    /// Ordinary values, which other series must not affect.
     Ordinary,
 }
 
-/// Devices and their kinds, all in the same minutes.
+/// Devices and their kinds. All have points in the same minutes.
 pub(crate) const KINDS: [(&str, Kind); 10] = [
     ("denormal", Kind::Denormal),
     ("tiny", Kind::TinySquares),
@@ -43,7 +43,7 @@ pub(crate) const KINDS: [(&str, Kind); 10] = [
     ("ordinary", Kind::Ordinary),
 ];
 
-/// Points in [start, end): at most five a minute, some of one timestamp.
+/// Returns points in `[start, end)`: a few per minute, some with the same timestamp.
 pub(crate) fn points(random: &mut StdRng, kind: Kind, start: i64, end: i64) -> Points {
     let constant = value(random, Kind::AnyMagnitude);
     let mut points = Points::new();
@@ -72,7 +72,7 @@ fn value(random: &mut StdRng, kind: Kind) -> f64 {
     }
 }
 
-/// Evenly among the orders of magnitude.
+/// Returns a number with a uniformly distributed order of magnitude.
 fn magnitude(random: &mut StdRng, from: i32, to: i32) -> f64 {
     let order = random.random_range(from..=to);
     let digits = if order == to { 1.0 } else { random.random_range(1.0..10.0) };

@@ -1,4 +1,4 @@
-//! An OpenTelemetry collector: takes spans and metrics over OTLP and keeps them for a test to look at.
+//! An OpenTelemetry collector that receives spans and metrics over OTLP and keeps them for a test.
 
 use std::sync::{Arc, Mutex};
 
@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-/// A running collector; it ends with the test.
+/// A running collector, which ends with the test.
 #[derive(Clone)]
 pub(crate) struct Collector {
     url: String,
@@ -30,7 +30,7 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// Starts one on a free port.
+    /// Starts a collector on a free port.
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -42,19 +42,19 @@ impl Collector {
         collector
     }
 
-    /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// Returns the value for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     #[must_use]
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// What has come so far, each span with the name of its service.
+    /// Returns all spans so far, each with the name of its service.
     #[must_use]
     pub(crate) fn spans(&self) -> Vec<(String, Span)> {
         self.spans.lock().unwrap().clone()
     }
 
-    /// Likewise, the newest last.
+    /// Returns all metrics so far, each with the name of its service, the newest last.
     #[must_use]
     pub(crate) fn metrics(&self) -> Vec<(String, Metric)> {
         self.metrics.lock().unwrap().clone()

@@ -1,4 +1,5 @@
-//! Holds docs/OBSERVABILITY.md, the dashboards and the alerts against what the services really tell.
+//! Comparison of docs/OBSERVABILITY.md, the dashboards and the alerts with what the services
+//! export.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +13,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Names in backticks in the first column of the tables under a heading.
+/// Returns the names in backticks in the first column of the tables under a heading.
 fn documented(heading: &str) -> BTreeSet<String> {
     let text = read("docs/OBSERVABILITY.md");
     let section = text.split("\n## ").find(|section| section.starts_with(heading));
@@ -24,13 +25,13 @@ fn documented(heading: &str) -> BTreeSet<String> {
     first.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
 }
 
-/// Names of the metrics in Prometheus' text form.
+/// Returns the names of the metrics in Prometheus' text format.
 pub(crate) fn families(metrics: &str) -> BTreeSet<String> {
     let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     types.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// The list of metrics names these and no other.
+/// Checks that the documented metrics are exactly the exported ones.
 pub(crate) fn holds_exactly(exported: &BTreeSet<String>) {
     let documented = documented("Metrics");
     let missing: Vec<_> = exported.difference(&documented).collect();
@@ -54,8 +55,8 @@ pub(crate) fn dashboards_and_alerts_name_only(exported: &BTreeSet<String>) {
         });
         let named: BTreeSet<&str> = named.filter(|word| !is_label(word)).map(base).collect();
         let unknown: Vec<_> = named.iter().filter(|name| !exported.contains(**name)).collect();
-        assert!(unknown.is_empty(), "{path} names what is not exported: {unknown:?}");
-        assert!(named.len() >= 8, "{path} names metrics");
+        assert!(unknown.is_empty(), "{path} names metrics that are not exported: {unknown:?}");
+        assert!(named.len() >= 8, "{path} names too few metrics");
     }
 }
 
@@ -63,7 +64,7 @@ fn is_label(word: &str) -> bool {
     word == "db_client_connection_state"
 }
 
-/// Without what a histogram adds to its name.
+/// Returns the name without the suffixes of a histogram.
 fn base(name: &str) -> &str {
     ["_bucket", "_sum", "_count"]
         .iter()
@@ -106,8 +107,8 @@ pub(crate) fn holds_all_log_fields(lines: &[Value]) {
 }
 
 pub(crate) fn each_alert_is_tested() {
-    let (rules, tests) =
-        (read("observability/alerts.yaml"), read("observability/alerts_test.yaml"));
+    let rules = read("observability/alerts.yaml");
+    let tests = read("observability/alerts_test.yaml");
     let operations = read("docs/OBSERVABILITY.md");
     let alerts: Vec<&str> =
         rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();

@@ -1,4 +1,4 @@
-//! What whoever operates the services sees of them: traces, metrics, probes, logs, dashboards and alerts.
+//! Observability for operators: traces, metrics, probes, logs, dashboards and alerts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -25,7 +25,7 @@ fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// Waits until a path of a port answers so, and gives the body.
+/// Waits until a path of a port answers with a status. Returns the body.
 async fn until_status(base: &str, path: &str, wanted: u16) -> String {
     let what = format!("{base}{path} answers {wanted}");
     until(&what, async || get(base, path).await.ok().filter(|(status, _)| *status == wanted))
@@ -64,7 +64,7 @@ async fn one_trace_id_leads_from_the_python_client_to_the_sql_statement() {
     let client =
         client.await.expect("the client is not installed; run the tests with: cargo xtask test");
     assert!(client.status.success(), "{}", String::from_utf8_lossy(&client.stderr));
-    let logs = [ingest.end().await, query.end().await]; // which sends the last spans
+    let logs = [ingest.end().await, query.end().await]; // the end of a service flushes its spans
 
     let spans = collector.spans();
     let of_trace = |service: &str| -> BTreeSet<String> {
@@ -74,7 +74,8 @@ async fn one_trace_id_leads_from_the_python_client_to_the_sql_statement() {
             .filter(|(name, span)| name.contains(service) && hex(&span.trace_id) == trace_id);
         ours.map(|(_, span)| span.name.clone()).collect()
     };
-    let (ingested, asked) = (of_trace("ingest-service"), of_trace("query-service"));
+    let ingested = of_trace("ingest-service");
+    let asked = of_trace("query-service");
     for name in [
         "tidegauge.v1.IngestService/Ingest",
         "tidegauge.v1.IngestService/IngestBatch",
@@ -108,7 +109,8 @@ async fn one_trace_id_leads_from_the_python_client_to_the_sql_statement() {
     log_lines_name_their_trace(&logs.concat(), &trace_id);
 }
 
-/// All but the first span of a trace, whose parent is the client's.
+/// Checks that the parent of every span was exported too. The parent of a trace's first span is the
+/// client's.
 fn every_span_has_its_parent(spans: &[(String, opentelemetry_proto::tonic::trace::v1::Span)]) {
     let ids: BTreeSet<&[u8]> = spans.iter().map(|(_, span)| &*span.span_id).collect();
     for (service, span) in spans.iter().filter(|(_, span)| !span.parent_span_id.is_empty()) {
@@ -121,7 +123,8 @@ fn every_span_has_its_parent(spans: &[(String, opentelemetry_proto::tonic::trace
     }
 }
 
-/// The client sends one point that is refused, which is logged, once, inside its span.
+/// Checks the log of the one point that the client sends to be rejected. It is logged once, inside
+/// its span.
 fn log_lines_name_their_trace(log: &str, trace_id: &str) {
     let lines: Vec<Value> =
         log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
@@ -134,7 +137,8 @@ fn log_lines_name_their_trace(log: &str, trace_id: &str) {
 
 /// Does something of each kind, so that every metric has a value.
 async fn work(services: &Services) {
-    let (device, start) = (unique("measured"), now() - 600_000_000);
+    let device = unique("measured");
+    let start = now() - 600_000_000;
     let points = |count: i64| {
         (0..count).map(|at| point(&device, start + at * 1_000, 1.0)).collect::<Vec<_>>()
     };
@@ -157,7 +161,10 @@ async fn prometheus_scrapes_both_services() {
     work(&services).await;
     let prometheus =
         prometheus::Prometheus::start(&[&services.ingest_http, &services.query_http]).await;
-    until("both are up", async || (prometheus.ask("sum(up)").await == [2.0]).then_some(())).await;
+    until("both services are up", async || {
+        (prometheus.ask("sum(up)").await == [2.0]).then_some(())
+    })
+    .await;
     for (question, answer) in [
         ("tidegauge_points_accepted_total", 101.0),
         ("tidegauge_points_duplicate_total", 100.0),
@@ -171,7 +178,8 @@ async fn prometheus_scrapes_both_services() {
             1.0,
         ),
         (
-            r#"sum(rpc_server_call_duration_seconds_count{granularity="minute",rpc_response_status_code="OK"})"#,
+            "sum(rpc_server_call_duration_seconds_count\
+             {granularity=\"minute\",rpc_response_status_code=\"OK\"})",
             1.0,
         ),
         ("sum(tidegauge_ready)", 2.0),
@@ -186,15 +194,16 @@ async fn prometheus_scrapes_both_services() {
 async fn what_is_exported_is_what_documents_dashboards_and_alerts_name() {
     let services = Services::start().await;
     work(&services).await;
-    let sampled = "tidegauge_rollup_lag_seconds{granularity=\"minute\""; // there once a rollup was refreshed
+    // This metric exists once a rollup was refreshed.
+    let sampled = "tidegauge_rollup_lag_seconds{granularity=\"minute\"";
     let mut sql = e2e::Sql::connect().await;
-    let day = now() - 23 * 86_400_000_000; // one that hardly any other test writes to, so that there is little to refresh
+    // Hardly any other test writes to this day, so there is little to refresh.
+    let day = now() - 23 * 86_400_000_000;
     services.send(batch(vec![point(&unique("sampled"), day, 1.0)])).await.unwrap();
     sql.refresh(day - 2 * 86_400_000_000, day + 2 * 86_400_000_000).await;
-    let services = {
-        drop(services);
-        Services::start().await
-    }; // samples the database when it starts
+    drop(services);
+    // A service samples the database when it starts, so new ones are started.
+    let services = Services::start().await;
     work(&services).await;
     until(sampled, async || {
         let metrics = until_status(&services.ingest_http, "/metrics", 200).await;
@@ -204,7 +213,7 @@ async fn what_is_exported_is_what_documents_dashboards_and_alerts_name() {
     let mut exported = BTreeSet::new();
     for base in [&services.ingest_http, &services.query_http] {
         let metrics = until_status(base, "/metrics", 200).await;
-        assert!(!metrics.contains("measured-"), "the id of a device is no label");
+        assert!(!metrics.contains("measured-"), "a device id is exported as a label");
         exported.extend(documents::families(&metrics));
     }
     documents::holds_exactly(&exported);
@@ -257,7 +266,7 @@ async fn a_path_that_is_not_served_is_told_what_is() {
     wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
     let (status, body) = get(&services.query_http, "/").await.unwrap();
     assert_eq!((status, body.contains("/livez, /readyz and /metrics")), (404, true));
-    // A method that a client made up is no label of its own.
+    // A method name invented by a client must not become a label.
     let mut client = tonic::client::Grpc::new(services.query_channel.clone());
     client.ready().await.unwrap();
     let path = "/made.Up/Method".parse().unwrap();

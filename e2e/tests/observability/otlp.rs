@@ -1,4 +1,4 @@
-//! Metrics over OTLP: while a service works, and the last ones when it ends.
+//! Metrics over OTLP: sent while a service runs, and once more when it ends.
 
 use e2e::{batch, now, point, unique, until};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -15,7 +15,7 @@ use crate::until_status;
 async fn metrics_arrive_at_a_collector_while_a_service_works_and_the_last_when_it_ends() {
     let collector = Collector::start().await;
     let endpoint = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", collector.url());
-    // One that sends ten times a second, and one that sends only when it ends.
+    // One service exports ten times a second, the other only when it ends.
     let query =
         ServiceProcess::start("query-service", &[endpoint, ("OTEL_METRIC_EXPORT_INTERVAL", "100")])
             .await;
@@ -29,9 +29,11 @@ async fn metrics_arrive_at_a_collector_while_a_service_works_and_the_last_when_i
     }
     let mut asked = QueryServiceClient::connect(format!("http://{}", query.address)).await.unwrap();
     asked.get_storage_stats(GetStorageStatsRequest::default()).await.unwrap();
-    until("the call is told of", async || {
+    until("the call is exported", async || {
         let calls = newest(&collector, "query-service", "rpc.server.call.duration")?;
-        let Some(Data::Histogram(calls)) = &calls.data else { panic!("{calls:?} is no histogram") };
+        let Some(Data::Histogram(calls)) = &calls.data else {
+            panic!("{calls:?} is not a histogram")
+        };
         calls.data_points.iter().any(|calls| calls.count == 1).then_some(())
     })
     .await;
@@ -47,13 +49,13 @@ async fn metrics_arrive_at_a_collector_while_a_service_works_and_the_last_when_i
     sender.ingest_batch(IngestBatchRequest { batch: Some(batch(points)) }).await.unwrap();
     assert!(
         newest(&collector, "ingest-service", "tidegauge.points.accepted").is_none(),
-        "not before it ends"
+        "metrics were exported before the end"
     );
     ingest.end().await;
-    let accepted =
-        newest(&collector, "ingest-service", "tidegauge.points.accepted").expect("told at the end");
+    let accepted = newest(&collector, "ingest-service", "tidegauge.points.accepted")
+        .expect("no metrics were exported at the end");
     assert_eq!(accepted.unit, "{point}");
-    let Some(Data::Sum(sum)) = &accepted.data else { panic!("{accepted:?} is no sum") };
+    let Some(Data::Sum(sum)) = &accepted.data else { panic!("{accepted:?} is not a sum") };
     assert!(sum.is_monotonic);
     let values: Vec<_> = sum.data_points.iter().filter_map(|point| point.value).collect();
     assert_eq!(values, [number_data_point::Value::AsInt(3)]);

@@ -1,25 +1,27 @@
-//! Either service as a process of its own, with variables of the test's choice and its log kept.
+//! A service as a separate process, with chosen variables and a captured log.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use e2e::database_url;
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// A running service; it ends with its owner.
+/// A running service, killed on drop.
 pub(crate) struct ServiceProcess {
     child: Child,
     log: NamedTempFile,
-    /// HOST:PORT of gRPC.
+    /// gRPC address as `HOST:PORT`.
     pub(crate) address: String,
-    /// The plain HTTP port, as http://HOST:PORT.
+    /// Plain HTTP port, as `http://HOST:PORT`.
     pub(crate) http: String,
 }
 
 impl ServiceProcess {
-    /// Starts the program of this name, built together with the running test, on free ports and the database under test.
+    /// Starts a program on free ports and the database under test. The program was built together
+    /// with the running test.
     pub(crate) async fn start(name: &str, variables: &[(&str, &str)]) -> Self {
         let log = NamedTempFile::new().unwrap();
         let mut child = Command::new(built(name))
@@ -36,8 +38,9 @@ impl ServiceProcess {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut said = async |prefix: &str| {
             let line = lines.next_line().await.unwrap().unwrap_or_default();
-            let said =
-                || panic!("{name} says {line:?}; {}", std::fs::read_to_string(log.path()).unwrap());
+            let said = || {
+                panic!("{name} printed {line:?}: {}", std::fs::read_to_string(log.path()).unwrap())
+            };
             line.strip_prefix(prefix).unwrap_or_else(said).to_owned()
         };
         let address = said("listening on ").await;
@@ -45,11 +48,12 @@ impl ServiceProcess {
         Self { child, log, address, http }
     }
 
-    /// Asks it to end, and waits until it has ended well.
+    /// Sends SIGTERM, waits for the process and checks that it succeeded. Returns its log.
     pub(crate) async fn end(mut self) -> String {
-        let id = self.child.id().expect("still running").to_string();
+        let id = self.child.id().expect("the process has ended").to_string();
         Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
-        let status = self.child.wait().await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
+        let status = ended.expect("the process does not end in time").unwrap();
         let log = std::fs::read_to_string(self.log.path()).unwrap();
         assert!(status.success(), "{status}\n{log}");
         log
@@ -58,6 +62,7 @@ impl ServiceProcess {
 
 fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
-    let profile = test.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps");
+    let profile =
+        test.parent().and_then(Path::parent).expect("a test binary is in target/PROFILE/deps");
     profile.join(name)
 }

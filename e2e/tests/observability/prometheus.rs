@@ -1,4 +1,4 @@
-//! A real Prometheus, on loopback, with a folder of its own.
+//! A real Prometheus on the loopback interface, with a folder of its own.
 
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::until_status;
 
-/// A running Prometheus; it ends with the test.
+/// A running Prometheus, killed on drop.
 pub(crate) struct Prometheus {
     url: String,
     _process: Child,
@@ -18,7 +18,7 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes these, each http://HOST:PORT.
+    /// Starts Prometheus with targets, each as `http://HOST:PORT`.
     pub(crate) async fn start(targets: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let targets: Vec<&str> =
@@ -44,7 +44,7 @@ impl Prometheus {
         Self { url, _process: process, _folder: folder }
     }
 
-    /// The values that an expression has now.
+    /// Returns the current values of an expression.
     pub(crate) async fn ask(&self, expression: &str) -> Vec<f64> {
         let encoded: String = expression.bytes().map(|byte| format!("%{byte:02x}")).collect();
         let (_, body) = get(&self.url, &format!("/api/v1/query?query={encoded}")).await.unwrap();

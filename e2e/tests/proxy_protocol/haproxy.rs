@@ -1,4 +1,4 @@
-//! A real HAProxy in front of a service, which says in each connection whose it is.
+//! A real HAProxy in front of a service. It names the client's address on each connection.
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::service::PROXY;
 
-/// A running HAProxy; it ends with the test.
+/// A running HAProxy, killed on drop.
 pub(crate) struct HaProxy {
     pub(crate) address: SocketAddr,
     _process: Child,
@@ -18,13 +18,15 @@ pub(crate) struct HaProxy {
 }
 
 impl HaProxy {
-    /// In front of that address. It passes bytes on, so TLS goes through to the service.
+    /// Starts HAProxy in front of an address. It passes bytes on, so TLS ends at the service.
     pub(crate) async fn start(service: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = format!(
-            "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
-             listen ingest\n  bind {address}\n  server service {service} source {PROXY} send-proxy-v2\n"
+            "defaults\n  mode tcp\n  \
+             timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
+             listen ingest\n  bind {address}\n  \
+             server service {service} source {PROXY} send-proxy-v2\n"
         );
         let file = folder.path().join("haproxy.cfg");
         std::fs::write(&file, config).unwrap();

@@ -1,4 +1,4 @@
-//! Connections that a proxy passes on: a caller is taken for whom the proxy says it is, and only trusted addresses may say so.
+//! The PROXY protocol. A trusted proxy names the address of each caller. Other addresses may not.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 const PATIENCE: Duration = Duration::from_secs(60);
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
-/// A header of version 2 about a TCP connection from there.
+/// Returns a header of version 2 for a TCP connection from an address.
 fn header(from: [u8; 4]) -> Vec<u8> {
     let ports = [0x30, 0x39, 0xc3, 0x83];
     [&SIGNATURE[..], &[0x21, 0x11, 0, 12], &from, &[10, 0, 0, 1], &ports].concat()
@@ -30,13 +30,13 @@ async fn from_proxy(service: &Service, first: &[u8]) -> TcpStream {
     stream
 }
 
-/// Waits until the other end closes the connection; it says nothing before.
+/// Waits until the peer closes the connection without having sent anything.
 async fn is_closed(mut stream: TcpStream) {
     let mut said = Vec::new();
     let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said))
         .await
-        .expect("an end in time");
-    assert!(read.is_err() || said.is_empty(), "{said:?}"); // an error: it was reset
+        .expect("the connection was not closed in time");
+    assert!(read.is_err() || said.is_empty(), "{said:?}"); // an error means a reset
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,10 +50,14 @@ async fn a_caller_is_taken_for_whom_a_trusted_proxy_says_it_is() {
     assert_eq!(
         taken_for(local).await.unwrap(),
         format!("clientip:{PROXY}"),
-        "the proxy speaks for itself"
+        "a LOCAL header keeps the proxy's own address"
     );
     let direct = connect("127.0.0.8", service.address).await;
-    assert_eq!(taken_for(direct).await.unwrap(), "clientip:127.0.0.8", "nobody passes this one on");
+    assert_eq!(
+        taken_for(direct).await.unwrap(),
+        "clientip:127.0.0.8",
+        "a direct caller keeps its own address"
+    );
     assert_eq!(service.refused().await, 0.0);
 }
 
@@ -71,7 +75,7 @@ async fn the_limit_of_connections_is_that_of_the_address_which_the_proxy_names()
     assert_eq!(
         taken_for(other).await.unwrap(),
         "clientip:192.0.2.8",
-        "another one behind the same proxy"
+        "the limit must not apply to another address behind the proxy"
     );
 }
 
@@ -113,11 +117,14 @@ async fn nobody_else_may_say_who_it_is() {
     let service = Service::start(None).await;
     let mut pretender = connect("127.0.0.8", service.address).await;
     pretender.write_all(&header([192, 0, 2, 7])).await.unwrap();
-    assert!(taken_for(pretender).await.is_err(), "its header is not the opening of HTTP/2");
-    assert_eq!(service.refused().await, 0.0, "it was not read as a header");
+    assert!(
+        taken_for(pretender).await.is_err(),
+        "a PROXY header was accepted from an untrusted address"
+    );
+    assert_eq!(service.refused().await, 0.0, "an untrusted PROXY header was parsed");
 }
 
-/// A call through HAProxy from that address of this machine.
+/// Connects through HAProxy from a given local address.
 async fn through(
     proxy: &HaProxy,
     from: &str,
@@ -158,7 +165,7 @@ async fn each_caller_behind_haproxy_is_a_client_of_its_own(service: &Service, tl
             let status = refused(&channel).await;
             assert!(
                 status.code() != Code::ResourceExhausted || status.details().is_empty(),
-                "not served: {status:?}"
+                "served beyond the limit: {status:?}"
             );
             let told = format!("{status:?}");
             assert!(
@@ -167,7 +174,7 @@ async fn each_caller_behind_haproxy_is_a_client_of_its_own(service: &Service, tl
                 "{told}"
             );
         }
-        Err(error) => assert!(tls.is_some(), "without TLS the reason is told: {error}"),
+        Err(error) => assert!(tls.is_some(), "without TLS the refusal must give a reason: {error}"),
     }
     assert_eq!(service.refused().await, 0.0);
 }
@@ -180,7 +187,8 @@ async fn behind_haproxy_each_caller_has_limits_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_haproxy_that_passes_tls_through_each_caller_has_limits_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
-    let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+    let certificate = folder.path().join("tls.crt");
+    let key = folder.path().join("tls.key");
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     std::fs::write(&certificate, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();

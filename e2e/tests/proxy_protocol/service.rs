@@ -1,4 +1,5 @@
-//! An ingest-service that trusts one address to pass connections on, and whose limits tell whom it takes a caller for.
+//! An ingest-service that trusts one address as a proxy. Its refusals reveal the address that it
+//! takes a caller for.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -17,12 +18,12 @@ use tonic::Status;
 use tonic_prost::prost::Message as _;
 use tonic_types::StatusExt as _;
 
-/// What the proxy connects from.
+/// Address from which the proxy connects.
 pub(crate) const PROXY: &str = "127.0.0.9";
-/// Connections that one address may have.
+/// Limit on the connections of one address.
 pub(crate) const MOST: usize = 2;
 
-/// A running ingest-service; it ends with the test.
+/// A running ingest-service, shut down on drop.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     http: String,
@@ -30,7 +31,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// With TLS where there are files of a certificate and its key.
+    /// Starts the service, with TLS if the files of a certificate and its key are given.
     pub(crate) async fn start(tls: Option<(&Path, &Path)>) -> Self {
         let mut arguments = vec![
             format!("--database-url={}", database_url()),
@@ -63,14 +64,14 @@ impl Service {
         service
     }
 
-    /// Connections that were closed because of their header.
+    /// Returns the number of connections closed because of their PROXY header.
     pub(crate) async fn refused(&self) -> f64 {
         let (_, metrics) = get(&self.http, "/metrics").await.unwrap();
         let is_it = |line: &&str| {
             line.starts_with("tidegauge_connections_refused_total")
                 && line.contains("reason=\"proxy_header\"")
         };
-        let line = metrics.lines().find(is_it).expect("the metric");
+        let line = metrics.lines().find(is_it).expect("the metric is missing");
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
 }
@@ -81,34 +82,34 @@ impl Drop for Service {
     }
 }
 
-/// A connection from an address of this machine.
+/// Connects from a given local address.
 pub(crate) async fn connect(from: &str, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::new(from.parse::<IpAddr>().unwrap(), 0)).unwrap();
     socket.connect(to).await.unwrap()
 }
 
-/// A batch with more new series than anybody here may create in a minute.
+/// Returns a batch with more new series than the service allows in a minute.
 pub(crate) fn too_many_series() -> IngestBatchRequest {
     let device = unique("behind-proxy");
     let points = (0..10).map(|index| point(&format!("{device}-{index}"), now(), 1.0));
     IngestBatchRequest { batch: Some(batch(points.collect())) }
 }
 
-/// Whom a refusal is about.
+/// Returns the subject of a refusal.
 pub(crate) fn subject(status: &Status) -> String {
     let details = status.get_error_details();
     details.quota_failure().unwrap_or_else(|| panic!("{status}")).violations[0].subject.clone()
 }
 
-/// Makes a call that is refused, and says whom the service takes the caller for.
+/// Makes a call that is refused. Returns the client that the service takes the caller for.
 pub(crate) async fn taken_for(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> Result<String, h2::Error> {
     Ok(call(stream).await?.0)
 }
 
-/// The same; the connection stays as long as what is returned.
+/// Does the same as `taken_for`. The connection stays open as long as the returned sender.
 pub(crate) async fn call(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> Result<(String, SendRequest<Bytes>), h2::Error> {
@@ -126,5 +127,5 @@ pub(crate) async fn call(
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     body.send_data(Bytes::from([&[0][..], &length, &message].concat()), true)?;
     let headers = answer.await?.into_parts().0.headers;
-    Ok((subject(&Status::from_header_map(&headers).expect("a refusal")), client))
+    Ok((subject(&Status::from_header_map(&headers).expect("the call was not refused")), client))
 }

@@ -1,5 +1,5 @@
-//! No status that a library makes reaches a client as it is: each kind is provoked at both services over real HTTP/2. The list is
-//! `docs/decisions/0001-statuses-of-libraries.md`.
+//! No status made by a library reaches a client unchanged. Each kind is provoked at both services
+//! over real HTTP/2. The list is in `docs/decisions/0001-statuses-of-libraries.md`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -20,9 +20,9 @@ const INGEST_WITH_ACKS: &str = "/tidegauge.v1.IngestService/IngestWithAcks";
 const GET_LATEST: &str = "/tidegauge.v1.QueryService/GetLatest";
 const QUERY_RANGE: &str = "/tidegauge.v1.QueryService/QueryRange";
 const CHECK: &str = "/grpc.health.v1.Health/Check";
-/// Each kind of call, of both services.
+/// One method of each kind, from both services.
 const METHODS: [&str; 5] = [INGEST_BATCH, INGEST, INGEST_WITH_ACKS, GET_LATEST, QUERY_RANGE];
-/// A field 1 of 200 bytes, of which none is there.
+/// Field 1 with a length of 200 bytes and no content.
 const MALFORMED: [u8; 3] = [0x0a, 0xc8, 0x01];
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
@@ -41,13 +41,15 @@ fn compressed(flag: u8, message: &[u8]) -> Vec<u8> {
     framed(flag, &encoder.finish().unwrap())
 }
 
-/// What is sent with which headers, and what of the answer is expected: code, field of `BadRequest` and a part of the message.
+/// Name, headers, body, and the expected answer: code, field of `BadRequest` and part of the
+/// message.
 type Case =
     (&'static str, Vec<(&'static str, &'static str)>, Vec<u8>, Code, &'static str, &'static str);
 
 fn cases() -> Vec<Case> {
     let gzip = || vec![("grpc-encoding", "gzip")];
-    let (invalid, exhausted) = (Code::InvalidArgument, Code::ResourceExhausted);
+    let invalid = Code::InvalidArgument;
+    let exhausted = Code::ResourceExhausted;
     let over = "message is over the limit of 4194304 bytes; send fewer points in one message";
     let cut_short = [&framed(0, &[0; 100])[..50], &[]].concat();
     let announced = [&[0][..], &u32::MAX.to_be_bytes()].concat();
@@ -149,7 +151,7 @@ async fn a_call_without_a_message_is_told_so() {
     }
     for path in [INGEST, INGEST_WITH_ACKS] {
         let answer = send(&services, Raw::call(path, Vec::new())).await;
-        assert_eq!(answer.code(), Code::Ok, "a stream may have no message: {path}");
+        assert_eq!(answer.code(), Code::Ok, "a stream without messages is valid: {path}");
     }
 }
 
@@ -209,7 +211,11 @@ async fn headers_over_the_limit_are_refused_with_the_limit() {
         assert_eq!((answer.http, answer.code()), (200, Code::ResourceExhausted), "{answer:?}");
         assert!(answer.message().ends_with("bytes; the limit is 16384"), "{}", answer.message());
         let answer = send(&services, filled(4)).await;
-        assert_ne!(answer.code(), Code::ResourceExhausted, "below the limit: {answer:?}");
+        assert_ne!(
+            answer.code(),
+            Code::ResourceExhausted,
+            "headers below the limit are refused: {answer:?}"
+        );
     }
 }
 
@@ -218,8 +224,8 @@ async fn a_call_whose_deadline_passes_is_deadline_exceeded_every_time() {
     let services = Services::start().await;
     let mut calls = JoinSet::new();
     for path in METHODS.iter().chain(&[CHECK]).cycle().take(300) {
-        let (url, raw) =
-            (url(&services, path).to_owned(), Raw::call(path, vec![0, 0, 0, 0, 9]).open());
+        let url = url(&services, path).to_owned();
+        let raw = Raw::call(path, vec![0, 0, 0, 0, 9]).open();
         calls.spawn(async move {
             (raw.path.clone(), raw.with("grpc-timeout", "100m").send(&url).await)
         });
@@ -241,7 +247,8 @@ async fn a_call_whose_deadline_passes_is_deadline_exceeded_every_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_that_races_with_the_answer_ends_in_one_of_the_two() {
-    let (services, device) = (Services::start().await, unique("deadline-race"));
+    let services = Services::start().await;
+    let device = unique("deadline-race");
     let timeouts = ["0n", "1n", "1u", "500u", "1m", "2m", "3m", "4m", "5m", "8m", "20m"];
     let mut counts = [0_usize; 17];
     for timeout in timeouts.iter().cycle().take(550) {
@@ -251,7 +258,8 @@ async fn a_deadline_that_races_with_the_answer_ends_in_one_of_the_two() {
             send(&services, Raw::call(INGEST_BATCH, body).with("grpc-timeout", *timeout)).await;
         counts[answer.code() as usize] += 1;
     }
-    let (ok, passed) = (counts[Code::Ok as usize], counts[Code::DeadlineExceeded as usize]);
+    let ok = counts[Code::Ok as usize];
+    let passed = counts[Code::DeadlineExceeded as usize];
     assert_eq!(ok + passed, 550, "{counts:?}");
     assert!(ok > 0 && passed > 0, "{counts:?}");
 }

@@ -1,4 +1,4 @@
-//! Calls as no well-behaved client makes them, over HTTP/2 by hand.
+//! Calls that no well-behaved client makes, over hand-made HTTP/2.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tonic_types::StatusExt as _;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is sent.
+/// A request.
 #[derive(Clone, Debug)]
 pub(crate) struct Raw {
     pub(crate) method: &'static str,
@@ -21,12 +21,12 @@ pub(crate) struct Raw {
     pub(crate) ends: bool,
 }
 
-/// What came back.
+/// The answer to a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) http: u16,
     pub(crate) headers: HeaderMap,
-    /// From the trailers, or the headers of an answer that has nothing else.
+    /// Status from the trailers, or from the headers of an answer without a body.
     pub(crate) status: Option<Status>,
 }
 
@@ -43,12 +43,12 @@ impl Raw {
         self
     }
 
-    /// The request is left open.
+    /// Leaves the request open after its body.
     pub(crate) fn open(self) -> Self {
         Self { ends: false, ..self }
     }
 
-    /// On a connection of its own, to http://HOST:PORT.
+    /// Sends the request on a connection of its own to `http://HOST:PORT`.
     pub(crate) async fn send(self, url: &str) -> Answer {
         let what = format!("{self:?}");
         tokio::time::timeout(PATIENCE, self.exchange(url))
@@ -69,7 +69,8 @@ impl Raw {
         let is_empty = self.body.is_empty() && self.ends;
         let (answer, mut body) = client.send_request(request.body(()).unwrap(), is_empty).unwrap();
         if !is_empty {
-            let _ = body.send_data(Bytes::from(self.body), self.ends); // an answer may come first
+            // The answer may arrive before the body is sent.
+            let _ = body.send_data(Bytes::from(self.body), self.ends);
         }
         let (head, mut data) = answer.await.unwrap().into_parts();
         let mut headers = head.headers;
@@ -92,7 +93,7 @@ impl Answer {
         self.status.as_ref().map_or("", |status| status.message())
     }
 
-    /// The field that `BadRequest` names.
+    /// Returns the field that `BadRequest` names.
     pub(crate) fn field(&self) -> String {
         let violations = self
             .status
@@ -102,7 +103,7 @@ impl Answer {
     }
 }
 
-/// A message behind its flag and its length.
+/// Returns a gRPC message with this flag.
 pub(crate) fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     [&[flag][..], &length, message].concat()

@@ -1,26 +1,23 @@
-//! A numbered batch that is sent again gets the answer of its first sending; other content under its number is refused.
+//! A resend of a numbered batch gets the first answer again. Different content under an applied
+//! sequence is refused.
 
 #![allow(clippy::unwrap_used)] // a failing test may panic
 
+mod random;
+
 use std::time::Duration;
 
-use e2e::{
-    IngestProcess, Services, Sql, built_ingest_service, database_url, now, numbered, point, series,
-    unique, wait_until_serving,
-};
+use e2e::{Services, Sql, now, numbered, point, series, unique};
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
-use shared::proto::v1::ingest_service_client::IngestServiceClient;
-use shared::proto::v1::{
-    Batch, BatchResult, GetProducerRequest, IngestBatchRequest, Producer, RejectionReason,
-};
-use tonic::transport::{Channel, Endpoint};
+use random::{Instance, RandomSender};
+use shared::proto::v1::{Batch, BatchResult, GetProducerRequest, Producer, RejectionReason};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 const SECOND: i64 = 1_000_000;
 
-/// The first answer, as every resend must repeat it.
+/// Returns the answer that every resend must repeat.
 fn again(first: &BatchResult) -> BatchResult {
     BatchResult { is_duplicate: true, ..first.clone() }
 }
@@ -43,7 +40,7 @@ async fn a_resend_repeats_the_first_answer_whatever_the_clock_and_the_limits_are
         1,
         vec![
             point(&device, now(), 1.0),
-            point(&device, now() + 604 * SECOND, 2.0), // accepted a few seconds later
+            point(&device, now() + 604 * SECOND, 2.0), // would be accepted a few seconds later
             point(&device, now() - 3_600 * SECOND, 3.0),
             point(&device, now(), f64::NAN),
         ],
@@ -67,10 +64,10 @@ async fn a_resend_repeats_the_first_answer_whatever_the_clock_and_the_limits_are
     assert_eq!(
         stricter.send(batch.clone()).await.unwrap(),
         again(&first),
-        "also where it is too large by now"
+        "a stricter limit must not apply to an applied batch"
     );
     let unknown = stricter.send(Batch { sequence: 2, ..batch.clone() }).await.unwrap_err();
-    assert_eq!(unknown.code(), Code::ResourceExhausted, "what was not applied is still too large");
+    assert_eq!(unknown.code(), Code::ResourceExhausted, "the limit must apply to a new batch");
     assert_eq!(Sql::connect().await.count(&device).await, 2);
 }
 
@@ -90,11 +87,8 @@ async fn other_content_under_an_applied_sequence_is_refused_and_says_what_to_do(
     assert_eq!(metadata(&reused, "expected_sequence").as_deref(), Some("4"));
     assert_eq!(metadata(&reused, "current_epoch").as_deref(), Some("0"));
     assert!(reused.message().contains("begins a new epoch at sequence 1"), "{}", reused.message());
-    assert!(
-        send(0, 1, 1.0).await.unwrap().is_duplicate,
-        "the first content is still what is stored"
-    );
-    assert_eq!(send(1, 1, 2.0).await.unwrap().accepted_count, 1, "a new epoch goes on");
+    assert!(send(0, 1, 1.0).await.unwrap().is_duplicate, "the first content must still be known");
+    assert_eq!(send(1, 1, 2.0).await.unwrap().accepted_count, 1, "a new epoch must be accepted");
     assert_eq!(Sql::connect().await.sum(&device).await, 5.0);
 }
 
@@ -166,7 +160,7 @@ async fn a_gap_names_the_epoch_of_the_ledger_and_not_that_of_the_request() {
     let unknown = send(1, 2).await.unwrap_err();
     assert_eq!(reason(&unknown), "SEQUENCE_GAP");
     assert_eq!(metadata(&unknown, "expected_sequence").as_deref(), Some("1"));
-    assert_eq!(metadata(&unknown, "current_epoch"), None, "the ledger does not hold the producer");
+    assert_eq!(metadata(&unknown, "current_epoch"), None, "the producer is not in the ledger");
     send(1, 1).await.unwrap();
     let gap = send(2, 2).await.unwrap_err();
     assert_eq!(metadata(&gap, "expected_sequence").as_deref(), Some("1"));
@@ -183,8 +177,12 @@ async fn a_producer_is_told_where_it_stands() {
     };
     assert_eq!(ask().await.unwrap_err().code(), Code::NotFound);
     services.send(numbered(&device, 7, 2, vec![point(&device, now(), 1.0)])).await.unwrap_err();
-    assert_eq!(ask().await.unwrap_err().code(), Code::NotFound, "a gap is not a batch");
-    let before = now() - 60 * SECOND; // two clocks
+    assert_eq!(
+        ask().await.unwrap_err().code(),
+        Code::NotFound,
+        "a gap must not create the producer"
+    );
+    let before = now() - 60 * SECOND; // the clocks of test and database may differ
     let batch = |sequence| numbered(&device, 7, sequence, vec![point(&device, before, 1.0)]);
     services.stream((1..=50).map(batch).collect()).await.unwrap();
     let producer = ask().await.unwrap();
@@ -225,129 +223,10 @@ async fn every_refused_point_is_known_however_many_there_are() {
     let summary = services.stream(vec![batch(2), batch(3)]).await.unwrap();
     let listed =
         |index| summary.rejections.iter().filter(|entry| entry.batch_index == index).count();
-    assert_eq!((listed(0), listed(1)), (100, 100), "each batch has its own bound");
+    assert_eq!((listed(0), listed(1)), (100, 100), "the limit on listed rejections is per batch");
     for (index, batch) in summary.rejected_points.iter().enumerate() {
         assert_eq!(batch.batch_index, index as u64);
         assert_eq!(batch.points.as_ref().unwrap().starts, refused);
-    }
-}
-
-/// An ingest-service process with a limit of its own, and a client of it.
-struct Instance {
-    limit: [(&'static str, &'static str); 1],
-    process: IngestProcess,
-    client: IngestServiceClient<Channel>,
-}
-
-impl Instance {
-    async fn start(name: &'static str, value: &'static str) -> Self {
-        let limit = [(name, value)];
-        let process =
-            IngestProcess::start_configured(&built_ingest_service(), &database_url(), &limit)
-                .await
-                .unwrap();
-        let channel =
-            Endpoint::from_shared(process.url().to_owned()).unwrap().connect().await.unwrap();
-        wait_until_serving(&channel, "tidegauge.v1.IngestService").await;
-        Self { limit, process, client: IngestServiceClient::new(channel) }
-    }
-
-    async fn send(&self, batch: Batch) -> Result<BatchResult, Status> {
-        let answer =
-            self.client.clone().ingest_batch(IngestBatchRequest { batch: Some(batch) }).await?;
-        Ok(answer.into_inner().result.unwrap())
-    }
-
-    /// Sends a batch, kills the process meanwhile and starts it again. Returns the answer, if it came before.
-    async fn send_and_kill(self, batch: Batch, after: Duration) -> (Self, Option<BatchResult>) {
-        let Self { limit: [(name, value)], process, mut client } = self;
-        let answer = client.ingest_batch(IngestBatchRequest { batch: Some(batch) });
-        let kill = async {
-            tokio::time::sleep(after).await;
-            process.kill().await.unwrap();
-        };
-        let (answer, ()) = tokio::join!(answer, kill);
-        (Self::start(name, value).await, answer.ok().and_then(|answer| answer.into_inner().result))
-    }
-}
-
-/// The instance that takes batches of every size.
-const TAKES_ALL_SIZES: usize = 0;
-
-/// A sender that makes random batches, against instances whose limits differ and which are killed now and then.
-struct RandomSender<'s> {
-    instances: &'s mut Vec<Instance>,
-    random: StdRng,
-    device: String,
-    began: i64,
-    /// Batches that were applied, with their first answers; the sequence is the index plus one.
-    applied: Vec<(Batch, BatchResult)>,
-    resends: usize,
-    reuses: usize,
-    kills: usize,
-}
-
-impl RandomSender<'_> {
-    fn batch(&mut self, sequence: u64) -> Batch {
-        let points = (0..self.random.random_range(1..4)).map(|_| {
-            let offset = self.random.random_range(-1_200..1_200) * SECOND;
-            let value = match self.random.random_range(0..6) {
-                0 => f64::NAN,
-                1 => 1e200,
-                _ => self.random.random_range(-1e3..1e3),
-            };
-            point(&self.device, self.began + offset, value)
-        });
-        let points = points.collect();
-        numbered(&self.device, 3, sequence, points)
-    }
-
-    fn next_batch(&mut self) -> Batch {
-        self.batch(self.applied.len() as u64 + 1)
-    }
-
-    async fn step(&mut self) {
-        let instance = self.random.random_range(0..self.instances.len());
-        let at = self.random.random_range(0..=self.applied.len());
-        match (self.random.random_range(0..20), self.applied.get(at).cloned()) {
-            (0..8, Some((batch, first))) => {
-                assert_eq!(self.instances[instance].send(batch).await.unwrap(), again(&first));
-                self.resends += 1;
-            }
-            (8..11, Some(_)) => {
-                let other = self.batch(at as u64 + 1);
-                let status = self.instances[instance].send(other).await.unwrap_err();
-                let is_too_large = status.code() == Code::ResourceExhausted;
-                assert!(is_too_large || reason(&status) == "SEQUENCE_REUSED", "{status:?}");
-                self.reuses += 1;
-            }
-            (11, _) => self.send_and_kill(instance).await,
-            _ => {
-                let batch = self.next_batch();
-                match self.instances[instance].send(batch.clone()).await {
-                    Ok(result) => self.applied.push((batch, result)),
-                    Err(status) => assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}"),
-                }
-            }
-        }
-    }
-
-    /// Sends the next batch to an instance that is killed meanwhile. Without an answer it sends the batch again, elsewhere.
-    async fn send_and_kill(&mut self, instance: usize) {
-        let batch = self.next_batch();
-        let after = Duration::from_micros(self.random.random_range(0..8_000));
-        let killed = self.instances.swap_remove(instance);
-        let (killed, first) = killed.send_and_kill(batch.clone(), after).await;
-        self.instances.push(killed);
-        let last = self.instances.len() - 1;
-        self.instances.swap(instance, last);
-        self.kills += 1;
-        let resent = self.instances[TAKES_ALL_SIZES].send(batch.clone()).await.unwrap();
-        match first {
-            Some(first) => assert_eq!(resent, again(&first)),
-            None => self.resends += 1,
-        }
-        self.applied.push((batch, BatchResult { is_duplicate: false, ..resent }));
     }
 }
 

@@ -1,90 +1,33 @@
-//! Calls that nobody waits for any more leave no statement and no connection behind.
+//! Abandoned calls leave no statement and no connection behind.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
+mod watched;
+
 use std::time::Duration;
 
-use e2e::{Services, Sql, at, database_url, now, selector, unique};
+use e2e::{at, now, selector, unique};
 use rand::RngExt as _;
-use shared::config::DatabaseConfig;
-use shared::db::Micros;
 use shared::proto::v1::query_service_client::QueryServiceClient;
 use shared::proto::v1::query_service_server::SERVICE_NAME;
 use shared::proto::v1::{
     DetectAnomaliesRequest, GetLatestRequest, GetStorageStatsRequest, Granularity,
     ListDevicesRequest, QueryAggregatedRequest, QueryRangeRequest, SeriesKey,
 };
-use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use watched::Watched;
 
 type Client = QueryServiceClient<Channel>;
 
 const CONNECTIONS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Long before now, where no other test looks.
+/// Age of the points in microseconds, far from those of other tests.
 const AGO: i64 = 300 * 86_400_000_000;
-
-/// A query-service that logs in as nobody else does, so that its connections can be told from those of other tests.
-struct Watched {
-    client: Client,
-    login: String,
-    sql: Sql,
-    services: Services,
-}
-
-impl Watched {
-    async fn start(query_timeout: Duration) -> Self {
-        let (mut sql, login) = (Sql::connect().await, unique("reader").replace('-', "_"));
-        let create = format!("CREATE ROLE {login} LOGIN; GRANT tidegauge_query TO {login}");
-        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut sql.0).await.unwrap();
-        let url =
-            database_url().parse::<sqlx::postgres::PgConnectOptions>().unwrap().username(&login);
-        let everyone = database_url();
-        let services = Services::start_query_with(&everyone, |config| {
-            config.database = DatabaseConfig { url };
-            config.database_connections = CONNECTIONS.try_into().unwrap();
-            config.query_timeout = query_timeout;
-        });
-        let services = services.await;
-        Self { client: services.query.clone(), login, sql, services }
-    }
-
-    /// Connections of the service that run a statement or are stuck within one, and all of them.
-    async fn connections(&mut self) -> (i64, i64) {
-        let statement = "SELECT count(*) FILTER (WHERE state <> 'idle'), count(*)
-                         FROM pg_stat_activity WHERE usename = $1 AND pid <> pg_backend_pid()";
-        sqlx::query_as(statement).bind(&self.login).fetch_one(&mut self.sql.0).await.unwrap()
-    }
-
-    async fn wait_until_at_rest(&mut self) {
-        let at_rest = async {
-            while self.connections().await.0 > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, at_rest).await.expect("statements still run");
-    }
-
-    /// Writes in small statements: the embedded database serves nobody else during one.
-    async fn write(&mut self, device: &str, points: i32) {
-        const PIECE: i32 = 20_000;
-        let add = "INSERT INTO series (device_id, metric_name) VALUES ($1, 'temperature') RETURNING series_id";
-        let id: i32 =
-            sqlx::query_scalar(add).bind(device).fetch_one(&mut self.sql.0).await.unwrap();
-        let statement = "INSERT INTO points SELECT $2 + at * interval '50 ms', $1, at FROM generate_series($3, $4) at";
-        let start = Micros(now() - AGO);
-        for first in (0..points).step_by(usize::try_from(PIECE).unwrap()) {
-            let last = points.min(first + PIECE) - 1;
-            let insert = sqlx::query(statement).bind(id).bind(start).bind(first).bind(last);
-            insert.execute(&mut self.sql.0).await.unwrap();
-        }
-    }
-}
 
 fn range(device: &str, max_points: u32) -> QueryRangeRequest {
     QueryRangeRequest {
@@ -107,7 +50,8 @@ fn aggregated(device: &str, granularity: Granularity) -> QueryAggregatedRequest 
 
 fn anomalies(device: &str) -> DetectAnomaliesRequest {
     let series = SeriesKey { device_id: device.to_owned(), metric_name: "temperature".to_owned() };
-    let (start, end) = (now() - AGO + 3_600_000_000, now() - AGO + 20_000_000_000);
+    let start = now() - AGO + 3_600_000_000;
+    let end = now() - AGO + 20_000_000_000;
     DetectAnomaliesRequest {
         series: Some(series),
         start: at(start),
@@ -116,7 +60,8 @@ fn anomalies(device: &str) -> DetectAnomaliesRequest {
     }
 }
 
-/// Reads a stream at some pace, up to as many frames as are wanted; says whether it came to an end.
+/// Reads up to `$frames` messages of a stream, with a pause after each, and returns from the
+/// function at its end.
 macro_rules! read {
     ($answer:expr, $frames:expr, $pause:expr) => {{
         let mut stream = $answer?.into_inner();
@@ -138,7 +83,7 @@ fn timed<T>(message: T, timeout: Option<Duration>) -> Request<T> {
     request
 }
 
-/// One call of any kind, under any deadline, read to anywhere.
+/// Makes a random call with a random deadline, and reads a random part of its answer.
 async fn some_call(mut client: Client, device: &str) -> Result<(), Status> {
     let (kind, frames, millis, deadline) = {
         let mut random = rand::rng();
@@ -173,12 +118,16 @@ async fn some_call(mut client: Client, device: &str) -> Result<(), Status> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_calls_given_up_leave_no_statement_and_no_connection_behind() {
-    let (mut watched, device) = (Watched::start(PATIENCE).await, unique("given-up"));
+    let mut watched = Watched::start(PATIENCE).await;
+    let device = unique("given-up");
     watched.write(&device, 200_000).await;
-    let (mut calls, mut answered, mut begun) = (JoinSet::new(), 0, 0);
+    let mut calls = JoinSet::new();
+    let mut answered = 0;
+    let mut begun = 0;
     while begun < 1_000 || !calls.is_empty() {
         if begun < 1_000 && calls.len() < 40 {
-            let (client, device) = (watched.client.clone(), device.clone());
+            let client = watched.client.clone();
+            let device = device.clone();
             let patience = Duration::from_micros(rand::rng().random_range(0..80_000));
             calls.spawn(
                 async move { tokio::time::timeout(patience, some_call(client, &device)).await },
@@ -189,7 +138,7 @@ async fn a_thousand_calls_given_up_leave_no_statement_and_no_connection_behind()
         match calls.join_next().await.unwrap().unwrap() {
             Ok(Ok(())) => answered += 1,
             Err(_given_up) => {}
-            // A client's own clock makes CANCELLED of its deadline.
+            // A client's own clock turns its deadline into CANCELLED.
             Ok(Err(status)) => assert!(
                 matches!(
                     status.code(),
@@ -199,14 +148,16 @@ async fn a_thousand_calls_given_up_leave_no_statement_and_no_connection_behind()
             ),
         }
     }
-    assert!(answered < 1_000, "none was given up");
+    assert!(answered < 1_000, "no call was abandoned");
     watched.wait_until_at_rest().await;
-    let most = i64::try_from(CONNECTIONS + 2).unwrap(); // and those for readiness and for cancelling
+    // Readiness and cancelling use one more connection each.
+    let most = i64::try_from(CONNECTIONS + 2).unwrap();
     assert!(watched.connections().await.1 <= most, "{:?}", watched.connections().await);
     for _ in 0..5 {
         let mut calls = JoinSet::new();
         for _ in 0..CONNECTIONS {
-            let (mut client, request) = (watched.client.clone(), range(&device, 100));
+            let mut client = watched.client.clone();
+            let request = range(&device, 100);
             calls.spawn(async move {
                 let mut frames = client.query_range(request).await?.into_inner();
                 let mut count = 0;
@@ -217,7 +168,11 @@ async fn a_thousand_calls_given_up_leave_no_statement_and_no_connection_behind()
             });
         }
         while let Some(answer) = calls.join_next().await {
-            assert_eq!(answer.unwrap().expect("an answer"), 3, "header, points, footer");
+            assert_eq!(
+                answer.unwrap().expect("no answer"),
+                3,
+                "expected header, points and footer"
+            );
         }
     }
 }
@@ -229,7 +184,11 @@ async fn many_calls_given_up_at_once_do_not_break_their_connection() {
     let channel = endpoint.connect().await.unwrap();
     let health = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
     let mut states = HealthClient::new(channel.clone()).watch(health).await.unwrap().into_inner();
-    while states.message().await.unwrap().expect("a state").status() != ServingStatus::Serving {}
+    let serving = async {
+        while states.message().await.unwrap().expect("a state").status() != ServingStatus::Serving {
+        }
+    };
+    tokio::time::timeout(PATIENCE, serving).await.expect("query-service is not serving in time");
     for round in 0..1_000 {
         let mut calls = JoinSet::new();
         for _ in 0..120 {
@@ -244,23 +203,24 @@ async fn many_calls_given_up_at_once_do_not_break_their_connection() {
         calls.abort_all();
         while let Some(call) = calls.join_next().await {
             if let Ok(answered) = call {
-                answered.expect("an answer");
+                answered.expect("no answer");
             }
         }
     }
     let state = tokio::time::timeout(Duration::ZERO, states.message()).await;
-    assert!(state.is_err(), "the connection is another one: {state:?}");
+    assert!(state.is_err(), "the connection was replaced: {state:?}");
 }
 
 #[tokio::test]
 async fn a_statement_that_waits_is_cancelled_when_its_call_ends() {
-    let (mut watched, device) = (Watched::start(Duration::from_secs(2)).await, unique("waits"));
+    let mut watched = Watched::start(Duration::from_secs(2)).await;
+    let device = unique("waits");
     if watched.sql.has_one_backend().await {
-        return; // a lock would hold up every other test, and no statement could wait for it
+        return; // with one backend, a lock would block every other test
     }
     watched.write(&device, 10).await;
     let request = || GetLatestRequest { device_id: device.clone(), ..Default::default() };
-    watched.client.get_latest(request()).await.expect("an answer before");
+    watched.client.get_latest(request()).await.expect("no answer before the lock");
 
     sqlx::raw_sql("BEGIN; LOCK TABLE series IN ACCESS EXCLUSIVE MODE")
         .execute(&mut watched.sql.0)
@@ -270,18 +230,19 @@ async fn a_statement_that_waits_is_cancelled_when_its_call_ends() {
         let mut client = watched.client.clone();
         let given_up =
             tokio::time::timeout(Duration::from_millis(50), client.get_latest(request()));
-        assert!(given_up.await.is_err(), "the lock does not hold");
+        assert!(given_up.await.is_err(), "the lock blocks no statement");
     }
     let status = watched
         .client
         .get_latest(timed(request(), Some(Duration::from_millis(200))))
         .await
         .unwrap_err();
-    assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}"); // by either clock
+    // The deadline may be noticed by either clock.
+    assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}");
     let status = watched.client.query_range(range(&device, 0)).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
     assert!(status.message().contains("longer than 2s (TIDEGAUGE_QUERY_TIMEOUT)"), "{status:?}");
-    watched.wait_until_at_rest().await; // while what they waited for is still locked
+    watched.wait_until_at_rest().await; // the table is still locked
     sqlx::raw_sql("ROLLBACK").execute(&mut watched.sql.0).await.unwrap();
 
     assert_eq!(
@@ -289,7 +250,7 @@ async fn a_statement_that_waits_is_cancelled_when_its_call_ends() {
             .client
             .get_latest(request())
             .await
-            .expect("an answer after")
+            .expect("no answer after the lock")
             .into_inner()
             .points
             .len(),
@@ -300,14 +261,17 @@ async fn a_statement_that_waits_is_cancelled_when_its_call_ends() {
 #[tokio::test]
 async fn a_slow_client_holds_no_connection_and_little_memory() {
     const POINTS: i32 = 1_000_000;
-    let (mut watched, device) = (Watched::start(PATIENCE).await, unique("slow"));
+    let mut watched = Watched::start(PATIENCE).await;
+    let device = unique("slow");
     watched.write(&device, POINTS).await;
     let before = resident_bytes();
     let mut frames = watched.client.query_range(range(&device, 0)).await.unwrap().into_inner();
-    let (mut rows, mut most, mut seen) = (0, 0, 0);
+    let mut rows = 0;
+    let mut most = 0;
+    let mut seen = 0;
     loop {
         if seen % 50 == 0 {
-            watched.wait_until_at_rest().await; // long before the end is read
+            watched.wait_until_at_rest().await; // long before the client has read everything
         }
         let Some(frame) = frames.message().await.unwrap() else { break };
         seen += 1;
@@ -318,10 +282,14 @@ async fn a_slow_client_holds_no_connection_and_little_memory() {
     }
     assert_eq!(rows, usize::try_from(POINTS).unwrap());
     let growth = most.saturating_sub(before);
-    assert!(growth < 64 * 1024 * 1024, "grew by {} MiB, service and client together", growth >> 20);
+    assert!(
+        growth < 64 * 1024 * 1024,
+        "service and client together grew by {} MiB, limit 64 MiB",
+        growth >> 20
+    );
 }
 
-/// Memory of this process; 0 where the system does not say.
+/// Returns the resident memory of this process in bytes, or 0 where the system does not report it.
 fn resident_bytes() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let pages = pages.and_then(|numbers| numbers.split(' ').nth(1)?.parse::<usize>().ok());
