@@ -14,7 +14,8 @@ import yaml
 # The oldest supported Kubernetes, and the newest whose schemas the package contains.
 KUBERNETES_VERSIONS = ("1.27", "1.37")
 
-# The variables that each binary reads. The test e2e/tests/settings.rs compares the file with the binaries.
+# The variables that each binary reads. The test e2e/tests/settings.rs compares the file with the
+# binaries.
 READ = json.loads(Path(".ci/variables.json").read_text())
 INGEST, QUERY = set(READ["ingest-service"]), set(READ["query-service"])
 # Keyed by container in k8s/ and by service in compose.yaml.
