@@ -1,23 +1,24 @@
 # syntax=docker/dockerfile:1
-# Both services, one image each:
+# Builds one image per service:
 #   docker build --target ingest-service --tag tidegauge/ingest-service .
 #   docker build --target query-service --tag tidegauge/query-service .
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /source
-# The image's own toolchain: rust-toolchain.toml also names clippy and rustfmt, which rustup would download here.
+# Use the image's toolchain: rust-toolchain.toml also lists clippy and rustfmt, which rustup would
+# download here.
 ENV RUSTUP_TOOLCHAIN=$RUST_VERSION
 COPY . .
-# What a cache mount holds is not part of the image, so the binaries leave target/ in the same step.
+# A cache mount is not part of the image, so the same step copies the binaries out of target/.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/usr/local/cargo/git \
     --mount=type=cache,target=/source/target,sharing=locked \
     cargo build --release --locked --bin ingest-service --bin query-service \
     && install -D --target-directory=/binaries target/release/ingest-service target/release/query-service
 
-# glibc of the build's Debian release, CA certificates, and neither shell nor package manager.
+# Contains glibc of the build's Debian release and CA certificates, but no shell.
 FROM gcr.io/distroless/cc-debian12:nonroot AS runtime
-# As a number: Kubernetes cannot tell whether a user given by name is root.
+# Numeric, because Kubernetes cannot check whether a named user is root.
 USER 65532:65532
 
 FROM runtime AS ingest-service

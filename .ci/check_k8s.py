@@ -1,4 +1,4 @@
-"""Checks the deployment files. Run by .ci/check-k8s, which brings what this imports."""
+"""Checks the deployment files. .ci/check-k8s installs the dependencies and runs this."""
 
 import copy
 import json
@@ -11,15 +11,16 @@ from pathlib import Path
 import kubernetes_validate
 import yaml
 
-# The oldest Kubernetes with gRPC probes in general availability, and the newest whose schemas the package carries.
+# The oldest supported Kubernetes, and the newest whose schemas the package contains.
 KUBERNETES_VERSIONS = ("1.27", "1.37")
 
-# The variables each binary reads: a test (e2e/tests/settings.rs) holds the file against the binaries' own definitions.
+# The variables that each binary reads. The test e2e/tests/settings.rs compares the file with the
+# binaries.
 READ = json.loads(Path(".ci/variables.json").read_text())
 INGEST, QUERY = set(READ["ingest-service"]), set(READ["query-service"])
-# By container in k8s/ and by service in compose.yaml.
+# Keyed by container in k8s/ and by service in compose.yaml.
 VARIABLES = {"migrate": INGEST, "ingest-service": INGEST, "query-service": QUERY}
-# What compose.yaml and the images decide, so that .env.sample does not offer it.
+# Variables that compose.yaml and the images set, so .env.sample does not offer them.
 FIXED = {
     "DATABASE_URL",
     "DATABASE_URL_FILE",
@@ -34,7 +35,7 @@ FIXED = {
 
 
 class Tally:
-    """Prints one line per check and counts."""
+    """Prints one line per check, and counts passed and failed checks."""
 
     def __init__(self):
         self.passed = self.failed = 0
@@ -51,7 +52,7 @@ class Tally:
 
 
 def render(folder):
-    """The objects that kubectl makes of a kustomization."""
+    """Returns the objects that kubectl renders from a kustomization."""
     done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"kubectl kustomize {folder}: {done.stderr}")
@@ -72,12 +73,12 @@ def schema_problems(manifest):
 
 
 def unknown_variables(reader, names):
-    """Names that the binary behind `reader` does not read."""
+    """Returns a problem for each name that the binary of `reader` does not read."""
     return [f"{reader} does not read {name}" for name in sorted(set(names) - VARIABLES[reader])]
 
 
 def pod_problems(pod, config_maps):
-    """What the schema does not ask of a pod, and we do."""
+    """Returns violations of rules that are stricter than the schema."""
     problems = []
     if not pod.get("securityContext", {}).get("runAsNonRoot"):
         problems.append("securityContext.runAsNonRoot is not true")
@@ -94,7 +95,7 @@ def pod_problems(pod, config_maps):
         for source in container.get("envFrom", []):
             wanted = source["configMapRef"]["name"]
             if wanted not in config_maps:
-                problems.append(f"{name}: there is no ConfigMap {wanted}")
+                problems.append(f"{name}: ConfigMap {wanted} does not exist")
             names |= set(config_maps.get(wanted, {}))
         problems += unknown_variables(name, names)
         problems += probe_problems(container)
@@ -102,17 +103,21 @@ def pod_problems(pod, config_maps):
 
 
 def probe_problems(container):
-    """The plain HTTP port tells what holds whether gRPC is encrypted or not; an open socket tells nothing."""
-    name, problems = container["name"], []
+    """Returns probes that do not use the plain HTTP port.
+
+    That port works whether or not gRPC is encrypted. An open socket says nothing about readiness.
+    """
+    name = container["name"]
+    problems = []
     for kind, path in (("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
         if "ports" not in container:
             continue  # a job
         probe = container.get(kind, {})
-        asked = probe.get("httpGet", {})
-        if (asked.get("port"), asked.get("path")) != ("http", path):
-            problems.append(f"{name}: {kind} does not ask the port http for {path}")
+        get = probe.get("httpGet", {})
+        if (get.get("port"), get.get("path")) != ("http", path):
+            problems.append(f"{name}: {kind} does not GET {path} on the port http")
         if {"grpc", "tcpSocket", "exec"} & set(probe):
-            problems.append(f"{name}: {kind} asks in two ways")
+            problems.append(f"{name}: {kind} has two handlers")
     return problems
 
 
@@ -136,7 +141,7 @@ def check_kustomization(tally, folder):
 
 
 def check_refusals(tally):
-    """Breaks a good Deployment in one place at a time: a check that cannot fail proves nothing."""
+    """Breaks a valid Deployment in one place at a time, and checks that each defect is found."""
     manifests = render("k8s/base")
     config_maps = config_maps_of(manifests)
     good = next(found for found in manifests if found["kind"] == "Deployment")
@@ -170,7 +175,7 @@ def check_refusals(tally):
         broken = copy.deepcopy(good)
         damage(broken, broken["spec"]["template"]["spec"]["containers"][0])
         refused = manifest_problems(broken, config_maps)
-        tally.check(f"self-check: refuses {damage.__name__}", [] if refused else ["it was let through"])
+        tally.check(f"self-check: refuses {damage.__name__}", [] if refused else ["the defect was not found"])
 
 
 def check_compose(tally):
@@ -184,13 +189,13 @@ def check_compose(tally):
     for name in VARIABLES:
         environment = compose["services"][name]["environment"]
         passed_on |= {variable for variable, value in environment.items() if value is None}
-        tally.check(f"compose.yaml {name}: its variables are known", unknown_variables(name, environment))
+        tally.check(f"compose.yaml {name}: every variable is read by the service", unknown_variables(name, environment))
 
     taken = substituted | passed_on
-    problems = [f"{name} is offered, but compose.yaml does not take it" for name in sorted(offered - taken)]
-    problems += [f"{name} is taken by compose.yaml, but not offered" for name in sorted(taken - offered)]
-    problems += [f"{name} is a setting, but not offered" for name in sorted((INGEST | QUERY) - FIXED - offered)]
-    tally.check(".env.sample offers what compose.yaml takes", problems)
+    problems = [f"{name} is in .env.sample, but compose.yaml does not use it" for name in sorted(offered - taken)]
+    problems += [f"{name} is used by compose.yaml, but missing from .env.sample" for name in sorted(taken - offered)]
+    problems += [f"{name} is a setting, but missing from .env.sample" for name in sorted((INGEST | QUERY) - FIXED - offered)]
+    tally.check(".env.sample lists the variables that compose.yaml uses", problems)
 
     open_ports = [
         f"{name}: {port} is not bound to 127.0.0.1"
@@ -204,7 +209,7 @@ def check_compose(tally):
     try:
         subprocess.run(["docker", "compose", "version"], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        print("note  docker compose is not installed here: `docker compose config` was not run")
+        print("note  docker compose is not installed: skipped `docker compose config`")
     else:
         done = subprocess.run(docker_compose, capture_output=True, text=True)
         tally.check("docker compose config", [done.stderr] if done.returncode else [])
@@ -213,8 +218,8 @@ def check_compose(tally):
 def check_build_context(tally):
     members = tomllib.loads(Path("Cargo.toml").read_text())["workspace"]["members"]
     sent = Path(".dockerignore").read_text().splitlines()
-    absent = [f"add !{member}: cargo reads every member" for member in members if f"!{member}" not in sent]
-    tally.check(".dockerignore lets every member of the workspace through", absent)
+    absent = [f"add !{member}: cargo reads every workspace member" for member in members if f"!{member}" not in sent]
+    tally.check(".dockerignore admits every workspace member", absent)
 
 
 def main():

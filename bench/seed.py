@@ -1,7 +1,8 @@
-"""The way that Tidegauge began: points inserted row by row with psycopg2's execute_batch.
+"""Inserts points row by row with psycopg2's execute_batch, as the first version of Tidegauge did.
 
-Reads points (device_id, metric_name, microseconds since the Unix epoch, value; separated by tabs) from a file, looks their
-series up, and only then starts the clock. Prints one JSON object: how many points it committed, and in how many seconds.
+Reads tab-separated points (device_id, metric_name, microseconds since the Unix epoch, value) from a file,
+looks up their series, and then starts the clock. Prints one JSON object with the number of committed points
+and the seconds that it took.
 """
 
 import argparse
@@ -18,7 +19,7 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database-url", required=True)
-    parser.add_argument("--points", required=True, help="file of points")
+    parser.add_argument("--points", required=True, help="file of tab-separated points")
     parser.add_argument("--rows-per-commit", type=int, default=1000)
     options = parser.parse_args()
 
@@ -36,18 +37,19 @@ def main() -> None:
 
 
 def read(path):
-    """Yields (device_id, metric_name, time, value)."""
+    """Yields (device_id, metric_name, time, value) for each line of the file."""
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             device_id, metric_name, micros, value = line.rstrip("\n").split("\t")
-            yield device_id, metric_name, EPOCH + datetime.timedelta(microseconds=int(micros)), float(value)
+            at = EPOCH + datetime.timedelta(microseconds=int(micros))
+            yield device_id, metric_name, at, float(value)
 
 
 def resolve(cursor, points):
-    """Rows of the table, with each series by its number."""
+    """Returns rows for the table `points`, with series ids in place of names."""
     cursor.execute("SELECT device_id, metric_name, series_id FROM series")
-    numbers = {(device_id, metric_name): series_id for device_id, metric_name, series_id in cursor}
-    return [(at, numbers[device_id, metric_name], value) for device_id, metric_name, at, value in points]
+    ids = {(device_id, metric_name): series_id for device_id, metric_name, series_id in cursor}
+    return [(at, ids[device_id, metric_name], value) for device_id, metric_name, at, value in points]
 
 
 def insert(cursor, rows):

@@ -1,10 +1,10 @@
--- The services' logins, each with the rights of its group and no other. Run as a superuser; may run before or after
--- the migration, and again to change a password:
+-- Creates the logins of the services, each with the privileges of its group role only. Run it as a
+-- superuser, before or after the migration. To change a password, run it again:
 --   INGEST_PASSWORD=... QUERY_PASSWORD=... psql --file compose/logins.sql "$ADMIN_URL"
 \set ON_ERROR_STOP on
 \getenv ingest_password INGEST_PASSWORD
 \getenv query_password QUERY_PASSWORD
-SET client_min_messages = warning; -- a grant that is there already is no news
+SET client_min_messages = warning; -- hides the notice about an existing grant
 
 SELECT format('CREATE ROLE %I', wanted)
 FROM unnest(ARRAY['tidegauge_ingest', 'tidegauge_query', 'ingest', 'query']) AS wanted

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// The command: starts the database and the listener and ends them in order; does not know the protocol.
+// The command line program: starts the database and the listener, and shuts them down in order.
+// Does not depend on the wire protocol.
 
 import { Backend } from './src/backend.mjs';
 import { startCheckpoints } from './src/checkpoints.mjs';
@@ -10,7 +11,8 @@ import { Listener } from './src/listener.mjs';
 import { DATABASE } from './src/names.mjs';
 import { BadOption, parseOptions, USAGE } from './src/options.mjs';
 
-const GRACE = 10_000; // milliseconds for a running statement to end: it cannot be interrupted
+/** Milliseconds that a running statement gets to end; it cannot be interrupted. */
+const GRACE = 10_000;
 
 function fail(text, code) {
   console.error(text);
@@ -43,7 +45,7 @@ async function openEngine(folder) {
   const engine = new Engine({
     folder: folder?.database ?? null,
     isNew,
-    onFailure: (error) => fail(`the database died: ${error.stack ?? error}`, 1),
+    onFailure: (error) => fail(`the database crashed: ${error.stack ?? error}`, 1),
   });
   await engine.ready;
   folder?.markFinished();
@@ -63,23 +65,28 @@ async function main(options) {
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
   if (options.exitWithStdin) process.stdin.on('end', stop).on('error', stop).resume();
-  const port = await listener.listen(options.port).catch((error) => fail(portError(error, options.port), 1));
+  const onError = (error) => fail(portError(error, options.port), 1);
+  const port = await listener.listen(options.port).catch(onError);
   console.log(`listening on postgres://postgres@127.0.0.1:${port}/${DATABASE}`);
 }
 
 function portError(error, port) {
-  if (error.code === 'EADDRINUSE') return `port ${port} of 127.0.0.1 is in use: choose another with --port, or 0 for a free one`;
+  if (error.code === 'EADDRINUSE') {
+    return `port ${port} of 127.0.0.1 is in use: choose another with --port, or 0 for a free one`;
+  }
   return `cannot listen on port ${port} of 127.0.0.1: ${error.message}`;
 }
 
-/** The first call ends everything in order, a second one ends it at once. */
+/** Returns a handler: the first call shuts down in order, a second one exits at once. */
 function stopOnce(close) {
   let stopping = false;
   return async () => {
     if (stopping) process.exit(1);
     stopping = true;
-    setTimeout(() => fail('a statement did not end in time: leaving, the database recovers at its next start', 1), GRACE).unref();
-    await close().catch((error) => fail(`the database was not closed cleanly: ${error.message}`, 1));
+    const text = `a statement did not end within ${GRACE / 1000} s: exiting without closing the database; \
+the next start recovers it`;
+    setTimeout(() => fail(text, 1), GRACE).unref();
+    await close().catch((error) => fail(`cannot close the database cleanly: ${error.message}`, 1));
     process.exit(0);
   };
 }

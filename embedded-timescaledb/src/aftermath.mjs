@@ -1,4 +1,5 @@
-// What a client's statements leave behind in the one backend, and how it is kept from others; does not know its messages.
+// Cleans up what a client's statements leave in the shared backend, so that other clients do not
+// see it. Does not depend on the messages of the client.
 
 import { SYNC } from './protocol.mjs';
 import { forgetLogins } from './handshake.mjs';
@@ -6,12 +7,18 @@ import { captureSettings, REPORTED } from './settings.mjs';
 
 const LOCKS = `SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' LIMIT 1`;
 
-/** True when there is something to look at before anyone else is served. */
+/**
+ * Returns whether the statements may have left state that has to be checked before others are
+ * served.
+ */
 export function leavesTraces({ settings, locks, dropsStatements, roles }) {
   return Boolean(settings || locks || dropsStatements || roles);
 }
 
-/** Looks at what the statements left; returns the traits that still hold and the settings to report as [name, value]. */
+/**
+ * Checks what the statements left. Returns the traits that still apply, and the settings to report
+ * as [name, value].
+ */
 export async function settle({ backend, statements, settings, traits }) {
   if (traits.dropsStatements) {
     backend.statementEpoch++;
@@ -30,7 +37,9 @@ async function changedSettings(backend, settings) {
     .filter(([name, value]) => value !== undefined && value !== before.get(name.toLowerCase()));
 }
 
-/** Drops what would outlive a client that ends. The session may have to become the owner for it. */
+/**
+ * Drops state that would outlive a client that ends. The session acquires the backend if necessary.
+ */
 export async function dropLeftovers(session) {
   const { backend, statements, traits } = session;
   const temporary = backend.temporaryOwners.delete(session) && backend.temporaryOwners.size === 0;

@@ -1,9 +1,10 @@
-// The one backend and the queue of those who want it; does not know clients' sockets or what they ask.
+// The single backend, and the queue of sessions that wait for it. Does not depend on sockets or on
+// the content of messages.
 
 import { errorFields, query, rowValues } from './protocol.mjs';
 import { ReplyScanner } from './reply-scanner.mjs';
 
-/** An error of the database, with its five-character code. */
+/** An error from the database, with its SQLSTATE code. */
 export class DatabaseError extends Error {
   constructor(fields) {
     super(fields.M);
@@ -18,16 +19,22 @@ export class Backend {
     this.owner = null;
     this.queue = [];
     this.sink = null;
-    /** Which session's settings the backend holds now; null: unknown. */
+    /** Key of the settings that the backend has now; null if unknown. */
     this.appliedSettings = null;
-    /** Grows whenever prepared statements of all clients were dropped (DISCARD ALL, DEALLOCATE ALL). */
+    /**
+     * Counts how often the prepared statements of all clients were dropped (DISCARD ALL, DEALLOCATE
+     * ALL).
+     */
     this.statementEpoch = 0;
-    /** Who made temporary tables: they all live in the one backend, and are dropped when the last of these ends. */
+    /**
+     * Sessions that created temporary tables. The tables share one backend, and are dropped when
+     * the last of these sessions ends.
+     */
     this.temporaryOwners = new Set();
     engine.onOutput = (output) => this.receive(Buffer.from(output.buffer, output.byteOffset, output.length));
   }
 
-  /** Resolves when `owner` has the backend for itself; first come, first served. */
+  /** Resolves when `owner` has exclusive use of the backend; first come, first served. */
   acquire(owner) {
     if (!this.owner) {
       this.owner = owner;
@@ -62,12 +69,15 @@ export class Backend {
     return this.engine.write(bytes);
   }
 
-  /** Runs SQL of the server's own and returns the rows, as text, of all its statements. The caller is the owner. */
+  /**
+   * Runs SQL of the server itself and returns the rows of all its statements as text. The caller
+   * must own the backend.
+   */
   query(sql) {
     return this.exchange(query(sql));
   }
 
-  /** Sends messages of the server's own, up to one ReadyForQuery; returns the rows as text. */
+  /** Sends messages of the server itself, up to one ReadyForQuery, and returns the rows as text. */
   async exchange(messages) {
     const before = this.sink;
     const rows = [];

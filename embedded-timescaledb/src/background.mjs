@@ -1,9 +1,13 @@
-// Work of the server's own, time and again, in the same queue as the clients; does not know what the work is.
+// Runs periodic work of the server in the same queue as the clients. Does not depend on what the
+// work is.
 
 import { applySettings, Settings } from './settings.mjs';
 
 export class Background {
-  /** `round(turn)` runs every `seconds`; each `turn(work)` in it waits for the backend like any client. */
+  /**
+   * Runs `round(turn)` every `seconds`. Each `turn(work)` in it waits for the backend like a
+   * client.
+   */
   constructor(backend, seconds, round) {
     this.backend = backend;
     this.stopped = false;
@@ -33,7 +37,7 @@ export class Background {
     }
   }
 
-  /** Returns once nothing is running and nothing will start. */
+  /** Stops the timer, and resolves once no work is running. */
   async stop() {
     this.stopped = true;
     clearInterval(this.timer);

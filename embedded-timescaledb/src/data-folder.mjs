@@ -1,4 +1,5 @@
-// The folder of a kept database: who uses it, and whether it was ever finished; does not open the database.
+// The folder of a persistent database: which process uses it, and whether its initialisation has
+// finished. Does not open the database.
 
 import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -7,10 +8,13 @@ const LOCK = 'server.pid';
 const UNFINISHED = 'unfinished';
 const DATABASE = 'database';
 
-/** The folder cannot be used; the message says why and what to do. */
+/** An error that makes the folder unusable; the message says why and what to do. */
 export class FolderError extends Error {}
 
-/** `pid start`: the start time tells a process from a later one with the same number; empty where there is no /proc. */
+/**
+ * Returns `pid start`. The start time distinguishes processes that reuse a pid; it is empty without
+ * /proc.
+ */
 function processMark(pid) {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -32,7 +36,7 @@ function isAlive(mark) {
 }
 
 export class DataFolder {
-  /** Takes the folder for this process, creating it if need be. */
+  /** Locks the folder for this process, and creates it if necessary. */
   constructor(path) {
     this.path = resolve(path);
     this.database = join(this.path, DATABASE);
@@ -41,7 +45,8 @@ export class DataFolder {
       this.refuseForeign();
       this.lock();
     } catch (error) {
-      throw error instanceof FolderError ? error : new FolderError(`cannot use the data folder ${this.path}: ${error.message}`);
+      if (error instanceof FolderError) throw error;
+      throw new FolderError(`cannot use the data folder ${this.path}: ${error.message}`);
     }
     if (existsSync(join(this.path, UNFINISHED))) rmSync(this.database, { recursive: true, force: true });
   }
@@ -50,7 +55,9 @@ export class DataFolder {
     const isOwn = (name) => [LOCK, UNFINISHED, DATABASE].some((own) => name.startsWith(own));
     const foreign = readdirSync(this.path).filter((name) => !isOwn(name));
     if (foreign.length > 0) {
-      throw new FolderError(`${this.path} holds something else (${foreign[0]}): choose an empty or a new folder with --data`);
+      throw new FolderError(
+        `${this.path} contains other files (${foreign[0]}): choose an empty or new --data folder`,
+      );
     }
   }
 
@@ -60,16 +67,20 @@ export class DataFolder {
     writeFileSync(own, processMark(process.pid));
     try {
       if (existsSync(lock) && !isAlive(readFileSync(lock, 'utf8'))) unlinkSync(lock);
-      linkSync(own, lock); // fails if it exists, and is never seen half-written
+      linkSync(own, lock); // fails if the lock exists; readers never see a partial file
     } catch (error) {
       if (error.code !== 'EEXIST') throw error;
-      throw new FolderError(`${this.path} is used by another server (process ${Number.parseInt(readFileSync(lock, 'utf8'), 10)})`);
+      const pid = Number.parseInt(readFileSync(lock, 'utf8'), 10);
+      throw new FolderError(`${this.path} is used by another server (process ${pid})`);
     } finally {
       unlinkSync(own);
     }
   }
 
-  /** True until the first start has gone through; a start that was cut off begins again from nothing. */
+  /**
+   * Is true until the first start has finished. A start that was interrupted begins again from
+   * scratch.
+   */
   get isNew() {
     return !existsSync(this.database);
   }

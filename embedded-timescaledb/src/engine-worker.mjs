@@ -1,10 +1,12 @@
-// The database thread: feeds bytes of the PostgreSQL protocol to the WebAssembly backend; knows no clients.
+// The database thread: feeds bytes of the PostgreSQL protocol to the WebAssembly backend. Does not
+// depend on clients.
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { openDatabase } from './database.mjs';
 import { FrameFeed } from './frame-feed.mjs';
 import { RingReader } from './ring.mjs';
 
+/** Output is sent in blocks of this many bytes. */
 const BLOCK = 64 * 1024;
 const TERMINATE = Uint8Array.of(0x58, 0, 0, 0, 4);
 
@@ -37,7 +39,8 @@ function connect(module) {
     }
     return length;
   };
-  // Called in the middle of a message and during COPY: it blocks this thread until the client has sent more.
+  // The backend calls this in the middle of a message and during COPY. It blocks this thread until
+  // the client has sent more.
   const read = (pointer, max) => {
     if (farewell) {
       const length = Math.min(max, farewell.length);

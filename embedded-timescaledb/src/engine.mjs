@@ -1,11 +1,12 @@
-// The database thread as seen from the server thread: bytes in, bytes out; knows neither clients nor messages.
+// The server thread's interface to the database thread: bytes in, bytes out. Does not depend on
+// clients or messages.
 
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { createShared, RingWriter } from './ring.mjs';
 
 export class Engine {
-  /** `onFailure(error)` is called once when the backend died: nothing can be saved then. */
+  /** Calls `onFailure(error)` once if the backend crashes; nothing can be saved then. */
   constructor({ folder, isNew, onFailure }) {
     const shared = createShared();
     this.ring = new RingWriter(shared);
@@ -15,7 +16,8 @@ export class Engine {
     this.closing = false;
     this.worker = new Worker(new URL('./engine-worker.mjs', import.meta.url), {
       workerData: { shared, folder, isNew },
-      stdout: true, // standard output carries one line that callers parse: the database must not write to it
+      // Callers parse the single line on standard output, so the database must not write to it.
+      stdout: true,
     });
     this.worker.stdout.on('data', (text) => process.stderr.write(text));
     this.ready = new Promise((resolve, reject) => {
@@ -25,7 +27,9 @@ export class Engine {
     this.ready.catch(() => {});
     this.worker.on('message', (message) => this.receive(message));
     this.worker.on('error', onFailure);
-    this.worker.on('exit', (code) => this.closing || onFailure(new Error(`the database thread ended with code ${code}`)));
+    this.worker.on('exit', (code) => {
+      if (!this.closing) onFailure(new Error(`the database thread ended with code ${code}`));
+    });
   }
 
   receive(message) {
@@ -35,7 +39,10 @@ export class Engine {
     for (const wake of this.spaceWaiters.splice(0)) wake();
   }
 
-  /** Hands bytes over in the order of the calls; resolves once all are taken: the backpressure of a long COPY. */
+  /**
+   * Writes bytes in the order of the calls. Resolves once all are in the ring, which is the
+   * backpressure of a long COPY.
+   */
   write(bytes) {
     this.written = this.written.then(() => this.writeNow(bytes));
     return this.written;
@@ -49,12 +56,12 @@ export class Engine {
     }
   }
 
-  /** Output bytes that reached the client, or that nobody wants any more. */
+  /** Reports output bytes that reached the client or were discarded. */
   sent(bytes) {
     this.ring.sent(bytes);
   }
 
-  /** Only while the backend is idle. */
+  /** Closes the database. Call it only while the backend is idle. */
   async close() {
     const exited = once(this.worker, 'exit');
     this.ring.stop();

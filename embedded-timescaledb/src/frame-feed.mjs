@@ -1,27 +1,33 @@
-// Hands the backend its input in pieces that it can be given safely; knows where messages begin and end, not what they say.
+// Gives the backend its input in pieces that are safe for it. Depends on the boundaries of
+// messages, not on their content.
 
 const HEADER = 5; // type and length
 const COPY_DATA = 'd'.charCodeAt(0);
 
 /**
- * The backend returns after a message unless its own buffer held more when that message began. What it read ahead
- * during a COPY would be left in that buffer, out of reach: so it never gets more than one message at a time, or several
- * CopyData.
+ * A feed of one message at a time, or of several CopyData messages.
+ *
+ * The backend returns after each message, unless its buffer contained more when the message began.
+ * Bytes that it reads ahead during a COPY would stay in that buffer, out of reach.
  */
 export class FrameFeed {
   constructor(ring) {
     this.ring = ring;
-    this.left = 0; // bytes of a message that was begun
+    this.left = 0; // bytes of the current message that were not read yet
   }
 
-  /** Blocks until a message can be begun; false means stop. */
+  /** Blocks until the header of a message is available. Returns false if the server is stopping. */
   wait() {
     return this.ring.waitFor(HEADER);
   }
 
-  /** Copies input to `target` at `at`, at most `max` bytes, at least one; blocks until it can. */
+  /**
+   * Copies between 1 and `max` bytes of input to `target` at `at`; blocks until input is available.
+   */
   read(target, at, max) {
-    if (!this.ring.waitFor(this.left > 0 ? 1 : HEADER)) throw new Error('stopped in the middle of a message');
+    if (!this.ring.waitFor(this.left > 0 ? 1 : HEADER)) {
+      throw new Error('the server stopped in the middle of a message');
+    }
     const available = Math.min(max, this.ring.unread());
     let taken = Math.min(this.left, available);
     this.left -= taken;

@@ -1,7 +1,9 @@
-// Cuts a client's byte stream into messages and holds the socket back while nobody asks; does not know their meaning.
+// Splits a client's byte stream into messages, and pauses the socket while no message is requested.
+// Does not depend on their content.
 
 import { ProtocolViolation } from './protocol.mjs';
 
+/** Largest start-up packet and largest message, in bytes. */
 const START_UP_LIMIT = 10_000;
 const MESSAGE_LIMIT = 1 << 30;
 const TYPES = new Set([...'QPBDECSHFXdcfp'].map((letter) => letter.charCodeAt(0)));
@@ -28,7 +30,9 @@ export class FrameReader {
     socket.pause();
   }
 
-  /** The start-up message without a type letter; null when the client is gone. */
+  /**
+   * Returns the start-up message, which has no type letter, or null if the client has disconnected.
+   */
   async startUp() {
     if (!(await this.has(4))) return null;
     const size = this.peek(4).readInt32BE(0);
@@ -36,7 +40,10 @@ export class FrameReader {
     return (await this.has(size)) ? this.take(size) : null;
   }
 
-  /** The next message, whole; only CopyData may come as several smaller CopyData. Null when the client is gone. */
+  /**
+   * Returns the next complete message, or null if the client has disconnected. A large CopyData is
+   * split into smaller ones.
+   */
   async next() {
     if (this.copyDataLeft > 0) return this.copyDataPiece();
     if (!(await this.has(5))) return null;
@@ -52,7 +59,9 @@ export class FrameReader {
     return (await this.has(size)) ? this.take(size) : null;
   }
 
-  /** A large CopyData is passed on as it arrives, so that its size costs no memory. */
+  /**
+   * Returns the part of a large CopyData that has arrived, so that its size does not cost memory.
+   */
   async copyDataPiece() {
     if (!(await this.has(1))) return null;
     const body = this.take(Math.min(this.length, this.copyDataLeft));

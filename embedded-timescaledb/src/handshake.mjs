@@ -1,4 +1,5 @@
-// The start of a connection, up to knowing who the client is and what it set; does not serve its queries.
+// The start of a connection: determines the user and the settings of the client. Does not serve its
+// queries.
 
 import { DATABASE } from './names.mjs';
 import { Fields, ProtocolViolation } from './protocol.mjs';
@@ -9,7 +10,7 @@ const SPECIAL = 1234;
 const CANCEL = 5678;
 const NOT_SETTINGS = new Set(['user', 'database', 'replication', 'options']);
 
-/** The server refuses this client: sent as FATAL, then the connection ends. */
+/** A refusal of this client, sent as FATAL before the connection ends. */
 export class Refusal extends Error {
   constructor(code, text, hint) {
     super(text);
@@ -18,7 +19,10 @@ export class Refusal extends Error {
   }
 }
 
-/** Reads start-up packets; returns the parameters of the client, or null when there is no client to serve. */
+/**
+ * Reads start-up packets. Returns the parameters of the client, or null if there is no client to
+ * serve.
+ */
 export async function readStartUp(reader, socket) {
   for (;;) {
     const packet = await reader.startUp();
@@ -26,8 +30,8 @@ export async function readStartUp(reader, socket) {
     const major = packet.readUInt16BE(4);
     if (major === PROTOCOL_3) return parameters(packet);
     if (major !== SPECIAL) throw new Refusal('0A000', `unsupported frontend protocol ${major}`);
-    if (packet.readUInt16BE(6) === CANCEL) return null; // nothing can be cancelled: the backend has no second thread
-    socket.write('N'); // neither TLS nor GSSAPI: the server listens on loopback only
+    if (packet.readUInt16BE(6) === CANCEL) return null; // there is no second thread to cancel from
+    socket.write('N'); // no TLS or GSSAPI, because the server listens on loopback only
   }
 }
 
@@ -41,20 +45,29 @@ function parameters(packet) {
   }
 }
 
-/** `-c name=value` and `--name=value` of the `options` parameter; a backslash keeps a space. */
+/**
+ * Parses `-c name=value` and `--name=value` of the `options` parameter; a backslash escapes a
+ * space.
+ */
 function parseOptions(options) {
   const words = (options.match(/(?:\\.|[^\s\\])+/g) ?? []).map((word) => word.replace(/\\(.)/g, '$1'));
   const settings = {};
   for (let index = 0; index < words.length; index++) {
     const text = words[index] === '-c' ? words[++index] : words[index].replace(/^(-c|--)/, '');
     const [, name, value] = /^([\w.-]+)=([\s\S]*)$/.exec(text ?? '') ?? [];
-    if (!name) throw new Refusal('42601', `invalid command-line argument for server process: ${words[index] ?? '-c'}`);
+    if (!name) {
+      const argument = words[index] ?? '-c';
+      throw new Refusal('42601', `invalid command-line argument for server process: ${argument}`);
+    }
     settings[name.replaceAll('-', '_')] = value;
   }
   return settings;
 }
 
-/** Start-up answers by what the client sent: most clients of a program send the same, so most need no query. */
+/**
+ * Cached start-up answers. Connections of one program send the same parameters, so most need no
+ * query.
+ */
 const known = new Map();
 const KNOWN_LIMIT = 1000;
 
@@ -62,12 +75,16 @@ export function forgetLogins() {
   known.clear();
 }
 
-/** Checks the client and returns its settings and the values to report. `own()` gets it the backend, if needed. */
+/**
+ * Checks the client, and returns its settings and the values to report. Calls `own()` if it needs
+ * the backend.
+ */
 export async function logIn(startUp, backend, own) {
   if (!startUp.user) throw new Refusal('28000', 'no PostgreSQL user name specified in startup packet');
   const database = startUp.database ?? DATABASE;
   if (database !== DATABASE) {
-    throw new Refusal('3D000', `database "${database}" does not exist`, `This server has one database: ${DATABASE}.`);
+    const hint = `This server has one database: ${DATABASE}.`;
+    throw new Refusal('3D000', `database "${database}" does not exist`, hint);
   }
   const requested = parseOptions(startUp.options ?? '');
   for (const [name, value] of Object.entries(startUp)) {
@@ -85,20 +102,23 @@ export async function logIn(startUp, backend, own) {
   return { settings: new Settings(defaults, user), reported };
 }
 
-/** Any other encoding would need a conversion that this build cannot load. */
+/** Refuses encodings that need a conversion, because this build cannot load one. */
 function checkEncoding(requested) {
   const encoding = requested.client_encoding;
   if (encoding !== undefined && !/^'?(utf-?8|unicode|sql_ascii)'?$/i.test(encoding)) {
-    throw new Refusal('22023', `invalid value for parameter "client_encoding": "${encoding}"`, 'This server speaks UTF8 only.');
+    const text = `invalid value for parameter "client_encoding": "${encoding}"`;
+    throw new Refusal('22023', text, 'This server supports UTF8 only.');
   }
 }
 
 async function authorize(user, requested, backend) {
   await applySettings(backend, new Settings());
   const rows = await backend.query(`
-    SELECT r.rolcanlogin, pg_catalog.unnest(coalesce(s.setconfig, ARRAY[NULL])) FROM pg_catalog.pg_roles r
+    SELECT r.rolcanlogin, pg_catalog.unnest(coalesce(s.setconfig, ARRAY[NULL]))
+    FROM pg_catalog.pg_roles r
     LEFT JOIN pg_catalog.pg_db_role_setting s ON s.setrole IN (0, r.oid)
-      AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
+      AND s.setdatabase IN (
+        0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
     WHERE r.rolname = ${literal(user)} ORDER BY s.setrole <> 0, s.setdatabase <> 0`);
   if (rows.length === 0) throw new Refusal('28000', `role "${user}" does not exist`);
   if (rows[0][0] !== 't') throw new Refusal('28000', `role "${user}" is not permitted to log in`);

@@ -1,15 +1,19 @@
-// Runs due TimescaleDB jobs, since this build has no background workers; does not know clients, only waits in their queue.
+// Runs due TimescaleDB jobs, because this build has no background workers. Waits in the queue of
+// the clients, but does not depend on them.
 
 import { Background } from './background.mjs';
 import { applySettings, Settings } from './settings.mjs';
 
-// run_job records neither runs nor the next start in this build, so the times in the catalog are only where a job begins.
+// In this build run_job records neither runs nor the next start. The times in the catalog are
+// therefore used only for the first run.
 const JOBS = `
-  SELECT j.id, j.owner, j.proc_schema || '.' || j.proc_name, extract(epoch FROM j.schedule_interval) * 1000,
+  SELECT j.id, j.owner, j.proc_schema || '.' || j.proc_name,
+    extract(epoch FROM j.schedule_interval) * 1000,
     extract(epoch FROM j.retry_period) * 1000, j.max_retries, j.fixed_schedule,
     extract(epoch FROM j.initial_start) * 1000,
     CASE WHEN pg_catalog.isfinite(s.next_start) THEN extract(epoch FROM s.next_start) * 1000 END
-  FROM _timescaledb_config.bgw_job j LEFT JOIN _timescaledb_internal.bgw_job_stat s ON s.job_id = j.id
+  FROM _timescaledb_config.bgw_job j
+  LEFT JOIN _timescaledb_internal.bgw_job_stat s ON s.job_id = j.id
   WHERE j.scheduled ORDER BY j.id`;
 
 const milliseconds = (text) => (text === null ? null : Number(text));
@@ -21,19 +25,22 @@ function readJob([id, owner, name, interval, retry, maxRetries, fixed, initialSt
   };
 }
 
-/** When a job that ran well runs again: fixed schedules keep to the grid of their first start. Milliseconds. */
+/**
+ * Returns when a job runs again after a success, in milliseconds. A fixed schedule keeps the grid
+ * of its first start.
+ */
 export function nextRun(job, now) {
   if (!job.fixed || job.initialStart === null || job.interval <= 0) return now + job.interval;
   return job.initialStart + (Math.floor(Math.max(0, now - job.initialStart) / job.interval) + 1) * job.interval;
 }
 
-/** When a failed job is tried again; never, once its retries are used up. */
+/** Returns when a failed job is retried: Infinity once its retries are used up. */
 export function nextTry(job, failures, now) {
   if (job.maxRetries >= 0 && failures > job.maxRetries) return Infinity;
   return now + (job.retry > 0 ? job.retry : job.interval);
 }
 
-/** What is due and when, by what the jobs look like now; jobs that were changed start anew, dropped ones are forgotten. */
+/** The schedule of the current jobs. A changed job is scheduled anew, a deleted one is removed. */
 export class Schedule {
   constructor() {
     this.entries = new Map();
@@ -55,7 +62,10 @@ export class Schedule {
   }
 }
 
-/** Looks for due jobs every `seconds`; each runs in a turn of its own, so that clients come in between. */
+/**
+ * Runs due jobs every `seconds`. Each gets a turn of its own, so that clients are served in
+ * between.
+ */
 export function startJobs(backend, seconds) {
   const schedule = new Schedule();
   return new Background(backend, seconds, async (turn) => {
@@ -67,7 +77,9 @@ export function startJobs(backend, seconds) {
 
 async function runJob(backend, entry) {
   const { job } = entry;
-  const [exists] = await backend.query(`SELECT 1 FROM _timescaledb_config.bgw_job WHERE scheduled AND id = ${job.id}`);
+  const [exists] = await backend.query(
+    `SELECT 1 FROM _timescaledb_config.bgw_job WHERE scheduled AND id = ${job.id}`,
+  );
   if (!exists) return;
   try {
     await applySettings(backend, new Settings({}, job.owner));
@@ -77,7 +89,8 @@ async function runJob(backend, entry) {
   } catch (error) {
     entry.failures++;
     entry.due = nextTry(job, entry.failures, Date.now());
-    const again = Number.isFinite(entry.due) ? `again at ${new Date(entry.due).toISOString()}` : 'not again';
+    const due = Number.isFinite(entry.due) && new Date(entry.due).toISOString();
+    const again = due ? `retry at ${due}` : 'no more retries';
     console.error(`job ${job.id} (${job.name}) failed: ${error.message} (${error.code}); ${again}`);
   } finally {
     backend.appliedSettings = null; // a job may change settings

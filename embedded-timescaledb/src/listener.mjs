@@ -1,10 +1,10 @@
-// Listens on loopback and starts one session for each connection; does not know what they say.
+// Listens on loopback and starts a session for each connection. Does not depend on the messages.
 
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { Session } from './session.mjs';
 
-const HOST = '127.0.0.1'; // not an option: anyone who can connect is trusted
+const HOST = '127.0.0.1'; // not configurable, because anyone who can connect is trusted
 
 export class Listener {
   constructor(backend) {
@@ -24,7 +24,7 @@ export class Listener {
     return this.server.address().port;
   }
 
-  /** Ends every connection and waits until each is rolled back. */
+  /** Ends every connection, and resolves once each is rolled back. */
   async close() {
     this.server.close();
     const served = [...this.sessions.values()];

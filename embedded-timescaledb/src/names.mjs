@@ -1,7 +1,7 @@
-// The names that this server has only one of; knows nothing else.
+// The names of the only database and of its superuser.
 
-/** The one database. */
+/** The only database of this server. */
 export const DATABASE = 'tidegauge';
 
-/** The role that owns everything and that the server's own statements run as. */
+/** The role that owns everything. The server runs its own statements as this role. */
 export const SUPERUSER = 'postgres';

@@ -1,33 +1,39 @@
-// The command line: text in, checked options out; does not start anything.
+// Parses the command line into validated options. Does not start anything.
 
 export const USAGE = `Usage: node server.mjs [options]
 
-TimescaleDB as WebAssembly behind a PostgreSQL server on 127.0.0.1: for trying and testing on one machine.
+TimescaleDB as WebAssembly behind a PostgreSQL server on 127.0.0.1.
+It is for trials and tests on one machine.
 
   --port PORT             port to listen on, 0 to 65535; 0 takes a free one (default 5432)
   --data DIR              keep the database in this folder
-  --memory                keep the database in memory; it ends with the process (default)
+  --memory                keep the database in memory; it is lost when the process ends (default)
   --job-interval SECONDS  how often to look for due TimescaleDB jobs, 0.1 to 86400 (default 5)
-  --exit-with-stdin       end when standard input closes, so that nothing outlives a killed parent
+  --exit-with-stdin       exit when standard input closes, so that nothing outlives a killed parent
   --help                  print this text
 
-Once ready it prints one line: listening on postgres://postgres@127.0.0.1:PORT/tidegauge
+When ready, the server prints one line: listening on postgres://postgres@127.0.0.1:PORT/tidegauge
 `;
 
-/** A command line that cannot be used; the message says what is accepted. */
+/** An invalid command line; the message says what is accepted. */
 export class BadOption extends Error {}
 
 function number(name, text, least, most, whole) {
   const value = Number(text);
-  const valid = text !== '' && text !== undefined && value >= least && value <= most && (!whole || Number.isInteger(value));
+  const inRange = text !== '' && text !== undefined && value >= least && value <= most;
+  const valid = inRange && (!whole || Number.isInteger(value));
   if (!valid) {
     const kind = whole ? 'a whole number' : 'a number';
-    throw new BadOption(`${name} takes ${kind} from ${least} to ${most}, not ${text === undefined ? 'nothing' : `"${text}"`}`);
+    const found = text === undefined ? 'nothing' : `"${text}"`;
+    throw new BadOption(`${name} takes ${kind} from ${least} to ${most}, not ${found}`);
   }
   return value;
 }
 
-/** `{ port, folder, jobInterval (seconds), exitWithStdin, help }`; `folder` is null for a database in memory. */
+/**
+ * Returns `{ port, folder, jobInterval (seconds), exitWithStdin, help }`. `folder` is null for a
+ * database in memory.
+ */
 export function parseOptions(words) {
   const options = { port: 5432, folder: null, jobInterval: 5, exitWithStdin: false, help: false };
   let memory = false;

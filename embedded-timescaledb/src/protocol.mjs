@@ -1,11 +1,12 @@
-// Messages of the PostgreSQL protocol: built, and read field by field; does not know what a session does with them.
+// Builds messages of the PostgreSQL protocol and reads their fields. Does not depend on how a
+// session uses them.
 
-/** The client broke the protocol: its connection cannot go on. */
+/** A protocol error of the client; its connection has to end. */
 export class ProtocolViolation extends Error {}
 
 export const SYNC = message('S');
 
-/** One message of a type letter and body parts; strings become zero-terminated. */
+/** Builds a message from a type letter and body parts. Strings become zero-terminated. */
 export function message(type, ...parts) {
   const body = parts.map((part) => (typeof part === 'string' ? Buffer.from(`${part}\0`) : part));
   const header = Buffer.alloc(5);
@@ -32,7 +33,7 @@ export function errorResponse({ severity = 'ERROR', code, text, hint }) {
   return message('E', ...fields.map(([key, value]) => key + value), Buffer.from([0]));
 }
 
-/** The fields of an ErrorResponse or NoticeResponse by their letter. */
+/** Returns the fields of an ErrorResponse or NoticeResponse, keyed by their letter. */
 export function errorFields(bytes) {
   const fields = {};
   for (const field of bytes.toString('utf8', 5).split('\0')) {
@@ -41,7 +42,7 @@ export function errorFields(bytes) {
   return fields;
 }
 
-/** Reads zero-terminated strings and bytes of one message body, within its bounds. */
+/** A reader of zero-terminated strings and bytes within the bounds of one message body. */
 export class Fields {
   constructor(bytes, at = 5) {
     this.bytes = bytes;
@@ -66,7 +67,7 @@ export class Fields {
   }
 }
 
-/** The values of a DataRow as text, null where NULL. */
+/** Returns the values of a DataRow as text; NULL becomes null. */
 export function rowValues(bytes) {
   const values = [];
   let at = 7;

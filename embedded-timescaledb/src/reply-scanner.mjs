@@ -1,10 +1,12 @@
-// Walks the backend's output message by message, however it is cut into chunks; does not know who reads it.
+// Scans the backend's output message by message, regardless of how it is split into chunks. Does
+// not depend on the receiver.
 
 const BULK = new Set([...'Dd'].map((letter) => letter.charCodeAt(0)));
 
 /**
- * `sink.message(type, bytes)` is called for every message except rows, which can be large and pass by in pieces,
- * and returns whether it is passed on; `sink.bytes(chunk)` receives what is passed on.
+ * A scanner that calls `sink.message(type, bytes)` for every message except rows and COPY data,
+ * which can be large and pass through in pieces. The call returns whether the message is passed on.
+ * `sink.bytes(chunk)` receives everything that is passed on.
  */
 export class ReplyScanner {
   constructor() {

@@ -1,11 +1,15 @@
-// Bytes from the server thread to the database thread through shared memory; does not know what they mean.
+// Passes bytes from the server thread to the database thread through shared memory. Does not depend
+// on their content.
 
-const WRITTEN = 0; // positions count up for ever and wrap at 32 bits: their difference is what is unread
+// Indexes into the control words. WRITTEN and READ only increase and wrap at 32 bits; their
+// difference is the number of unread bytes.
+const WRITTEN = 0;
 const READ = 1;
 const STOP = 2;
 const UNSENT = 3;
 const STARVED = 4;
 
+/** Size of the ring, and the largest amount of unsent output, in bytes. */
 const CAPACITY = 1 << 20;
 const UNSENT_LIMIT = 4 << 20;
 
@@ -13,7 +17,7 @@ export function createShared() {
   return { control: new SharedArrayBuffer(5 * 4), data: new SharedArrayBuffer(CAPACITY) };
 }
 
-/** Bytes a position is behind another, over the 32-bit wrap. */
+/** Returns the distance between two positions across the 32-bit wrap. */
 const distance = (to, from) => (to - from) >>> 0;
 
 class Ring {
@@ -27,9 +31,9 @@ class Ring {
   }
 }
 
-/** The end that never blocks: it belongs to the server thread. */
+/** The writing end, used by the server thread. It never blocks. */
 export class RingWriter extends Ring {
-  /** Copies what fits; returns the number of bytes taken, 0 when full. */
+  /** Copies as many bytes as fit, and returns their number: 0 if the ring is full. */
   write(bytes, from) {
     const position = Atomics.load(this.control, WRITTEN);
     const length = Math.min(bytes.length - from, CAPACITY - this.unread());
@@ -43,13 +47,13 @@ export class RingWriter extends Ring {
     return length;
   }
 
-  /** True when the reader will report space; false when there is space already. */
+  /** Returns true if the reader will report free space, and false if there is space already. */
   awaitSpace() {
     Atomics.store(this.control, STARVED, 1);
     return this.unread() === CAPACITY;
   }
 
-  /** Output that has left this process: lets the database thread produce more. */
+  /** Reports output that has left this process, so that the database thread may produce more. */
   sent(bytes) {
     Atomics.sub(this.control, UNSENT, bytes);
     Atomics.notify(this.control, UNSENT);
@@ -61,14 +65,14 @@ export class RingWriter extends Ring {
   }
 }
 
-/** The end that blocks its thread: it belongs to the database thread. */
+/** The reading end, used by the database thread. It blocks that thread. */
 export class RingReader extends Ring {
   constructor(shared, onSpace) {
     super(shared);
     this.onSpace = onSpace;
   }
 
-  /** Blocks until at least `least` bytes are there; false means stop. */
+  /** Blocks until at least `least` bytes are available. Returns false if the server is stopping. */
   waitFor(least) {
     for (;;) {
       const written = Atomics.load(this.control, WRITTEN);
@@ -78,12 +82,12 @@ export class RingReader extends Ring {
     }
   }
 
-  /** The unread byte at this offset. */
+  /** Returns the unread byte at this offset. */
   peek(offset) {
     return this.data[(Atomics.load(this.control, READ) + offset) & (CAPACITY - 1)];
   }
 
-  /** Copies up to `max` unread bytes to `target` at `at`; returns how many. */
+  /** Copies up to `max` unread bytes to `target` at `at`, and returns their number. */
   read(target, at, max) {
     const position = Atomics.load(this.control, READ);
     const start = position & (CAPACITY - 1);
@@ -99,7 +103,9 @@ export class RingReader extends Ring {
     return length;
   }
 
-  /** Blocks while too much output waits for a slow client: this is what bounds the memory of large results. */
+  /**
+   * Blocks while too much output waits for a slow client, which bounds the memory of large results.
+   */
   produced(bytes) {
     Atomics.add(this.control, UNSENT, bytes);
     for (;;) {

@@ -1,4 +1,5 @@
-// One client from its first byte to its last: what is sent on, when it owns the backend, what it leaves behind.
+// One client from its first byte to its last: forwards its messages, acquires and releases the
+// backend, and cleans up after it.
 
 import { randomInt } from 'node:crypto';
 import { dropLeftovers, leavesTraces, settle } from './aftermath.mjs';
@@ -25,17 +26,20 @@ export class Session {
     this.traits = {};
     this.batch = [];
     this.batchBytes = 0;
-    /** 'I' idle, 'T' in a transaction, 'E' in a failed one: as the backend said last. */
+    /**
+     * Last status reported by the backend: 'I' idle, 'T' in a transaction, 'E' in a failed
+     * transaction.
+     */
     this.status = 'I';
-    /** Messages of the extended protocol are under way that no Sync has ended yet. */
+    /** True while messages of the extended protocol are under way without a Sync. */
     this.unsynced = false;
-    /** A ReadyForQuery is to come. */
+    /** True while a ReadyForQuery is outstanding. */
     this.awaitsReady = false;
-    /** After an error in the extended protocol everything is skipped up to Sync. */
+    /** True after an error in the extended protocol: everything up to Sync is skipped. */
     this.skipping = false;
-    /** 'simple' or 'extended': the protocol of the messages under way. */
+    /** Protocol of the messages under way: 'simple' or 'extended'. */
     this.mode = 'simple';
-    /** The backend takes CopyData. */
+    /** True while the backend accepts CopyData. */
     this.copying = false;
     this.settling = null;
     this.gone = false;
@@ -80,9 +84,9 @@ export class Session {
   }
 
   async handle(type, frame) {
-    await this.settling; // a COPY that failed may have ended while its data was still read
+    await this.settling; // a failed COPY may have ended while its data was still being read
     if (this.copying) return this.handleCopy(type, frame);
-    if ('dcf'.includes(type)) return; // still on their way when a COPY failed
+    if ('dcf'.includes(type)) return; // messages that were in flight when a COPY failed
     if (this.skipping && type !== 'S') return;
     if (type === 'p') throw new ProtocolViolation('unexpected password message');
     if (type === 'F') return this.refuseFunctionCall();
@@ -96,8 +100,10 @@ export class Session {
   }
 
   async handleCopy(type, frame) {
-    if ('SH'.includes(type)) return; // as PostgreSQL does: ignored until the COPY has ended
-    if (!'dcf'.includes(type)) throw new ProtocolViolation(`unexpected message type "${type}" during COPY from stdin`);
+    if ('SH'.includes(type)) return; // ignored until the COPY has ended, as in PostgreSQL
+    if (!'dcf'.includes(type)) {
+      throw new ProtocolViolation(`unexpected message type "${type}" during COPY from stdin`);
+    }
     if (type !== 'd') this.endCopy();
     await this.backend.send(frame);
     if (this.awaitsReady) await this.readiness();
@@ -109,11 +115,11 @@ export class Session {
     this.unsynced = this.mode === 'extended';
   }
 
-  /** The backend of this build does not end a failed function call with ReadyForQuery, so it never gets one. */
+  /** Refuses a function call: this build does not send ReadyForQuery after one that failed. */
   async refuseFunctionCall() {
     await this.answers();
     if (this.skipping) return;
-    const text = 'the function call message is not supported: use SELECT';
+    const text = 'the FunctionCall message is not supported: use SELECT';
     this.socket.write(Buffer.concat([errorResponse({ code: '0A000', text }), readyForQuery(this.status)]));
   }
 
@@ -134,7 +140,7 @@ export class Session {
     await this.readiness();
   }
 
-  /** Remembers what the SQL may do, to be looked at once the backend is idle again. */
+  /** Records what the SQL may do, to be checked once the backend is idle again. */
   note(traits) {
     for (const name in traits) this.traits[name] ||= traits[name];
     for (const name of traits.customSettings ?? []) this.settings.customNames.add(name);
@@ -160,12 +166,12 @@ export class Session {
     this.backend.sink = this;
   }
 
-  /** Waits for ReadyForQuery, or for the backend to ask for COPY data instead. */
+  /** Resolves on ReadyForQuery, or when the backend requests COPY data. */
   readiness() {
     return this.until(() => !this.awaitsReady || this.copying);
   }
 
-  /** Sends what is collected and waits until each message is answered, or the backend asks for COPY data. */
+  /** Sends the batch. Resolves once each message is answered, or the backend requests COPY data. */
   async answers() {
     await this.sendBatch();
     await this.until(() => this.statements.pending.length === 0 || this.copying);
@@ -179,7 +185,9 @@ export class Session {
     }
   }
 
-  /** A message of the backend for this client; returns whether it is passed on as it is. */
+  /**
+   * Handles a message of the backend for this client. Returns whether it is passed on unchanged.
+   */
   message(type, bytes) {
     const passed = type === 'Z' ? this.becomeReady(String.fromCharCode(bytes[5])) : this.follow(type);
     this.changed();
@@ -209,7 +217,7 @@ export class Session {
     this.statements.abandonPending();
     if (status === 'I') this.statements.portals.clear();
     if (status === 'I' && leavesTraces(this.traits)) {
-      // Not at once: what came before this message has to reach the client first.
+      // Deferred, because earlier output has to reach the client first.
       this.settling = Promise.resolve().then(() => this.settle()).catch((error) => this.fail(error));
       return false;
     }
@@ -233,7 +241,7 @@ export class Session {
     this.proceed(!traits.locks);
   }
 
-  /** The session's state is unknown: it ends, and nobody else may be held up by it. */
+  /** Ends a session whose state is unknown, without blocking the others. */
   fail(error) {
     console.error(error);
     this.backend.appliedSettings = null;
@@ -241,7 +249,7 @@ export class Session {
     this.proceed(true);
   }
 
-  /** Leaves the backend as if this client had never been. */
+  /** Removes all traces of this client from the backend. */
   async cleanUp() {
     try {
       await this.endMessages();
@@ -256,13 +264,13 @@ export class Session {
     }
   }
 
-  /** Brings what is under way to its ReadyForQuery, in the client's place. */
+  /** Completes messages under way up to ReadyForQuery, on behalf of the client. */
   async endMessages() {
     await this.settling;
     await this.readiness();
     if (this.copying) {
       this.endCopy();
-      await this.backend.send(copyFail('the client is gone'));
+      await this.backend.send(copyFail('the client has disconnected'));
     }
     if (this.unsynced) {
       this.awaitsReady = true;

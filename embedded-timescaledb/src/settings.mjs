@@ -1,9 +1,10 @@
-// The settings of each session, and how the one backend takes them on; does not know sockets or messages.
+// The settings of each session, and how they are applied to the shared backend. Does not depend on
+// sockets or messages.
 
 import { SUPERUSER } from './names.mjs';
 
-// This build starts with planner and message settings of its own; these are PostgreSQL's defaults, except that the log
-// says only what ends a session.
+// This build starts with non-default planner and message settings. These are PostgreSQL's defaults,
+// except that the log contains only errors that end a session.
 const BASELINE = {
   TimeZone: 'UTC',
   search_path: '"$user", public',
@@ -14,7 +15,7 @@ const BASELINE = {
   allow_system_table_mods: 'off',
 };
 
-/** The settings that a server reports to its clients without being asked. */
+/** Settings that a PostgreSQL server reports to its clients on its own (ParameterStatus). */
 export const REPORTED = [
   'application_name', 'client_encoding', 'DateStyle', 'default_transaction_read_only', 'in_hot_standby',
   'integer_datetimes', 'IntervalStyle', 'is_superuser', 'scram_iterations', 'server_encoding', 'server_version',
@@ -29,11 +30,16 @@ const LISTED = `SELECT name, setting FROM pg_catalog.pg_settings
 export const literal = (value) => `E'${value.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 export const identifier = (name) => `"${name.replaceAll('"', '""')}"`;
 
-/** The settings of one session: who it is, and what it set. Names are case-insensitive, as in PostgreSQL. */
+/**
+ * The settings of one session, including its user and role. Names are case-insensitive, as in
+ * PostgreSQL.
+ */
 export class Settings {
   constructor(startUp = {}, user = SUPERUSER) {
     this.defaults = new Map();
-    for (const [name, value] of Object.entries({ ...BASELINE, ...startUp })) this.defaults.set(name.toLowerCase(), value);
+    for (const [name, value] of Object.entries({ ...BASELINE, ...startUp })) {
+      this.defaults.set(name.toLowerCase(), value);
+    }
     this.values = this.defaults;
     this.user = user;
     this.role = 'none';
@@ -41,16 +47,18 @@ export class Settings {
     this.updateKey();
   }
 
-  /** Equal keys mean equal settings: the backend needs no change. */
+  /** Updates the key. Equal keys mean equal settings, so the backend needs no change. */
   updateKey() {
     this.key = JSON.stringify([this.user, this.role, [...this.values].sort()]);
   }
 
   apply() {
-    const pairs = [...this.values].map(([name, value]) => `pg_catalog.set_config(${literal(name)}, ${literal(value)}, false)`);
+    const pairs = [...this.values].map(
+      ([name, value]) => `pg_catalog.set_config(${literal(name)}, ${literal(value)}, false)`,
+    );
     const user = this.user === SUPERUSER ? '' : `SET SESSION AUTHORIZATION ${identifier(this.user)};`;
     const role = this.role === 'none' ? '' : `SET ROLE ${identifier(this.role)};`;
-    // RESET SESSION AUTHORIZATION has no effect in this build, so the way back is by name.
+    // RESET SESSION AUTHORIZATION has no effect in this build, so the superuser is set by name.
     return `SET ROLE NONE; SET SESSION AUTHORIZATION ${SUPERUSER}; RESET ALL; SELECT ${pairs.join(', ')}; ${user} ${role}`;
   }
 
@@ -60,8 +68,10 @@ export class Settings {
     return LISTED + custom.join('');
   }
 
-  /** What the session's statements left behind, read from the backend rather than from their text. Returns false when
-   *  RESET went further back than the start of the session, so that its defaults have to be applied again. */
+  /**
+   * Stores the settings that the session's statements left, as read from the backend. Returns false
+   * if RESET removed defaults of the session, so that they have to be applied again.
+   */
   captured(rows) {
     const found = new Map(rows.map(([name, value]) => [name.toLowerCase(), value]));
     this.role = found.get('role');
@@ -74,7 +84,10 @@ export class Settings {
   }
 }
 
-/** Makes the backend hold these settings; costs nothing when it does already. The caller is the owner. */
+/**
+ * Applies these settings to the backend, unless it has them already. The caller must own the
+ * backend.
+ */
 export async function applySettings(backend, settings) {
   const key = settings.key;
   if (backend.appliedSettings === key) return;
@@ -83,13 +96,14 @@ export async function applySettings(backend, settings) {
   backend.appliedSettings = key;
 }
 
-/** Reads back what the owner's statements did to its settings. */
+/** Reads the owner's settings back from the backend. */
 export async function captureSettings(backend, settings) {
   const complete = settings.captured(await backend.query(settings.capture()));
   backend.appliedSettings = complete ? settings.key : null;
 }
 
 export async function reportedValues(backend) {
-  const [values] = await backend.query(`SELECT ${REPORTED.map((name) => `pg_catalog.current_setting('${name}')`).join(', ')}`);
+  const columns = REPORTED.map((name) => `pg_catalog.current_setting('${name}')`);
+  const [values] = await backend.query(`SELECT ${columns.join(', ')}`);
   return new Map(REPORTED.map((name, index) => [name, values[index]]));
 }

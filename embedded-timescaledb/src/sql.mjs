@@ -1,27 +1,43 @@
-// What a piece of SQL may do to the session, guessed from its words; does not run it and does not need to be exact.
+// Estimates from its words what SQL may do to the session. False positives are harmless. Does not
+// run it.
 
 const WORDS = 'set|reset|discard|deallocate|set_config|do|call|copy|listen|role|user|database|group|cursor|temp|temporary';
 const MAYBE_SPECIAL = new RegExp(`\\b(${WORDS})\\b|advisory_lock`, 'i');
-// Strings, quoted names, comments and dollar-quoted bodies, so that words inside them do not count.
+// Matches strings, quoted names, comments and dollar-quoted bodies, whose words do not count.
 const OPAQUE = /'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\/\*[\s\S]*?\*\/|\$([A-Za-z_]\w*)?\$[\s\S]*?\$\1\$/g;
 const NOTHING = Object.freeze({});
 const OTHER_ENCODING =
   /\bset\s+(?:session\s+|local\s+)?(?:names|client_encoding\s*(?:=|\bto\b))\s*'?(?!'|utf-?8|unicode|sql_ascii|default)\w/i;
 
-/** Sent in place of SQL that would make this build load a character conversion, which it does not survive. */
-export const REFUSED_ENCODING = `DO $$BEGIN RAISE 'this server speaks UTF8 only: it cannot change client_encoding'
+/** Replaces SQL that would make this build load a character conversion, which crashes it. */
+export const REFUSED_ENCODING = `DO $$BEGIN
+  RAISE 'this server supports UTF8 only: client_encoding cannot be changed'
   USING ERRCODE = 'feature_not_supported'; END$$`;
 
 const CUSTOM_SETTING = /(?:\bset\s+(?:session\s+)?|\bset_config\s*\(\s*')([a-z_]\w*(?:\.\w+)+)/gi;
 
-/** The names like `app.tenant` that the SQL may set: unlike all others, PostgreSQL does not list them. */
+/**
+ * Returns names such as `app.tenant` that the SQL may set. PostgreSQL does not list these, unlike
+ * all others.
+ */
 function customSettings(sql) {
   return [...sql.matchAll(CUSTOM_SETTING)].map(([, name]) => name.toLowerCase());
 }
 
-/** `settings` may change session settings; `locks` may take a session-level advisory lock; `copyIn` is COPY FROM STDIN;
- *  `dropsStatements` drops prepared statements of everyone; `roles` may change who may log in; `holds` WITH HOLD;
- *  `listens` LISTEN; `customSettings` names; `temporary` temporary tables; `otherEncoding` than UTF8. */
+/**
+ * Returns the traits of the SQL:
+ *
+ * - `settings`: it may change session settings
+ * - `locks`: it may take a session-level advisory lock
+ * - `copyIn`: it contains COPY FROM STDIN
+ * - `dropsStatements`: it drops the prepared statements of all clients
+ * - `roles`: it may change who can log in
+ * - `holds`: it declares a cursor WITH HOLD
+ * - `listens`: it contains LISTEN
+ * - `customSettings`: names of custom settings that it may set
+ * - `temporary`: it creates temporary tables
+ * - `otherEncoding`: it sets an encoding other than UTF8
+ */
 export function inspect(sql) {
   if (!MAYBE_SPECIAL.test(sql)) return NOTHING;
   const statements = sql

@@ -1,12 +1,15 @@
-// One client's prepared statements under names of its own in the one backend; does not know sockets or transactions.
+// Keeps the prepared statements of one client under unique names in the shared backend. Does not
+// depend on sockets or transactions.
 
 import { inspect, REFUSED_ENCODING } from './sql.mjs';
 import { closeStatement, Fields, message } from './protocol.mjs';
 
 /**
- * Rewrites the messages of the extended protocol. Portals keep their names: they end with the transaction, and the
- * backend belongs to one client until then. Each message but Flush and Sync has one answer, in order: `answered()`
- * takes the next one and says whether the client asked for it.
+ * The prepared statements of one client. Rewrites the messages of the extended protocol.
+ *
+ * Portals keep their names, because they end with the transaction, and the backend belongs to one
+ * client until then. Each message except Flush and Sync has one answer, in order. `answered()`
+ * consumes the next one, and returns whether the client asked for it.
  */
 export class Statements {
   constructor(clientId, backend) {
@@ -14,12 +17,15 @@ export class Statements {
     this.backend = backend;
     this.prepared = new Map();
     this.pending = [];
-    /** By statement and by portal, from the moment their message arrives. */
+    /** Traits by statement name, and by portal name, from the arrival of their message. */
     this.traitsByName = new Map();
     this.portals = new Map();
   }
 
-  /** What the SQL of a statement may do, for Parse and Bind; `copyIn` for the Execute that starts a COPY. */
+  /**
+   * Returns the traits of the SQL for Parse and Bind, and those of the portal for Execute (`copyIn`
+   * starts a COPY).
+   */
   traits(type, frame) {
     if (!'PBE'.includes(type)) return {};
     const fields = new Fields(frame);
@@ -34,7 +40,7 @@ export class Statements {
     return this.pending.findLast((slot) => slot.statement?.name === name)?.statement ?? this.prepared.get(name);
   }
 
-  /** The messages to send instead of `frame`. */
+  /** Returns the messages to send instead of `frame`. */
   rewrite(type, frame) {
     if (type === 'P') return this.parse(frame);
     if (type === 'B') return this.bind(frame);
@@ -56,7 +62,8 @@ export class Statements {
       this.pending.push({ statement });
       return [rewritten];
     }
-    // The unnamed statement may be overwritten at will; under a name of its own it has to be closed first.
+    // PostgreSQL lets a client overwrite the unnamed statement. Under a generated name it has to be
+    // closed first.
     this.pending.push({ injected: true, closes: name }, { statement });
     return [closeStatement(this.prefix), rewritten];
   }
@@ -80,7 +87,7 @@ export class Statements {
     return [...prepareAgain, message(type, Buffer.from(kind), this.prefix + name)];
   }
 
-  /** Another client's DISCARD ALL dropped this statement too: prepares it again. */
+  /** Prepares a statement again if another client's DISCARD ALL dropped it. */
   revive(name) {
     const statement = this.find(name);
     if (!statement || statement.epoch === this.backend.statementEpoch) return [];
@@ -101,7 +108,7 @@ export class Statements {
     if (name !== '') this.traitsByName.delete(name);
   }
 
-  /** After an error the backend answers nothing more until Sync. */
+  /** Drops outstanding answers: after an error the backend sends none until Sync. */
   abandonPending() {
     this.pending = [];
   }

@@ -1,4 +1,4 @@
-// Promises about the command: its options, its end, and the data folder.
+// Tests of the command: its options, its shutdown, and the data folder.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -106,7 +106,8 @@ test('a second signal ends it at once, even while a statement runs', LIMIT, asyn
   const endless = client.query('SELECT count(*) FROM generate_series(1, 1000000000)').catch(() => {});
   const started = Date.now();
   server.child.kill('SIGTERM');
-  await new Promise((resolve) => setTimeout(resolve, 100)); // two signals at the same moment are one
+  // Two simultaneous signals would be merged into one.
+  await new Promise((resolve) => setTimeout(resolve, 100));
   server.child.kill('SIGTERM');
   assert.equal(await server.ended, 1);
   assert.ok(Date.now() - started < 5_000);

@@ -1,4 +1,4 @@
-// Promises about COPY, in and out, in both protocols, and about what a failed one leaves.
+// Tests of COPY in both directions and both protocols, and of the state after a failed COPY.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -25,7 +25,7 @@ async function copyOut(client, sql) {
   return Buffer.concat(chunks);
 }
 
-/** `count` rows of (int4, float8) in PostgreSQL's binary COPY format. */
+/** Returns `count` rows of (int4, float8) in PostgreSQL's binary COPY format. */
 function binaryRows(count) {
   const rows = Buffer.alloc(22 * count);
   for (let index = 0; index < count; index++) {
@@ -52,7 +52,7 @@ test('COPY in and out gives back the same rows, in text and in binary', LIMIT, (
 
 test('a COPY larger than every buffer goes in and comes out whole', LIMIT, () =>
   withClients(server, 1, async (client) => {
-    const count = 600_000; // 13 MB: more than the shared ring, the block and the unsent limit
+    const count = 600_000; // 13 MB: larger than ring, block and unsent limit
     const data = binaryRows(count);
     await client.query('CREATE TABLE large (a int, b float8)');
     await copyIn(client, 'COPY large FROM STDIN (FORMAT binary)', [data]);

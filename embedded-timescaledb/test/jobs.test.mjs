@@ -1,4 +1,4 @@
-// Promises about background jobs: due ones run by themselves, failing ones harm nobody.
+// Tests of background jobs: due jobs run by themselves, and failing jobs do not affect others.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -38,7 +38,7 @@ test('a user-defined job runs on its schedule, as its owner, until it is deleted
     await client.query(`CREATE TABLE later (a int);
       CREATE PROCEDURE later(job_id int, config jsonb) LANGUAGE sql AS 'INSERT INTO later VALUES (1)'`);
     await client.query(`SELECT add_job('later', interval '1 hour')`);
-    await until(() => value(client, 'SELECT count(*)::int FROM later')); // so a round of jobs has gone by
+    await until(() => value(client, 'SELECT count(*)::int FROM later')); // by now a round of jobs has run
     assert.equal(await count(), paused);
     await client.query('SELECT delete_job($1)', [id]);
   }));

@@ -1,4 +1,4 @@
-// Promises of single parts that need no database.
+// Unit tests of parts that need no database.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// Promises about broken and hostile clients: theirs is the connection that ends, the server lives on.
+// Tests of broken and hostile clients: only their own connection ends.
 
 import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';

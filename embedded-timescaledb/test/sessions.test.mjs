@@ -1,4 +1,4 @@
-// Promises about sessions: each client sees only what is its own, and a lost one leaves nothing behind.
+// Tests of sessions: each client sees only its own state, and a lost client leaves nothing behind.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -56,7 +56,8 @@ test('waiting clients are served in the order they came', LIMIT, () =>
     const answers = [];
     for (const [index, client] of others.entries()) {
       answers.push(client.query('SELECT 1').then(() => order.push(index)));
-      await new Promise((resolve) => setTimeout(resolve, 30)); // only the order of arrival matters, not the time
+      // Separates the arrivals: their order matters, not the time.
+      await new Promise((resolve) => setTimeout(resolve, 30));
     }
     await first.query('COMMIT');
     await Promise.all(answers);

@@ -1,4 +1,4 @@
-// Promises about TimescaleDB itself in this build: what Tidegauge's migrations and queries rely on.
+// Tests of TimescaleDB features in this build that Tidegauge's migrations and queries rely on.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';

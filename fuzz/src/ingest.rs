@@ -1,4 +1,4 @@
-//! Bytes as a message of points: decoded, validated, sorted, encoded.
+//! Fuzz target that decodes, validates, sorts and encodes the input as a message of points.
 
 #![no_main]
 

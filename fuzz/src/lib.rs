@@ -1,4 +1,4 @@
-//! What the fuzz targets share.
+//! Seeds and the structure-aware mutator that the fuzz targets share.
 
 mod wire;
 
@@ -6,13 +6,14 @@ use std::path::Path;
 
 pub use wire::Fields;
 
-/// Names the folder that a target writes its first inputs to.
+/// Name of the variable with the folder that a target writes its seeds to.
 pub const SEEDS: &str = "TIDEGAUGE_FUZZ_SEEDS";
 
-/// Writes the first inputs of a target to the folder that `SEEDS` names, before the target reads it.
+/// Writes the seeds of a target to the folder in `SEEDS`, before libFuzzer reads it. Does nothing
+/// if the variable is not set.
 ///
 /// # Panics
-/// The folder cannot be written.
+/// Panics if the folder cannot be written.
 pub fn plant(seeds: &[Vec<u8>]) {
     let Some(folder) = std::env::var_os(SEEDS) else { return };
     for (index, seed) in seeds.iter().enumerate() {
@@ -23,8 +24,10 @@ pub fn plant(seeds: &[Vec<u8>]) {
     }
 }
 
-/// Changes the message behind a prefix, mostly field by field, sometimes anyhow; returns how long the input is then. `bytes` is
-/// libFuzzer's own way of changing bytes: the first so many, to at most so many.
+/// Mutates the message after a prefix, and returns the new length of the input.
+///
+/// Most mutations work field by field. One in eight, or any input that is not a message, is left to
+/// `bytes`: libFuzzer's own mutator, called with the data, its length and the maximum length.
 pub fn mutate(
     input: &mut [u8],
     size: usize,

@@ -1,4 +1,4 @@
-//! Bytes as a question: decoded, checked, planned.
+//! Fuzz target that decodes, validates and plans the input as a query.
 
 #![no_main]
 

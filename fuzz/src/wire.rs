@@ -1,5 +1,5 @@
-//! Changes protobuf messages field by field, so that what comes out is mostly a message again: bytes changed anywhere leave
-//! lengths that do not fit.
+//! Mutates protobuf messages field by field, so that the result is usually a valid message.
+//! Arbitrary byte changes would leave wrong lengths.
 
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -9,16 +9,16 @@ const FIXED64: u8 = 1;
 const LENGTH_DELIMITED: u8 = 2;
 const FIXED32: u8 = 5;
 
-/// How deep messages lie within one another.
+/// Maximum depth of nested messages.
 const MAX_DEPTH: usize = 4;
 
-/// A message, or what may be one.
+/// The fields of a message, or of bytes that parse as one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fields(Vec<Field>);
 
 #[derive(Clone, Debug, PartialEq)]
 struct Field {
-    /// Number and wire type, as encoded.
+    /// Field number and wire type, as encoded.
     key: Vec<u8>,
     wire_type: u8,
     value: Value,
@@ -31,13 +31,13 @@ enum Value {
 }
 
 impl Fields {
-    /// None where the bytes are no message.
+    /// Parses a message. Returns `None` if the bytes are not one.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         parse(bytes, MAX_DEPTH)
     }
 
-    /// With the lengths that fit.
+    /// Encodes the message with correct lengths.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut encoded = Vec::new();
@@ -48,14 +48,14 @@ impl Fields {
                 Value::Message(fields) => fields.encode(),
             };
             if *wire_type == LENGTH_DELIMITED {
-                let _ = prost::encode_length_delimiter(bytes.len(), &mut encoded); // a Vec has room
+                let _ = prost::encode_length_delimiter(bytes.len(), &mut encoded); // a Vec never runs out of space
             }
             encoded.extend(bytes);
         }
         encoded
     }
 
-    /// Makes one change somewhere; `bytes` changes bytes in any way it likes.
+    /// Makes one random change. `bytes` mutates the bytes of a value.
     pub fn change(&mut self, seed: u32, mut bytes: impl FnMut(&mut Vec<u8>)) {
         change(&mut self.0, &mut SmallRng::seed_from_u64(seed.into()), &mut bytes);
     }
@@ -102,7 +102,8 @@ fn change(fields: &mut Vec<Field>, random: &mut SmallRng, bytes: &mut impl FnMut
     if fields.is_empty() {
         return;
     }
-    let (at, other) = (random.random_range(0..fields.len()), random.random_range(0..fields.len()));
+    let at = random.random_range(0..fields.len());
+    let other = random.random_range(0..fields.len());
     if let Value::Message(inner) = &mut fields[at].value
         && random.random_bool(0.7)
     {
@@ -120,14 +121,14 @@ fn change(fields: &mut Vec<Field>, random: &mut SmallRng, bytes: &mut impl FnMut
     }
 }
 
-/// A field in two pieces, as repeated numbers may come.
+/// Splits a field in two, as a packed repeated field may be sent.
 fn split(fields: &mut Vec<Field>, at: usize, random: &mut SmallRng) {
     let mut second = fields[at].clone();
     if let (Value::Bytes(first), Value::Bytes(rest)) = (&mut fields[at].value, &mut second.value)
         && second.wire_type == LENGTH_DELIMITED
         && !first.is_empty()
     {
-        let numbers = first.len() / 8; // where they are numbers of 8 bytes
+        let numbers = first.len() / 8; // assuming 8-byte numbers
         let piece = if numbers > 0 {
             8 * random.random_range(0..=numbers)
         } else {
@@ -153,7 +154,7 @@ fn change_value(field: &mut Field, random: &mut SmallRng, bytes: &mut impl FnMut
     }
 }
 
-/// Each byte but the last says that one follows.
+/// Turns bytes into a varint: every byte except the last has its continuation bit set.
 fn as_varint(bytes: &mut Vec<u8>) {
     bytes.truncate(10);
     bytes.iter_mut().for_each(|byte| *byte |= 0x80);
@@ -167,21 +168,21 @@ fn as_varint(bytes: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    /// A varint, a text, a message with two numbers of 8 bytes, a number of 8 bytes.
+    /// A varint, a string, a message with two 8-byte numbers, and an 8-byte number.
     const MESSAGE: &[u8] =
         b"\x08\x96\x01\x12\x06sensor\x1a\x12\x0a\x10ABCDEFGHabcdefgh\x21hgfedcba";
 
     #[test]
     fn a_message_is_encoded_as_it_was() {
         assert_eq!(Fields::parse(MESSAGE).unwrap().encode(), MESSAGE);
-        assert_eq!(Fields::parse(b"\x0b"), None, "groups are none");
-        assert_eq!(Fields::parse(b"\x12\x06sens"), None, "a part is missing");
+        assert_eq!(Fields::parse(b"\x0b"), None, "groups are not supported");
+        assert_eq!(Fields::parse(b"\x12\x06sens"), None, "the value is truncated");
     }
 
     #[test]
     fn whatever_is_changed_it_stays_a_message() {
-        let (mut fields, mut seen) =
-            (Fields::parse(MESSAGE).unwrap(), std::collections::HashSet::new());
+        let mut fields = Fields::parse(MESSAGE).unwrap();
+        let mut seen = std::collections::HashSet::new();
         for seed in 0..1_000 {
             fields.change(seed, |bytes| bytes.extend(b"\xffx"));
             let encoded = fields.encode();

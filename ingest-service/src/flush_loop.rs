@@ -2,6 +2,26 @@
 //!
 //! Group commit: while a writer is busy, batches pile up; when it is free, all that wait make the next flush. The last lane, the
 //! quick one, is for clients that hold little: they wait for no large flush. Knows no SQL.
+//!
+//! Policy:
+//!
+//! - Admission goes to the client that holds the fewest points. One client holds at most three
+//!   quarters of the queue. (`flush_loop/room.rs`)
+//! - Batches of streams wait for admission without a limit. Unary calls wait 250 ms and are then
+//!   answered UNAVAILABLE. (`flush_loop/room.rs`)
+//! - A batch goes to the lane with the fewest points. A producer stays in its lane while it has
+//!   batches under way. (`flush_loop/seats.rs`)
+//! - The quick lane serves clients that hold at most 1/50 of a flush (2,000 points). Its flushes
+//!   have at most 1/20 (5,000 points).
+//! - A flush takes from each client in turn what arrived within 1 s of its first batch. One client
+//!   fills at most a quarter while others wait. (`batcher.rs`)
+//! - A unary call goes before what its client's streams sent in the preceding 500 ms. While one
+//!   waits, the flush is halved. (`batcher.rs`)
+//! - Batches of producers with locked ledger rows are tried again every 250 ms.
+//!   (`flush_loop/deferred.rs`)
+//!
+//! There is no flush timer. Under light load a flush is one batch and starts at once; under heavy
+//! load flushes grow by themselves.
 
 mod deferred;
 mod room;

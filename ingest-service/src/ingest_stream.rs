@@ -2,6 +2,11 @@
 //!
 //! Each call's work runs in a task of its own: a client that goes away drops the call, but whole batches that arrived are
 //! stored all the same. Knows no SQL.
+//!
+//! New calls are refused with UNAVAILABLE while the database is not ready; calls under way wait. A
+//! stream has at most 256 unsettled batches. The end of a stream decides nothing: every message
+//! that was read is settled. `IngestWithAcks` ends with OK after `TIDEGAUGE_STREAM_MAX_AGE` (1 h),
+//! once all that it read is acknowledged.
 
 mod call;
 mod caller;

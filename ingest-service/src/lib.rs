@@ -1,6 +1,23 @@
 //! Takes points over gRPC and writes them to TimescaleDB exactly once.
 //!
-//! The modules stand in the order in which a point goes through them; `docs/ARCHITECTURE.md` walks one along.
+//! The modules are listed in the order in which a point passes through them:
+//!
+//! 1. `shared::server` accepts the connection and the call: TLS, middleware, identity, client
+//!    limits.
+//! 2. `ingest_stream` runs the call in a task of its own and reads it message by message.
+//! 3. `wire` reads a message in place. `validate` turns it into columns of valid points (`points`)
+//!    and rejections.
+//! 4. `flush_loop` admits the batch: it waits until its points fit into the queue.
+//! 5. `series_resolver` maps (device, metric) to series ids and creates missing series.
+//! 6. `flush_loop` queues the batch in a lane. From here on it is stored even if its client goes
+//!    away.
+//! 7. `batcher` cuts the next flush when the lane's writer is free.
+//! 8. `writer` writes the flush in one transaction. `ledger` decides for each batch; `flush` sorts
+//!    its points; `copy_encoder` encodes them.
+//! 9. `ack` hands each batch its answer.
+//!
+//! An unnumbered batch without a valid point skips steps 4 to 8. `retry` decides what is tried
+//! again.
 
 pub mod cli;
 pub mod config;

@@ -1,4 +1,9 @@
 //! Decides, in one place, what is tried again and when.
+//!
+//! Refused data (SQLSTATE classes 22, 23, 44 and P0) is never retried as it is. The flush is halved
+//! until the failing batches are alone, and `writer::refused_points` isolates their points, which
+//! become rejections. Everything else is retried on a new connection after 50 ms to 5 s. This
+//! includes an attempt that takes longer than `TIDEGAUGE_WRITE_TIMEOUT` (2 min).
 
 use std::time::Duration;
 

@@ -6,6 +6,22 @@
 //!
 //! A flush does not wait for ledger rows that another transaction holds: the batches of these producers are handed back, and
 //! the others are written.
+//!
+//! One attempt (`writer/transaction.rs`):
+//!
+//! 1. `ledger_rows::lock` locks the ledger rows of the producers and of the writer, in sorted
+//!    order.
+//! 2. `ledger::decide` decides for each batch. `ledger_rows::read_remembered` reads the hash and
+//!    the first answer of batches that were applied before.
+//! 3. `flush` merges the runs of the batches to apply, by series and time, without moving points.
+//! 4. `write_path` chooses INSERT (below 10,000 points) or COPY, and direct compress if the server
+//!    supports it and there are at least 3 points per series.
+//! 5. `point_rows` sends the points. COPY data goes in pieces of about 256 KiB.
+//! 6. `ledger_rows::advance` stores the new positions, hashes and answers. COMMIT follows.
+//!
+//! If each batch of a small flush is the next one of its producer, `writer/at_once.rs` writes it as
+//! a single statement first. That statement writes nothing if the ledger differs; the steps above
+//! follow.
 
 mod at_once;
 mod ledger_rows;

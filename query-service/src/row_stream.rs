@@ -1,5 +1,10 @@
 //! Rows to frames, page by page: a page is read whole and its connection given back before its first frame is sent, so a
 //! slow client holds memory for one page and no connection. Small frames go together: each that goes alone wakes the client.
+//!
+//! What is ready within 100 ms goes with the head of the response; a longer answer continues in a
+//! task of its own. A frame has 4,096 rows. A page ends between two timestamps, never within one.
+//! Raw pages have 8,192 rows, then up to 131,072; bucket pages 32,768. The task waits while two
+//! parcels of frames are unsent.
 
 mod bucket_frame;
 mod buckets;

@@ -1,4 +1,10 @@
 //! The statements over points and rollups: one function each, the text in `sql/`, every value bound.
+//!
+//! Every statement runs through `ReadPool::named`, so each has a name in the metrics. The views of
+//! the rollups are not read, because they trust the watermark (see `watermarks`). One series is
+//! read with `series_id = $1` and a kept plan. Several series are read from a rollup one after the
+//! other by its index, and from points with `ANY($1)`, which is planned anew each time: a kept plan
+//! of `ANY` may compare every row with every series.
 
 mod anomalies;
 mod bucket;

@@ -1,4 +1,4 @@
-// A client that speaks in single messages, for what drivers do not let one do.
+// A client that sends single protocol messages, for tests that drivers cannot express.
 
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -51,7 +51,7 @@ export class RawClient {
     this.socket.write(Buffer.concat(messages));
   }
 
-  /** The next message as `{ type, bytes }`, null when the server has closed the connection. */
+  /** Returns the next message as `{ type, bytes }`, or null if the server closed the connection. */
   async next() {
     for (;;) {
       if (this.data.length >= 5 && this.data.length > this.data.readInt32BE(1)) {
@@ -67,7 +67,10 @@ export class RawClient {
     }
   }
 
-  /** The type letters of all messages up to the first of type `last`, errors as `E<code>`, `Z` with its status. */
+  /**
+   * Returns the type letters of all messages up to the first of type `last`. Errors are `E<code>`,
+   * and `Z` includes its status.
+   */
   async upTo(last) {
     const seen = [];
     for (;;) {

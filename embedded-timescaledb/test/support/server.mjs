@@ -1,4 +1,4 @@
-// Starts real servers as child processes and real clients against them; does not look inside the server.
+// Starts real servers as child processes, and connects real clients to them.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,7 +7,7 @@ import pg from 'pg';
 
 const SERVER = fileURLToPath(new URL('../../server.mjs', import.meta.url));
 
-/** The command with its output collected; `ended` resolves to its exit code. */
+/** Starts the command and collects its output; `ended` resolves to its exit code. */
 export function runCommand(args, options = {}) {
   const child = spawn(process.execPath, [SERVER, ...args], { stdio: ['pipe', 'pipe', 'pipe'], ...options });
   const command = { child, stdout: '', stderr: '' };
@@ -17,7 +17,7 @@ export function runCommand(args, options = {}) {
   return command;
 }
 
-/** A server on a free port that ends with the test process, whatever happens to that. */
+/** Starts a server on a free port. It ends with the test process, even if that is killed. */
 export async function startServer(...args) {
   const server = runCommand(['--port', '0', '--exit-with-stdin', ...args]);
   const early = server.ended.then((code) => {
@@ -34,7 +34,7 @@ export async function startServer(...args) {
   return server;
 }
 
-/** Waits for a condition; the time limit is the test's. */
+/** Waits for a condition, up to the time limit of the test. */
 export async function until(condition) {
   for (;;) {
     const value = await condition();
@@ -50,7 +50,7 @@ export async function connect(server, options = {}) {
   return client;
 }
 
-/** Runs `work` with clients that are ended afterwards. */
+/** Runs `work` with connected clients, and disconnects them afterwards. */
 export async function withClients(server, count, work) {
   const clients = [];
   try {
