@@ -11,8 +11,7 @@ use e2e::strain::{self, Strain};
 
 use crate::cases::Cases;
 use crate::own_database::OwnDatabase;
-use crate::release;
-use crate::service::Kind;
+use crate::release::{self, Kind};
 
 /// Which cases, and how much.
 #[derive(Args)]

@@ -20,8 +20,7 @@ use shared::shutdown;
 use tokio_util::sync::CancellationToken;
 
 use crate::own_database::{OwnDatabase, Policies};
-use crate::release;
-use crate::service::Kind;
+use crate::release::{self, Kind};
 
 /// What to measure, and on what.
 #[derive(Args)]

@@ -14,8 +14,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use crate::database::Database;
-use crate::release;
-use crate::service::Kind;
+use crate::release::{self, Kind};
 use ask::Answers;
 use report::Report;
 use services::Services;

@@ -10,8 +10,7 @@ use e2e::faults::{Fault, Finding, Setting};
 
 use crate::cases::Cases;
 use crate::own_database::OwnDatabase;
-use crate::release;
-use crate::service::Kind;
+use crate::release::{self, Kind};
 
 /// Clients that make full load.
 const FULL_LOAD: usize = 128;

@@ -6,7 +6,23 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::programs::{self, command, root};
-use crate::service::Kind;
+
+/// One of the two services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ingest,
+    Query,
+}
+
+impl Kind {
+    /// Returns the name of the service's binary.
+    pub(crate) fn program(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest-service",
+            Self::Query => "query-service",
+        }
+    }
+}
 
 /// Builds these services.
 pub(crate) async fn build(services: &[Kind]) -> anyhow::Result<()> {

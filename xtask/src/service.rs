@@ -9,32 +9,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::programs::{Server, command};
-use crate::release;
-
-/// Which service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Ingest,
-    Query,
-}
-
-impl Kind {
-    /// Its program, as cargo knows it.
-    pub(crate) fn program(self) -> &'static str {
-        match self {
-            Self::Ingest => "ingest-service",
-            Self::Query => "query-service",
-        }
-    }
-
-    /// Its name in the health service.
-    fn health_name(self) -> &'static str {
-        match self {
-            Self::Ingest => "tidegauge.v1.IngestService",
-            Self::Query => "tidegauge.v1.QueryService",
-        }
-    }
-}
+use crate::release::{self, Kind};
 
 /// A running service.
 pub(crate) struct Service(Server);
@@ -81,9 +56,17 @@ impl Service {
     }
 }
 
+/// Returns the name under which the service reports its health.
+fn health_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Ingest => "tidegauge.v1.IngestService",
+        Kind::Query => "tidegauge.v1.QueryService",
+    }
+}
+
 /// Through the standard health service, as Kubernetes does it.
 async fn wait_until_ready(channel: Channel, kind: Kind) -> anyhow::Result<()> {
-    let request = HealthCheckRequest { service: kind.health_name().to_owned() };
+    let request = HealthCheckRequest { service: health_name(kind).to_owned() };
     let mut states = HealthClient::new(channel).watch(request).await?.into_inner();
     while let Some(state) = states.message().await? {
         if state.status() == ServingStatus::Serving {

@@ -4,7 +4,8 @@ use shared::proto::v1::ingest_service_client::IngestServiceClient;
 use shared::proto::v1::query_service_client::QueryServiceClient;
 use tonic::transport::Channel;
 
-use crate::service::{Kind, Service};
+use crate::release::Kind;
+use crate::service::Service;
 
 /// Both services, running.
 pub(super) struct Services {
