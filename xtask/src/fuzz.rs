@@ -1,8 +1,8 @@
 //! `cargo xtask fuzz`: runs each fuzz target for a fixed time, and reports the crashes.
 //!
 //! libFuzzer selects inputs by the code that they reach, which the compiler must instrument. Stable
-//! Rust can do that with [`COVERAGE`]. The options apply to every crate of a target, so these builds
-//! have their own target directory.
+//! Rust can do that with [`COVERAGE`]. The options apply to every crate of a target, so these
+//! builds have their own target directory.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
