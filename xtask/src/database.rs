@@ -57,7 +57,11 @@ impl Database {
 
 /// Parses a URL into the configuration that the services use.
 pub(crate) fn config(url: &str) -> anyhow::Result<DatabaseConfig> {
-    Ok(DatabaseConfig { url: url.parse().context("DATABASE_URL is not a valid postgres:// URL")? })
+    Ok(DatabaseConfig {
+        url: url
+            .parse()
+            .context("--database-url or DATABASE_URL is not a valid postgres:// URL")?,
+    })
 }
 
 async fn start_embedded(options: &[&str]) -> anyhow::Result<ServerProcess> {

@@ -49,7 +49,8 @@ impl OwnDatabase {
             });
         };
         let name = format!("tidegauge_{purpose}_{:08x}", rand::random::<u32>());
-        let mut url = Url::parse(server).context("DATABASE_URL is not a valid postgres:// URL")?;
+        let mut url = Url::parse(server)
+            .context("--database-url or DATABASE_URL is not a valid postgres:// URL")?;
         url.set_path(&name);
         let created = run_on(server, &client, &format!("CREATE DATABASE {name}")).await;
         created.context("cannot create a database; the user in DATABASE_URL needs CREATEDB")?;

@@ -16,7 +16,7 @@ use super::services::ingest_client;
 use super::simulate::Fleet;
 use super::weather::Weather;
 
-/// Number of concurrent streams.
+/// Number of gateways. Each sends over a stream of its own, and all send at the same time.
 const GATEWAYS: usize = 4;
 /// Approximate number of points in a batch.
 const BATCH_POINTS: usize = 10_000;

@@ -13,10 +13,10 @@ use crate::service::Service;
 
 /// How long both services together may take to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
-/// Log levels on a database of the user's own.
+/// Log levels of the services on the database that `--database-url` names.
 const LOG: &str = "warn";
-/// Log levels on the embedded database. It has a single backend, which a refresh of the rollups
-/// occupies for seconds. Slow statements and failed probes are expected then.
+/// Log levels of the services on the embedded database. It has a single backend, which a refresh of
+/// the rollups occupies for seconds. Slow statements and failed probes are expected then.
 const EMBEDDED_LOG: &str = "warn,sqlx=error,shared::readiness=error";
 
 /// Both services, running.

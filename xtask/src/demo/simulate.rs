@@ -12,11 +12,12 @@ use shared::proto::v1::SeriesPoints;
 const HOUR: i64 = 3_600_000_000;
 /// A day in microseconds.
 const DAY: f64 = 24.0 * HOUR as f64;
-/// Simulated hours before now. Anomaly detection compares the last hour with the ones before.
+/// Length of the simulated past, in hours. Anomaly detection compares the last hour with the ones
+/// before.
 const HOURS: i64 = 6;
 /// Each series needs this many points for a baseline. Fewer points in total mean fewer devices.
 const MIN_POINTS_PER_SERIES: usize = 48;
-/// Number of faulty points, on as many devices.
+/// Number of faulty points, each on another device.
 const INJECTED_FAULTS: usize = 10;
 
 /// How the values of a metric are simulated. All numbers are in the metric's unit.
@@ -37,15 +38,17 @@ const METRICS: [Metric; 2] = [
     Metric { name: "humidity", mean: 48.0, amplitude: -4.0, noise: 0.8, fault: -40.0 },
 ];
 
-/// A faulty point that was sent on purpose, to be found by anomaly detection.
+/// A faulty point that the demo sends on purpose. Anomaly detection must find it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct InjectedFault {
     pub(super) device_id: String,
     pub(super) metric_name: &'static str,
+    /// In microseconds since 1970.
     pub(super) timestamp: i64,
 }
 
-/// Simulated devices. Each series has points at regular times in [start, end).
+/// Simulated devices. Each series has points at regular times in [start, end), which are in
+/// microseconds since 1970.
 pub(super) struct Fleet {
     devices: usize,
     points: usize,
@@ -55,8 +58,8 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// Plans `points` points of at most `devices` devices for the hours before `now`. Fails if the
-    /// points do not suffice for one device.
+    /// Plans `points` points of at most `devices` devices for the hours before `now`. Fails if one
+    /// device would get too few points.
     pub(super) fn new(points: usize, devices: usize, now: i64) -> anyhow::Result<Self> {
         let metrics = METRICS.len();
         let minimum = metrics * MIN_POINTS_PER_SERIES;
@@ -81,7 +84,7 @@ impl Fleet {
         self.devices
     }
 
-    /// Returns the last hour, which contains all faults.
+    /// Returns the start and end of the last hour, which contains all faults.
     pub(super) fn window(&self) -> (i64, i64) {
         (self.end - HOUR, self.end)
     }
