@@ -1,4 +1,4 @@
-//! `cargo xtask abuse`: every case of `e2e::abuse` and `e2e::strain`, and what came of it.
+//! `cargo xtask abuse`: runs every case of `e2e::abuse` and `e2e::strain`, and reports the results.
 
 mod report;
 
@@ -11,37 +11,36 @@ use e2e::strain::{self, Strain};
 
 use crate::cases::Cases;
 use crate::own_database::OwnDatabase;
-use crate::release;
-use crate::service::Kind;
+use crate::release::{self, Kind};
 
-/// Which cases, and how much.
+/// Options that select the cases and their size.
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     cases: Cases,
-    /// Fewer of everything, and an overload of 10 seconds instead of two minutes
+    /// Run smaller cases, for example an overload of 10 seconds instead of two minutes
     #[arg(long)]
     quick: bool,
 }
 
-/// Runs them; an error where a case is not as promised.
+/// Runs the selected cases. Fails if the result of a case is not as expected.
 pub(crate) async fn run(Options { cases, quick }: Options) -> anyhow::Result<()> {
-    let groups = cases.wanted(Group::ALL, Group::name);
-    let strains = cases.wanted(Strain::ALL, Strain::name);
+    let groups = cases.selected(Group::ALL, Group::name);
+    let strains = cases.selected(Strain::ALL, Strain::name);
     if groups.is_empty() && strains.is_empty() {
         let names: Vec<&str> =
             Group::ALL.map(Group::name).into_iter().chain(Strain::ALL.map(Strain::name)).collect();
-        return cases.none_of(&names);
+        return cases.none_selected(&names);
     }
     release::build_and_become(&[Kind::Ingest, Kind::Query]).await?;
     let work =
         async |database: &OwnDatabase| Ok(run_each(database.url(), quick, &groups, &strains).await);
     let outcomes = cases.on_own_database("abuse", work).await?;
     cases.print(|| report::json(&outcomes), || report::table(&outcomes));
-    let broken: Vec<&str> =
+    let failed: Vec<&str> =
         outcomes.iter().filter(|outcome| !outcome.ok).map(|outcome| outcome.case).collect();
-    if !broken.is_empty() {
-        bail!("not as promised: {}", broken.join(", "));
+    if !failed.is_empty() {
+        bail!("cases that were not as expected: {}", failed.join(", "));
     }
     Ok(())
 }
@@ -52,38 +51,38 @@ async fn run_each(
     groups: &[Group],
     strains: &[Strain],
 ) -> Vec<Outcome> {
-    let program = |kind: Kind| release::folder().join(kind.program());
-    let (ingest_service, query_service) = (program(Kind::Ingest), program(Kind::Query));
+    let ingest_service = release::folder().join(Kind::Ingest.program());
+    let query_service = release::folder().join(Kind::Query.program());
     let database_url = database_url.to_owned();
-    let strained = strain::Setting {
+    let strain_setting = strain::Setting {
         database_url: database_url.clone(),
         ingest_service: ingest_service.clone(),
         quick,
         judge_latency: true,
     };
-    let abused = abuse::Setting { database_url, ingest_service, query_service };
+    let abuse_setting = abuse::Setting { database_url, ingest_service, query_service };
     let mut outcomes = Vec::new();
     for &group in groups {
         let began = Instant::now();
-        let ended = abused.run(group).await;
-        outcomes
-            .extend(ended.unwrap_or_else(|error| vec![not_brought_about(group.name(), &error)]));
-        told(group.name(), began);
+        let result = abuse_setting.run(group).await;
+        outcomes.extend(result.unwrap_or_else(|error| vec![incomplete(group.name(), &error)]));
+        print_progress(group.name(), began);
     }
     for &strain in strains {
         let began = Instant::now();
-        let ended = strained.run(strain).await;
-        outcomes.push(ended.unwrap_or_else(|error| not_brought_about(strain.name(), &error)));
-        told(strain.name(), began);
+        let result = strain_setting.run(strain).await;
+        outcomes.push(result.unwrap_or_else(|error| incomplete(strain.name(), &error)));
+        print_progress(strain.name(), began);
     }
     outcomes
 }
 
-/// A case that does not run to its end is not as promised; the others run all the same.
-fn not_brought_about(case: &'static str, error: &anyhow::Error) -> Outcome {
+/// Returns the outcome of a case that could not be completed. It counts as failed, and the
+/// remaining cases still run.
+fn incomplete(case: &'static str, error: &anyhow::Error) -> Outcome {
     Outcome { case, expected: "runs to its end".to_owned(), seen: format!("{error:#}"), ok: false }
 }
 
-fn told(name: &str, began: Instant) {
+fn print_progress(name: &str, began: Instant) {
     eprintln!("· {name} ({:.1} s)", began.elapsed().as_secs_f64());
 }

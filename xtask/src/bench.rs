@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: how fast points are taken in and questions answered, beside the database itself and other ways of
-//! storing and asking.
+//! `cargo xtask bench`: measures the speed of ingest and queries. It compares Tidegauge with the
+//! database alone and with other stores.
 
 mod ingest;
 mod query;
@@ -20,19 +20,18 @@ use shared::shutdown;
 use tokio_util::sync::CancellationToken;
 
 use crate::own_database::{OwnDatabase, Policies};
-use crate::release;
-use crate::service::Kind;
+use crate::release::{self, Kind};
 
-/// What to measure, and on what.
+/// Options that select the measurements and the server.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Server to measure on: databases are created there and dropped at the end; without it an embedded one is started
+    /// TimescaleDB server to create temporary databases on [default: an embedded one]
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
-    /// Fewer points and fewer repetitions: each part in a few minutes
+    /// Measure fewer points and repetitions, so that each part takes a few minutes
     #[arg(long)]
     quick: bool,
-    /// Measure this part only
+    /// Measure only this part
     #[arg(long, value_enum)]
     only: Option<Part>,
     /// Print one JSON object instead of tables
@@ -40,26 +39,26 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// A part of the bench.
+/// A part of the benchmark.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// How fast points are taken in.
+    /// Speed of ingest
     Ingest,
-    /// How fast questions are answered.
+    /// Speed of queries
     Query,
-    /// Which rate of ingest lasts, with the policies running; only if asked for.
+    /// Highest ingest rate that lasts while the policies run; measured only on request
     Sustained,
 }
 
-/// What a part gave: an object for programs, text for people.
+/// The result of a part: a JSON object for programs, text for people.
 struct Outcome {
     json: Value,
     text: String,
 }
 
-/// Runs the bench; Ctrl-C ends it and everything that it started.
+/// Runs the benchmark. Ctrl-C stops it and everything that it started.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    step("building the services and the bench in release");
+    step("building the services and xtask in release mode");
     release::build_and_become(&[Kind::Ingest, Kind::Query]).await?;
     let setting = Setting {
         server: options.database_url,
@@ -84,7 +83,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One object with the keys of all.
+/// Returns one JSON object with the keys of all outcomes.
 fn merged(outcomes: Vec<Outcome>) -> Value {
     let objects = outcomes.into_iter().filter_map(|outcome| match outcome.json {
         Value::Object(object) => Some(object),
@@ -93,16 +92,16 @@ fn merged(outcomes: Vec<Outcome>) -> Value {
     Value::Object(objects.flatten().collect())
 }
 
-/// What both parts are told.
+/// The settings of all parts.
 struct Setting {
-    /// Where databases can be created; without it each is an embedded one.
+    /// URL of the server to create databases on. `None` starts an embedded one for each.
     server: Option<String>,
     quick: bool,
     stop: CancellationToken,
 }
 
 impl Setting {
-    /// Does work on a database of its own, which is dropped whatever comes of it.
+    /// Runs `work` on a new database with paused policies. Drops the database afterwards.
     async fn on_database<T>(
         &self,
         work: impl AsyncFnOnce(&OwnDatabase) -> anyhow::Result<T>,
@@ -112,13 +111,16 @@ impl Setting {
         step(&format!("{} is ready", database.describe()));
         let outcome = tokio::select! {
             outcome = work(&database) => outcome,
-            () = self.stop.cancelled() => Err(anyhow::anyhow!("ended before everything was measured")),
+            () = self.stop.cancelled() => {
+                Err(anyhow::anyhow!("interrupted before everything was measured"))
+            }
         };
         database.close().await;
         outcome
     }
 }
 
+/// Prints the step that begins on standard error.
 fn step(what: &str) {
     eprintln!("· {what}");
 }

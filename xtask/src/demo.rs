@@ -1,6 +1,7 @@
-//! `cargo xtask demo`: the whole way once, from simulated devices to answers.
+//! `cargo xtask demo`: shows the whole path of a point, from simulated devices to query results.
 
-mod ask;
+mod chart;
+mod queries;
 mod report;
 mod send;
 mod services;
@@ -14,26 +15,25 @@ use anyhow::Context as _;
 use clap::Args;
 
 use crate::database::Database;
-use crate::release;
-use crate::service::Kind;
-use ask::Answers;
+use crate::release::{self, Kind};
+use queries::QueryResults;
 use report::Report;
 use services::Services;
 use simulate::Fleet;
 
-/// What to send, and what to do afterwards.
+/// Options that select the load, the database and the output.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Simulated points to send, beside those of the weather stations
+    /// Number of simulated points to send; the weather readings come on top
     #[arg(long, default_value_t = 1_000_000)]
     points: usize,
-    /// Simulated devices
+    /// Number of simulated devices
     #[arg(long, default_value_t = 1_000)]
     devices: usize,
-    /// TimescaleDB Community to use; without it an embedded one is started
+    /// TimescaleDB Community database to use [default: an embedded one]
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
-    /// Leave all running until Ctrl-C, and print what to try
+    /// Keep everything running until Ctrl-C, and print commands to try
     #[arg(long)]
     keep: bool,
     /// Print one JSON object instead of a report
@@ -41,25 +41,25 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// Runs the demo; Ctrl-C ends it and everything that it started.
+/// Runs the demo. Ctrl-C stops it and everything that it started.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     tokio::select! {
-        outcome = show(&options) => outcome,
+        outcome = run_demo(&options) => outcome,
         _ = tokio::signal::ctrl_c() => {
-            eprintln!("ended");
+            eprintln!("interrupted");
             Ok(())
         }
     }
 }
 
-async fn show(options: &Options) -> anyhow::Result<()> {
-    step("building the services");
+async fn run_demo(options: &Options) -> anyhow::Result<()> {
+    step("building the services in release mode (takes minutes the first time)");
     release::build(&[Kind::Ingest, Kind::Query]).await?;
     step("starting TimescaleDB");
     let database = Database::open(options.database_url.clone()).await?;
     step(&format!("{} is ready; starting the services", database.describe()));
-    let services = Services::start(&database.url).await?;
-    let outcome = walk(options, &database, &services).await;
+    let services = Services::start(&database).await?;
+    let outcome = run_steps(options, &database, &services).await;
     if let Ok(report) = &outcome {
         match options.json {
             true => println!("{}", report.json()),
@@ -75,16 +75,16 @@ async fn show(options: &Options) -> anyhow::Result<()> {
     outcome.map(|_| ())
 }
 
-/// Sends, stores, rolls up, asks, compresses.
-async fn walk(
+/// Sends points, refreshes the rollups, runs queries and compresses a chunk.
+async fn run_steps(
     options: &Options,
     database: &Database,
     services: &Services,
 ) -> anyhow::Result<Report> {
     let now = chrono::Utc::now().timestamp_micros();
     let fleet = Fleet::new(options.points, options.devices, now)?;
-    let weather = weather::read(now).context("examples/weather.csv")?;
-    let mut sql = sql::Sql::connect(&database.url).await?;
+    let weather = weather::read(now).context("cannot read examples/weather.csv")?;
+    let mut sql = sql::DatabaseConnection::connect(&database.url).await?;
     let stored_before = sql.count_points(&fleet, &weather).await?;
 
     step(&format!("sending {} points of {} devices over gRPC", fleet.points(), fleet.devices()));
@@ -98,11 +98,12 @@ async fn walk(
     let accepted_weather = send::weather(&services.ingest, &weather).await?;
     let points_stored = sql.count_points(&fleet, &weather).await? - stored_before;
 
-    step("bringing the rollups up to date, as their policies do every minute, hour and day");
+    step("refreshing the rollups now; usually their policies do it every minute, hour and day");
     sql.refresh_rollups(weather.first().min(fleet.start), fleet.end).await?;
-    let answers = Answers::ask(&services.query, &fleet, &weather).await?;
+    step("querying raw points, averages and anomalies");
+    let results = QueryResults::fetch(&services.query, &fleet, &weather).await?;
     let (minute_buckets, hour_buckets) = sql.count_buckets(&fleet, &weather).await?;
-    step("compressing a chunk, as the columnstore policy does after seven days");
+    step("compressing a chunk now; usually the columnstore policy does it after seven days");
     let compression = sql.compress_chunk(&fleet).await?;
 
     Ok(Report {
@@ -114,15 +115,17 @@ async fn walk(
         minute_buckets,
         hour_buckets,
         anomalies_injected: fleet.faults.len(),
-        answers,
+        results,
         compression,
     })
 }
 
+/// Returns points per second.
 fn rate(points: u64, elapsed: Duration) -> f64 {
     points as f64 / elapsed.as_secs_f64()
 }
 
+/// Prints the step that begins on standard error.
 fn step(what: &str) {
     eprintln!("· {what}");
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask faults`: every fault of `e2e::faults`, many rounds each, and what came of it.
+//! `cargo xtask faults`: injects every fault of `e2e::faults` for several rounds, and reports the
+//! findings.
 
 mod report;
 
@@ -10,41 +11,42 @@ use e2e::faults::{Fault, Finding, Setting};
 
 use crate::cases::Cases;
 use crate::own_database::OwnDatabase;
-use crate::release;
-use crate::service::Kind;
+use crate::release::{self, Kind};
 
-/// Clients that make full load.
-const FULL_LOAD: usize = 128;
+/// Number of concurrent clients that saturate the service.
+const SATURATING_CLIENTS: usize = 128;
 
-/// Which faults, and how often.
+/// Options that select the faults and the number of rounds.
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     cases: Cases,
-    /// How often each fault strikes
+    /// How often to inject each fault
     #[arg(long, default_value_t = 20)]
     rounds: u32,
-    /// At most 3 rounds, and a database that is away for 5 seconds instead of 60
+    /// Run at most 3 rounds, and take the database away for 5 seconds instead of 60
     #[arg(long)]
     quick: bool,
 }
 
-/// Runs them; an error where anything was lost or doubled.
+/// Runs the selected faults. Fails if a point was lost or stored twice, if memory exceeded its
+/// limit, or if nothing was acknowledged.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let cases = &options.cases;
-    let faults = cases.wanted(Fault::ALL, Fault::name);
+    let faults = cases.selected(Fault::ALL, Fault::name);
     if faults.is_empty() {
-        return cases.none_of(&Fault::ALL.map(Fault::name));
+        return cases.none_selected(&Fault::ALL.map(Fault::name));
     }
     release::build(&[Kind::Ingest]).await?;
     let work = async |database: &OwnDatabase| {
-        strike(&options.setting(database.url().to_owned()), &faults).await
+        inject(&options.setting(database.url().to_owned()), &faults).await
     };
     let findings = cases.on_own_database("faults", work).await?;
     cases.print(|| report::json(&findings), || report::table(&findings));
     if !findings.iter().all(|(_, finding)| finding.holds()) {
         bail!(
-            "points were lost or doubled, memory went over its bound, or nothing was acknowledged"
+            "points were lost or stored twice, memory exceeded its limit, or nothing was \
+             acknowledged; the table says which"
         );
     }
     Ok(())
@@ -52,19 +54,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 
 impl Options {
     fn setting(&self, database_url: String) -> Setting {
-        let (rounds, away) = if self.quick { (self.rounds.min(3), 5) } else { (self.rounds, 60) };
+        let rounds = if self.quick { self.rounds.min(3) } else { self.rounds };
+        let away = Duration::from_secs(if self.quick { 5 } else { 60 });
         let ingest_service = release::folder().join(Kind::Ingest.program());
-        Setting {
-            database_url,
-            ingest_service,
-            rounds,
-            away: Duration::from_secs(away),
-            full_load: FULL_LOAD,
-        }
+        Setting { database_url, ingest_service, rounds, away, full_load: SATURATING_CLIENTS }
     }
 }
 
-async fn strike(setting: &Setting, faults: &[Fault]) -> anyhow::Result<Vec<(Fault, Finding)>> {
+async fn inject(setting: &Setting, faults: &[Fault]) -> anyhow::Result<Vec<(Fault, Finding)>> {
     let mut findings = Vec::new();
     for &fault in faults {
         let began = Instant::now();

@@ -1,11 +1,11 @@
-//! The project's own commands: `cargo xtask abuse`, `cargo xtask bench`, `cargo xtask demo`, `cargo xtask faults`,
-//! `cargo xtask fuzz`, `cargo xtask test`.
+//! The project's own commands, run as `cargo xtask COMMAND`. [`Command`] lists them.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to people
+#![allow(clippy::print_stdout, clippy::print_stderr)] // A command-line tool prints its results.
 
 mod abuse;
 mod bench;
 mod cases;
+mod ci;
 mod database;
 mod demo;
 mod faults;
@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Tidegauge's own commands.
+/// Tidegauge's own commands
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -30,17 +30,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Abuse a service in every way that its port allows, and see what that does to it and to another client
+    /// Attack a running service, and measure the effect on the service and on another client
     Abuse(abuse::Options),
-    /// Measure how fast points are taken in, beside the database's own limit and other ways of storing them
+    /// Measure ingest and query speed, next to the database's own limit and other stores
     Bench(bench::Options),
-    /// Stream simulated devices through real services into a real TimescaleDB, and ask for the points again
+    /// Run everything that CI runs; installs missing packages, so prefer a container
+    Ci,
+    /// Stream simulated devices through both services into TimescaleDB, and query the points
     Demo(demo::Options),
-    /// Let faults strike under load, and compare what was acknowledged with what is stored
+    /// Inject faults under load, and compare acknowledged points with stored points
     Faults(faults::Options),
-    /// Feed messages and questions that nobody would send to what reads them, and see that its promises hold
+    /// Feed malformed requests to the decoders and validators, and check that they hold
     Fuzz(fuzz::Options),
-    /// Run all tests, on an embedded TimescaleDB unless DATABASE_URL names another
+    /// Run all tests, on an embedded TimescaleDB unless DATABASE_URL names another one
     Test(test::Options),
 }
 
@@ -49,6 +51,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Abuse(options) => abuse::run(options).await,
         Command::Bench(options) => bench::run(options).await,
+        Command::Ci => ci::run().await,
         Command::Demo(options) => demo::run(options).await,
         Command::Faults(options) => faults::run(options).await,
         Command::Fuzz(options) => fuzz::run(options).await,

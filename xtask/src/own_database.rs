@@ -1,4 +1,4 @@
-//! A database that belongs to one command alone: made for it, and dropped at its end.
+//! A database that one command creates for itself and drops when it ends.
 
 use anyhow::{Context as _, ensure};
 use shared::config::DatabaseConfig;
@@ -10,28 +10,30 @@ use url::Url;
 
 use crate::database::{self, Database};
 
-/// Options of an embedded database whose jobs stay asleep: each of them holds its one backend.
+/// Options that keep the background jobs of an embedded database from running for a day.
+/// It has a single backend, and a running job would block the command.
 const NO_JOBS: [&str; 2] = ["--job-interval", "86400"];
 
-/// Whether the policies run.
+/// Whether TimescaleDB's policies (refresh, compression, retention) run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Policies {
     Run,
-    /// None runs into one measurement and not into the next.
+    /// No policy runs, so that none slows down one measurement and not another.
     Paused,
 }
 
+/// A database with Tidegauge's schema that belongs to this command alone.
 pub(crate) struct OwnDatabase {
     database: Database,
-    /// For `pg_stat_activity`.
+    /// The application name of this command's connections in `pg_stat_activity`.
     client: String,
-    /// Server and name of what was created on it; nothing on an embedded one.
+    /// The URL of the server and the name of the created database. `None` if it is embedded.
     created: Option<(String, String)>,
 }
 
 impl OwnDatabase {
-    /// Creates a database on the server at the address, or starts an embedded one; brings the schema in. `purpose` is a part
-    /// of its name.
+    /// Creates a database on the server at `server`, or starts an embedded one. Creates the
+    /// schema in it. `purpose` becomes a part of the database's name.
     pub(crate) async fn open(
         server: Option<&str>,
         purpose: &str,
@@ -47,12 +49,11 @@ impl OwnDatabase {
             });
         };
         let name = format!("tidegauge_{purpose}_{:08x}", rand::random::<u32>());
-        let mut url = Url::parse(server).context("DATABASE_URL is not a postgres:// address")?;
+        let mut url = Url::parse(server)
+            .context("--database-url or DATABASE_URL is not a valid postgres:// URL")?;
         url.set_path(&name);
         let created = run_on(server, &client, &format!("CREATE DATABASE {name}")).await;
-        created.context(
-            "cannot create a database of its own; the user in DATABASE_URL needs the right to",
-        )?;
+        created.context("cannot create a database; the user in DATABASE_URL needs CREATEDB")?;
         match open_created(url.to_string(), &name, &client, policies).await {
             Ok(database) => Ok(Self { database, client, created: Some((server.to_owned(), name)) }),
             Err(error) => {
@@ -75,7 +76,7 @@ impl OwnDatabase {
     }
 
     pub(crate) fn is_embedded(&self) -> bool {
-        self.created.is_none()
+        self.database.is_embedded()
     }
 
     pub(crate) fn config(&self) -> anyhow::Result<DatabaseConfig> {
@@ -86,13 +87,13 @@ impl OwnDatabase {
         Ok(db::connect(&self.config()?, &self.client).await?)
     }
 
-    /// A connection with the settings that query-service has.
+    /// Connects with the session settings that query-service uses.
     pub(crate) async fn connect_to_read(&self) -> anyhow::Result<PgConnection> {
         let url = self.config()?.url.options(db::READ_SETTINGS);
         Ok(db::connect(&DatabaseConfig { url }, &self.client).await?)
     }
 
-    /// Drops what was created, or ends the embedded database.
+    /// Drops the created database, or stops the embedded one.
     pub(crate) async fn close(self) {
         self.database.close().await;
         if let Some((server, name)) = self.created {
@@ -101,7 +102,7 @@ impl OwnDatabase {
     }
 }
 
-/// Brings the schema in.
+/// Creates the schema in a database that was just created, and pauses the policies if asked to.
 async fn open_created(
     url: String,
     name: &str,
@@ -113,12 +114,14 @@ async fn open_created(
         sqlx::query_scalar("SELECT current_database()").fetch_one(&mut connection).await?;
     ensure!(
         current == name,
-        "the address leads to the database {current} whatever its path says; take `dbname` out of it"
+        "DATABASE_URL names the database {current} in a query parameter, which overrides the path; \
+         remove `dbname` from the URL"
     );
     connection.close().await?;
     let database = Database::open(Some(url)).await?;
     if policies == Policies::Paused {
-        let pause = "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs WHERE job_id >= 1000";
+        let pause = "SELECT alter_job(job_id, scheduled => false) \
+                     FROM timescaledb_information.jobs WHERE job_id >= 1000";
         run_on(&database.url, client, pause).await?;
     }
     Ok(database)

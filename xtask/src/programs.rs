@@ -1,4 +1,5 @@
-//! Programs that a command starts, waits for and ends. Whatever is started here ends with the command.
+//! Starts other programs, waits for them and stops them. A program started here is killed when the
+//! command ends.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,22 +9,22 @@ use anyhow::{Context as _, bail};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// How long a program may take to say where it listens.
+/// How long a server may take to print the address it listens on.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a program may take to end after SIGTERM.
-const END_TIMEOUT: Duration = Duration::from_secs(35);
+/// How long a server may take to exit after SIGTERM, before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(35);
 
-/// The checkout.
+/// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
 }
 
-/// A command in the checkout, by its name on the PATH.
+/// Builds a command that runs in the root of the repository. `program` is looked up on the PATH.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root()).kill_on_drop(true);
-    // What cargo told this command of itself is not for a cargo under it: build scripts that look at it would run again,
-    // and the crates above them be built again, at every change between the two.
+    // `cargo run` describes xtask in these variables. A nested cargo must not inherit them:
+    // build scripts that read them would see a change and rebuild their dependents each time.
     for (name, _) in std::env::vars() {
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
             command.env_remove(name);
@@ -32,7 +33,7 @@ pub(crate) fn command(program: &str) -> Command {
     command
 }
 
-/// Runs a command to its end; what it prints goes to standard error.
+/// Runs a command until it exits. Its standard output goes to standard error.
 pub(crate) async fn run(command: &mut Command) -> anyhow::Result<()> {
     let name = format!("{:?}", command.as_std());
     let status = command
@@ -46,14 +47,14 @@ pub(crate) async fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Installs a folder's npm packages as its lock file has them, unless that has been done.
+/// Installs the npm packages of a folder's lock file. Does nothing if they are up to date.
 pub(crate) async fn npm_ci(folder: &str) -> anyhow::Result<()> {
     let folder = root().join(folder);
     let installed = std::fs::metadata(folder.join("node_modules/.package-lock.json"))
         .and_then(|file| file.modified());
-    let wanted =
+    let required =
         std::fs::metadata(folder.join("package-lock.json")).and_then(|file| file.modified());
-    if matches!((installed, wanted), (Ok(installed), Ok(wanted)) if installed >= wanted) {
+    if matches!((installed, required), (Ok(installed), Ok(required)) if installed >= required) {
         return Ok(());
     }
     run(command("npm")
@@ -62,16 +63,16 @@ pub(crate) async fn npm_ci(folder: &str) -> anyhow::Result<()> {
     .await
 }
 
-/// A server that runs beside the command.
-pub(crate) struct Server {
+/// A server that runs while the command does.
+pub(crate) struct ServerProcess {
     name: &'static str,
     child: Child,
-    /// What it said after `listening on `.
+    /// The address that it printed after `listening on `.
     pub(crate) address: String,
 }
 
-impl Server {
-    /// Starts a program that prints `listening on ADDRESS` as its first line, and waits for that line.
+impl ServerProcess {
+    /// Starts a program and waits for its first line, which must be `listening on ADDRESS`.
     pub(crate) async fn start(name: &'static str, command: &mut Command) -> anyhow::Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
@@ -79,30 +80,32 @@ impl Server {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        let stdout = child.stdout.take().context("no standard output")?;
+        let stdout = child.stdout.take().context("the program has no standard output")?;
         let mut line = String::new();
         let mut lines = BufReader::new(stdout);
         let read = tokio::time::timeout(START_TIMEOUT, lines.read_line(&mut line)).await;
-        read.with_context(|| format!("{name} did not start within {START_TIMEOUT:?}"))??;
+        read.with_context(|| {
+            format!("{name} did not print its address within {START_TIMEOUT:?}")
+        })??;
         let Some(address) = line.trim_end().strip_prefix("listening on ") else {
             let status = child.wait().await?;
-            bail!("{name} did not start: {status}");
+            bail!("{name} ended ({status}) before it printed its address");
         };
         Ok(Self { name, address: address.to_owned(), child })
     }
 
-    /// `None` once it has ended.
+    /// Returns the process id, or `None` if the program has exited.
     pub(crate) fn process_id(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Ends the program: asks first, kills after a while.
+    /// Stops the program with SIGTERM, and kills it if it does not exit in time.
     pub(crate) async fn stop(mut self) {
         if let Some(id) = self.child.id() {
             let _ = Command::new("kill").args(["-TERM", &id.to_string()]).status().await;
         }
-        if tokio::time::timeout(END_TIMEOUT, self.child.wait()).await.is_err() {
-            eprintln!("{} did not end within {END_TIMEOUT:?}; killing it", self.name);
+        if tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
+            eprintln!("{} did not exit within {STOP_TIMEOUT:?} of SIGTERM; killing it", self.name);
             let _ = self.child.kill().await;
         }
     }

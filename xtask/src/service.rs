@@ -1,5 +1,6 @@
-//! ingest-service and query-service as processes of their own, in release and configured as they are by default, but for the
-//! number of series that one client creates in a minute: here one client plays a fleet.
+//! Runs ingest-service and query-service as processes: release builds with the default settings.
+//! Two settings differ. The limit on new series per client and minute is raised, because here one
+//! client plays a whole fleet. The log level is `warn` unless the caller chooses another.
 
 use anyhow::{Context as _, bail};
 use e2e::Memory;
@@ -8,59 +9,43 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::programs::{Server, command};
-use crate::release;
-
-/// Which service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Ingest,
-    Query,
-}
-
-impl Kind {
-    /// Its program, as cargo knows it.
-    pub(crate) fn program(self) -> &'static str {
-        match self {
-            Self::Ingest => "ingest-service",
-            Self::Query => "query-service",
-        }
-    }
-
-    /// Its name in the health service.
-    fn health_name(self) -> &'static str {
-        match self {
-            Self::Ingest => "tidegauge.v1.IngestService",
-            Self::Query => "tidegauge.v1.QueryService",
-        }
-    }
-}
+use crate::programs::{ServerProcess, command};
+use crate::release::{self, Kind};
 
 /// A running service.
-pub(crate) struct Service(Server);
+pub(crate) struct Service(ServerProcess);
 
 impl Service {
-    /// Starts it on a free port and waits until it can do its work.
+    /// Starts the service on a free port and waits until it reports that it is ready.
     pub(crate) async fn start(kind: Kind, database_url: &str) -> anyhow::Result<Self> {
+        Self::start_with_log(kind, database_url, "warn").await
+    }
+
+    /// Does the same as [`Self::start`]. `log_levels` becomes `TIDEGAUGE_LOG`.
+    pub(crate) async fn start_with_log(
+        kind: Kind,
+        database_url: &str,
+        log_levels: &str,
+    ) -> anyhow::Result<Self> {
         let mut program = command(&release::folder().join(kind.program()).to_string_lossy());
         program.args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
-        program.env("DATABASE_URL", database_url).env("TIDEGAUGE_LOG", "warn");
+        program.env("DATABASE_URL", database_url).env("TIDEGAUGE_LOG", log_levels);
         program.env("TIDEGAUGE_NEW_SERIES_PER_MINUTE", "100000000");
-        let service = Self(Server::start(kind.program(), &mut program).await?);
+        let service = Self(ServerProcess::start(kind.program(), &mut program).await?);
         wait_until_ready(service.connect().await?, kind).await?;
         Ok(service)
     }
 
-    /// HOST:PORT.
+    /// Returns the address of the gRPC server, as `HOST:PORT`.
     pub(crate) fn address(&self) -> &str {
         &self.0.address
     }
 
-    /// A connection of its own.
+    /// Opens a new connection.
     pub(crate) async fn connect(&self) -> anyhow::Result<Channel> {
         let address = self.address();
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-        endpoint.connect().await.with_context(|| format!("cannot reach {address}"))
+        endpoint.connect().await.with_context(|| format!("cannot connect to {address}"))
     }
 
     pub(crate) async fn connect_many(&self, count: usize) -> anyhow::Result<Vec<Channel>> {
@@ -71,7 +56,7 @@ impl Service {
         Ok(channels)
     }
 
-    /// What it takes of memory; `None` once it has ended.
+    /// Returns a reader of the process's memory usage, or `None` if the service has exited.
     pub(crate) fn memory(&self) -> Option<Memory> {
         self.0.process_id().map(Memory::of)
     }
@@ -81,9 +66,17 @@ impl Service {
     }
 }
 
-/// Through the standard health service, as Kubernetes does it.
+/// Returns the name under which the service reports its health.
+fn health_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Ingest => "tidegauge.v1.IngestService",
+        Kind::Query => "tidegauge.v1.QueryService",
+    }
+}
+
+/// Waits until the standard gRPC health service reports SERVING. Kubernetes checks the same.
 async fn wait_until_ready(channel: Channel, kind: Kind) -> anyhow::Result<()> {
-    let request = HealthCheckRequest { service: kind.health_name().to_owned() };
+    let request = HealthCheckRequest { service: health_name(kind).to_owned() };
     let mut states = HealthClient::new(channel).watch(request).await?.into_inner();
     while let Some(state) = states.message().await? {
         if state.status() == ServingStatus::Serving {

@@ -1,11 +1,11 @@
-//! What came of each case: a table for people, an array for machines.
+//! Formats the outcome of each case as a table for people or as JSON for programs.
 
 use std::fmt::Write as _;
 
 use e2e::abuse::Outcome;
 use serde_json::{Value, json};
 
-/// One entry per case.
+/// Returns a JSON array with one entry per case.
 pub(super) fn json(outcomes: &[Outcome]) -> Value {
     let entry = |outcome: &Outcome| {
         let Outcome { case, expected, seen, ok } = outcome;
@@ -14,8 +14,9 @@ pub(super) fn json(outcomes: &[Outcome]) -> Value {
     outcomes.iter().map(entry).collect()
 }
 
+/// Returns a table with two lines or more per case.
 pub(super) fn table(outcomes: &[Outcome]) -> String {
-    let mut table = format!("{:24} {:4} what was seen", "case", "ok");
+    let mut table = format!("{:24} {:4} expected, and observed", "case", "ok");
     for Outcome { case, expected, seen, ok } in outcomes {
         let ok = if *ok { "yes" } else { "NO" };
         let _ = write!(

@@ -1,17 +1,20 @@
-//! What a person, or a program with `--json`, gets to see.
+//! Formats the demo's results as text for people, or with `--json` for programs.
 
 use std::fmt;
 
 use serde_json::json;
 use shared::proto::v1::{BucketsFrame, QueryHeader};
 use shared::time;
-use textplots::{Chart, Plot as _, Shape};
 
-use super::ask::Answers;
+use super::chart;
+use super::queries::QueryResults;
 use super::services::Services;
 use super::sql::Compression;
 
-/// Everything that the demo found out.
+/// Unit of the temperatures.
+const CELSIUS: &str = "°C";
+
+/// Everything that the demo measured and queried.
 pub(super) struct Report {
     pub(super) database: String,
     pub(super) points_sent: u64,
@@ -21,12 +24,12 @@ pub(super) struct Report {
     pub(super) minute_buckets: u64,
     pub(super) hour_buckets: u64,
     pub(super) anomalies_injected: usize,
-    pub(super) answers: Answers,
+    pub(super) results: QueryResults,
     pub(super) compression: Compression,
 }
 
 impl Report {
-    /// One object, for programs.
+    /// Returns one JSON object.
     pub(super) fn json(&self) -> serde_json::Value {
         json!({
             "database": self.database,
@@ -37,7 +40,7 @@ impl Report {
             "minute_buckets": self.minute_buckets,
             "hour_buckets": self.hour_buckets,
             "anomalies_injected": self.anomalies_injected,
-            "anomalies_found": self.answers.found.len(),
+            "anomalies_found": self.results.found.len(),
             "bytes_before_compression": self.compression.before,
             "bytes_after_compression": self.compression.after,
         })
@@ -46,7 +49,6 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let answers = &self.answers;
         writeln!(f, "\nOn {}", self.database)?;
         writeln!(
             f,
@@ -63,43 +65,8 @@ impl fmt::Display for Report {
             "  {} one-minute buckets, {} one-hour buckets",
             self.minute_buckets, self.hour_buckets
         )?;
-
-        writeln!(
-            f,
-            "\n{} temperature, raw: {} points",
-            answers.device_id,
-            answers.raw.values.len()
-        )?;
-        chart(f, &answers.raw.timestamps_us, &answers.raw.values)?;
-        buckets(f, "minutes", &answers.minutes)?;
-        chart(f, &answers.minutes.1.bucket_starts_us, &answers.minutes.1.avg)?;
-        buckets(f, "hours", &answers.hours)?;
-        table(f, &answers.hours.1)?;
-
-        writeln!(
-            f,
-            "\nweather-jfk temperature by day (real readings of June 2013, moved on by {} days)",
-            answers.weather_moved_days
-        )?;
-        chart(f, &answers.weather.bucket_starts_us, &answers.weather.avg)?;
-
-        writeln!(
-            f,
-            "\n{} faults injected, {} found in the last hour",
-            self.anomalies_injected,
-            answers.found.len()
-        )?;
-        if let Some((fault, anomaly)) = &answers.example {
-            let (device_id, metric_name, value) =
-                (&fault.device_id, fault.metric_name, anomaly.value);
-            let (expected, score) = (anomaly.expected_value, anomaly.score);
-            let at = time::display(fault.timestamp);
-            writeln!(
-                f,
-                "  such as {device_id} {metric_name} = {value} at {at}: {expected:.1} expected, {score:.1} sigma off"
-            )?;
-        }
-        writeln!(f, "  {} other points of these series lie beyond 3 sigma", answers.others)?;
+        self.write_temperatures(f)?;
+        self.write_anomalies(f)?;
 
         let Compression { before, after } = self.compression;
         let ratio = before as f64 / after as f64;
@@ -112,46 +79,90 @@ impl fmt::Display for Report {
     }
 }
 
-fn buckets(
-    f: &mut fmt::Formatter<'_>,
-    name: &str,
-    (header, buckets): &(QueryHeader, BucketsFrame),
-) -> fmt::Result {
-    let watermark = header.watermark.as_ref().and_then(time::from_timestamp);
-    let materialised = watermark.map_or("live".to_owned(), |micros| {
-        format!("materialised up to {}", time::display(micros))
-    });
-    writeln!(f, "\nby {name}: {} buckets, {materialised}", buckets.bucket_starts_us.len())
+impl Report {
+    fn write_temperatures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let results = &self.results;
+        let count = results.raw.values.len();
+        writeln!(f, "\n{} temperature, raw: {count} points", results.device_id)?;
+        f.write_str(&chart::draw(&results.raw.timestamps_us, &results.raw.values, CELSIUS))?;
+
+        let (header, minutes) = &results.minutes;
+        write_buckets_title(f, "one-minute", header, minutes)?;
+        f.write_str(&chart::draw(&minutes.bucket_starts_us, &minutes.avg, CELSIUS))?;
+
+        let (header, hours) = &results.hours;
+        write_buckets_title(f, "one-hour", header, hours)?;
+        write_table(f, hours)?;
+
+        writeln!(
+            f,
+            "\nweather-jfk temperature, daily averages (readings of June 2013, {} days later)",
+            results.weather_moved_days
+        )?;
+        f.write_str(&chart::draw(&results.weather.bucket_starts_us, &results.weather.avg, CELSIUS))
+    }
+
+    fn write_anomalies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let results = &self.results;
+        writeln!(
+            f,
+            "\n{} faults injected, {} found in the last hour",
+            self.anomalies_injected,
+            results.found.len()
+        )?;
+        if let Some((fault, anomaly)) = &results.example {
+            writeln!(
+                f,
+                "  such as {} {} = {} at {}: expected {:.1}, off by {:.1} standard deviations",
+                fault.device_id,
+                fault.metric_name,
+                anomaly.value,
+                time::display(fault.timestamp),
+                anomaly.expected_value,
+                anomaly.score
+            )?;
+        }
+        writeln!(
+            f,
+            "  {} other points of these series are off by more than 3 standard deviations",
+            results.other_anomalies
+        )
+    }
 }
 
-fn table(f: &mut fmt::Formatter<'_>, buckets: &BucketsFrame) -> fmt::Result {
-    writeln!(f, "  {:<22} {:>8} {:>8} {:>8} {:>6}", "bucket", "min", "avg", "max", "count")?;
+/// Writes how many buckets there are, and up to what time they were computed in advance.
+fn write_buckets_title(
+    f: &mut fmt::Formatter<'_>,
+    width: &str,
+    header: &QueryHeader,
+    buckets: &BucketsFrame,
+) -> fmt::Result {
+    let watermark = header.watermark.as_ref().and_then(time::from_timestamp);
+    let materialised = watermark.map_or("all computed live".to_owned(), |micros| {
+        format!("materialised up to {}", time::display(micros))
+    });
+    let count = buckets.bucket_starts_us.len();
+    writeln!(f, "\n{width} averages: {count} buckets, {materialised}")
+}
+
+/// Writes one line per bucket.
+fn write_table(f: &mut fmt::Formatter<'_>, buckets: &BucketsFrame) -> fmt::Result {
+    writeln!(
+        f,
+        "  {:<22} {:>8} {:>8} {:>8} {:>6}",
+        "bucket (UTC)", "min °C", "avg °C", "max °C", "points"
+    )?;
     for (at, &start) in buckets.bucket_starts_us.iter().enumerate() {
-        let (min, avg, max, count) =
-            (buckets.min[at], buckets.avg[at], buckets.max[at], buckets.count[at]);
+        let min = buckets.min[at];
+        let avg = buckets.avg[at];
+        let max = buckets.max[at];
+        let count = buckets.count[at];
         writeln!(f, "  {:<22} {min:>8.2} {avg:>8.2} {max:>8.2} {count:>6}", time::display(start))?;
     }
     Ok(())
 }
 
-/// Values over hours.
-#[allow(clippy::cast_possible_truncation)] // a terminal shows less than single precision
-fn chart(f: &mut fmt::Formatter<'_>, timestamps: &[i64], values: &[f64]) -> fmt::Result {
-    let (Some(&first), Some(&last)) = (timestamps.first(), timestamps.last()) else {
-        return Ok(());
-    };
-    let hours = |micros: i64| (micros - first) as f32 / 3.6e9;
-    let points: Vec<(f32, f32)> =
-        timestamps.iter().zip(values).map(|(&at, &value)| (hours(at), value as f32)).collect();
-    let mut chart = Chart::new(120, 32, 0.0, hours(last).max(0.1));
-    let lines = Shape::Lines(&points);
-    let drawn = chart.lineplot(&lines);
-    drawn.axis();
-    drawn.figures();
-    write!(f, "{drawn}")
-}
-
-/// Where everything runs, and what to try.
+/// Prints the addresses of everything that runs, and commands to try.
 pub(super) fn print_addresses(database_url: &str, services: &Services) {
     let (ingest, query) = services.addresses();
     eprintln!(
@@ -162,12 +173,13 @@ TimescaleDB     {database_url}
 
 Try:
   npx @bufbuild/buf curl --protocol grpc --http2-prior-knowledge \
-    --data '{{"batch": {{"points": [{{"deviceId": "my-device", "metricName": "temperature", "value": 21.5}}]}}}}' \
+    --data '{{"batch": {{"points": [
+      {{"deviceId": "my-device", "metricName": "temperature", "value": 21.5}}]}}}}' \
     http://{ingest}/tidegauge.v1.IngestService/IngestBatch
   npx @bufbuild/buf curl --protocol grpc --http2-prior-knowledge --data '{{"pageSize": 5}}' \
     http://{query}/tidegauge.v1.QueryService/ListDevices
   psql {database_url} -c 'select * from iot_data_1min limit 5'
 
-Ctrl-C ends everything."#
+Ctrl-C stops everything."#
     );
 }

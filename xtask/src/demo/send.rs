@@ -1,4 +1,5 @@
-//! Sending, as gateways and scripts do it: batches of numbered producers over several streams, and row form in one call.
+//! Sends points in the two usual ways. Gateways send numbered batches over streams, in columnar
+//! form. Scripts send rows in single calls.
 
 use std::time::Duration;
 
@@ -15,14 +16,14 @@ use super::services::ingest_client;
 use super::simulate::Fleet;
 use super::weather::Weather;
 
-/// Streams that send at the same time.
+/// Number of gateways. Each sends over a stream of its own, and all send at the same time.
 const GATEWAYS: usize = 4;
-/// Points of a batch, about.
+/// Approximate number of points in a batch.
 const BATCH_POINTS: usize = 10_000;
-/// Readings in one call of row form.
-const ROWS: usize = 1_000;
+/// Number of readings in one call.
+const ROWS_PER_CALL: usize = 1_000;
 
-/// Streams all points of the fleet and says how many were accepted.
+/// Streams all points of the fleet. Returns the number of accepted points.
 pub(super) async fn fleet(ingest: &Channel, fleet: &Fleet) -> anyhow::Result<u64> {
     let style = "  {bar:40} {pos}/{len} points  {per_sec}  {eta} left";
     let progress =
@@ -35,16 +36,16 @@ pub(super) async fn fleet(ingest: &Channel, fleet: &Fleet) -> anyhow::Result<u64
         let mut client = ingest_client(ingest);
         gateways.spawn(async move { client.ingest(ReceiverStream::new(batches)).await });
         queues.push(Gateway {
-            numbered: Numbered::new(gateway),
+            numbering: BatchNumbering::new(gateway),
             queue,
-            waiting: Vec::new(),
+            unsent: Vec::new(),
             points: 0,
         });
     }
     for device in 0..fleet.devices() {
         let gateway = &mut queues[device % GATEWAYS];
         if !gateway.send(fleet.series_of(device), &progress).await {
-            break; // its stream has ended, and says why below
+            break; // The stream has ended. Its result below says why.
         }
     }
     for mut gateway in queues {
@@ -55,7 +56,7 @@ pub(super) async fn fleet(ingest: &Channel, fleet: &Fleet) -> anyhow::Result<u64
         let summary = answer?.context("a stream failed")?.into_inner();
         ensure!(
             summary.rejected_count == 0,
-            "points were rejected: {:?}",
+            "points were rejected, the first one: {:?}",
             summary.rejections.first()
         );
         accepted += summary.accepted_count;
@@ -64,40 +65,44 @@ pub(super) async fn fleet(ingest: &Channel, fleet: &Fleet) -> anyhow::Result<u64
     Ok(accepted)
 }
 
+/// A sender with one stream, which collects series into batches.
 struct Gateway {
-    numbered: Numbered,
+    numbering: BatchNumbering,
     queue: mpsc::Sender<IngestRequest>,
-    waiting: Vec<SeriesPoints>,
+    unsent: Vec<SeriesPoints>,
+    /// Number of points in `unsent`.
     points: usize,
 }
 
 impl Gateway {
-    /// `false` where the stream has ended.
+    /// Adds series, and sends a batch once it is large enough. Returns `false` if the stream has
+    /// ended.
     async fn send(&mut self, series: Vec<SeriesPoints>, progress: &ProgressBar) -> bool {
         self.points += series.iter().map(|series| series.values.len()).sum::<usize>();
-        self.waiting.extend(series);
+        self.unsent.extend(series);
         self.points < BATCH_POINTS || self.flush(progress).await
     }
 
+    /// Sends the unsent series as one batch. Returns `false` if the stream has ended.
     async fn flush(&mut self, progress: &ProgressBar) -> bool {
         let points = std::mem::take(&mut self.points);
         if points == 0 {
             return true;
         }
-        let batch = Batch { series: std::mem::take(&mut self.waiting), ..self.numbered.next() };
+        let batch = Batch { series: std::mem::take(&mut self.unsent), ..self.numbering.next() };
         let sent = self.queue.send(IngestRequest { batch: Some(batch) }).await.is_ok();
         progress.inc(points as u64);
         sent
     }
 }
 
-/// Numbers batches, so that sending one twice would not store it twice.
-struct Numbered {
+/// Numbers the batches of a gateway, so that a resent batch is not stored twice.
+struct BatchNumbering {
     producer: Producer,
     sequence: u64,
 }
 
-impl Numbered {
+impl BatchNumbering {
     fn new(gateway: usize) -> Self {
         let epoch = time::now_micros().unsigned_abs();
         Self {
@@ -106,6 +111,7 @@ impl Numbered {
         }
     }
 
+    /// Returns an empty batch with the next sequence.
     fn next(&mut self) -> Batch {
         self.sequence += 1;
         Batch {
@@ -116,17 +122,17 @@ impl Numbered {
     }
 }
 
-/// Sends the readings in row form, a thousand a call, and says how many were accepted.
+/// Sends the readings as rows. Returns the number of accepted readings.
 pub(super) async fn weather(ingest: &Channel, weather: &Weather) -> anyhow::Result<u64> {
     let mut client = ingest_client(ingest);
     let mut accepted = 0;
-    for rows in weather.points.chunks(ROWS) {
+    for rows in weather.points.chunks(ROWS_PER_CALL) {
         let batch = Some(Batch { points: rows.to_vec(), ..Default::default() });
         let answer = client.ingest_batch(IngestBatchRequest { batch }).await?.into_inner();
-        let result = answer.result.context("no result")?;
+        let result = answer.result.context("ingest-service sent no result")?;
         ensure!(
             result.rejected_count == 0,
-            "readings were rejected: {:?}",
+            "readings were rejected, the first one: {:?}",
             result.rejections.first()
         );
         accepted += result.accepted_count;

@@ -1,4 +1,5 @@
-//! What the demo asks the database itself: counts that do not go through the services, refresh and compression.
+//! Uses the database directly: counts points without the services, refreshes the rollups, and
+//! compresses a chunk.
 
 use anyhow::Context as _;
 use shared::db::{self, Micros};
@@ -16,17 +17,18 @@ pub(super) struct Compression {
     pub(super) after: i64,
 }
 
-/// A connection beside those of the services.
-pub(super) struct Sql(PgConnection);
+/// A connection that does not go through the services.
+pub(super) struct DatabaseConnection(PgConnection);
 
+/// Condition for the devices of the demo.
 const DEVICES: &str = "(device_id LIKE 'sensor-%' OR device_id LIKE 'weather-%')";
 
-impl Sql {
+impl DatabaseConnection {
     pub(super) async fn connect(url: &str) -> anyhow::Result<Self> {
         Ok(Self(db::connect(&database::config(url)?, "tidegauge demo").await?))
     }
 
-    /// Points of the demo's devices within the times that it sends.
+    /// Returns the number of points of the demo's devices, within the times that it sends.
     pub(super) async fn count_points(
         &mut self,
         fleet: &Fleet,
@@ -35,7 +37,7 @@ impl Sql {
         self.count("points", "\"timestamp\"", fleet, weather).await
     }
 
-    /// Minute and hour buckets of the demo's devices.
+    /// Returns the numbers of one-minute and one-hour buckets of the demo's devices.
     pub(super) async fn count_buckets(
         &mut self,
         fleet: &Fleet,
@@ -64,7 +66,7 @@ impl Sql {
         Ok(count.unsigned_abs())
     }
 
-    /// What the policies do in the background, now and for the demo's times.
+    /// Refreshes all rollups over the demo's times, without waiting for their policies.
     pub(super) async fn refresh_rollups(&mut self, start: i64, end: i64) -> anyhow::Result<()> {
         for rollup in Granularity::ROLLUPS {
             db::refresh(&mut self.0, rollup, start, end)
@@ -74,8 +76,8 @@ impl Sql {
         Ok(())
     }
 
-    /// Compresses the chunk that holds most of the fleet's points, and says what it took before and takes now. Of a few points
-    /// a series, as just before midnight, compression makes more bytes and not fewer.
+    /// Compresses the chunk with most of the fleet's points, and returns its size before and after.
+    /// With few points per series, compression can add bytes.
     pub(super) async fn compress_chunk(&mut self, fleet: &Fleet) -> anyhow::Result<Compression> {
         let chunk: String = sqlx::query_scalar(
             "SELECT format('%I.%I', chunk_schema, chunk_name) FROM timescaledb_information.chunks
@@ -84,14 +86,15 @@ impl Sql {
         .bind(Micros(fleet.start.midpoint(fleet.end)))
         .fetch_one(&mut self.0)
         .await
-        .context("the fleet's chunk")?;
+        .context("cannot find the chunk with the fleet's points")?;
         sqlx::query("SELECT compress_chunk($1::regclass, if_not_compressed => true)")
             .bind(&chunk)
             .execute(&mut self.0)
             .await?;
         let (before, after): (i64, i64) = sqlx::query_as(
             "SELECT before_compression_total_bytes, after_compression_total_bytes
-             FROM chunk_compression_stats('points') WHERE format('%I.%I', chunk_schema, chunk_name) = $1",
+             FROM chunk_compression_stats('points')
+             WHERE format('%I.%I', chunk_schema, chunk_name) = $1",
         )
         .bind(&chunk)
         .fetch_one(&mut self.0)

@@ -1,11 +1,12 @@
-//! What came of each fault: a table for people, an array for machines. Counts are points.
+//! Formats the finding of each fault as a table for people or as JSON for programs. Counts are in
+//! points, peaks of memory in MiB.
 
 use std::fmt::Write as _;
 
 use e2e::faults::{Fault, Finding};
 use serde_json::{Value, json};
 
-/// One entry per fault.
+/// Returns a JSON array with one entry per fault.
 pub(super) fn json(findings: &[(Fault, Finding)]) -> Value {
     let entry = |(fault, finding): &(Fault, Finding)| {
         let Finding { rounds, acknowledged, lost, doubled, .. } = finding;
@@ -27,10 +28,11 @@ pub(super) fn json(findings: &[(Fault, Finding)]) -> Value {
     findings.iter().map(entry).collect()
 }
 
+/// Returns a table with one line per fault.
 pub(super) fn table(findings: &[(Fault, Finding)]) -> String {
     let mut table = format!(
         "{:42} {:>6} {:>19} {:>6} {:>8} {:>9}",
-        "fault", "rounds", "points acknowledged", "lost", "doubled", "peak"
+        "fault", "rounds", "points acknowledged", "lost", "doubled", "peak RSS"
     );
     for (fault, finding) in findings {
         let Finding { rounds, acknowledged, lost, doubled, .. } = finding;

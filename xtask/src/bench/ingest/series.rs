@@ -5,7 +5,8 @@ use super::calls::{self, Call};
 use super::render::Form;
 use super::rounds::Bench;
 use super::shape::{SECOND, Shape};
-use crate::service::{Kind, Service};
+use crate::release::Kind;
+use crate::service::Service;
 
 /// What was found out, one point a series throughout.
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,8 @@ use super::service::ServiceClient;
 use super::way::{Client, Way, Ways};
 use crate::bench::{ingest, step};
 use crate::own_database::OwnDatabase;
-use crate::service::{Kind, Service};
+use crate::release::Kind;
+use crate::service::Service;
 
 /// Callers at the same time.
 pub(super) const CALLERS: usize = 8;

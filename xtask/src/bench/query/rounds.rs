@@ -14,7 +14,8 @@ use super::way::{Way, Ways, start_rivals};
 use crate::bench::numbers::percentile;
 use crate::bench::step;
 use crate::own_database::OwnDatabase;
-use crate::service::{Kind, Service};
+use crate::release::Kind;
+use crate::service::Service;
 
 /// Ways are this many places apart, so that none asks what another one has just asked.
 pub(super) const PLACES_APART: usize = 7;

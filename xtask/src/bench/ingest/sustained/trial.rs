@@ -17,7 +17,8 @@ use crate::bench::query::{self, QuestionTimes};
 use crate::bench::step;
 use crate::bench::table::Table;
 use crate::own_database::OwnDatabase;
-use crate::service::{Kind, Service};
+use crate::release::Kind;
+use crate::service::Service;
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
 /// A refresh of the minutes runs a minute after the last one ended and leaves out the last minute and the open one. A lag

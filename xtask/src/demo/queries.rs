@@ -1,4 +1,4 @@
-//! Asks the query-service what a person would want to see.
+//! Queries query-service: raw points, averages and anomalies.
 
 use std::collections::BTreeSet;
 
@@ -14,34 +14,39 @@ use shared::time;
 use tonic::transport::Channel;
 
 use super::services::query_client;
-use super::simulate::{Fault, Fleet};
+use super::simulate::{Fleet, InjectedFault};
 use super::weather::Weather;
 
-/// A device's answers.
-pub(super) struct Answers {
+/// The results of all queries of the demo.
+pub(super) struct QueryResults {
+    /// The first device of the fleet.
     pub(super) device_id: String,
+    /// Temperatures of the first device.
     pub(super) raw: PointsFrame,
     pub(super) minutes: (QueryHeader, BucketsFrame),
     pub(super) hours: (QueryHeader, BucketsFrame),
+    /// Temperatures of the station `weather-jfk` by day.
     pub(super) weather: BucketsFrame,
+    /// By how many days the weather readings were moved to the present.
     pub(super) weather_moved_days: i64,
-    /// Injected faults that were found.
-    pub(super) found: BTreeSet<Fault>,
-    /// Points that stand out though nothing was injected, in the series that were examined.
-    pub(super) others: usize,
-    /// One of those found.
-    pub(super) example: Option<(Fault, Anomaly)>,
+    /// The injected faults that were detected.
+    pub(super) found: BTreeSet<InjectedFault>,
+    /// Number of anomalies that were not injected, in the series with a fault.
+    pub(super) other_anomalies: usize,
+    /// One of the detected faults.
+    pub(super) example: Option<(InjectedFault, Anomaly)>,
 }
 
-impl Answers {
-    pub(super) async fn ask(
+impl QueryResults {
+    /// Runs all queries.
+    pub(super) async fn fetch(
         query: &Channel,
         fleet: &Fleet,
         weather: &Weather,
     ) -> anyhow::Result<Self> {
         let device_id = fleet.device_id(0);
         let interval = (fleet.start, fleet.end);
-        let mut answers = Self {
+        let mut results = Self {
             raw: raw(query, &device_id, interval).await?,
             minutes: buckets(query, &device_id, Granularity::Minute, interval).await?,
             hours: buckets(query, &device_id, Granularity::Hour, interval).await?,
@@ -51,16 +56,22 @@ impl Answers {
             weather_moved_days: weather.moved_days,
             device_id,
             found: BTreeSet::new(),
-            others: 0,
+            other_anomalies: 0,
             example: None,
         };
         for fault in &fleet.faults {
-            answers.find(query, fleet, fault).await?;
+            results.detect(query, fleet, fault).await?;
         }
-        Ok(answers)
+        Ok(results)
     }
 
-    async fn find(&mut self, query: &Channel, fleet: &Fleet, fault: &Fault) -> anyhow::Result<()> {
+    /// Detects the anomalies of the last hour in the series of a fault.
+    async fn detect(
+        &mut self,
+        query: &Channel,
+        fleet: &Fleet,
+        fault: &InjectedFault,
+    ) -> anyhow::Result<()> {
         let (start, end) = fleet.window();
         let request = DetectAnomaliesRequest {
             series: Some(SeriesKey {
@@ -76,18 +87,20 @@ impl Answers {
                 self.found.insert(fault.clone());
                 self.example = Some((fault.clone(), anomaly));
             } else {
-                self.others += 1;
+                self.other_anomalies += 1;
             }
         }
         Ok(())
     }
 }
 
+/// Selects the temperature of a device.
 fn selectors(device_id: &str) -> Vec<SeriesSelector> {
     let device = Some(series_selector::Device::DeviceId(device_id.to_owned()));
     vec![SeriesSelector { device, metric_name: "temperature".to_owned() }]
 }
 
+/// Returns the raw points of a device's temperature.
 async fn raw(
     query: &Channel,
     device_id: &str,
@@ -103,7 +116,7 @@ async fn raw(
     let mut all = PointsFrame::default();
     let mut complete = false;
     while let Some(response) = frames.message().await? {
-        match response.frame.context("an empty frame")? {
+        match response.frame.context("query-service sent an empty frame")? {
             RangeFrame::Header(_) => {}
             RangeFrame::Points(points) => {
                 all.timestamps_us.extend(points.timestamps_us);
@@ -112,10 +125,11 @@ async fn raw(
             RangeFrame::Footer(_) => complete = true,
         }
     }
-    anyhow::ensure!(complete, "the answer has no footer");
+    anyhow::ensure!(complete, "query-service ended the stream without a footer");
     Ok(all)
 }
 
+/// Returns the header and the buckets of a device's temperature.
 async fn buckets(
     query: &Channel,
     device_id: &str,
@@ -130,9 +144,11 @@ async fn buckets(
         ..Default::default()
     };
     let mut frames = query_client(query).query_aggregated(request).await?.into_inner();
-    let (mut header, mut all, mut complete) = (None, BucketsFrame::default(), false);
+    let mut header = None;
+    let mut all = BucketsFrame::default();
+    let mut complete = false;
     while let Some(response) = frames.message().await? {
-        match response.frame.context("an empty frame")? {
+        match response.frame.context("query-service sent an empty frame")? {
             AggregatedFrame::Header(frame) => header = Some(frame),
             AggregatedFrame::Buckets(buckets) => {
                 all.bucket_starts_us.extend(buckets.bucket_starts_us);
@@ -144,6 +160,6 @@ async fn buckets(
             AggregatedFrame::Footer(_) => complete = true,
         }
     }
-    anyhow::ensure!(complete, "the answer has no footer");
-    Ok((header.context("the answer has no header")?, all))
+    anyhow::ensure!(complete, "query-service ended the stream without a footer");
+    Ok((header.context("query-service sent no header")?, all))
 }
