@@ -58,6 +58,28 @@ async fn newest_points_come_in_the_order_of_the_request_however_old_they_are() {
 }
 
 #[tokio::test]
+async fn many_series_have_their_newest_points_however_different_their_ages_are() {
+    let services = Services::start().await;
+    let device = unique("ages");
+    let now = now();
+    let ages = [0, 30_000_000, 600_000_000, 7_200_000_000, 2 * DAY, 29 * DAY];
+    let metrics: Vec<String> = (0..60).map(|at| format!("m{at:02}")).collect();
+    let points = metrics.iter().enumerate().flat_map(|(at, metric)| {
+        let newest = now - ages[at % ages.len()];
+        [(newest, at as f64), (newest - 1_000_000, -1.0)]
+            .map(|(time, value)| named(&device, metric, time, value))
+    });
+    let sent = services.send(batch(points.collect())).await.unwrap();
+    assert_eq!(sent.accepted_count, 120, "{sent:?}");
+    let wanted: Vec<(&str, &str)> = metrics.iter().map(|metric| (&*device, &**metric)).collect();
+    let answer = latest(&services, &wanted, "").await.unwrap();
+    let expected: Vec<f64> = (0..60).map(f64::from).collect();
+    assert_eq!(values(&answer), expected);
+    let oldest = latest(&services, &wanted[5..6], "").await.unwrap();
+    assert_eq!(oldest.points[0].timestamp, at(now - 29 * DAY));
+}
+
+#[tokio::test]
 async fn what_has_no_newest_point_is_named_or_left_out() {
     let services = Services::start().await;
     let device = unique("pointless");
