@@ -1,4 +1,4 @@
-//! When a call ends at the latest: the client's own deadline, and the longest time that this service gives it.
+//! The deadline of a call: the earlier of the client's deadline and this service's time limit.
 
 use std::time::Duration;
 
@@ -8,21 +8,22 @@ use tonic::Request;
 
 use crate::error::QueryError;
 
-/// The answer must be there before the client's own clock gives up. `shared::deadline` watches the same header, but knows nothing
-/// of statements that are to be given up.
+/// How long before the client's deadline a call ends here, so that the status reaches the client in
+/// time. `shared::deadline` enforces the same header but does not cancel SQL statements.
 const MARGIN: Duration = Duration::from_millis(2);
 
-/// When a call ends at the latest.
+/// The deadline of one call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
-    /// From the header `grpc-timeout`.
+    /// The client's deadline, from the header `grpc-timeout`.
     client: Option<Instant>,
-    /// Longest time for a unary answer, for a statement, and for a client to take a frame.
+    /// Maximum time for a unary call, for one SQL statement, and for a client to read frames
+    /// (`TIDEGAUGE_QUERY_TIMEOUT`).
     pub(crate) longest: Duration,
 }
 
 impl Deadline {
-    /// The deadline of a call that has just arrived.
+    /// Returns the deadline of a call that has just arrived.
     pub(crate) fn of<T>(request: &Request<T>, longest: Duration) -> Self {
         let header = request.metadata().get("grpc-timeout").and_then(|value| value.to_str().ok());
         let client = header
@@ -31,7 +32,7 @@ impl Deadline {
         Self { client, longest }
     }
 
-    /// Works until the deadline; what is not done by then is dropped.
+    /// Runs `work` until the deadline, and drops it if it is not done by then.
     pub(crate) async fn bound<T>(
         self,
         work: impl Future<Output = Result<T, QueryError>>,
@@ -42,7 +43,7 @@ impl Deadline {
         }
     }
 
-    /// The same for a stream, which may take as long as its client has time.
+    /// Runs `work` until the client's deadline only: a stream has no other time limit.
     pub(crate) async fn bound_by_client<T, E: From<QueryError>>(
         self,
         work: impl Future<Output = Result<T, E>>,

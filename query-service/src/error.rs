@@ -1,4 +1,4 @@
-//! Why a query has no answer, and the status that says so.
+//! The errors of a query, and the gRPC status of each.
 
 use std::io;
 use std::time::Duration;
@@ -6,36 +6,43 @@ use std::time::Duration;
 use shared::{db, status};
 use tonic::Status;
 
-/// How long where all subscriptions are taken.
+/// The retry delay for clients that are refused because all subscriptions are in use.
 const SUBSCRIBE_AFTER: Duration = Duration::from_secs(30);
 
-/// Why a query has no answer.
+/// The reason why a query failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QueryError {
-    /// It can never have one: the field and what it accepts.
+    /// The request can never succeed. Names the field and the values that it accepts.
     #[error("{field}: {sentence}")]
     Invalid { field: String, sentence: String },
-    /// What it names does not exist.
+    /// The request names a device or series that does not exist.
     #[error("{kind} {name:?} does not exist")]
     NotFound { kind: &'static str, name: String },
-    /// The time that the client gave the call is over.
+    /// The client's own deadline has passed.
     #[error("the deadline of the call has passed")]
     DeadlinePassed,
-    /// It took longer than this service allows.
+    /// The query took longer than this service allows.
     #[error("{}", TooLong(*.0))]
     TooLong(Duration),
-    /// The client leaves frames lying about.
-    #[error("the client took no frame for {}", humantime::format_duration(*.0))]
+    /// The client stopped reading the stream.
+    #[error(
+        "the client read nothing from the stream for {} (TIDEGAUGE_QUERY_TIMEOUT)",
+        humantime::format_duration(*.0)
+    )]
     ClientStalled(Duration),
     /// Every connection to the database is in use.
-    #[error("too many queries at once")]
-    Busy,
-    /// As many subscriptions as this service takes.
     #[error(
-        "{0} subscriptions are open, the limit of this service (TIDEGAUGE_WATCH_SUBSCRIPTIONS)"
+        "too many concurrent queries: no database connection became free in time \
+         (TIDEGAUGE_DATABASE_CONNECTIONS); try again later"
+    )]
+    Busy,
+    /// The limit on open subscriptions is reached.
+    #[error(
+        "this service already has {0} subscriptions open, its limit \
+         (TIDEGAUGE_WATCH_SUBSCRIPTIONS); try again later"
     )]
     TooManySubscriptions(usize),
-    /// A subscription's end, not its failure.
+    /// The service ended the subscription because it is shutting down.
     #[error("the service is shutting down; resume with the last resume_token")]
     ShuttingDown,
     /// The database failed.
@@ -43,15 +50,16 @@ pub(crate) enum QueryError {
     Database(sqlx::Error),
 }
 
-/// A statement was given up: travels inside an error of sqlx.
+/// A timeout of a statement, wrapped in an error of sqlx.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the query took longer than {} (TIDEGAUGE_QUERY_TIMEOUT); ask for a shorter interval or for fewer series",
+    "the query took longer than {} (TIDEGAUGE_QUERY_TIMEOUT); request a shorter interval or \
+     fewer series",
     humantime::format_duration(*.0)
 )]
 struct TooLong(Duration);
 
-/// A statement was given up after this long.
+/// Returns the error of a statement that did not finish within `longest`.
 pub(crate) fn too_long(longest: Duration) -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, TooLong(longest)))
 }
@@ -76,7 +84,7 @@ impl QueryError {
     }
 }
 
-/// Logs what the client is not told: the one place where errors of the database end.
+/// Logs database errors, whose text never reaches the client.
 impl From<QueryError> for Status {
     fn from(error: QueryError) -> Self {
         match error {

@@ -1,6 +1,7 @@
-//! Answers questions about stored points over gRPC.
+//! Serves queries over stored points as the gRPC service `QueryService`.
 //!
-//! The modules stand in the order in which a query goes through them; `docs/ARCHITECTURE.md` walks one along.
+//! The modules are listed in the order in which a query passes through them. `docs/ARCHITECTURE.md`
+//! follows one query step by step.
 
 pub mod cli;
 pub mod config;

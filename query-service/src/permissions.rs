@@ -1,5 +1,5 @@
-//! The service behind what its caller may read. Decided on the request, before anything is looked up: whoever may not read a
-//! device does not learn whether it exists.
+//! Checks that callers query only the devices that they may read. The check uses the request alone,
+//! before any lookup: a caller who may not read a device does not learn whether it exists.
 
 use shared::auth::{self, DevicePrefixes};
 use shared::proto::v1;
@@ -8,12 +8,14 @@ use shared::proto::v1::series_selector::Device;
 use shared::status;
 use tonic::{Request, Response, Status};
 
-/// A service that is asked only what its caller may ask. A call that the contract gains must be added here to be served.
+/// A `QueryService` that checks permissions and then calls the wrapped service. A method added to
+/// the contract does not compile until it is added here.
 pub(crate) struct Permitted<S>(pub(crate) S);
 
-/// A request that names devices, or all of them.
+/// A request that reads some devices, or all of them.
 trait Asks {
-    /// What of it lies out of bounds, for people.
+    /// Describes the first part of the request that is not permitted. Returns `None` if all of it
+    /// is.
     fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String>;
 }
 
@@ -37,9 +39,9 @@ fn selectors(selectors: &[v1::SeriesSelector], permitted: &DevicePrefixes) -> Op
         Some(Device::DeviceId(device_id)) => device(device_id, permitted),
         Some(Device::DeviceIdPrefix(prefix)) if permitted.allow(prefix) => None,
         Some(Device::DeviceIdPrefix(prefix)) => {
-            Some(format!("every device that begins with {prefix:?}"))
+            Some(format!("all devices whose id begins with {prefix:?}"))
         }
-        None => None, // refused when the request is checked
+        None => None, // validation refuses it later
     })
 }
 
@@ -77,19 +79,20 @@ impl Asks for v1::GetLatestRequest {
 
 impl Asks for v1::ListDevicesRequest {
     fn out_of_bounds(&self, _permitted: &DevicePrefixes) -> Option<String> {
-        None // lists what is permitted
+        None // the listing itself shows permitted devices only
     }
 }
 
 impl Asks for v1::ListMetricsRequest {
     fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
-        if self.device_id.is_empty() { None } else { device(&self.device_id, permitted) } // lists what is permitted
+        // Without a device id, the listing itself shows metrics of permitted devices only.
+        if self.device_id.is_empty() { None } else { device(&self.device_id, permitted) }
     }
 }
 
 impl Asks for v1::GetStorageStatsRequest {
     fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
-        (!permitted.are_all()).then(|| "what all devices take on disk".to_owned())
+        (!permitted.are_all()).then(|| "the storage statistics of all devices".to_owned())
     }
 }
 
