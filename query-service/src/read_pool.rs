@@ -1,4 +1,4 @@
-//! Connections to read through: a bounded number, and each use may be dropped at any moment.
+//! A bounded pool of connections for reading. Any use of a connection may be dropped at any time.
 
 mod canceller;
 mod executor;
@@ -22,30 +22,32 @@ use tokio::time::{Instant, timeout};
 use crate::metrics;
 use canceller::Canceller;
 
-/// Series whose ids are remembered: some 10 MB.
+/// The capacity of the cache of series ids: about 10 MB.
 const CACHED_SERIES: usize = 100_000;
-/// How long a query waits for a free connection.
+/// The maximum time for which a query waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection that has rested for longer is asked whether it is still there.
+/// A connection that was idle for longer is pinged before it is used again.
 const RESTED: Duration = Duration::from_secs(1);
-/// Older connections are not used again: a backend's memory grows with the chunks that it has seen.
+/// Older connections are not used again: a backend's memory grows with the chunks that it has read.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
-/// How much later than this service the database itself ends a statement, for the case that the service is gone.
+/// The database's own `statement_timeout` is this much longer than the timeout of this service. It
+/// ends statements whose service has died.
 const BACKSTOP: Duration = Duration::from_secs(5);
 
-/// Runs statements, at most as many at once as there are connections. Whoever has had enough of an answer drops it: the
-/// statement is cancelled and its connection closed. sqlx's own pool would take the connection back with the statement
-/// still running.
+/// A pool that runs at most one statement per connection. A caller that needs no more of an answer
+/// drops it: the statement is cancelled and its connection closed. sqlx's own pool would take the
+/// connection back while the statement is still running.
 #[derive(Clone)]
 pub(crate) struct ReadPool {
     shared: Arc<Shared>,
 }
 
-/// The pool, for one kind of statement. Only this type runs statements, so that none is without a name in spans and metrics.
+/// The pool together with the name of a statement. Only this type runs statements, so that each has
+/// a name in spans and metrics.
 #[derive(Clone, Debug)]
 pub(crate) struct NamedPool {
     pool: ReadPool,
-    /// The name of its file in `sql/`, or of the function that puts it together.
+    /// The name of the statement's file in `sql/`, or of the function that builds it.
     statement: &'static str,
 }
 
@@ -55,14 +57,14 @@ struct Shared {
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Session>>,
     canceller: Canceller,
-    /// Queries that wait for a connection.
+    /// The number of queries waiting for a connection.
     waiting: AtomicUsize,
     timeouts: Counter<u64>,
     statements: Statements,
     series: SeriesCache,
 }
 
-/// A connection, and what it takes to cancel its statement.
+/// A connection, with the backend's process id to cancel its statement.
 struct Session {
     connection: PgConnection,
     pid: i32,
@@ -73,7 +75,7 @@ struct Session {
 /// A connection in use.
 struct Lease {
     pool: ReadPool,
-    /// None once it is given back.
+    /// `None` after the connection was given back.
     held: Option<(Session, OwnedSemaphorePermit)>,
 }
 
@@ -84,7 +86,7 @@ impl fmt::Debug for ReadPool {
 }
 
 impl ReadPool {
-    /// Connects on demand. `longest` is how long a statement may take.
+    /// Returns a pool that connects on demand. `longest` is the timeout of a statement.
     pub(crate) fn new(
         database: &DatabaseConfig,
         connections: usize,
@@ -114,20 +116,21 @@ impl ReadPool {
         Self { shared }
     }
 
-    /// The same connections, for a statement of this name.
+    /// Returns a handle that runs a statement under this name.
     pub(crate) fn named(&self, statement: &'static str) -> NamedPool {
         NamedPool { pool: self.clone(), statement }
     }
 
-    /// The ids of series that were read before: what exists is never taken away.
+    /// Returns the cache of series ids. Entries never become stale: a series is never deleted.
     pub(crate) fn series(&self) -> &SeriesCache {
         &self.shared.series
     }
 
-    /// A connection of one's own until it is given back or dropped.
+    /// Takes a connection for exclusive use until the lease is given back or dropped.
     ///
     /// # Errors
-    /// None is free in time, or the database is away.
+    /// Returns an error if no connection becomes free within [`ACQUIRE_TIMEOUT`], or if the
+    /// database is unavailable.
     async fn lease(&self) -> sqlx::Result<Lease> {
         let waiting = Waiting::new(&self.shared.waiting);
         let permit =
@@ -146,7 +149,7 @@ impl ReadPool {
         Ok(Lease { pool: self.clone(), held: Some((session, permit)) })
     }
 
-    /// A connection that was given back and still answers.
+    /// Returns an idle connection that still answers, if there is one.
     async fn rested(&self) -> Option<Session> {
         loop {
             let mut session = self.idle().pop()?;
@@ -159,12 +162,12 @@ impl ReadPool {
         }
     }
 
-    /// Closes the connections that nobody uses, and those in use as they come back.
+    /// Closes idle connections now, and those in use when they are given back.
     pub(crate) async fn close(&self) {
         self.shared.permits.close();
         let idle = std::mem::take(&mut *self.idle());
         for session in idle {
-            let _ = session.connection.close().await; // one that is broken is closed as well
+            let _ = session.connection.close().await; // an error means that it is closed already
         }
     }
 
@@ -173,7 +176,7 @@ impl ReadPool {
     }
 }
 
-/// Counts who waits, also one that is dropped.
+/// A guard that counts a waiting query, including one whose call is dropped.
 struct Waiting<'c>(&'c AtomicUsize);
 
 impl<'c> Waiting<'c> {
@@ -189,7 +192,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Shows the connections: how many may be, are in use, rest, and are waited for.
+/// Registers gauges for the maximum, used and idle connections, and for waiting queries.
 fn observe(meter: &Meter, shared: &Arc<Shared>, connections: usize) {
     metrics::POOL_MAX.observe(meter, move |gauge| gauge.observe(connections as f64, &[]));
     let pool = Arc::clone(shared);
@@ -216,10 +219,10 @@ impl Session {
 }
 
 impl Lease {
-    /// What statements run on.
+    /// Returns the connection to run statements on.
     ///
     /// # Errors
-    /// None in practice: a lease is not used once it is given back.
+    /// Returns an error if the connection was given back, which no caller does.
     fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
         self.held
             .as_mut()
@@ -227,19 +230,21 @@ impl Lease {
             .ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// Gives the connection back, once the last answer has been read to its end without an error.
+    /// Returns the connection to the pool. Call this only after the answer was read to its end
+    /// without an error.
     fn give_back(mut self) {
         if let Some((mut session, permit)) = self.held.take() {
             session.rested_since = Instant::now();
             if session.opened.elapsed() < MAX_AGE && !self.pool.shared.permits.is_closed() {
                 self.pool.idle().push(session);
             }
-            drop(permit); // last, so that whoever waits for it finds the connection
+            drop(permit); // last, so that the next waiting query finds the connection
         }
     }
 }
 
-/// What is not given back may have a statement under way. Its place is free again once that has been cancelled.
+/// Cancels the statement of a lease that was not given back, because it may still be running. The
+/// permit is released after that.
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some((session, permit)) = self.held.take()
@@ -247,7 +252,8 @@ impl Drop for Lease {
         {
             let pool = self.pool.clone();
             runtime.spawn(async move {
-                // Closed first: a statement that waits for its answer to be read would not notice that it is cancelled.
+                // Close first: a backend that is blocked on sending its answer does not react to a
+                // cancel request.
                 drop(session.connection);
                 pool.shared.canceller.cancel(session.pid).await;
                 drop(permit);

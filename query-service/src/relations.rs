@@ -1,5 +1,5 @@
-//! What is known of points and rollups as a whole, so that a call need not ask for it: what retention still holds, up to
-//! where each rollup is materialised, and what of it is missing.
+//! Cached facts about points and rollups, so that calls need not query them: how far back retention
+//! reaches, up to where each rollup is materialised, and which days a rollup does not cover.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,14 +13,15 @@ use crate::store;
 use crate::uncovered::{self, Days, Uncovered};
 use crate::watermarks::{Stored, Watermarks};
 
-/// How long policies, and which chunks are compacted, are remembered.
+/// How long the retention policies are cached.
 const POLICIES_FRESH: Duration = Duration::from_secs(60);
+/// How long the list of compacted chunks is cached.
 const COMPACTED_FRESH: Duration = Duration::from_secs(60);
 
-/// Remembers it for all calls; cheap to clone.
+/// The cached facts, shared by all calls. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Relations {
-    /// How old what each relation keeps may become.
+    /// The retention policy of each relation that has one.
     policies: Arc<Mutex<Option<Policies>>>,
     watermarks: Watermarks,
     uncovered: Uncovered,
@@ -30,19 +31,19 @@ pub(crate) struct Relations {
 #[derive(Clone, Debug)]
 struct Policies {
     read: Instant,
-    /// By relation, in microseconds.
+    /// The maximum age of data in microseconds, by relation.
     oldest: Vec<(String, i64)>,
 }
 
 #[derive(Clone, Debug)]
 struct Compacted {
     read: Instant,
-    /// [start, end) of each chunk, in microseconds.
+    /// [start, end) of each compacted chunk, in microseconds.
     chunks: Arc<[(i64, i64)]>,
 }
 
 impl Relations {
-    /// From when on each granularity is kept.
+    /// Returns the time from which retention keeps each granularity, as of `now`.
     pub(crate) async fn kept(&self, pool: &ReadPool, now: i64) -> sqlx::Result<Kept> {
         let mut known = self.policies.lock().await;
         if known.as_ref().is_none_or(|policies| policies.read.elapsed() > POLICIES_FRESH) {
@@ -61,7 +62,8 @@ impl Relations {
         })
     }
 
-    /// Returns up to where a rollup is materialised for certain; none for raw points and for a rollup that is not at all.
+    /// Returns the time up to which a rollup is known to be materialised. Returns `None` for raw
+    /// points and for a rollup that was never materialised.
     pub(crate) async fn watermark(
         &self,
         pool: &ReadPool,
@@ -70,7 +72,8 @@ impl Relations {
         self.watermarks.of(pool, granularity).await
     }
 
-    /// Divides an interval on edges of a granularity into what it is read from, the earliest first.
+    /// Divides an interval into parts by the source that each is read from, earliest first. The
+    /// interval must begin and end on edges of the granularity.
     pub(crate) async fn parts(
         &self,
         pool: &ReadPool,
@@ -90,12 +93,13 @@ impl Relations {
         Ok(uncovered::around(parts, &days, table))
     }
 
-    /// Returns the days that rollups do not hold, and that are computed from finer data.
+    /// Returns the days that rollups do not cover and that are computed from finer data.
     pub(crate) async fn uncovered(&self, pool: &ReadPool) -> sqlx::Result<Arc<[Days]>> {
         self.uncovered.days(pool).await
     }
 
-    /// Counts the points of some series by day without reading them; says nothing where no hours are materialised.
+    /// Counts the points of some series by day, from the hourly rollup. Returns an empty list if no
+    /// hours are materialised.
     pub(crate) async fn days_of_points(
         &self,
         pool: &ReadPool,
