@@ -1,4 +1,4 @@
-//! Raw points by COPY, which is what reads most of them in the least time.
+//! Reads raw points through COPY, which is the fastest way to read many of them.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -8,10 +8,11 @@ use crate::columns::Columns;
 use crate::copy_decoder::{CopyDecoder, DecodeError};
 use crate::read_pool::ReadPool;
 
-/// What is formatted into a statement, for COPY takes no parameters: numbers and nothing else.
+/// A number that is formatted into the text of a statement, because COPY takes no bind parameters.
+/// Nothing but numbers is ever formatted into a statement.
 enum Number<'a> {
     Ids(&'a [i32]),
-    /// Microseconds since the Unix epoch, of the years that the contract allows.
+    /// Microseconds since the Unix epoch, within the years that the contract allows.
     Time(i64),
     Rows(usize),
 }
@@ -29,7 +30,7 @@ impl Display for Number<'_> {
     }
 }
 
-/// Puts numbers where a statement of `sql/` has `$1`, `$2` and so on.
+/// Replaces `$1`, `$2` and so on in the text of a statement by the numbers.
 fn statement(text: &'static str, numbers: &[Number<'_>]) -> String {
     let mut pieces = text.split('$');
     let mut statement = pieces.next().unwrap_or_default().to_owned();
@@ -48,7 +49,7 @@ fn statement(text: &'static str, numbers: &[Number<'_>]) -> String {
     statement
 }
 
-/// Points of one series in [start, end), the earliest first, at most `limit`.
+/// Returns the points of one series in [start, end), earliest first, at most `limit`.
 pub(crate) async fn of_one(
     pool: &ReadPool,
     series_id: i32,
@@ -61,7 +62,8 @@ pub(crate) async fn of_one(
     read(pool, &statement, CopyDecoder::of_one(limit)).await
 }
 
-/// The same of several series, one after the other; `limit` is that of all together.
+/// Returns the points of several series in [start, end), series by series, earliest first. `limit`
+/// applies to all series together.
 pub(crate) async fn of_many(
     pool: &ReadPool,
     series_ids: &[i32],
@@ -87,14 +89,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stand_where_the_text_has_their_place() {
+    fn numbers_replace_their_placeholders() {
         let numbers = [Number::Ids(&[7, -8]), Number::Time(1_000_001), Number::Rows(10)];
         let text = statement("a $1 b $2, $3$3 $1", &numbers);
         assert_eq!(text, "a 7,-8 b '1970-01-01T00:00:01.000001Z', 1010 7,-8");
     }
 
     #[test]
-    fn every_place_of_a_statement_is_filled() {
+    fn every_placeholder_of_a_statement_is_replaced() {
         let numbers = [Number::Ids(&[1]), Number::Time(i64::MIN), Number::Time(0), Number::Rows(1)];
         for text in
             [include_str!("sql/copy_points.sql"), include_str!("sql/copy_points_of_many.sql")]

@@ -1,4 +1,4 @@
-//! Which buckets answer a question, and what they are computed from. Pure.
+//! Chooses the buckets of an answer and the granularity that they are computed from. Pure.
 
 use jiff::tz::TimeZone;
 use shared::granularity::Granularity;
@@ -10,12 +10,12 @@ use super::{DAY, Grid, Kept, Plan, Segment, points, stitch};
 use crate::error::QueryError;
 use crate::validate::{AggregatedQuery, GapFill, MAX_WIDTH_DAYS};
 
-/// Most local days, or buckets of several, that an answer may have: some 270 years.
+/// The maximum number of buckets of local days in an answer: about 270 years of single days.
 const MAX_LOCAL_DAYS: i64 = 100_000;
-/// How many buckets before the interval `GapFill::Last` looks at.
+/// How many buckets before the interval `GapFill::Last` searches for a value.
 const LOOK_BACK: i64 = 100;
 
-/// Buckets and the granularity that they are computed from, before retention is looked at.
+/// The buckets and the granularity that they are computed from, before retention is considered.
 struct Choice {
     source: Granularity,
     grid: Grid,
@@ -23,11 +23,11 @@ struct Choice {
     explanation: String,
 }
 
-/// Plans an answer in buckets: every bucket that overlaps the interval, whole.
+/// Plans an answer in buckets. It has every bucket that overlaps the interval, as a whole.
 ///
 /// # Errors
-/// The width does not go with the granularity, the interval does not fit the limits, or what the statistics need is no
-/// longer kept.
+/// Returns `Invalid` if the width does not fit the granularity, if the interval exceeds a limit, or
+/// if retention has dropped points that a statistic needs.
 pub(crate) fn choose(query: &AggregatedQuery, kept: &Kept) -> Result<Plan, QueryError> {
     let mut choice = match (query.granularity, query.bucket_width) {
         (Some(Granularity::Raw), None) => {
@@ -55,7 +55,7 @@ pub(crate) fn choose(query: &AggregatedQuery, kept: &Kept) -> Result<Plan, Query
     }
     if plan.granularity() != choice.source {
         plan.explanation +=
-            &format!(", but is no longer kept; from {} instead", plan.granularity().relation());
+            &format!(", but is no longer kept; {} is read instead", plan.granularity().relation());
     }
     Ok(with_note(plan, kept))
 }
@@ -66,22 +66,24 @@ fn segments(choice: &Choice, query: &AggregatedQuery, kept: &Kept) -> Vec<Segmen
             stitch::stitch(choice.source, width, (query.start, query.end), kept)
         }
         _ => {
-            let (source, grid) = (choice.source, choice.grid.clone());
-            let (start, end) = (grid.floor(query.start), grid.ceil(query.end));
-            vec![Segment { source, grid, start, end }]
+            let grid = choice.grid.clone();
+            let start = grid.floor(query.start);
+            let end = grid.ceil(query.end);
+            vec![Segment { source: choice.source, grid, start, end }]
         }
     }
 }
 
-/// The granularity that the request names, in its own buckets; for days, those of the request's time zone.
+/// Chooses the granularity that the request names, with its own buckets. Days are those of the
+/// request's time zone.
 fn named(query: &AggregatedQuery, granularity: Granularity) -> Result<Choice, QueryError> {
-    let explanation = format!("the request asks for {}", granularity.relation());
+    let explanation = format!("the request specifies {}", granularity.relation());
     let Some(width) = granularity.bucket_micros().filter(|&width| width != DAY) else {
         return days(
             query,
             1,
             GranularityReason::Requested,
-            "the request asks for days".to_owned(),
+            "the request specifies days".to_owned(),
         );
     };
     Ok(Choice {
@@ -92,8 +94,8 @@ fn named(query: &AggregatedQuery, granularity: Granularity) -> Result<Choice, Qu
     })
 }
 
-/// Buckets of the request's width, computed from the granularity that it names or from the coarsest rollup that they are
-/// made of.
+/// Chooses buckets of the request's width. They are computed from the granularity that the request
+/// names, or else from the coarsest rollup whose buckets they consist of.
 fn of_width(
     query: &AggregatedQuery,
     granularity: Option<Granularity>,
@@ -104,43 +106,48 @@ fn of_width(
     if let Some(most) =
         query.max_points.filter(|&most| granularity.is_none() && count > u64::from(most))
     {
-        let sentence = format!("gives {count} buckets; max_points is {most}");
+        let sentence = format!(
+            "gives {count} buckets, more than max_points, which is {most}: \
+             use wider buckets or a larger max_points"
+        );
         return Err(QueryError::invalid("bucket_width", sentence));
     }
     let source = match granularity {
         Some(named) => named,
         None => made_from(&grid)?,
     };
-    // A day of a time zone is made of hours or minutes, also where the request says DAY.
+    // A day of a time zone consists of hours or minutes, even if the request says DAY.
     let source =
         if source == Granularity::Day && width % DAY == 0 { made_from(&grid)? } else { source };
     if let Some(unit) = source.bucket_micros().filter(|&unit| !grid.is_made_of(unit)) {
         let unit = time::to_duration(unit).seconds;
         let sentence = format!(
-            "gives buckets that are not made of whole buckets of {}: take a multiple of {unit} s, or granularity AUTO",
+            "gives buckets that do not consist of whole buckets of {}: \
+             use a multiple of {unit} s, or granularity AUTO",
             source.relation()
         );
         return Err(QueryError::invalid("bucket_width", sentence));
     }
     let explanation = format!(
-        "the request asks for buckets of {} s, made from {}",
+        "the request specifies buckets of {} s, computed from {}",
         width / 1_000_000,
         source.relation()
     );
     Ok(Choice { source, grid, reason: GranularityReason::BucketWidth, explanation })
 }
 
-/// The finest rollup that answers the interval in at most so many buckets; days together where not even days do.
+/// Chooses the finest rollup that answers the interval in at most `max_points` buckets. If single
+/// days are too many, chooses buckets of several days.
 fn automatic(query: &AggregatedQuery) -> Result<Choice, QueryError> {
     let most = u64::from(query.max_points.unwrap_or(AggregatedQuery::DEFAULT_MAX_POINTS));
     let fits =
-        |explained: String, count: u64| format!("{explained} in at most {most} buckets: {count}");
+        |finest: String, count: u64| format!("{finest} with at most {most} buckets: {count}");
     for source in [Granularity::Minute, Granularity::Hour] {
         let Some(grid) = source.bucket_micros().map(Grid::Equal) else { continue };
         let count = grid.count(grid.floor(query.start), grid.ceil(query.end));
         if count <= most {
             let explanation =
-                fits(format!("{} is the finest that answers", source.relation()), count);
+                fits(format!("{} is the finest granularity", source.relation()), count);
             return Ok(Choice {
                 source,
                 grid,
@@ -151,13 +158,14 @@ fn automatic(query: &AggregatedQuery) -> Result<Choice, QueryError> {
     }
     let (together, count) = days_together(query, most)?;
     let what = match together {
-        1 => "days are the finest that answer".to_owned(),
-        days => format!("{days} days together are the finest that answer"),
+        1 => "days are the finest granularity".to_owned(),
+        days => format!("buckets of {days} days are the finest"),
     };
     days(query, together, GranularityReason::FitsMaxPoints, fits(what, count))
 }
 
-/// The fewest days together of which at most so many answer the interval.
+/// Returns the smallest number of days per bucket that answers the interval in at most `most`
+/// buckets, and the number of buckets.
 fn days_together(query: &AggregatedQuery, most: u64) -> Result<(i64, u64), QueryError> {
     let utc = TimeZone::UTC;
     let zone = query.time_zone.as_ref().unwrap_or(&utc);
@@ -170,13 +178,15 @@ fn days_together(query: &AggregatedQuery, most: u64) -> Result<(i64, u64), Query
         .map(|days| (days, count(days)))
         .find(|&(_, count)| count <= most)
         .ok_or_else(|| {
-            let sentence =
-                format!("is too small for the interval: {most} buckets of {MAX_WIDTH_DAYS} days do not cover it");
+            let sentence = format!(
+                "is too small for the interval: {most} buckets of {MAX_WIDTH_DAYS} days, \
+                 the widest, do not cover it"
+            );
             QueryError::invalid("max_points", sentence)
         })
 }
 
-/// Days of the request's time zone.
+/// Chooses buckets of `days` days of the request's time zone.
 fn days(
     query: &AggregatedQuery,
     days: i64,
@@ -191,7 +201,7 @@ fn days(
     };
     let explanation = match &query.time_zone {
         Some(zone) => format!(
-            "{why}; days of {} made from {}",
+            "{why}; days of {} are computed from {}",
             zone.iana_name().unwrap_or("UTC"),
             source.relation()
         ),
@@ -206,7 +216,8 @@ fn days_grid(query: &AggregatedQuery, days: i64) -> Result<Grid, QueryError> {
     let count = buckets.number(query.end - 1) - buckets.number(query.start) + 1;
     if count > MAX_LOCAL_DAYS {
         let sentence = format!(
-            "has {count} buckets of local days; at most {MAX_LOCAL_DAYS} are answered with a time_zone"
+            "gives {count} buckets of local days; the limit with a time_zone is {MAX_LOCAL_DAYS}: \
+             use a shorter interval or wider buckets"
         );
         return Err(QueryError::invalid("end", sentence));
     }
@@ -217,13 +228,13 @@ fn days_grid(query: &AggregatedQuery, days: i64) -> Result<Grid, QueryError> {
     ))
 }
 
-/// The coarsest rollup that buckets are made of.
+/// Returns the coarsest rollup whose buckets the grid's buckets consist of.
 fn made_from(grid: &Grid) -> Result<Granularity, QueryError> {
     let made =
         |rollup: &Granularity| rollup.bucket_micros().is_some_and(|width| grid.is_made_of(width));
     Granularity::ROLLUPS.into_iter().rev().find(made).ok_or_else(|| {
-        let sentence =
-            "has days that begin within a minute, as before standard time; choose a later start";
+        let sentence = "has days that do not begin on a whole minute, as before standard time; \
+                        use a later start";
         QueryError::invalid("time_zone", sentence)
     })
 }
@@ -234,40 +245,46 @@ fn check_raw_is_kept(
     kept: &Kept,
     what: &str,
 ) -> Result<(), QueryError> {
-    let (start, from) = (choice.grid.floor(query.start), kept.from(Granularity::Raw));
+    let start = choice.grid.floor(query.start);
+    let from = kept.from(Granularity::Raw);
     if from <= start {
         return Ok(());
     }
     let sentence = format!(
-        "{what} is computed from points, which are kept from {}; the first bucket begins at {}",
+        "{what} is computed from points, which are kept from {} on; \
+         the first bucket begins at {}: use a later start",
         time::display(from),
         time::display(start)
     );
     Err(QueryError::invalid("statistics", sentence))
 }
 
-/// Says what the answer has no data for, and which parts are coarser.
+/// Adds to the explanation which parts are coarser and from when on there is data.
 fn with_note(mut plan: Plan, kept: &Kept) -> Plan {
     for pair in plan.segments.windows(2) {
         if let [older, newer] = pair {
             let seam = time::display(newer.start);
-            let (older, newer) = (older.source.relation(), newer.source.relation());
-            plan.explanation +=
-                &format!("; before {seam} from {older}, for {newer} is no longer kept there");
+            let older = older.source.relation();
+            let newer = newer.source.relation();
+            plan.explanation += &format!(
+                "; before {seam} {older} is read, because {newer} is no longer kept there"
+            );
         }
     }
     if let Some(oldest) = plan.segments.first() {
         let from = kept.from(oldest.source);
         if from > oldest.start {
-            let (relation, from) = (oldest.source.relation(), time::display(from));
-            plan.explanation += &format!("; {relation} is kept from {from} only");
+            let relation = oldest.source.relation();
+            let from = time::display(from);
+            plan.explanation += &format!("; {relation} is kept from {from} on only");
         }
     }
     plan
 }
 
 impl Plan {
-    /// Where reading begins: before the interval for a fill by the last value.
+    /// Returns the time from which to read. That is before the interval if gaps are filled with the
+    /// last value.
     pub(crate) fn read_from(&self, fill: GapFill) -> i64 {
         match self.segments.first() {
             Some(oldest) if fill == GapFill::Last => oldest.grid.step(oldest.start, -LOOK_BACK),

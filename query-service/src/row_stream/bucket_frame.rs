@@ -1,4 +1,4 @@
-//! Buckets in columns, as the contract has them.
+//! Builds the frames of `QueryAggregated`: buckets in columns.
 
 use shared::proto::v1::{self, Statistic};
 
@@ -6,7 +6,7 @@ use super::gaps::{Row, SLOTS};
 use crate::series::Answer;
 use crate::store::Bucket;
 
-/// Statistics at their places in a row.
+/// The statistic in each slot of a row.
 const ORDER: [Statistic; SLOTS] = [
     Statistic::Avg,
     Statistic::Max,
@@ -19,7 +19,7 @@ const ORDER: [Statistic; SLOTS] = [
 ];
 
 impl Row {
-    /// A bucket that lasts for so many microseconds.
+    /// Returns the row of a bucket. `lasts` is its length in microseconds.
     pub(super) fn of(bucket: &Bucket, lasts: i64) -> Self {
         let rate = bucket.increase / (lasts as f64 / 1e6);
         let Bucket { start, count, sum, min, max, first, last, .. } = *bucket;
@@ -31,7 +31,7 @@ impl Row {
     }
 }
 
-/// Collects the rows of an answer into frames.
+/// A builder of the frames of one answer.
 pub(super) struct FrameBuilder<'a> {
     answer: &'a Answer,
     starts: Vec<i64>,
@@ -39,7 +39,7 @@ pub(super) struct FrameBuilder<'a> {
     columns: Vec<Column>,
 }
 
-/// The values of a statistic, and their place in a row.
+/// The values of one statistic, and its slot in a row.
 struct Column {
     statistic: Statistic,
     slot: usize,
@@ -70,7 +70,7 @@ impl<'a> FrameBuilder<'a> {
         }
     }
 
-    /// The frame so far; the next one begins.
+    /// Returns the rows collected so far as a frame, and begins the next frame.
     pub(super) fn take(&mut self) -> v1::BucketsFrame {
         let mut frame = v1::BucketsFrame {
             series: Some(self.answer.key.clone()),

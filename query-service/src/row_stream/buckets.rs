@@ -1,4 +1,4 @@
-//! Buckets as frames.
+//! Streams the answer of `QueryAggregated`.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -18,12 +18,12 @@ use crate::store::{self, Bucket, BucketRead};
 use crate::validate::GapFill;
 use crate::watermarks::Stored;
 
-/// Most series that one statement reads.
+/// The maximum number of series that one statement reads.
 const SERIES_AT_ONCE: usize = 1_000;
 
 type Sender = FrameSender<v1::QueryAggregatedResponse>;
 
-/// One `QueryAggregated` on its way.
+/// A `QueryAggregated` call whose answer is streamed.
 pub(crate) struct BucketStream {
     pub(crate) pool: ReadPool,
     pub(crate) relations: Relations,
@@ -37,7 +37,7 @@ pub(crate) struct BucketStream {
     pub(crate) began: Instant,
 }
 
-/// An answer on its way: its gaps, and the frame that is being filled.
+/// The state of one answer while it is sent: its gaps and the frame being filled.
 struct Sending<'a> {
     gaps: Gaps<'a>,
     frame: FrameBuilder<'a>,
@@ -76,8 +76,8 @@ impl BucketStream {
         Ok(row_count)
     }
 
-    /// Outside of this nothing needs to be read. It is asked for only where an interval is long; a gap that is filled has
-    /// buckets everywhere.
+    /// Returns the interval outside of which nothing needs to be read. Only a long interval costs a
+    /// statement. If gaps are filled, there are buckets everywhere.
     async fn extent(&self) -> Result<(i64, i64), StreamEnd> {
         let everywhere = (self.plan.start, self.plan.end);
         if self.gap_fill != GapFill::None || self.plan.bucket_count() <= PAGE_ROWS as u64 {
@@ -88,7 +88,8 @@ impl BucketStream {
         Ok((start.clamp(everywhere.0, everywhere.1), end.clamp(everywhere.0, everywhere.1)))
     }
 
-    /// Begins some answers, each with what lies before the interval where a gap may be filled with it.
+    /// Begins some answers. If gaps are filled with the last value, reads the rows before the
+    /// interval.
     async fn begin<'a>(&'a self, answers: &'a [Answer]) -> Result<Vec<Sending<'a>>, StreamEnd> {
         let sending = |answer| Sending {
             gaps: Gaps::new(self.gap_fill),
@@ -129,13 +130,13 @@ impl BucketStream {
                 rows = later;
             }
             if answers.len() > 1 {
-                sending.finish(frames).await?; // its frames come before those of the next
+                sending.finish(frames).await?; // an answer's frames precede those of the next
             }
         }
         Ok(())
     }
 
-    /// Rows of some parts by answer, in time order.
+    /// Reads the rows of some ranges. Returns them by answer, in time order.
     async fn read(
         &self,
         answers: &[Answer],
@@ -143,12 +144,13 @@ impl BucketStream {
     ) -> Result<HashMap<i32, Vec<Row>>, StreamEnd> {
         let mut series: Vec<i32> =
             answers.iter().flat_map(|answer| &answer.series).copied().collect();
-        series.sort_unstable(); // as the index has them
-        series.dedup(); // several selectors may choose one
+        series.sort_unstable(); // in index order
+        series.dedup(); // several selectors may match the same series
         let mut rows: HashMap<i32, Vec<Row>> = HashMap::new();
         for &Part { segment, start, end } in parts.iter().filter(|_| !series.is_empty()) {
-            let (series, statistics, combined) =
-                (&series[..], &self.statistics[..], self.combine_devices);
+            let series = &series[..];
+            let statistics = &self.statistics[..];
+            let combined = self.combine_devices;
             let mut buckets = Vec::new();
             for Stored { source, start, end } in
                 self.relations.parts(&self.pool, segment.source, (start, end)).await?
@@ -168,12 +170,13 @@ impl BucketStream {
         Ok(rows)
     }
 
-    /// By what the rows of an answer are known.
+    /// Returns the series id that the rows of an answer have; 0 for combined devices.
     fn key(&self, answer: &Answer) -> i32 {
         if self.combine_devices { 0 } else { answer.series.first().copied().unwrap_or_default() }
     }
 
-    /// Points as buckets of their own: several series at once where their points fit a page.
+    /// Sends each point as a bucket of its own. Reads several series with one statement if their
+    /// points fit a page.
     async fn send_points(&self, frames: &Sender) -> Result<u64, StreamEnd> {
         let mut row_count = 0;
         for answers in self.answers.chunks(SERIES_AT_ONCE) {
@@ -222,8 +225,9 @@ impl BucketStream {
         Ok(())
     }
 
-    /// Points from a time on. Where there are more, the page ends between two timestamps, never within one, and what is said
-    /// is where the next page begins and how many rows it needs.
+    /// Reads a page of points from a time on. If there are more, the page ends between two
+    /// different timestamps. Then the result also has the start of the next page and the number of
+    /// rows to read.
     async fn page_of_points(
         &self,
         answers: &[Answer],
@@ -274,7 +278,7 @@ impl<'a> Sending<'a> {
         send(frames, Frame::Buckets(self.frame.take())).await
     }
 
-    /// Sends what is left and says how many rows there were.
+    /// Sends the remaining rows. Returns the number of rows of the answer.
     async fn finish(&mut self, frames: &Sender) -> Result<u64, StreamEnd> {
         let pieces = self.gaps.end();
         self.send(pieces, frames).await?;

@@ -1,12 +1,12 @@
-//! Buckets without points: where they are and what stands for them. Pure; gaps are ranges until they are sent.
+//! Finds buckets without points and fills them. Pure. A gap is stored as a range until it is sent.
 
 use crate::plan::{Grid, Segment};
 use crate::validate::GapFill;
 
-/// Statistics of a bucket but its count, each at its place.
+/// The number of statistics of a bucket, apart from its count.
 pub(super) const SLOTS: usize = 8;
 
-/// A bucket as it is sent.
+/// A bucket in the form in which it is sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Row {
     /// Microseconds since the Unix epoch.
@@ -15,14 +15,14 @@ pub(super) struct Row {
     pub(super) values: [f64; SLOTS],
 }
 
-/// What is sent next.
+/// A row, or a gap between rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Piece<'a> {
     Row(Row),
     Gap(Gap<'a>),
 }
 
-/// Neighbouring buckets without points, and the rows that they are filled from.
+/// Neighbouring buckets without points, with the rows that they are filled from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Gap<'a> {
     grid: &'a Grid,
@@ -33,7 +33,8 @@ pub(super) struct Gap<'a> {
 }
 
 impl<'a> Gap<'a> {
-    /// Its buckets, filled: on the line between both neighbours, or else with the left one's values; NaN without any.
+    /// Returns the filled buckets of the gap. Values are interpolated between both neighbours, or
+    /// copied from the left one, or NaN if there is neither.
     pub(super) fn rows(self) -> impl Iterator<Item = Row> + 'a {
         let value = move |slot: usize, start: i64| match (self.left, self.right) {
             (Some(left), Some(right)) => {
@@ -51,18 +52,19 @@ impl<'a> Gap<'a> {
     }
 }
 
-/// The value at `x` on the line through two others; their weights add up to one, so that large values stay exact.
+/// Returns the value at `x` on the line through two points. The weights add up to one, so that
+/// large values do not overflow.
 fn between((x0, y0): (i64, f64), (x1, y1): (i64, f64), x: i64) -> f64 {
     let share = (x - x0) as f64 / (x1 - x0) as f64;
     y0 * (1.0 - share) + y1 * share
 }
 
-/// Finds the gaps of one answer, part by part, in order.
+/// The gaps of one answer, found range by range in time order.
 pub(super) struct Gaps<'a> {
     fill: GapFill,
-    /// The row before what comes next.
+    /// The last row so far.
     left: Option<Row>,
-    /// Gaps whose right neighbour is not known yet: at most one for each part.
+    /// Gaps whose right neighbour is not known yet: at most one for each range.
     waiting: Vec<Gap<'a>>,
 }
 
@@ -71,12 +73,13 @@ impl<'a> Gaps<'a> {
         Self { fill, left: None, waiting: Vec::new() }
     }
 
-    /// Takes a row from before the interval, which a fill by the last value begins with.
+    /// Sets the row before the interval, from which the last value is carried forward.
     pub(super) fn look_back(&mut self, row: Row) {
         self.left = Some(row);
     }
 
-    /// What to send for the part [start, end) of a segment, given its rows in time order.
+    /// Returns the rows and gaps to send for the range [start, end) of a segment. `rows` are its
+    /// rows in time order.
     pub(super) fn pieces(
         &mut self,
         segment: &'a Segment,
@@ -86,7 +89,8 @@ impl<'a> Gaps<'a> {
         if self.fill == GapFill::None {
             return rows.into_iter().map(Piece::Row).collect();
         }
-        let (mut pieces, mut next) = (Vec::with_capacity(rows.len() + 1), start);
+        let mut pieces = Vec::with_capacity(rows.len() + 1);
+        let mut next = start;
         for row in rows {
             self.note(segment, next, row.start);
             self.release(Some(row), &mut pieces);
@@ -101,7 +105,7 @@ impl<'a> Gaps<'a> {
         pieces
     }
 
-    /// What is left to send after the last part.
+    /// Returns the gaps that are left to send after the last range.
     pub(super) fn end(&mut self) -> Vec<Piece<'a>> {
         let mut pieces = Vec::new();
         self.release(None, &mut pieces);
@@ -143,7 +147,7 @@ mod tests {
         Row { start: minute * 60_000_000, count: 1, values: [value; SLOTS] }
     }
 
-    /// Minutes 0 to 9 with points in 2 and 6, in two parts that meet at 4.
+    /// Returns minutes 0 to 9, with points in 2 and 6, in two ranges that meet at 4.
     fn filled(fill: GapFill, before: Option<Row>) -> Vec<(i64, u64, f64)> {
         let segment = segment();
         let mut gaps = Gaps::new(fill);
@@ -170,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn none_leaves_gaps_and_null_says_nothing() {
+    fn none_leaves_gaps_and_null_fills_them_with_nan() {
         assert_eq!(filled(GapFill::None, None), [(2, 1, 20.0), (6, 1, 60.0)]);
         let values = values(GapFill::Null, None);
         assert!(
@@ -182,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_value_goes_on_to_the_end_and_comes_from_before_the_interval() {
+    fn the_last_value_is_carried_to_the_end_and_from_before_the_interval() {
         let values_after = values(GapFill::Last, None);
         assert!(values_after[..2].iter().all(|value| value.is_nan()));
         assert_eq!(values_after[2..], [20.0, 20.0, 20.0, 20.0, 60.0, 60.0, 60.0, 60.0]);
@@ -190,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_joins_neighbours_also_where_parts_meet_and_ends_with_them() {
+    fn interpolation_crosses_ranges_and_stops_at_the_outermost_rows() {
         let values = values(GapFill::Linear, None);
         assert!(values[..2].iter().chain(&values[7..]).all(|value| value.is_nan()), "{values:?}");
         assert_eq!(values[2..7], [20.0, 30.0, 40.0, 50.0, 60.0]);

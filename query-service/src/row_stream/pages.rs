@@ -1,23 +1,25 @@
-//! What is read at once: many series for a short answer, a part of one series for a long one. Pure.
+//! Decides what one statement reads: many series for a short answer, or a range of one series for a
+//! long one. Pure.
 
 use crate::plan::{Plan, Segment};
 
-/// A part of a segment that one statement reads.
+/// A range of a segment that one statement reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Part<'a> {
     pub(super) segment: &'a Segment,
-    /// [start, end), on edges of the segment's grid.
+    /// [start, end) in microseconds, on edges of the segment's grid.
     pub(super) start: i64,
     pub(super) end: i64,
 }
 
-/// How many answers are read together: as many as fit a page whole, at least one.
+/// Returns how many answers are read together: as many as fit into a page, but at least one.
 pub(super) fn answers_at_once(plan: &Plan, page_rows: usize) -> usize {
     let buckets = usize::try_from(plan.bucket_count()).unwrap_or(usize::MAX).max(1);
     (page_rows / buckets).max(1)
 }
 
-/// The parts of a plan within `extent`, in groups of at most `page_rows` buckets: what is read before anything is sent.
+/// Returns the ranges of a plan within `extent`, in groups of at most `page_rows` buckets. Each
+/// group is read before any of it is sent.
 pub(super) fn groups<'a>(
     plan: &'a Plan,
     extent: (i64, i64),
@@ -67,7 +69,7 @@ mod tests {
 
     const MINUTE: i64 = 60_000_000;
 
-    /// Two hours, then ten minutes.
+    /// Returns a plan of two buckets of an hour, and then ten of a minute.
     fn plan() -> Plan {
         let part = |source, width, start, end| Segment {
             source,
@@ -77,8 +79,13 @@ mod tests {
         };
         let segments =
             vec![part(Granularity::Hour, 60, 0, 120), part(Granularity::Minute, 1, 120, 130)];
-        let (reason, explanation) = (GranularityReason::Retention, String::new());
-        Plan { reason, explanation, start: 0, end: 130 * MINUTE, segments }
+        Plan {
+            reason: GranularityReason::Retention,
+            explanation: String::new(),
+            start: 0,
+            end: 130 * MINUTE,
+            segments,
+        }
     }
 
     fn minutes(plan: &Plan, extent: (i64, i64), page_rows: usize) -> Vec<Vec<(i64, i64)>> {
@@ -87,13 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn short_answers_are_read_whole_and_together() {
+    fn short_answers_are_read_together() {
         assert_eq!(answers_at_once(&plan(), 25), 2);
         assert_eq!(minutes(&plan(), (i64::MIN / 2, i64::MAX / 2), 25), [[(0, 120), (120, 130)]]);
     }
 
     #[test]
-    fn long_answers_are_read_page_by_page_where_there_is_data() {
+    fn long_answers_are_read_page_by_page_within_the_extent_of_the_data() {
         assert_eq!(answers_at_once(&plan(), 4), 1);
         let all = [[(0, 120)], [(120, 124)], [(124, 128)], [(128, 130)]];
         assert_eq!(minutes(&plan(), (i64::MIN / 2, i64::MAX / 2), 4), all);

@@ -1,4 +1,4 @@
-//! Raw points as frames: the next page is read while the one before it is sent.
+//! Streams the answer of `QueryRange`. The next page is read while the previous one is sent.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -16,10 +16,10 @@ use crate::read_pool::ReadPool;
 use crate::series::Series;
 use crate::{raw_points, store};
 
-/// Most points that one bucket of a downsampled series may have: two buckets are in memory.
+/// The maximum number of points in one downsampling bucket: two buckets are in memory.
 const MAX_OF_ONE_BUCKET: usize = 1_000_000;
 
-/// One `QueryRange` on its way.
+/// A `QueryRange` call whose answer is streamed.
 pub(crate) struct PointStream {
     pub(crate) pool: ReadPool,
     pub(crate) plan: Plan,
@@ -28,22 +28,23 @@ pub(crate) struct PointStream {
     pub(crate) began: Instant,
 }
 
-/// Points that were read, and which series goes on in the next page.
+/// A page of points that was read.
 struct PageOfPoints {
-    /// Position in the list of what the columns call 0.
+    /// The position in the series list of the series at position 0 of `points`.
     first: usize,
     points: Columns,
+    /// The position of the series that continues on the next page.
     unfinished: Option<usize>,
-    /// Whether another one follows.
+    /// Whether another page follows.
     goes_on: bool,
 }
 
-/// Where frames go, and what is being made of them.
+/// The state of the answer while it is sent.
 struct Output<'a> {
     stream: &'a PointStream,
     frames: &'a FrameSender<v1::QueryRangeResponse>,
     row_count: u64,
-    /// The series at hand, by its position, where fewer points are asked for than it may have.
+    /// The series that is being downsampled, by its position. `None` if all points are sent.
     downsampler: Option<(usize, Downsampler)>,
 }
 
@@ -70,7 +71,8 @@ impl PointStream {
         let Some(page) = cursor.page() else { return Ok(None) };
         if page.limit > MAX_OF_ONE_TIMESTAMP {
             let sentence = format!(
-                "cover more than {MAX_OF_ONE_TIMESTAMP} points of one timestamp and series"
+                "match a series with more than {MAX_OF_ONE_TIMESTAMP} points of one timestamp, \
+                 which is the limit"
             );
             return Err(QueryError::invalid("selectors", sentence));
         }
@@ -113,14 +115,15 @@ impl Output<'_> {
                 self.end_downsampling().await?;
             }
         }
-        // A series that went on may have ended without another point: retention may have dropped them.
+        // The remaining points of an unfinished series may have been dropped meanwhile.
         if page.unfinished.is_none() {
             self.end_downsampling().await?;
         }
         if page.goes_on { self.frames.flush_rows().await } else { Ok(()) }
     }
 
-    /// Knows how many points a series has that ends in this page; counts one that goes on.
+    /// Begins to downsample a series, unless that has begun. The number of its points is known if
+    /// the series ends on this page; otherwise the database counts them.
     async fn begin_downsampling(
         &mut self,
         position: usize,
@@ -141,8 +144,9 @@ impl Output<'_> {
         };
         if count / (max_points - 2) > MAX_OF_ONE_BUCKET {
             let sentence = format!(
-                "is {max_points}, for {count} points of one series; at most {MAX_OF_ONE_BUCKET} points can stand behind each: \
-                 use a larger max_points, a shorter interval, or QueryAggregated"
+                "is {max_points} for a series of {count} points; each returned point can represent \
+                 at most {MAX_OF_ONE_BUCKET}: use a larger max_points, a shorter interval, \
+                 or QueryAggregated"
             );
             return Err(QueryError::invalid("max_points", sentence));
         }
@@ -200,7 +204,7 @@ impl Output<'_> {
     }
 }
 
-/// Cuts rows into what fits into a frame.
+/// Divides rows into ranges that each fit into a frame.
 fn pieces(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let end = rows.end;
     rows.step_by(FRAME_ROWS).map(move |start| start..end.min(start + FRAME_ROWS))
