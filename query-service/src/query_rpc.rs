@@ -1,4 +1,5 @@
-//! The gRPC service: thin handlers that check, plan, ask and answer. The rules live in the modules that they call.
+//! The gRPC service: thin handlers that validate, plan, query and answer. The rules are in the
+//! modules that they call.
 
 mod aggregated;
 pub(crate) mod anomalies;
@@ -22,7 +23,7 @@ use crate::relations::Relations;
 use crate::row_stream::Frames;
 use crate::watch::Watchers;
 
-/// The service behind the contract.
+/// The implementation of `QueryService`.
 pub(crate) struct QueryServer {
     pub(crate) pool: ReadPool,
     pub(crate) relations: Relations,
@@ -37,7 +38,8 @@ impl QueryServer {
     }
 }
 
-/// Works until the deadline. A client that goes away drops this, and with it the statement that runs.
+/// Runs `work` until the deadline. If the client disconnects, this future is dropped, which cancels
+/// the running statement.
 async fn answer<T>(
     deadline: Deadline,
     work: impl Future<Output = Result<T, QueryError>>,
@@ -64,7 +66,8 @@ impl QueryService for QueryServer {
         request: Request<v1::QueryAggregatedRequest>,
     ) -> Result<Response<Self::QueryAggregatedStream>, Status> {
         let deadline = self.deadline(&request);
-        let (pool, relations) = (self.pool.clone(), self.relations.clone());
+        let pool = self.pool.clone();
+        let relations = self.relations.clone();
         answer(deadline, aggregated::answer(pool, relations, deadline, request.into_inner())).await
     }
 
@@ -89,7 +92,8 @@ impl QueryService for QueryServer {
         request: Request<v1::WatchAnomaliesRequest>,
     ) -> Result<Response<Self::WatchAnomaliesStream>, Status> {
         let deadline = self.deadline(&request);
-        let (pool, relations) = (self.pool.clone(), self.relations.clone());
+        let pool = self.pool.clone();
+        let relations = self.relations.clone();
         let watchers = self.watchers.clone();
         answer(deadline, watch::watch(pool, relations, watchers, deadline, request.into_inner()))
             .await
@@ -111,7 +115,8 @@ impl QueryService for QueryServer {
         &self,
         request: Request<v1::ListDevicesRequest>,
     ) -> Result<Response<v1::ListDevicesResponse>, Status> {
-        let (deadline, identity) = (self.deadline(&request), auth::identity(request.extensions())?);
+        let deadline = self.deadline(&request);
+        let identity = auth::identity(request.extensions())?;
         answer(
             deadline,
             listings::devices(self.pool.clone(), request.into_inner(), &identity.devices),
@@ -123,7 +128,8 @@ impl QueryService for QueryServer {
         &self,
         request: Request<v1::ListMetricsRequest>,
     ) -> Result<Response<v1::ListMetricsResponse>, Status> {
-        let (deadline, identity) = (self.deadline(&request), auth::identity(request.extensions())?);
+        let deadline = self.deadline(&request);
+        let identity = auth::identity(request.extensions())?;
         answer(
             deadline,
             listings::metrics(self.pool.clone(), request.into_inner(), &identity.devices),

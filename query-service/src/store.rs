@@ -1,4 +1,5 @@
-//! The statements over points and rollups: one function each, the text in `sql/`, every value bound.
+//! The SQL statements over points and rollups. Each has one function here and its text in `sql/`,
+//! and binds every value.
 
 mod anomalies;
 mod bucket;
@@ -36,7 +37,7 @@ pub(crate) struct Point {
     pub(crate) value: f64,
 }
 
-/// What is materialised of each rollup that ever was.
+/// Returns the state of each rollup that was ever materialised.
 pub(crate) async fn materialised(pool: &ReadPool) -> sqlx::Result<Vec<Materialised>> {
     let rollups = Granularity::ROLLUPS;
     let rows: Vec<(String, i64, String, i64, i64, Option<i64>)> =
@@ -59,12 +60,13 @@ pub(crate) async fn materialised(pool: &ReadPool) -> sqlx::Result<Vec<Materialis
     Ok(rows.into_iter().filter_map(of_row).collect())
 }
 
-/// How old what each relation keeps may become, in microseconds, where a policy drops what is older.
+/// Returns the maximum age of data in microseconds for each relation with a retention policy.
 pub(crate) async fn retention(pool: &ReadPool) -> sqlx::Result<Vec<(String, i64)>> {
     sqlx::query_as(include_str!("sql/retention.sql")).fetch_all(&pool.named("retention")).await
 }
 
-/// Returns the days that rollups do not hold; by rollup, those to be computed from the finest relation first.
+/// Returns the days that rollups do not cover, by rollup. Days that are computed from a finer
+/// relation come first.
 pub(crate) async fn uncovered(pool: &ReadPool) -> sqlx::Result<Vec<Days>> {
     let rows: Vec<(i32, i32, i64, i64)> = sqlx::query_as(include_str!("sql/uncovered.sql"))
         .fetch_all(&pool.named("uncovered"))
@@ -78,7 +80,8 @@ pub(crate) async fn uncovered(pool: &ReadPool) -> sqlx::Result<Vec<Days>> {
     Ok(rows.into_iter().filter_map(days).collect())
 }
 
-/// Devices whose id lies in [prefix, prefix_end) and after `after`, each with its number of metrics.
+/// Returns the devices whose id is in [prefix, prefix_end) and after `after`, with their numbers of
+/// metrics. Ordered by id, at most `limit`.
 pub(crate) async fn devices(
     pool: &ReadPool,
     prefix: &str,
@@ -95,7 +98,8 @@ pub(crate) async fn devices(
         .await
 }
 
-/// Metric names in [prefix, end) and after `after`, of the devices in such an interval.
+/// Returns the metric names in the range `names` and after `after`, of the devices in the range
+/// `devices`. Both ranges are [prefix, end). Ordered by name, at most `limit`.
 pub(crate) async fn metrics_of_devices(
     pool: &ReadPool,
     devices: (&str, Option<String>),
@@ -114,7 +118,8 @@ pub(crate) async fn metrics_of_devices(
         .await
 }
 
-/// Metric names in [prefix, prefix_end) and after `after`, of one device or of all.
+/// Returns the metric names in [prefix, prefix_end) and after `after`, of one device, or of all if
+/// `device_id` is empty. Ordered by name, at most `limit`.
 pub(crate) async fn metrics(
     pool: &ReadPool,
     device_id: &str,

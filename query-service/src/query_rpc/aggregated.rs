@@ -1,4 +1,4 @@
-//! `QueryAggregated`.
+//! The handler of `QueryAggregated`.
 
 use std::time::Instant;
 
@@ -16,9 +16,9 @@ use crate::series::{Answer, Series};
 use crate::validate::{AggregatedQuery, GapFill};
 use crate::{series, store, uncovered};
 
-/// Most buckets of an answer whose gaps are filled, all series together.
+/// The maximum number of buckets of an answer whose gaps are filled, over all series.
 const MAX_FILLED_BUCKETS: u64 = 10_000_000;
-/// Most points that statistics which no rollup can tell are computed from, all series together.
+/// The maximum number of points, over all series, for statistics that no rollup stores.
 const MAX_RAW_POINTS: u64 = 5_000_000;
 
 pub(super) async fn answer(
@@ -60,7 +60,8 @@ pub(super) async fn answer(
     Ok(row_stream::spawn(deadline, |frames| stream.run(frames)).await)
 }
 
-/// Lets AUTO read points where that takes less time than reading minutes, if points are kept for all of the interval.
+/// Lets AUTO read points instead of minutes if that is faster. Points must be kept for the whole
+/// interval.
 async fn of_the_faster(
     pool: &ReadPool,
     relations: &Relations,
@@ -89,8 +90,9 @@ fn check_filled_buckets(
         return Ok(());
     }
     let sentence = format!(
-        "would give {buckets} buckets, {} for each of {answers}; at most {MAX_FILLED_BUCKETS} are filled: \
-         choose wider buckets, a shorter interval or fewer series",
+        "gives {buckets} buckets, {} for each of {answers} answers; \
+         at most {MAX_FILLED_BUCKETS} are filled: \
+         use wider buckets, a shorter interval or fewer series",
         plan.bucket_count()
     );
     Err(QueryError::invalid("gap_fill", sentence))
@@ -110,8 +112,8 @@ async fn check_raw_points(
         return Ok(());
     }
     let sentence = format!(
-        "{what} is computed from points, of which the interval has more than {MAX_RAW_POINTS}: \
-         choose a shorter interval or fewer series"
+        "{what} is computed from points, and the interval has more than {MAX_RAW_POINTS}, \
+         which is the limit: use a shorter interval or fewer series"
     );
     Err(QueryError::invalid("statistics", sentence))
 }

@@ -1,4 +1,4 @@
-//! `GetLatest`.
+//! The handler of `GetLatest`.
 
 use shared::proto::v1;
 use shared::time;
@@ -9,8 +9,8 @@ use crate::series;
 use crate::store::{self, Point};
 use crate::validate::LatestQuery;
 
-/// How far back to look, one after the other, for the series that were not found before: a chunk that is not looked at is
-/// not opened, and most series have a recent point.
+/// How far back each attempt searches, in microseconds. An attempt covers the series for which the
+/// previous one found no point. Most series have a recent point, so older chunks are rarely opened.
 const LOOK_BACK: [i64; 3] = [6 * HOUR, 30 * 24 * HOUR, i64::MAX];
 const HOUR: i64 = 3_600 * time::MICROS_PER_SECOND;
 
@@ -52,7 +52,7 @@ async fn of_device(
     Ok(found.into_iter().map(|(series_id, metric_name)| (series_id, key(metric_name))).unzip())
 }
 
-/// The newest point of each series, where it has any.
+/// Returns the newest point of each series, or `None` if it has no points.
 async fn newest(pool: &ReadPool, ids: &[i32], now: i64) -> Result<Vec<Option<Point>>, QueryError> {
     let mut points = vec![None; ids.len()];
     for back in LOOK_BACK {

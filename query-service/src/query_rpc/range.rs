@@ -1,4 +1,4 @@
-//! `QueryRange`.
+//! The handler of `QueryRange`.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::row_stream::{self, Frames, PointStream};
 use crate::validate::RangeQuery;
 use crate::{plan, series};
 
-/// Most points of all series together, where they are downsampled.
+/// The maximum number of points of a downsampled answer, over all series.
 const MAX_POINTS_OF_ALL: usize = 10_000_000;
 
 pub(super) async fn range(
@@ -37,7 +37,9 @@ fn check_total(max_points: Option<usize>, series: usize) -> Result<(), QueryErro
     else {
         return Ok(());
     };
-    let sentence =
-        format!("is {max_points} for {series} series, and the product may be {MAX_POINTS_OF_ALL}");
+    let sentence = format!(
+        "is {max_points} for each of {series} series; the limit for all of them together is \
+         {MAX_POINTS_OF_ALL}: use fewer points or fewer series"
+    );
     Err(QueryError::invalid("max_points", sentence))
 }

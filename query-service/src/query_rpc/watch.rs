@@ -1,4 +1,4 @@
-//! `WatchAnomalies`.
+//! The handler of `WatchAnomalies`.
 
 use shared::proto::v1;
 
