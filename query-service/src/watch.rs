@@ -1,8 +1,9 @@
-//! Tells of new anomalies as points arrive: looks at the newest points of all series of a subscription again and again, and
-//! remembers what it has told.
+//! Reports new anomalies as points arrive. A subscription repeatedly reads the newest points of all
+//! its series and remembers which anomalies it has reported.
 //!
-//! There is no trace of when a point arrived, so the points that lie outside their bounds are read again and again as far back
-//! as late points are looked for. What is kept is not what was seen but what was told, which is little.
+//! The database does not record when a point arrived. So the points outside their bounds are read
+//! repeatedly, as far back as late points are accepted. Only the reported anomalies are remembered,
+//! not all points that were read; there are few of them.
 
 mod baselines;
 mod position;
@@ -21,30 +22,32 @@ use crate::error::QueryError;
 pub(crate) use position::Position;
 pub(crate) use subscription::Subscription;
 
-/// How late a point may be and still be told of.
+/// How late a point may arrive, in microseconds, and still be reported.
 const LOOK_BACK: i64 = 10 * 60 * MICROS_PER_SECOND;
-/// A shorter pause would be all work.
+/// The minimum time between two scans, which keeps a subscription from scanning all the time.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What the subscriptions of a service share.
+/// The limits and settings that all subscriptions of the service share.
 #[derive(Clone)]
 pub(crate) struct Watchers {
-    /// Pause between two looks.
+    /// The pause between two scans.
     pub(crate) interval: Duration,
-    /// Age at which a subscription ends.
+    /// The age at which a subscription ends.
     pub(crate) max_age: Duration,
     /// Ends every subscription.
     pub(crate) shutdown: CancellationToken,
-    /// At most half of the connections look for anomalies at once, so that queries find one.
+    /// Limits scans to half of the connections, so that some are left for queries.
     turns: Arc<Semaphore>,
+    /// Limits the number of subscriptions.
     places: Arc<Semaphore>,
+    /// The maximum number of subscriptions.
     most: usize,
 }
 
 impl Watchers {
     pub(crate) fn new(config: &QueryConfig, shutdown: CancellationToken) -> Self {
-        let (most, connections) =
-            (config.watch_subscriptions.get(), config.database_connections.get());
+        let most = config.watch_subscriptions.get();
+        let connections = config.database_connections.get();
         Self {
             interval: config.watch_interval.max(SHORTEST_INTERVAL),
             max_age: config.server.stream_max_age,
@@ -55,7 +58,10 @@ impl Watchers {
         }
     }
 
-    /// A place among the subscriptions, until it is dropped.
+    /// Acquires a permit for one subscription. The subscription holds it until it ends.
+    ///
+    /// # Errors
+    /// Returns an error if the limit is reached, or if the service is shutting down.
     pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, QueryError> {
         if self.shutdown.is_cancelled() {
             return Err(QueryError::ShuttingDown);
@@ -65,8 +71,9 @@ impl Watchers {
             .map_err(|_| QueryError::TooManySubscriptions(self.most))
     }
 
-    /// Waits for the right to use a connection.
+    /// Waits for a permit to use a connection.
     async fn turn(&self) -> Result<OwnedSemaphorePermit, QueryError> {
-        Arc::clone(&self.turns).acquire_owned().await.map_err(|_| QueryError::ShuttingDown) // never closed
+        // The semaphore is never closed, so that this cannot fail.
+        Arc::clone(&self.turns).acquire_owned().await.map_err(|_| QueryError::ShuttingDown)
     }
 }

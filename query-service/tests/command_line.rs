@@ -1,4 +1,4 @@
-//! What the program says of its arguments and variables.
+//! The program's messages about its arguments and variables.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -16,7 +16,7 @@ fn told(output: &Output) -> String {
 }
 
 #[test]
-fn a_wrong_value_is_told_with_its_variable_and_what_is_accepted() {
+fn a_wrong_value_is_refused_with_its_variable_and_the_accepted_values() {
     let output = run(&[], &[("TIDEGAUGE_SHUTDOWN_GRACE", "soon")]);
     assert_eq!(output.status.code(), Some(2));
     let told = told(&output);
@@ -29,7 +29,7 @@ fn a_wrong_value_is_told_with_its_variable_and_what_is_accepted() {
 }
 
 #[test]
-fn it_refuses_to_listen_where_others_reach_it_without_tls_and_authentication() {
+fn it_refuses_to_listen_on_a_public_address_without_tls_and_authentication() {
     let output = run(&["--listen", "0.0.0.0:0"], &[]);
     assert!(!output.status.success());
     let told = told(&output);
@@ -44,7 +44,7 @@ fn it_refuses_to_listen_where_others_reach_it_without_tls_and_authentication() {
 }
 
 #[test]
-fn a_certificate_without_its_key_is_told_with_both_variables() {
+fn a_certificate_without_its_key_is_refused_with_both_variables() {
     let output = run(&["--listen", "127.0.0.1:0"], &[("TIDEGAUGE_TLS_CERTIFICATE", "/absent")]);
     assert!(!output.status.success());
     assert!(
@@ -57,7 +57,7 @@ fn a_certificate_without_its_key_is_told_with_both_variables() {
 }
 
 #[test]
-fn a_file_of_identities_that_cannot_be_used_ends_the_start() {
+fn the_service_does_not_start_with_an_invalid_identities_file() {
     let output = run(&["--listen", "127.0.0.1:0"], &[("TIDEGAUGE_IDENTITIES_FILE", "Cargo.toml")]);
     assert!(!output.status.success());
     assert!(
@@ -71,10 +71,11 @@ fn a_file_of_identities_that_cannot_be_used_ends_the_start() {
 }
 
 #[test]
-fn a_new_key_is_printed_apart_from_its_identity_and_hashed_to_the_same() {
+fn a_new_key_is_printed_apart_from_its_identity_and_has_the_same_hash() {
     let new = run(&["keys", "new", "--name", "a", "--scope", "query", "--device-prefix", ""], &[]);
     assert!(new.status.success(), "{}", told(&new));
-    let (identity, told) = (String::from_utf8_lossy(&new.stdout).into_owned(), told(&new));
+    let identity = String::from_utf8_lossy(&new.stdout).into_owned();
+    let told = told(&new);
     let key = told.split_whitespace().find(|word| word.starts_with("tgk_")).unwrap();
     assert!(!identity.contains(key));
     let mut hash = Command::new(env!("CARGO_BIN_EXE_query-service"));

@@ -1,4 +1,4 @@
-//! One subscription, from its first look to its end.
+//! One subscription, from its first scan to its end.
 
 use std::collections::HashMap;
 
@@ -18,26 +18,29 @@ use crate::series;
 use crate::store::{self, WatchedPoint};
 use crate::validate::WatchQuery;
 
-/// Most series of one subscription, and most by ROBUST, which reads every value of a baseline.
+/// The maximum number of series of one subscription.
 const MAX_SERIES: usize = 1_000;
+/// The maximum number of series with ROBUST, which reads every value of a baseline.
 const MAX_ROBUST_SERIES: usize = 100;
-/// How far back most looks reach; every so many reach back all the way.
+/// How far back most scans reach, in microseconds.
 const GLANCE: i64 = 15 * time::MICROS_PER_SECOND;
+/// One in this many scans is a sweep, which reaches back as far as points may be late.
 const LOOKS_PER_SWEEP: u32 = 10;
-/// After so many looks, new series are looked for, and a client that was told nothing gets a token.
+/// After this many scans the selectors are matched again. After this many scans without a message
+/// the client gets an empty message with a new token.
 const LOOKS_PER_TOKEN: u32 = 60;
-/// What a resumed subscription missed is made up for in pieces of this length, in microseconds.
+/// The length of time, in microseconds, that one scan of a sweep covers.
 const PIECE: i64 = 3_600_000_000;
-/// Later than any point.
+/// A time after any point.
 const END_OF_TIME: i64 = 253_402_300_799_999_999;
-/// Points in a statement's answer.
+/// The maximum number of points that one statement returns.
 const PAGE_POINTS: usize = 10_000;
-/// Anomalies in a message.
+/// The maximum number of anomalies in a message.
 const MESSAGE_ANOMALIES: usize = 1_000;
 
 type Frames = FrameSender<v1::WatchAnomaliesResponse>;
 
-/// The anomalies of one series and one baseline, for one message.
+/// The anomalies of one message: those of one series and one baseline.
 struct Group<'p> {
     step: i64,
     series_id: i32,
@@ -61,7 +64,7 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
-    /// Finds the series and takes up the token's position, or that of now.
+    /// Finds the series, and starts from the position of the resume token, or from now.
     pub(crate) async fn new(
         pool: ReadPool,
         relations: Relations,
@@ -69,7 +72,8 @@ impl Subscription {
         query: WatchQuery,
     ) -> Result<Self, QueryError> {
         let place = watchers.place()?;
-        let (question, now) = (query.fingerprint(), time::now_micros());
+        let question = query.fingerprint();
+        let now = time::now_micros();
         let position = match query.resume_token.as_str() {
             "" => Position::new(now),
             token => Position::of_token(token, question, now)?,
@@ -92,7 +96,8 @@ impl Subscription {
         Ok(subscription)
     }
 
-    /// Tells of anomalies until it is of age, the service shuts down or the client has gone.
+    /// Reports anomalies until the subscription reaches its maximum age, the service shuts down or
+    /// the client disconnects.
     pub(crate) async fn run(mut self, frames: Frames) -> Result<(), StreamEnd> {
         let shutdown = self.watchers.shutdown.clone();
         match shutdown.run_until_cancelled(self.tell(&frames)).await {
@@ -103,7 +108,8 @@ impl Subscription {
 
     async fn tell(&mut self, frames: &Frames) -> Result<(), StreamEnd> {
         if self.query.resume_token.is_empty() {
-            // What stands out already is not new; what arrives from now on is, however late.
+            // Anomalies that exist already are not new. Those that arrive from now on are, however
+            // late.
             self.sweep(None).await?;
         }
         self.send(frames, v1::WatchAnomaliesResponse::default()).await?;
@@ -114,7 +120,8 @@ impl Subscription {
             }
             sleep(self.watchers.interval).await;
         }
-        self.send(frames, v1::WatchAnomaliesResponse::default()).await // so that the next one need not look back
+        // The last token lets the next subscription resume without a gap.
+        self.send(frames, v1::WatchAnomaliesResponse::default()).await
     }
 
     async fn look(&mut self, frames: &Frames) -> Result<(), StreamEnd> {
@@ -130,10 +137,11 @@ impl Subscription {
         self.scan((now - GLANCE).max(self.position.floor()), END_OF_TIME, now, Some(frames)).await
     }
 
-    /// Looks at everything since the floor, and raises it. The next sweep is not due before three times as long has passed as
-    /// this one took.
+    /// Scans everything since the floor, and raises the floor. The next sweep is due after at least
+    /// three times the duration of this one.
     async fn sweep(&mut self, frames: Option<&Frames>) -> Result<(), StreamEnd> {
-        let (began, now) = (Instant::now(), time::now_micros());
+        let began = Instant::now();
+        let now = time::now_micros();
         let mut start = self.position.floor();
         while start <= now {
             let end = if now - start < PIECE { END_OF_TIME } else { start + PIECE };
@@ -147,7 +155,7 @@ impl Subscription {
         Ok(())
     }
 
-    /// Tells of the anomalies in [start, end); without a client, notes them as told.
+    /// Reports the new anomalies in [start, end). Without `frames`, only marks them as reported.
     async fn scan(
         &mut self,
         start: i64,
@@ -178,7 +186,7 @@ impl Subscription {
         Ok(())
     }
 
-    /// Takes what stands out as told.
+    /// Marks the anomalies of a page as reported.
     fn note(&mut self, page: &[WatchedPoint]) {
         for point in page {
             if self.stands_out(point).is_some() {
@@ -187,7 +195,7 @@ impl Subscription {
         }
     }
 
-    /// The step of a point that stands out, and the anomaly.
+    /// Returns the step and the anomaly of a point, or `None` if it is no anomaly.
     fn stands_out(&self, found: &WatchedPoint) -> Option<(i64, v1::Anomaly)> {
         let (step, judged) = self.baselines.of(found.series_id, found.point.timestamp)?;
         Some((step, anomaly(&judged.judge, found.point)?))
@@ -213,7 +221,7 @@ impl Subscription {
         Ok(())
     }
 
-    /// What stands out and was not told, in messages.
+    /// Groups the anomalies of a page that were not reported yet into messages.
     fn group<'p>(&self, page: &'p [WatchedPoint]) -> Vec<Group<'p>> {
         let mut groups: Vec<Group<'p>> = Vec::new();
         let mut open: HashMap<(i64, i32), usize> = HashMap::new();
@@ -229,7 +237,7 @@ impl Subscription {
         groups
     }
 
-    /// Sends a message with the token of the position after it.
+    /// Sends a message, with the token of the position after it.
     async fn send(
         &mut self,
         frames: &Frames,
@@ -253,12 +261,14 @@ impl Subscription {
         };
         let series: HashMap<i32, SeriesKey> = found.into_iter().map(key).collect();
         let (most, method) = match self.query.method {
-            v1::AnomalyMethod::Robust => (MAX_ROBUST_SERIES, " by ROBUST"),
+            v1::AnomalyMethod::Robust => (MAX_ROBUST_SERIES, " with ROBUST"),
             _ => (MAX_SERIES, ""),
         };
         if series.len() > most {
-            let sentence =
-                format!("match {} series; {most} can be watched at once{method}", series.len());
+            let sentence = format!(
+                "match {} series; the limit of a subscription{method} is {most}",
+                series.len()
+            );
             return Err(QueryError::invalid("selectors", sentence));
         }
         self.series = series;
