@@ -98,8 +98,8 @@ impl From<QueryError> for Status {
             }
             QueryError::Busy | QueryError::ShuttingDown => status::unavailable(error.to_string()),
             QueryError::Database(error) if db::is_unavailable(&error) => {
-                tracing::warn!(%error, "the database is away");
-                status::unavailable("the database is away")
+                tracing::warn!(%error, "the database is unavailable");
+                status::unavailable("the database is unavailable")
             }
             QueryError::Database(error) => {
                 tracing::error!(%error, "a query failed");

@@ -53,7 +53,7 @@ fn queries() -> impl Strategy<Value = AggregatedQuery> {
         })
 }
 
-/// The time from which each granularity is kept, around the interval, or `None` for all of it.
+/// Generates the time from which each granularity is kept, as an offset, or `None` for all of it.
 fn kept() -> impl Strategy<Value = [Option<i64>; 4]> {
     let from = || option::of(-3_000 * DAY..3_000 * DAY);
     [from(), from(), from(), from()]
