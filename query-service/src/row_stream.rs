@@ -36,24 +36,24 @@ const PAGE_ROWS: usize = 32_768;
 /// The maximum number of rows in one message: about 64 KiB of points.
 const FRAME_ROWS: usize = 4_096;
 /// The number of batches that are buffered for a slow client.
-const WAITING_PARCELS: usize = 2;
+const BUFFERED_BATCHES: usize = 2;
 
 /// How long the response headers are held back so that the first batch can be sent with them.
-const HEAD_WAITS: Duration = Duration::from_millis(100);
+const HEADERS_DELAY: Duration = Duration::from_millis(100);
 
 /// The frames of a streaming response.
 pub(crate) type Frames<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Frames that are sent together: fewer than `FRAME_ROWS` rows, and one more frame.
-type Parcel<T> = Vec<Result<T, Status>>;
+type FrameBatch<T> = Vec<Result<T, Status>>;
 
 /// A sender of frames to one client.
 pub(crate) struct FrameSender<T> {
-    parcels: mpsc::Sender<Parcel<T>>,
+    batches: mpsc::Sender<FrameBatch<T>>,
     /// The batch being filled, and the number of rows in it.
-    packed: Mutex<(Parcel<T>, usize)>,
+    pending: Mutex<(FrameBatch<T>, usize)>,
     /// The maximum time for the client to take a batch.
-    patience: Duration,
+    send_timeout: Duration,
     notes: CallNotes,
     quota: CallQuota,
 }
@@ -81,7 +81,7 @@ impl<T: Rows> FrameSender<T> {
         self.notes.rows(frame.rows());
         self.quota.rows(frame.rows());
         let rows = {
-            let (frames, rows) = &mut *self.packed();
+            let (frames, rows) = &mut *self.pending();
             *rows += frame.rows();
             frames.push(Ok(frame));
             *rows
@@ -92,7 +92,7 @@ impl<T: Rows> FrameSender<T> {
     /// Sends the batch if it contains rows. Call this before work that may take long. A header
     /// alone is held back until the first rows.
     pub(crate) async fn flush_rows(&self) -> Result<(), StreamEnd> {
-        let rows = self.packed().1;
+        let rows = self.pending().1;
         if rows == 0 { Ok(()) } else { self.flush().await }
     }
 
@@ -101,22 +101,22 @@ impl<T: Rows> FrameSender<T> {
     /// # Errors
     /// Returns an error if the client has disconnected, or does not take the batch in time.
     pub(crate) async fn flush(&self) -> Result<(), StreamEnd> {
-        let (parcel, _) = std::mem::take(&mut *self.packed());
-        match self.parcels.send_timeout(parcel, self.patience).await {
+        let (batch, _) = std::mem::take(&mut *self.pending());
+        match self.batches.send_timeout(batch, self.send_timeout).await {
             Ok(()) => Ok(()),
             Err(SendTimeoutError::Closed(_)) => Err(StreamEnd::Gone),
             Err(SendTimeoutError::Timeout(_)) => {
-                Err(QueryError::ClientStalled(self.patience).into())
+                Err(QueryError::ClientStalled(self.send_timeout).into())
             }
         }
     }
 
-    fn packed(&self) -> std::sync::MutexGuard<'_, (Parcel<T>, usize)> {
-        self.packed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> std::sync::MutexGuard<'_, (FrameBatch<T>, usize)> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Returns a stream of the frames that `work` sends. Frames that are ready within [`HEAD_WAITS`]
+/// Returns a stream of the frames that `work` sends. Frames that are ready within [`HEADERS_DELAY`]
 /// are sent together with the response headers. After that, `work` continues in its own task, ahead
 /// of the client. The work and its statement are dropped when the client disconnects or its
 /// deadline passes. If the work fails, the status is the last item of the stream.
@@ -128,12 +128,12 @@ where
     T: Rows + Send + 'static,
     F: Future<Output = Result<(), StreamEnd>> + Send + 'static,
 {
-    let (sender, mut receiver) = mpsc::channel(WAITING_PARCELS);
-    let patience = deadline.longest;
+    let (sender, mut receiver) = mpsc::channel(BUFFERED_BATCHES);
+    let send_timeout = deadline.longest;
     let work = work(FrameSender {
-        parcels: sender.clone(),
-        packed: Mutex::default(),
-        patience,
+        batches: sender.clone(),
+        pending: Mutex::default(),
+        send_timeout,
         notes: CallNotes::current(),
         quota: CallQuota::current(),
     });
@@ -144,7 +144,7 @@ where
         };
         if let Err(StreamEnd::Failed(error)) = outcome {
             // Sending fails if the client has disconnected meanwhile.
-            let _ = sender.send_timeout(vec![Err(error.into())], patience).await;
+            let _ = sender.send_timeout(vec![Err(error.into())], send_timeout).await;
         }
     };
     let mut work = Box::pin(work.in_current_span());
@@ -152,10 +152,10 @@ where
         tokio::select! {
             biased;
             () = &mut work => (None, true),
-            parcel = receiver.recv() => (parcel, false),
+            batch = receiver.recv() => (batch, false),
         }
     };
-    let (first, done) = timeout(HEAD_WAITS, soon).await.unwrap_or_default();
+    let (first, done) = timeout(HEADERS_DELAY, soon).await.unwrap_or_default();
     if !done {
         tokio::spawn(work);
     }
