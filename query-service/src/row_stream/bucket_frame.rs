@@ -2,7 +2,7 @@
 
 use shared::proto::v1::{self, Statistic};
 
-use super::gaps::{Row, SLOTS};
+use super::gaps::{BucketRow, SLOTS};
 use crate::series::Answer;
 use crate::store::Bucket;
 
@@ -18,7 +18,7 @@ const ORDER: [Statistic; SLOTS] = [
     Statistic::Rate,
 ];
 
-impl Row {
+impl BucketRow {
     /// Returns the row of a bucket. `lasts` is its length in microseconds.
     pub(super) fn of(bucket: &Bucket, lasts: i64) -> Self {
         let rate = bucket.increase / (lasts as f64 / 1e6);
@@ -60,7 +60,7 @@ impl<'a> FrameBuilder<'a> {
         self.starts.len()
     }
 
-    pub(super) fn push(&mut self, row: &Row) {
+    pub(super) fn push(&mut self, row: &BucketRow) {
         self.starts.push(row.start);
         if let Some(counts) = &mut self.counts {
             counts.push(row.count);

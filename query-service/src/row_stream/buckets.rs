@@ -7,8 +7,8 @@ use shared::proto::v1::{self, Statistic, query_aggregated_response::Frame};
 use shared::time;
 
 use super::bucket_frame::FrameBuilder;
-use super::gaps::{Gaps, Piece, Row};
-use super::pages::{self, Part};
+use super::gaps::{BucketRow, Gaps, RowOrGap};
+use super::pages::{self, ReadRange};
 use super::{FRAME_ROWS, FrameSender, PAGE_ROWS, StreamEnd};
 use crate::plan::{Grid, Plan};
 use crate::read_pool::ReadPool;
@@ -99,7 +99,7 @@ impl BucketStream {
         let mut sendings: Vec<Sending<'a>> = answers.iter().map(sending).collect();
         let before = self.plan.read_from(self.gap_fill);
         if let Some(segment) = self.plan.segments.first().filter(|segment| before < segment.start) {
-            let part = Part { segment, start: before, end: segment.start };
+            let part = ReadRange { segment, start: before, end: segment.start };
             let rows = self.read(answers, &[part]).await?;
             for (answer, sending) in answers.iter().zip(&mut sendings) {
                 if let Some(row) = rows.get(&self.key(answer)).and_then(|rows| rows.last()) {
@@ -114,7 +114,7 @@ impl BucketStream {
         &'a self,
         answers: &'a [Answer],
         sendings: &mut [Sending<'a>],
-        parts: &[Part<'a>],
+        parts: &[ReadRange<'a>],
         frames: &Sender,
     ) -> Result<(), StreamEnd> {
         frames.flush_rows().await?;
@@ -124,9 +124,12 @@ impl BucketStream {
             for part in parts {
                 let (of_part, later) =
                     rows.split_at(rows.partition_point(|row| row.start < part.end));
-                let pieces =
-                    sending.gaps.pieces(part.segment, (part.start, part.end), of_part.to_vec());
-                sending.send(pieces, frames).await?;
+                let rows_and_gaps = sending.gaps.rows_and_gaps(
+                    part.segment,
+                    (part.start, part.end),
+                    of_part.to_vec(),
+                );
+                sending.send(rows_and_gaps, frames).await?;
                 rows = later;
             }
             if answers.len() > 1 {
@@ -140,14 +143,14 @@ impl BucketStream {
     async fn read(
         &self,
         answers: &[Answer],
-        parts: &[Part<'_>],
-    ) -> Result<HashMap<i32, Vec<Row>>, StreamEnd> {
+        parts: &[ReadRange<'_>],
+    ) -> Result<HashMap<i32, Vec<BucketRow>>, StreamEnd> {
         let mut series: Vec<i32> =
             answers.iter().flat_map(|answer| &answer.series).copied().collect();
         series.sort_unstable(); // in index order
         series.dedup(); // several selectors may match the same series
-        let mut rows: HashMap<i32, Vec<Row>> = HashMap::new();
-        for &Part { segment, start, end } in parts.iter().filter(|_| !series.is_empty()) {
+        let mut rows: HashMap<i32, Vec<BucketRow>> = HashMap::new();
+        for &ReadRange { segment, start, end } in parts.iter().filter(|_| !series.is_empty()) {
             let series = &series[..];
             let statistics = &self.statistics[..];
             let combined = self.combine_devices;
@@ -163,7 +166,8 @@ impl BucketStream {
             let buckets = store::whole(buckets);
             for of_series in buckets.chunk_by(|one, other| one.series_id == other.series_id) {
                 let lasts = |bucket: &Bucket| segment.grid.step(bucket.start, 1) - bucket.start;
-                let of_series_rows = of_series.iter().map(|bucket| Row::of(bucket, lasts(bucket)));
+                let of_series_rows =
+                    of_series.iter().map(|bucket| BucketRow::of(bucket, lasts(bucket)));
                 rows.entry(of_series[0].series_id).or_default().extend(of_series_rows);
             }
         }
@@ -198,7 +202,7 @@ impl BucketStream {
                     None => {
                         let buckets =
                             by_series.get(&self.key(answer)).map_or(&[][..], Vec::as_slice);
-                        sending.send(as_pieces(buckets), frames).await?;
+                        sending.send(as_rows(buckets), frames).await?;
                     }
                     Some(_) => self.send_points_of(answer, &mut sending, frames).await?,
                 }
@@ -219,7 +223,7 @@ impl BucketStream {
             frames.flush_rows().await?;
             let (buckets, more) =
                 self.page_of_points(std::slice::from_ref(answer), start, limit).await?;
-            sending.send(as_pieces(&buckets), frames).await?;
+            sending.send(as_rows(&buckets), frames).await?;
             next = more;
         }
         Ok(())
@@ -249,16 +253,20 @@ impl BucketStream {
     }
 }
 
-fn as_pieces(buckets: &[Bucket]) -> Vec<Piece<'static>> {
-    buckets.iter().map(|bucket| Piece::Row(Row::of(bucket, 0))).collect()
+fn as_rows(buckets: &[Bucket]) -> Vec<RowOrGap<'static>> {
+    buckets.iter().map(|bucket| RowOrGap::Row(BucketRow::of(bucket, 0))).collect()
 }
 
 impl<'a> Sending<'a> {
-    async fn send(&mut self, pieces: Vec<Piece<'a>>, frames: &Sender) -> Result<(), StreamEnd> {
-        for piece in pieces {
-            match piece {
-                Piece::Row(row) => self.push(&row, frames).await?,
-                Piece::Gap(gap) => {
+    async fn send(
+        &mut self,
+        rows_and_gaps: Vec<RowOrGap<'a>>,
+        frames: &Sender,
+    ) -> Result<(), StreamEnd> {
+        for row_or_gap in rows_and_gaps {
+            match row_or_gap {
+                RowOrGap::Row(row) => self.push(&row, frames).await?,
+                RowOrGap::Gap(gap) => {
                     for row in gap.rows() {
                         self.push(&row, frames).await?;
                     }
@@ -268,7 +276,7 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    async fn push(&mut self, row: &Row, frames: &Sender) -> Result<(), StreamEnd> {
+    async fn push(&mut self, row: &BucketRow, frames: &Sender) -> Result<(), StreamEnd> {
         self.frame.push(row);
         if self.frame.rows() == FRAME_ROWS { self.flush(frames).await } else { Ok(()) }
     }
@@ -280,8 +288,8 @@ impl<'a> Sending<'a> {
 
     /// Sends the remaining rows. Returns the number of rows of the answer.
     async fn finish(&mut self, frames: &Sender) -> Result<u64, StreamEnd> {
-        let pieces = self.gaps.end();
-        self.send(pieces, frames).await?;
+        let rows_and_gaps = self.gaps.end();
+        self.send(rows_and_gaps, frames).await?;
         if self.frame.rows() > 0 {
             self.flush(frames).await?;
         }

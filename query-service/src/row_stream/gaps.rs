@@ -8,7 +8,7 @@ pub(super) const SLOTS: usize = 8;
 
 /// A bucket in the form in which it is sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Row {
+pub(super) struct BucketRow {
     /// Microseconds since the Unix epoch.
     pub(super) start: i64,
     pub(super) count: u64,
@@ -17,8 +17,8 @@ pub(super) struct Row {
 
 /// A row, or a gap between rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Piece<'a> {
-    Row(Row),
+pub(super) enum RowOrGap<'a> {
+    Row(BucketRow),
     Gap(Gap<'a>),
 }
 
@@ -28,14 +28,14 @@ pub(super) struct Gap<'a> {
     grid: &'a Grid,
     start: i64,
     end: i64,
-    left: Option<Row>,
-    right: Option<Row>,
+    left: Option<BucketRow>,
+    right: Option<BucketRow>,
 }
 
 impl<'a> Gap<'a> {
     /// Returns the filled buckets of the gap. Values are interpolated between both neighbours, or
     /// copied from the left one, or NaN if there is neither.
-    pub(super) fn rows(self) -> impl Iterator<Item = Row> + 'a {
+    pub(super) fn rows(self) -> impl Iterator<Item = BucketRow> + 'a {
         let value = move |slot: usize, start: i64| match (self.left, self.right) {
             (Some(left), Some(right)) => {
                 between((left.start, left.values[slot]), (right.start, right.values[slot]), start)
@@ -43,7 +43,7 @@ impl<'a> Gap<'a> {
             (Some(left), None) => left.values[slot],
             _ => f64::NAN,
         };
-        let row = move |start| Row {
+        let row = move |start| BucketRow {
             start,
             count: 0,
             values: std::array::from_fn(|slot| value(slot, start)),
@@ -63,7 +63,7 @@ fn between((x0, y0): (i64, f64), (x1, y1): (i64, f64), x: i64) -> f64 {
 pub(super) struct Gaps<'a> {
     fill: GapFill,
     /// The last row so far.
-    left: Option<Row>,
+    left: Option<BucketRow>,
     /// Gaps whose right neighbour is not known yet: at most one for each range.
     waiting: Vec<Gap<'a>>,
 }
@@ -74,42 +74,42 @@ impl<'a> Gaps<'a> {
     }
 
     /// Sets the row before the interval, from which the last value is carried forward.
-    pub(super) fn look_back(&mut self, row: Row) {
+    pub(super) fn look_back(&mut self, row: BucketRow) {
         self.left = Some(row);
     }
 
     /// Returns the rows and gaps to send for the range [start, end) of a segment. `rows` are its
     /// rows in time order.
-    pub(super) fn pieces(
+    pub(super) fn rows_and_gaps(
         &mut self,
         segment: &'a Segment,
         (start, end): (i64, i64),
-        rows: Vec<Row>,
-    ) -> Vec<Piece<'a>> {
+        rows: Vec<BucketRow>,
+    ) -> Vec<RowOrGap<'a>> {
         if self.fill == GapFill::None {
-            return rows.into_iter().map(Piece::Row).collect();
+            return rows.into_iter().map(RowOrGap::Row).collect();
         }
-        let mut pieces = Vec::with_capacity(rows.len() + 1);
+        let mut rows_and_gaps = Vec::with_capacity(rows.len() + 1);
         let mut next = start;
         for row in rows {
             self.note(segment, next, row.start);
-            self.release(Some(row), &mut pieces);
-            pieces.push(Piece::Row(row));
+            self.release(Some(row), &mut rows_and_gaps);
+            rows_and_gaps.push(RowOrGap::Row(row));
             self.left = Some(row);
             next = segment.grid.step(row.start, 1);
         }
         self.note(segment, next, end);
         if self.fill != GapFill::Linear || self.left.is_none() {
-            self.release(None, &mut pieces);
+            self.release(None, &mut rows_and_gaps);
         }
-        pieces
+        rows_and_gaps
     }
 
     /// Returns the gaps that are left to send after the last range.
-    pub(super) fn end(&mut self) -> Vec<Piece<'a>> {
-        let mut pieces = Vec::new();
-        self.release(None, &mut pieces);
-        pieces
+    pub(super) fn end(&mut self) -> Vec<RowOrGap<'a>> {
+        let mut rows_and_gaps = Vec::new();
+        self.release(None, &mut rows_and_gaps);
+        rows_and_gaps
     }
 
     fn note(&mut self, segment: &'a Segment, start: i64, end: i64) {
@@ -118,13 +118,14 @@ impl<'a> Gaps<'a> {
         }
     }
 
-    fn release(&mut self, right: Option<Row>, pieces: &mut Vec<Piece<'a>>) {
+    fn release(&mut self, right: Option<BucketRow>, rows_and_gaps: &mut Vec<RowOrGap<'a>>) {
         let (left, right) = match self.fill {
             GapFill::Last => (self.left, None),
             GapFill::Linear if right.is_some() && self.left.is_some() => (self.left, right),
             _ => (None, None),
         };
-        pieces.extend(self.waiting.drain(..).map(|gap| Piece::Gap(Gap { left, right, ..gap })));
+        rows_and_gaps
+            .extend(self.waiting.drain(..).map(|gap| RowOrGap::Gap(Gap { left, right, ..gap })));
     }
 }
 
@@ -143,28 +144,32 @@ mod tests {
         }
     }
 
-    fn row(minute: i64, value: f64) -> Row {
-        Row { start: minute * 60_000_000, count: 1, values: [value; SLOTS] }
+    fn row(minute: i64, value: f64) -> BucketRow {
+        BucketRow { start: minute * 60_000_000, count: 1, values: [value; SLOTS] }
     }
 
     /// Returns minutes 0 to 9, with points in 2 and 6, in two ranges that meet at 4.
-    fn filled(fill: GapFill, before: Option<Row>) -> Vec<(i64, u64, f64)> {
+    fn filled(fill: GapFill, before: Option<BucketRow>) -> Vec<(i64, u64, f64)> {
         let segment = segment();
         let mut gaps = Gaps::new(fill);
         if let Some(row) = before {
             gaps.look_back(row);
         }
-        let mut pieces = gaps.pieces(&segment, (0, 240_000_000), vec![row(2, 20.0)]);
-        pieces.extend(gaps.pieces(&segment, (240_000_000, 600_000_000), vec![row(6, 60.0)]));
-        pieces.extend(gaps.end());
-        let rows = pieces.into_iter().flat_map(|piece| match piece {
-            Piece::Row(row) => vec![row],
-            Piece::Gap(gap) => gap.rows().collect(),
+        let mut rows_and_gaps = gaps.rows_and_gaps(&segment, (0, 240_000_000), vec![row(2, 20.0)]);
+        rows_and_gaps.extend(gaps.rows_and_gaps(
+            &segment,
+            (240_000_000, 600_000_000),
+            vec![row(6, 60.0)],
+        ));
+        rows_and_gaps.extend(gaps.end());
+        let rows = rows_and_gaps.into_iter().flat_map(|row_or_gap| match row_or_gap {
+            RowOrGap::Row(row) => vec![row],
+            RowOrGap::Gap(gap) => gap.rows().collect(),
         });
         rows.map(|row| (row.start / 60_000_000, row.count, row.values[0])).collect()
     }
 
-    fn values(fill: GapFill, before: Option<Row>) -> Vec<f64> {
+    fn values(fill: GapFill, before: Option<BucketRow>) -> Vec<f64> {
         let rows = filled(fill, before);
         assert!(rows.iter().map(|row| row.0).eq(0..10), "every bucket once, in order: {rows:?}");
         assert!(

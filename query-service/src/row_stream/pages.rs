@@ -5,7 +5,7 @@ use crate::plan::{Plan, Segment};
 
 /// A range of a segment that one statement reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Part<'a> {
+pub(super) struct ReadRange<'a> {
     pub(super) segment: &'a Segment,
     /// [start, end) in microseconds, on edges of the segment's grid.
     pub(super) start: i64,
@@ -24,10 +24,10 @@ pub(super) fn groups<'a>(
     plan: &'a Plan,
     extent: (i64, i64),
     page_rows: usize,
-) -> impl Iterator<Item = Vec<Part<'a>>> + 'a {
+) -> impl Iterator<Item = Vec<ReadRange<'a>>> + 'a {
     let whole = usize::try_from(plan.bucket_count()).is_ok_and(|buckets| buckets <= page_rows);
-    let all: Vec<Part<'a>> =
-        if whole { plan.segments.iter().map(Part::whole).collect() } else { Vec::new() };
+    let all: Vec<ReadRange<'a>> =
+        if whole { plan.segments.iter().map(ReadRange::whole).collect() } else { Vec::new() };
     let step = i64::try_from(page_rows).unwrap_or(i64::MAX);
     let segments = if whole { &[][..] } else { &plan.segments[..] };
     let pages = segments
@@ -41,19 +41,19 @@ fn pages(
     segment: &Segment,
     (first, last): (i64, i64),
     step: i64,
-) -> impl Iterator<Item = Part<'_>> {
+) -> impl Iterator<Item = ReadRange<'_>> {
     let end = segment.end.min(segment.grid.ceil(last));
     let begin = segment.start.max(segment.grid.floor(first));
     let starts =
         std::iter::successors(Some(begin), move |&start| Some(segment.grid.step(start, step)));
-    starts.take_while(move |&start| start < end).map(move |start| Part {
+    starts.take_while(move |&start| start < end).map(move |start| ReadRange {
         segment,
         start,
         end: segment.grid.step(start, step).min(end),
     })
 }
 
-impl<'a> Part<'a> {
+impl<'a> ReadRange<'a> {
     fn whole(segment: &'a Segment) -> Self {
         Self { segment, start: segment.start, end: segment.end }
     }
@@ -89,7 +89,7 @@ mod tests {
     }
 
     fn minutes(plan: &Plan, extent: (i64, i64), page_rows: usize) -> Vec<Vec<(i64, i64)>> {
-        let range = |part: &Part<'_>| (part.start / MINUTE, part.end / MINUTE);
+        let range = |part: &ReadRange<'_>| (part.start / MINUTE, part.end / MINUTE);
         groups(plan, extent, page_rows).map(|parts| parts.iter().map(range).collect()).collect()
     }
 
