@@ -66,8 +66,8 @@ impl BucketStream {
         for answers in self.answers.chunks(at_once.min(SERIES_AT_ONCE)) {
             frames.flush_rows().await?;
             let mut sendings = self.begin(answers).await?;
-            for parts in pages::groups(&self.plan, extent, PAGE_ROWS) {
-                self.send_parts(answers, &mut sendings, &parts, frames).await?;
+            for ranges in pages::groups(&self.plan, extent, PAGE_ROWS) {
+                self.send_ranges(answers, &mut sendings, &ranges, frames).await?;
             }
             for mut sending in sendings {
                 row_count += sending.finish(frames).await?;
@@ -99,8 +99,8 @@ impl BucketStream {
         let mut sendings: Vec<Sending<'a>> = answers.iter().map(sending).collect();
         let before = self.plan.read_from(self.gap_fill);
         if let Some(segment) = self.plan.segments.first().filter(|segment| before < segment.start) {
-            let part = ReadRange { segment, start: before, end: segment.start };
-            let rows = self.read(answers, &[part]).await?;
+            let range = ReadRange { segment, start: before, end: segment.start };
+            let rows = self.read(answers, &[range]).await?;
             for (answer, sending) in answers.iter().zip(&mut sendings) {
                 if let Some(row) = rows.get(&self.key(answer)).and_then(|rows| rows.last()) {
                     sending.gaps.look_back(*row);
@@ -110,24 +110,24 @@ impl BucketStream {
         Ok(sendings)
     }
 
-    async fn send_parts<'a>(
+    async fn send_ranges<'a>(
         &'a self,
         answers: &'a [Answer],
         sendings: &mut [Sending<'a>],
-        parts: &[ReadRange<'a>],
+        ranges: &[ReadRange<'a>],
         frames: &Sender,
     ) -> Result<(), StreamEnd> {
         frames.flush_rows().await?;
-        let rows = self.read(answers, parts).await?;
+        let rows = self.read(answers, ranges).await?;
         for (answer, sending) in answers.iter().zip(sendings) {
             let mut rows = rows.get(&self.key(answer)).map_or(&[][..], Vec::as_slice);
-            for part in parts {
-                let (of_part, later) =
-                    rows.split_at(rows.partition_point(|row| row.start < part.end));
+            for range in ranges {
+                let (of_range, later) =
+                    rows.split_at(rows.partition_point(|row| row.start < range.end));
                 let rows_and_gaps = sending.gaps.rows_and_gaps(
-                    part.segment,
-                    (part.start, part.end),
-                    of_part.to_vec(),
+                    range.segment,
+                    (range.start, range.end),
+                    of_range.to_vec(),
                 );
                 sending.send(rows_and_gaps, frames).await?;
                 rows = later;
@@ -143,14 +143,14 @@ impl BucketStream {
     async fn read(
         &self,
         answers: &[Answer],
-        parts: &[ReadRange<'_>],
+        ranges: &[ReadRange<'_>],
     ) -> Result<HashMap<i32, Vec<BucketRow>>, StreamEnd> {
         let mut series: Vec<i32> =
             answers.iter().flat_map(|answer| &answer.series).copied().collect();
         series.sort_unstable(); // in index order
         series.dedup(); // several selectors may match the same series
         let mut rows: HashMap<i32, Vec<BucketRow>> = HashMap::new();
-        for &ReadRange { segment, start, end } in parts.iter().filter(|_| !series.is_empty()) {
+        for &ReadRange { segment, start, end } in ranges.iter().filter(|_| !series.is_empty()) {
             let series = &series[..];
             let statistics = &self.statistics[..];
             let combined = self.combine_devices;

@@ -33,8 +33,8 @@ pub(super) fn groups<'a>(
     let pages = segments
         .iter()
         .flat_map(move |segment| pages(segment, extent, step))
-        .map(|part| vec![part]);
-    std::iter::once(all).filter(|parts| !parts.is_empty()).chain(pages)
+        .map(|range| vec![range]);
+    std::iter::once(all).filter(|ranges| !ranges.is_empty()).chain(pages)
 }
 
 fn pages(
@@ -71,14 +71,14 @@ mod tests {
 
     /// Returns a plan of two buckets of an hour, and then ten of a minute.
     fn plan() -> Plan {
-        let part = |source, width, start, end| Segment {
+        let segment = |source, width, start, end| Segment {
             source,
             grid: Grid::Equal(width * MINUTE),
             start: start * MINUTE,
             end: end * MINUTE,
         };
         let segments =
-            vec![part(Granularity::Hour, 60, 0, 120), part(Granularity::Minute, 1, 120, 130)];
+            vec![segment(Granularity::Hour, 60, 0, 120), segment(Granularity::Minute, 1, 120, 130)];
         Plan {
             reason: GranularityReason::Retention,
             explanation: String::new(),
@@ -89,8 +89,8 @@ mod tests {
     }
 
     fn minutes(plan: &Plan, extent: (i64, i64), page_rows: usize) -> Vec<Vec<(i64, i64)>> {
-        let range = |part: &ReadRange<'_>| (part.start / MINUTE, part.end / MINUTE);
-        groups(plan, extent, page_rows).map(|parts| parts.iter().map(range).collect()).collect()
+        let range = |range: &ReadRange<'_>| (range.start / MINUTE, range.end / MINUTE);
+        groups(plan, extent, page_rows).map(|ranges| ranges.iter().map(minutes).collect()).collect()
     }
 
     #[test]
