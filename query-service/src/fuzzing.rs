@@ -10,7 +10,7 @@ use shared::proto::v1::{self, AnomalyMethod};
 use tonic::{Code, Status};
 
 use crate::error::QueryError;
-use crate::plan::{self, DAY, Kept};
+use crate::plan::{self, DAY, Retention};
 use crate::series;
 use crate::validate::{
     AggregatedQuery, AnomalyQuery, DeviceListing, DeviceSelector, LatestQuery, MetricListing,
@@ -37,7 +37,7 @@ pub fn check(bytes: &[u8]) {
     let Some((&[call, kept @ ..], message)) = bytes.split_first_chunk::<PREFIX>() else { return };
     let checked = match call % 7 {
         0 => decoded(message, range),
-        1 => decoded(message, |request| aggregated(request, &kept_for(kept))),
+        1 => decoded(message, |request| aggregated(request, &retention_for(kept))),
         2 => decoded(message, anomalies),
         3 => decoded(message, watched),
         4 => decoded(message, latest),
@@ -63,10 +63,10 @@ fn decoded<T: Message + Default>(
 }
 
 /// Returns the retention for a byte per granularity: 0 keeps everything, n keeps n² days.
-fn kept_for(days: [u8; 4]) -> Kept {
+fn retention_for(days: [u8; 4]) -> Retention {
     let [points, minutes, hours, days] =
         days.map(|days| (days > 0).then(|| NOW - i64::from(days) * i64::from(days) * DAY));
-    Kept { points, minutes, hours, days }
+    Retention { points, minutes, hours, days }
 }
 
 fn range(request: v1::QueryRangeRequest) -> Result<(), QueryError> {
@@ -84,13 +84,16 @@ fn range(request: v1::QueryRangeRequest) -> Result<(), QueryError> {
     Ok(())
 }
 
-fn aggregated(request: v1::QueryAggregatedRequest, kept: &Kept) -> Result<(), QueryError> {
+fn aggregated(
+    request: v1::QueryAggregatedRequest,
+    retention: &Retention,
+) -> Result<(), QueryError> {
     let query = AggregatedQuery::check(request)?;
     check_selectors(&query.selectors);
     let of_points = query.granularity == Some(Granularity::Raw) && query.bucket_width.is_none();
     planned::check_interval(query.start, query.end, of_points);
     assert!(!query.statistics.is_empty());
-    let plan = plan::choose(&query, kept)?;
+    let plan = plan::choose(&query, retention)?;
     planned::check_aggregated(&query, &plan);
     Ok(())
 }

@@ -41,16 +41,16 @@ pub(crate) struct Segment {
 /// The time from which retention keeps each granularity, in microseconds. `None` if nothing is
 /// dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct Retention {
     pub(crate) points: Option<i64>,
     pub(crate) minutes: Option<i64>,
     pub(crate) hours: Option<i64>,
     pub(crate) days: Option<i64>,
 }
 
-impl Kept {
+impl Retention {
     /// Returns the first instant from which a granularity is complete.
-    pub(crate) fn from(&self, granularity: Granularity) -> i64 {
+    pub(crate) fn kept_from(&self, granularity: Granularity) -> i64 {
         let from = match granularity {
             Granularity::Raw => self.points,
             Granularity::Minute => self.minutes,

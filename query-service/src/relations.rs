@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use shared::granularity::Granularity;
 use tokio::sync::Mutex;
 
-use crate::plan::{DayOfPoints, Kept};
+use crate::plan::{DayOfPoints, Retention};
 use crate::read_pool::ReadPool;
 use crate::store;
 use crate::uncovered::{self, Days, Uncovered};
@@ -44,7 +44,7 @@ struct Compacted {
 
 impl Relations {
     /// Returns the time from which retention keeps each granularity, as of `now`.
-    pub(crate) async fn kept(&self, pool: &ReadPool, now: i64) -> sqlx::Result<Kept> {
+    pub(crate) async fn retention(&self, pool: &ReadPool, now: i64) -> sqlx::Result<Retention> {
         let mut known = self.policies.lock().await;
         if known.as_ref().is_none_or(|policies| policies.read.elapsed() > POLICIES_FRESH) {
             *known = Some(Policies { read: Instant::now(), oldest: store::retention(pool).await? });
@@ -54,7 +54,7 @@ impl Relations {
             let policy = oldest.find(|(relation, _)| relation == granularity.relation());
             policy.map(|(_, age)| now.saturating_sub(*age))
         };
-        Ok(Kept {
+        Ok(Retention {
             points: from(Granularity::Raw),
             minutes: from(Granularity::Minute),
             hours: from(Granularity::Hour),

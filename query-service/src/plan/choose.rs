@@ -6,7 +6,7 @@ use shared::proto::v1::GranularityReason;
 use shared::time;
 
 use super::grid::LocalDays;
-use super::{DAY, Grid, Kept, Plan, Segment, points, stitch};
+use super::{DAY, Grid, Plan, Retention, Segment, points, stitch};
 use crate::error::QueryError;
 use crate::validate::{AggregatedQuery, GapFill, MAX_WIDTH_DAYS};
 
@@ -28,10 +28,10 @@ struct Choice {
 /// # Errors
 /// Returns `Invalid` if the width does not fit the granularity, if the interval exceeds a limit, or
 /// if retention has dropped points that a statistic needs.
-pub(crate) fn choose(query: &AggregatedQuery, kept: &Kept) -> Result<Plan, QueryError> {
+pub(crate) fn choose(query: &AggregatedQuery, retention: &Retention) -> Result<Plan, QueryError> {
     let mut choice = match (query.granularity, query.bucket_width) {
         (Some(Granularity::Raw), None) => {
-            return Ok(with_note(points(query.start, query.end), kept));
+            return Ok(with_note(points(query.start, query.end), retention));
         }
         (granularity, Some(width)) => of_width(query, granularity, width)?,
         (Some(granularity), None) => named(query, granularity)?,
@@ -41,9 +41,9 @@ pub(crate) fn choose(query: &AggregatedQuery, kept: &Kept) -> Result<Plan, Query
         choice.source = Granularity::Raw;
         choice.reason = GranularityReason::Statistic;
         choice.explanation = format!("{}; {what} is computed from points", choice.explanation);
-        check_raw_is_kept(&choice, query, kept, what)?;
+        check_points_are_kept(&choice, query, retention, what)?;
     }
-    let segments = segments(&choice, query, kept);
+    let segments = segments(&choice, query, retention);
     let (start, end) = match (segments.first(), segments.last()) {
         (Some(first), Some(last)) => (first.start, last.end),
         _ => (query.start, query.end),
@@ -57,13 +57,13 @@ pub(crate) fn choose(query: &AggregatedQuery, kept: &Kept) -> Result<Plan, Query
         plan.explanation +=
             &format!(", but is no longer kept; {} is read instead", plan.granularity().relation());
     }
-    Ok(with_note(plan, kept))
+    Ok(with_note(plan, retention))
 }
 
-fn segments(choice: &Choice, query: &AggregatedQuery, kept: &Kept) -> Vec<Segment> {
+fn segments(choice: &Choice, query: &AggregatedQuery, retention: &Retention) -> Vec<Segment> {
     match choice.grid {
         Grid::Equal(width) if query.granularity.is_none() && choice.source != Granularity::Raw => {
-            stitch::stitch(choice.source, width, (query.start, query.end), kept)
+            stitch::stitch(choice.source, width, (query.start, query.end), retention)
         }
         _ => {
             let grid = choice.grid.clone();
@@ -239,14 +239,14 @@ fn made_from(grid: &Grid) -> Result<Granularity, QueryError> {
     })
 }
 
-fn check_raw_is_kept(
+fn check_points_are_kept(
     choice: &Choice,
     query: &AggregatedQuery,
-    kept: &Kept,
+    retention: &Retention,
     what: &str,
 ) -> Result<(), QueryError> {
     let start = choice.grid.floor(query.start);
-    let from = kept.from(Granularity::Raw);
+    let from = retention.kept_from(Granularity::Raw);
     if from <= start {
         return Ok(());
     }
@@ -260,7 +260,7 @@ fn check_raw_is_kept(
 }
 
 /// Adds to the explanation which parts are coarser and from when on there is data.
-fn with_note(mut plan: Plan, kept: &Kept) -> Plan {
+fn with_note(mut plan: Plan, retention: &Retention) -> Plan {
     for pair in plan.segments.windows(2) {
         if let [older, newer] = pair {
             let seam = time::display(newer.start);
@@ -272,7 +272,7 @@ fn with_note(mut plan: Plan, kept: &Kept) -> Plan {
         }
     }
     if let Some(oldest) = plan.segments.first() {
-        let from = kept.from(oldest.source);
+        let from = retention.kept_from(oldest.source);
         if from > oldest.start {
             let relation = oldest.source.relation();
             let from = time::display(from);

@@ -3,7 +3,7 @@
 
 use shared::granularity::Granularity;
 
-use super::{Grid, Kept, Segment};
+use super::{Grid, Retention, Segment};
 
 /// A rollup that can answer a part.
 struct Layer {
@@ -26,10 +26,10 @@ pub(super) fn stitch(
     source: Granularity,
     width: i64,
     (start, end): (i64, i64),
-    kept: &Kept,
+    retention: &Retention,
 ) -> Vec<Segment> {
     let mut parts: Vec<(Layer, i64)> = Vec::new();
-    for layer in layers(source, width, start, kept).into_iter().rev() {
+    for layer in layers(source, width, start, retention).into_iter().rev() {
         let Some(begin) = begin_after(&mut parts, &layer) else {
             let begin = layer.grid().floor(start);
             parts.push((layer, begin));
@@ -52,11 +52,11 @@ pub(super) fn stitch(
 
 /// Returns the chosen rollup, and then coarser ones that each reach further back, until one reaches
 /// the start.
-fn layers(source: Granularity, width: i64, start: i64, kept: &Kept) -> Vec<Layer> {
-    let mut layers = vec![Layer { source, width, kept_from: kept.from(source) }];
+fn layers(source: Granularity, width: i64, start: i64, retention: &Retention) -> Vec<Layer> {
+    let mut layers = vec![Layer { source, width, kept_from: retention.kept_from(source) }];
     for coarser in Granularity::ROLLUPS.into_iter().filter(|&rollup| rollup > source) {
         let (Some(last), Some(unit)) = (layers.last(), coarser.bucket_micros()) else { break };
-        let kept_from = kept.from(coarser);
+        let kept_from = retention.kept_from(coarser);
         if last.kept_from <= last.grid().floor(start) {
             break;
         }

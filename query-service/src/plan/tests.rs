@@ -59,11 +59,11 @@ fn kept() -> impl Strategy<Value = [Option<i64>; 4]> {
     [from(), from(), from(), from()]
 }
 
-fn kept_around(query: &AggregatedQuery, offsets: [Option<i64>; 4]) -> Kept {
+fn retention_around(query: &AggregatedQuery, offsets: [Option<i64>; 4]) -> Retention {
     let length = query.end - query.start;
     let [points, minutes, hours, days] =
         offsets.map(|offset| offset.map(|offset| query.start + offset % (2 * length + DAY)));
-    Kept { points, minutes, hours, days }
+    Retention { points, minutes, hours, days }
 }
 
 #[test]
@@ -80,7 +80,7 @@ proptest! {
         query in queries(),
         offsets in kept(),
     ) {
-        let plan = choose(&query, &kept_around(&query, offsets)).unwrap();
+        let plan = choose(&query, &retention_around(&query, offsets)).unwrap();
         let first = &plan.segments[0];
         let last = &plan.segments[plan.segments.len() - 1];
         prop_assert_eq!((plan.start, plan.end), (first.start, last.end));
@@ -104,10 +104,10 @@ proptest! {
     #[test]
     fn automatic_buckets_are_the_finest_that_fit(query in queries(), offsets in kept()) {
         let query = AggregatedQuery { bucket_width: None, ..query };
-        let plan = choose(&query, &kept_around(&query, offsets)).unwrap();
+        let plan = choose(&query, &retention_around(&query, offsets)).unwrap();
         let most = u64::from(query.max_points.unwrap_or(1_000));
         prop_assert!(plan.bucket_count() <= most, "{} buckets", plan.bucket_count());
-        let whole = choose(&query, &Kept::default()).unwrap();
+        let whole = choose(&query, &Retention::default()).unwrap();
         prop_assert_eq!(whole.segments.len(), 1);
         let width = whole.segments[0].grid.width().unwrap();
         let finer = [MINUTE, 60 * MINUTE, DAY].into_iter().filter(|&finer| finer < width).max();
@@ -124,17 +124,17 @@ proptest! {
         query in queries(),
         offsets in kept(),
     ) {
-        let kept = kept_around(&query, offsets);
-        let plan = choose(&query, &kept).unwrap();
+        let retention = retention_around(&query, offsets);
+        let plan = choose(&query, &retention).unwrap();
         if !matches!(plan.segments[0].grid, Grid::Equal(_)) {
             return Ok(()); // local days consist of hours, and no coarser rollup can replace those
         }
         for segment in plan.segments.iter().skip(1) {
-            let from = kept.from(segment.source);
+            let from = retention.kept_from(segment.source);
             prop_assert!(from <= segment.start, "{:?} is dropped there", segment.source);
         }
         let oldest = &plan.segments[0];
-        let reaches_back = |source| kept.from(source) <= oldest.start;
+        let reaches_back = |source| retention.kept_from(source) <= oldest.start;
         let coarser = Granularity::ROLLUPS.into_iter().filter(|&source| source > oldest.source);
         prop_assert!(
             reaches_back(oldest.source) || !coarser.into_iter().any(reaches_back),
@@ -168,7 +168,7 @@ proptest! {
             raw_only: raw.then_some("RATE"),
             ..query(start * 1_000_000, end * 1_000_000)
         };
-        if let Ok(plan) = choose(&query, &Kept::default()) {
+        if let Ok(plan) = choose(&query, &Retention::default()) {
             prop_assert!(plan.start <= query.start && query.end <= plan.end);
         }
     }
@@ -177,14 +177,14 @@ proptest! {
 #[test]
 fn tiered_retention_gives_a_tiered_answer() {
     let end = MARCH + 300 * DAY;
-    let kept = Kept {
+    let retention = Retention {
         points: None,
         minutes: Some(end - 2 * DAY - 7),
         hours: Some(end - 30 * DAY + 7),
         days: None,
     };
     let query = AggregatedQuery { max_points: Some(1_000_000), ..query(MARCH, end) };
-    let plan = choose(&query, &kept).unwrap();
+    let plan = choose(&query, &retention).unwrap();
     let parts: Vec<(Granularity, i64)> =
         plan.segments.iter().map(|segment| (segment.source, (end - segment.start) / DAY)).collect();
     assert_eq!(parts, [(Granularity::Day, 300), (Granularity::Hour, 29), (Granularity::Minute, 2)]);
@@ -194,16 +194,16 @@ fn tiered_retention_gives_a_tiered_answer() {
 
 #[test]
 fn a_statistic_that_needs_points_is_refused_if_they_are_dropped() {
-    let kept = Kept { points: Some(MARCH + 7), ..Kept::default() };
+    let retention = Retention { points: Some(MARCH + 7), ..Retention::default() };
     let rate = |start| AggregatedQuery { raw_only: Some("RATE"), ..query(start, MARCH + DAY) };
-    let sentence = choose(&rate(MARCH), &kept).unwrap_err().to_string();
+    let sentence = choose(&rate(MARCH), &retention).unwrap_err().to_string();
     assert!(
         sentence.contains(
             "RATE is computed from points, which are kept from 2026-03-01T00:00:00.000007Z on"
         ),
         "{sentence}"
     );
-    let plan = choose(&rate(MARCH + 60 * MINUTE), &kept).unwrap();
+    let plan = choose(&rate(MARCH + 60 * MINUTE), &retention).unwrap();
     assert_eq!((plan.granularity(), plan.reason), (Granularity::Raw, GranularityReason::Statistic));
     assert_eq!(plan.segments[0].grid, Grid::Equal(60 * MINUTE));
 }
@@ -216,7 +216,8 @@ fn days_of_a_zone_are_computed_from_hours_or_minutes_with_a_reason() {
         ..query(MARCH, MARCH + DAY)
     };
     let planned = |time_zone| {
-        choose(&days(time_zone), &Kept::default()).map(|plan| (plan.granularity(), plan.reason))
+        choose(&days(time_zone), &Retention::default())
+            .map(|plan| (plan.granularity(), plan.reason))
     };
     assert_eq!(planned(None).unwrap(), (Granularity::Day, GranularityReason::Requested));
     assert_eq!(
@@ -233,7 +234,10 @@ fn days_of_a_zone_are_computed_from_hours_or_minutes_with_a_reason() {
         ..days(zone("Europe/Amsterdam"))
     };
     assert!(
-        choose(&old, &Kept::default()).unwrap_err().to_string().contains("before standard time")
+        choose(&old, &Retention::default())
+            .unwrap_err()
+            .to_string()
+            .contains("before standard time")
     );
 }
 
@@ -243,7 +247,7 @@ fn a_width_that_does_not_fit_the_granularity_is_refused_with_one_that_does() {
         let bucket_width = Some(minutes * MINUTE);
         let query =
             AggregatedQuery { granularity, bucket_width, time_zone, ..query(MARCH, MARCH + DAY) };
-        choose(&query, &Kept::default()).unwrap_err().to_string()
+        choose(&query, &Retention::default()).unwrap_err().to_string()
     };
     assert!(
         refused(Some(Granularity::Hour), 90, None)
@@ -255,7 +259,7 @@ fn a_width_that_does_not_fit_the_granularity_is_refused_with_one_that_does() {
         max_points: Some(9),
         ..query(MARCH, MARCH + DAY)
     };
-    let sentence = choose(&many, &Kept::default()).unwrap_err().to_string();
+    let sentence = choose(&many, &Retention::default()).unwrap_err().to_string();
     assert!(
         sentence.starts_with("bucket_width: gives 1440 buckets, more than max_points, which is 9"),
         "{sentence}"

@@ -8,7 +8,7 @@ use shared::time;
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
-use crate::plan::{self, Kept, Plan};
+use crate::plan::{self, Plan, Retention};
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::row_stream::{self, BucketStream, Frames};
@@ -29,10 +29,10 @@ pub(super) async fn answer(
 ) -> Result<Frames<v1::QueryAggregatedResponse>, QueryError> {
     let began = Instant::now();
     let query = AggregatedQuery::check(request)?;
-    let kept = relations.kept(&pool, time::now_micros()).await?;
-    let plan = plan::choose(&query, &kept)?;
+    let retention = relations.retention(&pool, time::now_micros()).await?;
+    let plan = plan::choose(&query, &retention)?;
     let series = series::find(&pool, &query.selectors).await?;
-    let mut plan = of_the_faster(&pool, &relations, &query, &kept, plan, &series).await?;
+    let mut plan = of_the_faster(&pool, &relations, &query, &retention, plan, &series).await?;
     plan.explanation +=
         &uncovered::note(&plan.segments, &relations.uncovered(&pool).await?).unwrap_or_default();
     let watermark = relations.watermark(&pool, plan.granularity()).await?;
@@ -66,12 +66,12 @@ async fn of_the_faster(
     pool: &ReadPool,
     relations: &Relations,
     query: &AggregatedQuery,
-    kept: &Kept,
+    retention: &Retention,
     plan: Plan,
     series: &[Series],
 ) -> Result<Plan, QueryError> {
     let is_free = query.granularity.is_none()
-        && kept.from(Granularity::Raw) <= plan.read_from(query.gap_fill);
+        && retention.kept_from(Granularity::Raw) <= plan.read_from(query.gap_fill);
     if !is_free || !plan.may_read_points(series.len()) {
         return Ok(plan);
     }

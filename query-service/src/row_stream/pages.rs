@@ -89,7 +89,7 @@ mod tests {
     }
 
     fn minutes(plan: &Plan, extent: (i64, i64), page_rows: usize) -> Vec<Vec<(i64, i64)>> {
-        let range = |range: &ReadRange<'_>| (range.start / MINUTE, range.end / MINUTE);
+        let minutes = |range: &ReadRange<'_>| (range.start / MINUTE, range.end / MINUTE);
         groups(plan, extent, page_rows).map(|ranges| ranges.iter().map(minutes).collect()).collect()
     }
 
