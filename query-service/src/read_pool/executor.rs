@@ -30,13 +30,11 @@ impl NamedPool {
         let began = Instant::now();
         let span = telemetry::span(self.statement);
         let done = match lease.connection() {
-            Ok(connection) => {
-                tokio::time::timeout(self.pool.shared.longest, work(connection)).await
-            }
+            Ok(connection) => tokio::time::timeout(self.pool.state.longest, work(connection)).await,
             Err(error) => Ok(Err(error)),
         };
-        let done = done.unwrap_or_else(|_| Err(too_long(self.pool.shared.longest)));
-        self.pool.shared.statements.ended(self.statement, &span, began, done.as_ref().err());
+        let done = done.unwrap_or_else(|_| Err(too_long(self.pool.state.longest)));
+        self.pool.state.statements.ended(self.statement, &span, began, done.as_ref().err());
         let answer = done?;
         lease.give_back();
         Ok(answer)
@@ -101,16 +99,16 @@ impl<'p> Executor<'p> for &NamedPool {
             let began = Instant::now();
             let span = telemetry::span(statement);
             let ended = |error: Option<&sqlx::Error>| {
-                pool.shared.statements.ended(statement, &span, began, error);
+                pool.state.statements.ended(statement, &span, began, error);
             };
             {
                 let mut rows = lease.connection()?.fetch_many(query);
-                let mut too_late = pin!(tokio::time::sleep(pool.shared.longest));
+                let mut too_late = pin!(tokio::time::sleep(pool.state.longest));
                 loop {
                     let next = tokio::select! {
                         biased; // checks the timer only if no row is ready
                         next = rows.try_next() => next,
-                        () = &mut too_late => Err(too_long(pool.shared.longest)),
+                        () = &mut too_late => Err(too_long(pool.state.longest)),
                     };
                     let Some(row) = next.inspect_err(|error| ended(Some(error)))? else { break };
                     yield row;
