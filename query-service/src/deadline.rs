@@ -19,17 +19,17 @@ pub(crate) struct Deadline {
     client: Option<Instant>,
     /// Maximum time for a unary call, for one SQL statement, and for a client to read frames
     /// (`TIDEGAUGE_QUERY_TIMEOUT`).
-    pub(crate) longest: Duration,
+    pub(crate) query_timeout: Duration,
 }
 
 impl Deadline {
     /// Returns the deadline of a call that has just arrived.
-    pub(crate) fn of<T>(request: &Request<T>, longest: Duration) -> Self {
+    pub(crate) fn of<T>(request: &Request<T>, query_timeout: Duration) -> Self {
         let header = request.metadata().get("grpc-timeout").and_then(|value| value.to_str().ok());
         let client = header
             .and_then(parse_timeout)
             .and_then(|left| Instant::now().checked_add(left.saturating_sub(MARGIN)));
-        Self { client, longest }
+        Self { client, query_timeout }
     }
 
     /// Runs `work` until the deadline, and drops it if it is not done by then.
@@ -37,9 +37,9 @@ impl Deadline {
         self,
         work: impl Future<Output = Result<T, QueryError>>,
     ) -> Result<T, QueryError> {
-        match tokio::time::timeout(self.longest, self.bound_by_client(work)).await {
+        match tokio::time::timeout(self.query_timeout, self.bound_by_client(work)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(QueryError::TooLong(self.longest)),
+            Err(_) => Err(QueryError::TooLong(self.query_timeout)),
         }
     }
 

@@ -59,9 +59,9 @@ pub(crate) enum QueryError {
 )]
 struct TooLong(Duration);
 
-/// Returns the error of a statement that did not finish within `longest`.
-pub(crate) fn too_long(longest: Duration) -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, TooLong(longest)))
+/// Returns the error of a statement that did not finish within `query_timeout`.
+pub(crate) fn too_long(query_timeout: Duration) -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, TooLong(query_timeout)))
 }
 
 impl From<sqlx::Error> for QueryError {
@@ -72,7 +72,7 @@ impl From<sqlx::Error> for QueryError {
             _ => None,
         };
         match given_up {
-            Some(&TooLong(longest)) => Self::TooLong(longest),
+            Some(&TooLong(query_timeout)) => Self::TooLong(query_timeout),
             None => Self::Database(error),
         }
     }

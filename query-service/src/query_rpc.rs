@@ -28,13 +28,13 @@ pub(crate) struct QueryServer {
     pub(crate) pool: ReadPool,
     pub(crate) relations: Relations,
     /// See [`Deadline`].
-    pub(crate) longest: Duration,
+    pub(crate) query_timeout: Duration,
     pub(crate) watchers: Watchers,
 }
 
 impl QueryServer {
     fn deadline<T>(&self, request: &Request<T>) -> Deadline {
-        Deadline::of(request, self.longest)
+        Deadline::of(request, self.query_timeout)
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct NamedPool {
 
 struct PoolState {
     database: DatabaseConfig,
-    longest: Duration,
+    query_timeout: Duration,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<PooledConnection>>,
     canceller: Canceller,
@@ -86,14 +86,14 @@ impl fmt::Debug for ReadPool {
 }
 
 impl ReadPool {
-    /// Returns a pool that connects on demand. `longest` is the timeout of a statement.
+    /// Returns a pool that connects on demand. `query_timeout` is the timeout of a statement.
     pub(crate) fn new(
         database: &DatabaseConfig,
         connections: usize,
-        longest: Duration,
+        query_timeout: Duration,
         meter: &Meter,
     ) -> Self {
-        let backstop = format!("{}ms", (longest + STATEMENT_TIMEOUT_MARGIN).as_millis());
+        let backstop = format!("{}ms", (query_timeout + STATEMENT_TIMEOUT_MARGIN).as_millis());
         let url = database
             .url
             .clone()
@@ -102,7 +102,7 @@ impl ReadPool {
         let statements = Statements::new(meter);
         let state = Arc::new(PoolState {
             database: DatabaseConfig { url },
-            longest,
+            query_timeout,
             permits: Arc::new(Semaphore::new(connections)),
             idle: Mutex::default(),
             canceller: Canceller::new(database.clone(), statements.clone()),

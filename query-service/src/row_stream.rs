@@ -129,7 +129,7 @@ where
     F: Future<Output = Result<(), StreamEnd>> + Send + 'static,
 {
     let (sender, mut receiver) = mpsc::channel(BUFFERED_BATCHES);
-    let send_timeout = deadline.longest;
+    let send_timeout = deadline.query_timeout;
     let work = work(FrameSender {
         batches: sender.clone(),
         pending: Mutex::default(),

@@ -49,16 +49,16 @@ pub async fn run(
     shared::metrics::observe_readiness(&meters.meter(), &readiness);
     let stop = CancellationToken::new();
     Port { readiness, meters: meters.clone() }.serve(http, stop.clone());
-    let longest = config.query_timeout;
+    let query_timeout = config.query_timeout;
     let pool = ReadPool::new(
         &config.database,
         config.database_connections.get(),
-        longest,
+        query_timeout,
         &meters.meter(),
     );
     let watchers = Watchers::new(&config, shutdown.clone());
     let relations = Relations::default();
-    let server = QueryServer { pool: pool.clone(), relations, longest, watchers };
+    let server = QueryServer { pool: pool.clone(), relations, query_timeout, watchers };
     let service = QueryServiceServer::new(Permitted(server))
         .max_decoding_message_size(config.server.max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip)

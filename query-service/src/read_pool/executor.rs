@@ -30,10 +30,12 @@ impl NamedPool {
         let began = Instant::now();
         let span = telemetry::span(self.statement);
         let done = match lease.connection() {
-            Ok(connection) => tokio::time::timeout(self.pool.state.longest, work(connection)).await,
+            Ok(connection) => {
+                tokio::time::timeout(self.pool.state.query_timeout, work(connection)).await
+            }
             Err(error) => Ok(Err(error)),
         };
-        let done = done.unwrap_or_else(|_| Err(too_long(self.pool.state.longest)));
+        let done = done.unwrap_or_else(|_| Err(too_long(self.pool.state.query_timeout)));
         self.pool.state.statements.ended(self.statement, &span, began, done.as_ref().err());
         let answer = done?;
         lease.give_back();
@@ -103,12 +105,12 @@ impl<'p> Executor<'p> for &NamedPool {
             };
             {
                 let mut rows = lease.connection()?.fetch_many(query);
-                let mut too_late = pin!(tokio::time::sleep(pool.state.longest));
+                let mut too_late = pin!(tokio::time::sleep(pool.state.query_timeout));
                 loop {
                     let next = tokio::select! {
                         biased; // checks the timer only if no row is ready
                         next = rows.try_next() => next,
-                        () = &mut too_late => Err(too_long(pool.state.longest)),
+                        () = &mut too_late => Err(too_long(pool.state.query_timeout)),
                     };
                     let Some(row) = next.inspect_err(|error| ended(Some(error)))? else { break };
                     yield row;
