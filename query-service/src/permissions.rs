@@ -13,15 +13,15 @@ use tonic::{Request, Response, Status};
 pub(crate) struct Permitted<S>(pub(crate) S);
 
 /// A request that reads some devices, or all of them.
-trait Asks {
+trait PermissionCheck {
     /// Describes the first part of the request that is not permitted. Returns `None` if all of it
     /// is.
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String>;
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String>;
 }
 
-fn permit<T: Asks>(request: Request<T>) -> Result<Request<T>, Status> {
+fn permit<T: PermissionCheck>(request: Request<T>) -> Result<Request<T>, Status> {
     let identity = auth::identity(request.extensions())?;
-    match request.get_ref().out_of_bounds(&identity.devices) {
+    match request.get_ref().first_not_permitted(&identity.devices) {
         None => Ok(request),
         Some(what) => {
             let sentence = format!("identity {:?} may not read {what}", identity.name);
@@ -45,53 +45,53 @@ fn selectors(selectors: &[v1::SeriesSelector], permitted: &DevicePrefixes) -> Op
     })
 }
 
-impl Asks for v1::QueryRangeRequest {
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
+impl PermissionCheck for v1::QueryRangeRequest {
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String> {
         selectors(&self.selectors, permitted)
     }
 }
 
-impl Asks for v1::QueryAggregatedRequest {
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
+impl PermissionCheck for v1::QueryAggregatedRequest {
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String> {
         selectors(&self.selectors, permitted)
     }
 }
 
-impl Asks for v1::WatchAnomaliesRequest {
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
+impl PermissionCheck for v1::WatchAnomaliesRequest {
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String> {
         selectors(&self.selectors, permitted)
     }
 }
 
-impl Asks for v1::DetectAnomaliesRequest {
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
+impl PermissionCheck for v1::DetectAnomaliesRequest {
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String> {
         self.series.as_ref().and_then(|series| device(&series.device_id, permitted))
     }
 }
 
-impl Asks for v1::GetLatestRequest {
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
+impl PermissionCheck for v1::GetLatestRequest {
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String> {
         let named = self.series.iter().map(|series| &series.device_id);
         let whole = (!self.device_id.is_empty()).then_some(&self.device_id);
         named.chain(whole).find_map(|device_id| device(device_id, permitted))
     }
 }
 
-impl Asks for v1::ListDevicesRequest {
-    fn out_of_bounds(&self, _permitted: &DevicePrefixes) -> Option<String> {
+impl PermissionCheck for v1::ListDevicesRequest {
+    fn first_not_permitted(&self, _permitted: &DevicePrefixes) -> Option<String> {
         None // the listing itself shows permitted devices only
     }
 }
 
-impl Asks for v1::ListMetricsRequest {
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
+impl PermissionCheck for v1::ListMetricsRequest {
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String> {
         // Without a device id, the listing itself shows metrics of permitted devices only.
         if self.device_id.is_empty() { None } else { device(&self.device_id, permitted) }
     }
 }
 
-impl Asks for v1::GetStorageStatsRequest {
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
+impl PermissionCheck for v1::GetStorageStatsRequest {
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String> {
         (!permitted.are_all()).then(|| "the storage statistics of all devices".to_owned())
     }
 }
