@@ -21,7 +21,7 @@ pub(crate) struct Series {
 
 /// A result of `QueryAggregated`: one series, or all series of a selector combined.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct SeriesAnswer {
     /// The name of the series, without a device id if devices are combined.
     pub(crate) key: SeriesKey,
     pub(crate) selector_index: usize,
@@ -29,8 +29,8 @@ pub(crate) struct Answer {
 }
 
 /// Returns one answer per series.
-pub(crate) fn each(series: Vec<Series>) -> Vec<Answer> {
-    let answer = |series: Series| Answer {
+pub(crate) fn each(series: Vec<Series>) -> Vec<SeriesAnswer> {
+    let answer = |series: Series| SeriesAnswer {
         key: SeriesKey { device_id: series.device_id, metric_name: series.metric_name },
         selector_index: series.selector_index,
         series: vec![series.series_id],
@@ -39,10 +39,10 @@ pub(crate) fn each(series: Vec<Series>) -> Vec<Answer> {
 }
 
 /// Returns one answer per selector, which combines all its devices.
-pub(crate) fn together(selectors: &[Selector], series: &[Series]) -> Vec<Answer> {
+pub(crate) fn together(selectors: &[Selector], series: &[Series]) -> Vec<SeriesAnswer> {
     let of_selector =
         |index: usize| series.iter().filter(move |series| series.selector_index == index);
-    let answer = |(selector_index, selector): (usize, &Selector)| Answer {
+    let answer = |(selector_index, selector): (usize, &Selector)| SeriesAnswer {
         key: SeriesKey { device_id: String::new(), metric_name: selector.metric_name.clone() },
         selector_index,
         series: of_selector(selector_index).map(|series| series.series_id).collect(),

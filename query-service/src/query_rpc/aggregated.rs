@@ -12,7 +12,7 @@ use crate::plan::{self, Plan, Retention};
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::row_stream::{self, BucketStream, Frames};
-use crate::series::{Answer, Series};
+use crate::series::{Series, SeriesAnswer};
 use crate::validate::{AggregatedQuery, GapFill};
 use crate::{series, store, uncovered};
 
@@ -102,7 +102,7 @@ async fn check_raw_points(
     pool: &ReadPool,
     query: &AggregatedQuery,
     plan: &Plan,
-    answers: &[Answer],
+    answers: &[SeriesAnswer],
 ) -> Result<(), QueryError> {
     let Some(what) = query.raw_only else { return Ok(()) };
     let series: Vec<i32> = answers.iter().flat_map(|answer| &answer.series).copied().collect();

@@ -12,7 +12,7 @@ use crate::validate::RangeQuery;
 use crate::{plan, series};
 
 /// The maximum number of points of a downsampled answer, over all series.
-const MAX_POINTS_OF_ALL: usize = 10_000_000;
+const MAX_TOTAL_POINTS: usize = 10_000_000;
 
 pub(super) async fn range(
     pool: ReadPool,
@@ -32,14 +32,13 @@ pub(super) async fn range(
 }
 
 fn check_total(max_points: Option<usize>, series: usize) -> Result<(), QueryError> {
-    let Some(max_points) =
-        max_points.filter(|most| most.saturating_mul(series) > MAX_POINTS_OF_ALL)
+    let Some(max_points) = max_points.filter(|most| most.saturating_mul(series) > MAX_TOTAL_POINTS)
     else {
         return Ok(());
     };
     let sentence = format!(
         "is {max_points} for each of {series} series; the limit for all of them together is \
-         {MAX_POINTS_OF_ALL}: use fewer points or fewer series"
+         {MAX_TOTAL_POINTS}: use fewer points or fewer series"
     );
     Err(QueryError::invalid("max_points", sentence))
 }

@@ -3,7 +3,7 @@
 use shared::proto::v1::{self, Statistic};
 
 use super::gaps::{BucketRow, SLOTS};
-use crate::series::Answer;
+use crate::series::SeriesAnswer;
 use crate::store::Bucket;
 
 /// The statistic in each slot of a row.
@@ -33,7 +33,7 @@ impl BucketRow {
 
 /// A builder of the frames of one answer.
 pub(super) struct FrameBuilder<'a> {
-    answer: &'a Answer,
+    answer: &'a SeriesAnswer,
     starts: Vec<i64>,
     counts: Option<Vec<u64>>,
     columns: Vec<Column>,
@@ -47,7 +47,7 @@ struct Column {
 }
 
 impl<'a> FrameBuilder<'a> {
-    pub(super) fn new(answer: &'a Answer, statistics: &[Statistic]) -> Self {
+    pub(super) fn new(answer: &'a SeriesAnswer, statistics: &[Statistic]) -> Self {
         let counts = statistics.contains(&Statistic::Count).then(Vec::new);
         let slots =
             ORDER.iter().enumerate().filter(|(_, statistic)| statistics.contains(statistic));

@@ -13,13 +13,13 @@ use super::{FRAME_ROWS, FrameSender, PAGE_ROWS, StreamEnd};
 use crate::plan::{Grid, Plan};
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
-use crate::series::Answer;
+use crate::series::SeriesAnswer;
 use crate::store::{self, Bucket, BucketRead};
 use crate::validate::GapFill;
 use crate::watermarks::Stored;
 
 /// The maximum number of series that one statement reads.
-const SERIES_AT_ONCE: usize = 1_000;
+const SERIES_PER_STATEMENT: usize = 1_000;
 
 type Sender = FrameSender<v1::QueryAggregatedResponse>;
 
@@ -28,7 +28,7 @@ pub(crate) struct BucketStream {
     pub(crate) pool: ReadPool,
     pub(crate) relations: Relations,
     pub(crate) plan: Plan,
-    pub(crate) answers: Vec<Answer>,
+    pub(crate) answers: Vec<SeriesAnswer>,
     pub(crate) series_count: usize,
     pub(crate) statistics: Vec<Statistic>,
     pub(crate) gap_fill: GapFill,
@@ -38,7 +38,7 @@ pub(crate) struct BucketStream {
 }
 
 /// The state of one answer while it is sent: its gaps and the frame being filled.
-struct Sending<'a> {
+struct BucketOutput<'a> {
     gaps: Gaps<'a>,
     frame: FrameBuilder<'a>,
     row_count: u64,
@@ -60,17 +60,17 @@ impl BucketStream {
 
     async fn send_buckets(&self, frames: &Sender) -> Result<u64, StreamEnd> {
         let at_once =
-            if self.combine_devices { 1 } else { pages::answers_at_once(&self.plan, PAGE_ROWS) };
+            if self.combine_devices { 1 } else { pages::answers_per_page(&self.plan, PAGE_ROWS) };
         let extent = self.extent().await?;
         let mut row_count = 0;
-        for answers in self.answers.chunks(at_once.min(SERIES_AT_ONCE)) {
+        for answers in self.answers.chunks(at_once.min(SERIES_PER_STATEMENT)) {
             frames.flush_rows().await?;
-            let mut sendings = self.begin(answers).await?;
+            let mut outputs = self.begin(answers).await?;
             for ranges in pages::groups(&self.plan, extent, PAGE_ROWS) {
-                self.send_ranges(answers, &mut sendings, &ranges, frames).await?;
+                self.send_ranges(answers, &mut outputs, &ranges, frames).await?;
             }
-            for mut sending in sendings {
-                row_count += sending.finish(frames).await?;
+            for mut output in outputs {
+                row_count += output.finish(frames).await?;
             }
         }
         Ok(row_count)
@@ -90,50 +90,53 @@ impl BucketStream {
 
     /// Begins some answers. If gaps are filled with the last value, reads the rows before the
     /// interval.
-    async fn begin<'a>(&'a self, answers: &'a [Answer]) -> Result<Vec<Sending<'a>>, StreamEnd> {
-        let sending = |answer| Sending {
+    async fn begin<'a>(
+        &'a self,
+        answers: &'a [SeriesAnswer],
+    ) -> Result<Vec<BucketOutput<'a>>, StreamEnd> {
+        let output = |answer| BucketOutput {
             gaps: Gaps::new(self.gap_fill),
             frame: FrameBuilder::new(answer, &self.statistics),
             row_count: 0,
         };
-        let mut sendings: Vec<Sending<'a>> = answers.iter().map(sending).collect();
+        let mut outputs: Vec<BucketOutput<'a>> = answers.iter().map(output).collect();
         let before = self.plan.read_from(self.gap_fill);
         if let Some(segment) = self.plan.segments.first().filter(|segment| before < segment.start) {
             let range = ReadRange { segment, start: before, end: segment.start };
             let rows = self.read(answers, &[range]).await?;
-            for (answer, sending) in answers.iter().zip(&mut sendings) {
+            for (answer, output) in answers.iter().zip(&mut outputs) {
                 if let Some(row) = rows.get(&self.key(answer)).and_then(|rows| rows.last()) {
-                    sending.gaps.look_back(*row);
+                    output.gaps.look_back(*row);
                 }
             }
         }
-        Ok(sendings)
+        Ok(outputs)
     }
 
     async fn send_ranges<'a>(
         &'a self,
-        answers: &'a [Answer],
-        sendings: &mut [Sending<'a>],
+        answers: &'a [SeriesAnswer],
+        outputs: &mut [BucketOutput<'a>],
         ranges: &[ReadRange<'a>],
         frames: &Sender,
     ) -> Result<(), StreamEnd> {
         frames.flush_rows().await?;
         let rows = self.read(answers, ranges).await?;
-        for (answer, sending) in answers.iter().zip(sendings) {
+        for (answer, output) in answers.iter().zip(outputs) {
             let mut rows = rows.get(&self.key(answer)).map_or(&[][..], Vec::as_slice);
             for range in ranges {
                 let (of_range, later) =
                     rows.split_at(rows.partition_point(|row| row.start < range.end));
-                let rows_and_gaps = sending.gaps.rows_and_gaps(
+                let rows_and_gaps = output.gaps.rows_and_gaps(
                     range.segment,
                     (range.start, range.end),
                     of_range.to_vec(),
                 );
-                sending.send(rows_and_gaps, frames).await?;
+                output.send(rows_and_gaps, frames).await?;
                 rows = later;
             }
             if answers.len() > 1 {
-                sending.finish(frames).await?; // an answer's frames precede those of the next
+                output.finish(frames).await?; // an answer's frames precede those of the next
             }
         }
         Ok(())
@@ -142,7 +145,7 @@ impl BucketStream {
     /// Reads the rows of some ranges. Returns them by answer, in time order.
     async fn read(
         &self,
-        answers: &[Answer],
+        answers: &[SeriesAnswer],
         ranges: &[ReadRange<'_>],
     ) -> Result<HashMap<i32, Vec<BucketRow>>, StreamEnd> {
         let mut series: Vec<i32> =
@@ -175,7 +178,7 @@ impl BucketStream {
     }
 
     /// Returns the series id that the rows of an answer have; 0 for combined devices.
-    fn key(&self, answer: &Answer) -> i32 {
+    fn key(&self, answer: &SeriesAnswer) -> i32 {
         if self.combine_devices { 0 } else { answer.series.first().copied().unwrap_or_default() }
     }
 
@@ -183,7 +186,7 @@ impl BucketStream {
     /// points fit a page.
     async fn send_points(&self, frames: &Sender) -> Result<u64, StreamEnd> {
         let mut row_count = 0;
-        for answers in self.answers.chunks(SERIES_AT_ONCE) {
+        for answers in self.answers.chunks(SERIES_PER_STATEMENT) {
             frames.flush_rows().await?;
             let (buckets, more) = self.page_of_points(answers, self.plan.start, PAGE_ROWS).await?;
             let mut by_series: HashMap<i32, Vec<Bucket>> = HashMap::new();
@@ -193,7 +196,7 @@ impl BucketStream {
                     .for_each(|bucket| by_series.entry(bucket.series_id).or_default().push(bucket));
             }
             for answer in answers {
-                let mut sending = Sending {
+                let mut output = BucketOutput {
                     gaps: Gaps::new(GapFill::None),
                     frame: FrameBuilder::new(answer, &self.statistics),
                     row_count: 0,
@@ -202,11 +205,11 @@ impl BucketStream {
                     None => {
                         let buckets =
                             by_series.get(&self.key(answer)).map_or(&[][..], Vec::as_slice);
-                        sending.send(as_rows(buckets), frames).await?;
+                        output.send(as_rows(buckets), frames).await?;
                     }
-                    Some(_) => self.send_points_of(answer, &mut sending, frames).await?,
+                    Some(_) => self.send_points_of(answer, &mut output, frames).await?,
                 }
-                row_count += sending.finish(frames).await?;
+                row_count += output.finish(frames).await?;
             }
         }
         Ok(row_count)
@@ -214,8 +217,8 @@ impl BucketStream {
 
     async fn send_points_of(
         &self,
-        answer: &Answer,
-        sending: &mut Sending<'_>,
+        answer: &SeriesAnswer,
+        output: &mut BucketOutput<'_>,
         frames: &Sender,
     ) -> Result<(), StreamEnd> {
         let mut next = Some((self.plan.start, PAGE_ROWS));
@@ -223,7 +226,7 @@ impl BucketStream {
             frames.flush_rows().await?;
             let (buckets, more) =
                 self.page_of_points(std::slice::from_ref(answer), start, limit).await?;
-            sending.send(as_rows(&buckets), frames).await?;
+            output.send(as_rows(&buckets), frames).await?;
             next = more;
         }
         Ok(())
@@ -234,7 +237,7 @@ impl BucketStream {
     /// rows to read.
     async fn page_of_points(
         &self,
-        answers: &[Answer],
+        answers: &[SeriesAnswer],
         start: i64,
         limit: usize,
     ) -> Result<(Vec<Bucket>, Option<(i64, usize)>), StreamEnd> {
@@ -257,7 +260,7 @@ fn as_rows(buckets: &[Bucket]) -> Vec<RowOrGap<'static>> {
     buckets.iter().map(|bucket| RowOrGap::Row(BucketRow::of(bucket, 0))).collect()
 }
 
-impl<'a> Sending<'a> {
+impl<'a> BucketOutput<'a> {
     async fn send(
         &mut self,
         rows_and_gaps: Vec<RowOrGap<'a>>,

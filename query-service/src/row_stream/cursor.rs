@@ -9,7 +9,7 @@ const FIRST_PAGE_ROWS: usize = 8_192;
 /// The maximum rows of later pages, 2 MiB. Each page is planned anew, so larger pages read faster.
 const PAGE_ROWS: usize = 131_072;
 /// The maximum number of points of one series and timestamp, which are always in one page: 64 MiB.
-pub(super) const MAX_OF_ONE_TIMESTAMP: usize = 4_194_304;
+pub(super) const MAX_POINTS_PER_TIMESTAMP: usize = 4_194_304;
 /// The maximum number of series in one statement.
 const GROUP_SERIES: usize = 1_000;
 /// The number of series in the first statement, before their numbers of points are known.

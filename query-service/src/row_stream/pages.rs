@@ -13,7 +13,7 @@ pub(super) struct ReadRange<'a> {
 }
 
 /// Returns how many answers are read together: as many as fit into a page, but at least one.
-pub(super) fn answers_at_once(plan: &Plan, page_rows: usize) -> usize {
+pub(super) fn answers_per_page(plan: &Plan, page_rows: usize) -> usize {
     let buckets = usize::try_from(plan.bucket_count()).unwrap_or(usize::MAX).max(1);
     (page_rows / buckets).max(1)
 }
@@ -95,13 +95,13 @@ mod tests {
 
     #[test]
     fn short_answers_are_read_together() {
-        assert_eq!(answers_at_once(&plan(), 25), 2);
+        assert_eq!(answers_per_page(&plan(), 25), 2);
         assert_eq!(minutes(&plan(), (i64::MIN / 2, i64::MAX / 2), 25), [[(0, 120), (120, 130)]]);
     }
 
     #[test]
     fn long_answers_are_read_page_by_page_within_the_extent_of_the_data() {
-        assert_eq!(answers_at_once(&plan(), 4), 1);
+        assert_eq!(answers_per_page(&plan(), 4), 1);
         let all = [[(0, 120)], [(120, 124)], [(124, 128)], [(128, 130)]];
         assert_eq!(minutes(&plan(), (i64::MIN / 2, i64::MAX / 2), 4), all);
         assert_eq!(

@@ -6,7 +6,7 @@ use std::time::Instant;
 use shared::proto::v1::{self, query_range_response::Frame};
 use shared::time;
 
-use super::cursor::{Cursor, MAX_OF_ONE_TIMESTAMP};
+use super::cursor::{Cursor, MAX_POINTS_PER_TIMESTAMP};
 use super::{FRAME_ROWS, FrameSender, StreamEnd};
 use crate::columns::Columns;
 use crate::error::QueryError;
@@ -17,7 +17,7 @@ use crate::series::Series;
 use crate::{raw_points, store};
 
 /// The maximum number of points in one downsampling bucket: two buckets are in memory.
-const MAX_OF_ONE_BUCKET: usize = 1_000_000;
+const MAX_POINTS_PER_BUCKET: usize = 1_000_000;
 
 /// A `QueryRange` call whose answer is streamed.
 pub(crate) struct PointStream {
@@ -29,18 +29,18 @@ pub(crate) struct PointStream {
 }
 
 /// A page of points that was read.
-struct PageOfPoints {
+struct PointPage {
     /// The position in the series list of the series at position 0 of `points`.
     first: usize,
     points: Columns,
     /// The position of the series that continues on the next page.
     unfinished: Option<usize>,
     /// Whether another page follows.
-    goes_on: bool,
+    has_more: bool,
 }
 
 /// The state of the answer while it is sent.
-struct Output<'a> {
+struct PointOutput<'a> {
     stream: &'a PointStream,
     frames: &'a FrameSender<v1::QueryRangeResponse>,
     row_count: u64,
@@ -54,7 +54,8 @@ impl PointStream {
         frames: FrameSender<v1::QueryRangeResponse>,
     ) -> Result<(), StreamEnd> {
         send(&frames, Frame::Header(self.plan.header(None, self.series.len()))).await?;
-        let mut output = Output { stream: &self, frames: &frames, row_count: 0, downsampler: None };
+        let mut output =
+            PointOutput { stream: &self, frames: &frames, row_count: 0, downsampler: None };
         let mut cursor = Cursor::new(self.series.len());
         let mut page = self.read(&mut cursor).await?;
         while let Some(read) = page {
@@ -67,11 +68,11 @@ impl PointStream {
         frames.flush().await
     }
 
-    async fn read(&self, cursor: &mut Cursor) -> Result<Option<PageOfPoints>, QueryError> {
+    async fn read(&self, cursor: &mut Cursor) -> Result<Option<PointPage>, QueryError> {
         let Some(page) = cursor.page() else { return Ok(None) };
-        if page.limit > MAX_OF_ONE_TIMESTAMP {
+        if page.limit > MAX_POINTS_PER_TIMESTAMP {
             let sentence = format!(
-                "match a series with more than {MAX_OF_ONE_TIMESTAMP} points of one timestamp, \
+                "match a series with more than {MAX_POINTS_PER_TIMESTAMP} points of one timestamp, \
                  which is the limit"
             );
             return Err(QueryError::invalid("selectors", sentence));
@@ -84,17 +85,17 @@ impl PointStream {
             _ => raw_points::of_many(&self.pool, &ids, interval, page.limit).await?,
         };
         let unfinished = cursor.advance(&page, &mut points);
-        Ok(Some(PageOfPoints {
+        Ok(Some(PointPage {
             first: page.series.start,
             points,
             unfinished,
-            goes_on: cursor.page().is_some(),
+            has_more: cursor.page().is_some(),
         }))
     }
 }
 
-impl Output<'_> {
-    async fn send(&mut self, page: &PageOfPoints) -> Result<(), StreamEnd> {
+impl PointOutput<'_> {
+    async fn send(&mut self, page: &PointPage) -> Result<(), StreamEnd> {
         for (position, rows) in page.points.runs() {
             let position = page.first + position;
             match self.stream.max_points {
@@ -119,7 +120,7 @@ impl Output<'_> {
         if page.unfinished.is_none() {
             self.end_downsampling().await?;
         }
-        if page.goes_on { self.frames.flush_rows().await } else { Ok(()) }
+        if page.has_more { self.frames.flush_rows().await } else { Ok(()) }
     }
 
     /// Begins to downsample a series, unless that has begun. The number of its points is known if
@@ -129,23 +130,23 @@ impl Output<'_> {
         position: usize,
         rows: usize,
         max_points: usize,
-        goes_on: bool,
+        has_more: bool,
     ) -> Result<(), QueryError> {
         if self.downsampler.is_some() {
             return Ok(());
         }
         let plan = &self.stream.plan;
-        let count = if goes_on {
+        let count = if has_more {
             let series_id = self.stream.series[position].series_id;
             let count = store::count(&self.stream.pool, series_id, (plan.start, plan.end)).await?;
             usize::try_from(count).unwrap_or(usize::MAX)
         } else {
             rows
         };
-        if count / (max_points - 2) > MAX_OF_ONE_BUCKET {
+        if count / (max_points - 2) > MAX_POINTS_PER_BUCKET {
             let sentence = format!(
                 "is {max_points} for a series of {count} points; each returned point can represent \
-                 at most {MAX_OF_ONE_BUCKET}: use a larger max_points, a shorter interval, \
+                 at most {MAX_POINTS_PER_BUCKET}: use a larger max_points, a shorter interval, \
                  or QueryAggregated"
             );
             return Err(QueryError::invalid("max_points", sentence));
@@ -160,7 +161,7 @@ impl Output<'_> {
         points: &Columns,
         rows: Range<usize>,
     ) -> Result<(), StreamEnd> {
-        for rows in pieces(rows) {
+        for rows in frame_ranges(rows) {
             let Some((_, downsampler)) = &mut self.downsampler else { return Ok(()) };
             for (&timestamp, &value) in
                 points.timestamps[rows.clone()].iter().zip(&points.values[rows])
@@ -189,7 +190,7 @@ impl Output<'_> {
     ) -> Result<(), StreamEnd> {
         self.row_count += rows.len() as u64;
         let series = &self.stream.series[position];
-        for rows in pieces(rows) {
+        for rows in frame_ranges(rows) {
             let frame = v1::PointsFrame {
                 series: Some(v1::SeriesKey {
                     device_id: series.device_id.clone(),
@@ -205,7 +206,7 @@ impl Output<'_> {
 }
 
 /// Divides rows into ranges that each fit into a frame.
-fn pieces(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+fn frame_ranges(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let end = rows.end;
     rows.step_by(FRAME_ROWS).map(move |start| start..end.min(start + FRAME_ROWS))
 }
