@@ -59,11 +59,11 @@ impl BucketStream {
     }
 
     async fn send_buckets(&self, frames: &Sender) -> Result<u64, StreamEnd> {
-        let at_once =
+        let answers_per_page =
             if self.combine_devices { 1 } else { pages::answers_per_page(&self.plan, PAGE_ROWS) };
         let extent = self.extent().await?;
         let mut row_count = 0;
-        for answers in self.answers.chunks(at_once.min(SERIES_PER_STATEMENT)) {
+        for answers in self.answers.chunks(answers_per_page.min(SERIES_PER_STATEMENT)) {
             frames.flush_rows().await?;
             let mut outputs = self.begin(answers).await?;
             for ranges in pages::groups(&self.plan, extent, PAGE_ROWS) {
