@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Points ordered by the position of their series in a list, and then by time.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Columns {
+pub(crate) struct PointColumns {
     /// Microseconds since the Unix epoch.
     pub(crate) timestamps: Vec<i64>,
     pub(crate) values: Vec<f64>,
@@ -12,7 +12,7 @@ pub(crate) struct Columns {
     starts: Vec<(usize, usize)>,
 }
 
-impl Columns {
+impl PointColumns {
     pub(crate) fn len(&self) -> usize {
         self.timestamps.len()
     }

@@ -6,7 +6,7 @@
 
 use shared::db::POSTGRES_EPOCH;
 
-use crate::columns::Columns;
+use crate::columns::PointColumns;
 
 /// The signature, the flags, and a header extension of length 0: no server sends an extension.
 const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -25,7 +25,7 @@ pub(crate) struct CopyDecoder {
     /// The bytes of an incomplete header or row.
     rest: Vec<u8>,
     state: State,
-    columns: Columns,
+    columns: PointColumns,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl CopyDecoder {
             limit,
             rest: Vec::new(),
             state: State::Header,
-            columns: Columns::default(),
+            columns: PointColumns::default(),
         }
     }
 
@@ -81,7 +81,7 @@ impl CopyDecoder {
     ///
     /// # Errors
     /// Returns an error if the answer is truncated.
-    pub(crate) fn finish(mut self) -> Result<Columns, DecodeError> {
+    pub(crate) fn finish(mut self) -> Result<PointColumns, DecodeError> {
         match self.state {
             State::Ended => {
                 self.columns.sort_equal_timestamps();

@@ -3,7 +3,7 @@
 //! Iceland,
 //! 2013. Pure. Only two buckets are in memory at a time, not the series.
 
-use crate::columns::Columns;
+use crate::columns::PointColumns;
 
 /// The minimum number of points to keep: the first, the last and one between them.
 pub(crate) const FEWEST: usize = 3;
@@ -35,7 +35,7 @@ pub(crate) struct Downsampler {
     /// The bucket after `current`, which is being filled.
     next: Vec<Point>,
     /// The kept points that were not taken away yet.
-    chosen: Columns,
+    chosen: PointColumns,
 }
 
 impl Downsampler {
@@ -52,7 +52,7 @@ impl Downsampler {
             newest: None,
             current: Vec::new(),
             next: Vec::new(),
-            chosen: Columns::default(),
+            chosen: PointColumns::default(),
         }
     }
 
@@ -67,7 +67,7 @@ impl Downsampler {
     }
 
     /// Removes and returns the points kept so far, so that they can be sent before the end.
-    pub(crate) fn take_chosen(&mut self) -> Columns {
+    pub(crate) fn take_chosen(&mut self) -> PointColumns {
         std::mem::take(&mut self.chosen)
     }
 
@@ -77,7 +77,7 @@ impl Downsampler {
     }
 
     /// Returns the remaining kept points. Call this after the last point.
-    pub(crate) fn finish(mut self) -> Columns {
+    pub(crate) fn finish(mut self) -> PointColumns {
         let Some(last) = self.newest else { return self.chosen };
         let next = std::mem::take(&mut self.next);
         self.choose(&next);

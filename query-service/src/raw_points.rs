@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use shared::time;
 
-use crate::columns::Columns;
+use crate::columns::PointColumns;
 use crate::copy_decoder::{CopyDecoder, DecodeError};
 use crate::read_pool::ReadPool;
 
@@ -55,7 +55,7 @@ pub(crate) async fn of_one(
     series_id: i32,
     (start, end): (i64, i64),
     limit: usize,
-) -> sqlx::Result<Columns> {
+) -> sqlx::Result<PointColumns> {
     let numbers =
         [Number::Ids(&[series_id]), Number::Time(start), Number::Time(end), Number::Rows(limit)];
     let statement = statement(include_str!("sql/copy_points.sql"), &numbers);
@@ -69,14 +69,18 @@ pub(crate) async fn of_many(
     series_ids: &[i32],
     (start, end): (i64, i64),
     limit: usize,
-) -> sqlx::Result<Columns> {
+) -> sqlx::Result<PointColumns> {
     let numbers =
         [Number::Ids(series_ids), Number::Time(start), Number::Time(end), Number::Rows(limit)];
     let statement = statement(include_str!("sql/copy_points_of_many.sql"), &numbers);
     read(pool, &statement, CopyDecoder::of_many(series_ids.len(), limit)).await
 }
 
-async fn read(pool: &ReadPool, statement: &str, mut decoder: CopyDecoder) -> sqlx::Result<Columns> {
+async fn read(
+    pool: &ReadPool,
+    statement: &str,
+    mut decoder: CopyDecoder,
+) -> sqlx::Result<PointColumns> {
     let refused = |error: DecodeError| sqlx::Error::Decode(error.into());
     pool.named("copy_points")
         .copy_out(statement, |bytes| decoder.take(bytes).map_err(refused))

@@ -16,7 +16,11 @@ fn answer(rows: &[Vec<u8>]) -> Vec<u8> {
     [HEADER.to_vec(), rows.concat(), (-1_i16).to_be_bytes().to_vec()].concat()
 }
 
-fn decode(mut decoder: CopyDecoder, bytes: &[u8], piece: usize) -> Result<Columns, DecodeError> {
+fn decode(
+    mut decoder: CopyDecoder,
+    bytes: &[u8],
+    piece: usize,
+) -> Result<PointColumns, DecodeError> {
     for bytes in bytes.chunks(piece) {
         decoder.take(bytes)?;
     }

@@ -4,7 +4,7 @@ fn downsample(points: &[(i64, f64)], max_points: usize) -> Vec<(i64, f64)> {
     let mut downsampler = Downsampler::new(points.len(), max_points);
     let mut chosen = Vec::new();
     let mut gather =
-        |columns: Columns| chosen.extend(columns.timestamps.into_iter().zip(columns.values));
+        |columns: PointColumns| chosen.extend(columns.timestamps.into_iter().zip(columns.values));
     for &(timestamp, value) in points {
         downsampler.take(timestamp, value);
         if downsampler.chosen_len() > 7 {

@@ -36,11 +36,11 @@ pub(super) struct FrameBuilder<'a> {
     answer: &'a SeriesAnswer,
     starts: Vec<i64>,
     counts: Option<Vec<u64>>,
-    columns: Vec<Column>,
+    columns: Vec<StatisticColumn>,
 }
 
 /// The values of one statistic, and its slot in a row.
-struct Column {
+struct StatisticColumn {
     statistic: Statistic,
     slot: usize,
     values: Vec<f64>,
@@ -52,7 +52,7 @@ impl<'a> FrameBuilder<'a> {
         let slots =
             ORDER.iter().enumerate().filter(|(_, statistic)| statistics.contains(statistic));
         let columns =
-            slots.map(|(slot, &statistic)| Column { statistic, slot, values: Vec::new() });
+            slots.map(|(slot, &statistic)| StatisticColumn { statistic, slot, values: Vec::new() });
         Self { answer, starts: Vec::new(), counts, columns: columns.collect() }
     }
 
@@ -79,7 +79,7 @@ impl<'a> FrameBuilder<'a> {
             count: self.counts.as_mut().map(std::mem::take).unwrap_or_default(),
             ..Default::default()
         };
-        for Column { statistic, values, .. } in &mut self.columns {
+        for StatisticColumn { statistic, values, .. } in &mut self.columns {
             if let Some(column) = column(&mut frame, *statistic) {
                 *column = std::mem::take(values);
             }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::columns::Columns;
+use crate::columns::PointColumns;
 
 /// The rows of the first page: few, so that it arrives soon.
 const FIRST_PAGE_ROWS: usize = 8_192;
@@ -57,7 +57,7 @@ impl Cursor {
     /// Advances past a page that was read. Removes the last timestamp of a full page, because more
     /// points of it may follow. Returns the position of the series that continues on the next page,
     /// if any.
-    pub(super) fn advance(&mut self, page: &Page, points: &mut Columns) -> Option<usize> {
+    pub(super) fn advance(&mut self, page: &Page, points: &mut PointColumns) -> Option<usize> {
         let full = points.len() == page.limit;
         let series = page.series.len();
         let Some((position, timestamp)) = full.then(|| points.cut_last_timestamp()).flatten()
@@ -83,8 +83,8 @@ impl Cursor {
 mod tests {
     use super::*;
 
-    fn points(rows: &[(usize, i64)]) -> Columns {
-        let mut columns = Columns::default();
+    fn points(rows: &[(usize, i64)]) -> PointColumns {
+        let mut columns = PointColumns::default();
         assert!(rows.iter().all(|&(position, timestamp)| columns.push(position, timestamp, 0.0)));
         columns
     }

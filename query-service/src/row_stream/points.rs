@@ -8,7 +8,7 @@ use shared::time;
 
 use super::cursor::{Cursor, MAX_POINTS_PER_TIMESTAMP};
 use super::{FRAME_ROWS, FrameSender, StreamEnd};
-use crate::columns::Columns;
+use crate::columns::PointColumns;
 use crate::error::QueryError;
 use crate::lttb::Downsampler;
 use crate::plan::Plan;
@@ -32,7 +32,7 @@ pub(crate) struct PointStream {
 struct PointPage {
     /// The position in the series list of the series at position 0 of `points`.
     first: usize,
-    points: Columns,
+    points: PointColumns,
     /// The position of the series that continues on the next page.
     unfinished: Option<usize>,
     /// Whether another page follows.
@@ -158,7 +158,7 @@ impl PointOutput<'_> {
     async fn downsample(
         &mut self,
         position: usize,
-        points: &Columns,
+        points: &PointColumns,
         rows: Range<usize>,
     ) -> Result<(), StreamEnd> {
         for rows in frame_ranges(rows) {
@@ -185,7 +185,7 @@ impl PointOutput<'_> {
     async fn send_rows(
         &mut self,
         position: usize,
-        points: &Columns,
+        points: &PointColumns,
         rows: Range<usize>,
     ) -> Result<(), StreamEnd> {
         self.row_count += rows.len() as u64;

@@ -17,15 +17,15 @@ use crate::read_pool::ReadPool;
 /// Decodes a row: the bucket, the count, the queried columns, and the series id unless it is known.
 /// Unchecked, because sqlx's comparison of types for each value takes as long as all the rest. The
 /// types are those of the statement.
-fn decode(row: &PgRow, asked: &[usize], series_id: Option<i32>) -> sqlx::Result<Bucket> {
+fn decode(row: &PgRow, queried: &[usize], series_id: Option<i32>) -> sqlx::Result<Bucket> {
     let mut numbers = [f64::NAN; COLUMNS.len()];
-    for (at, &column) in asked.iter().enumerate() {
+    for (at, &column) in queried.iter().enumerate() {
         numbers[column] = row.try_get_unchecked::<Option<f64>, _>(2 + at)?.unwrap_or(f64::NAN);
     }
     let [sum, min, max, first, last, variance, increase] = numbers;
     let start = row.try_get_unchecked::<Micros, _>(0)?.0;
     let count = row.try_get_unchecked::<i64, _>(1)?.unsigned_abs();
-    let series_id = series_id.map_or_else(|| row.try_get_unchecked(2 + asked.len()), Ok)?;
+    let series_id = series_id.map_or_else(|| row.try_get_unchecked(2 + queried.len()), Ok)?;
     Ok(Bucket { series_id, start, count, sum, min, max, first, last, variance, increase })
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct BucketRead<'a> {
 
 /// A column after the count. It has the statistics that need it, and its expression over one row of
 /// a rollup, over several rows, and over points.
-struct Column {
+struct BucketColumn {
     needed_by: &'static [Statistic],
     of_rollup: &'static str,
     grouped: &'static str,
@@ -57,38 +57,38 @@ struct Column {
 /// `migrations/0016`. The variance is computed from leading bits and rest, no division can raise an
 /// error, and points of the same timestamp are ordered by value. Rows of a rollup have distinct
 /// starts, so `first` and `last` have no ties there.
-const COLUMNS: [Column; 7] = [
-    Column {
+const COLUMNS: [BucketColumn; 7] = [
+    BucketColumn {
         needed_by: &[Statistic::Avg, Statistic::Sum, Statistic::Stddev],
         of_rollup: "sum_value",
         grouped: "sum(sum_value)",
         of_points: "sum(value)",
     },
-    Column {
+    BucketColumn {
         needed_by: &[Statistic::Min, Statistic::Avg],
         of_rollup: "min_value",
         grouped: "min(min_value)",
         of_points: "min(value)",
     },
-    Column {
+    BucketColumn {
         needed_by: &[Statistic::Max, Statistic::Avg],
         of_rollup: "max_value",
         grouped: "max(max_value)",
         of_points: "max(value)",
     },
-    Column {
+    BucketColumn {
         needed_by: &[Statistic::First],
         of_rollup: "first_value",
         grouped: "first(first_value, bucket)",
         of_points: r#"(min(ARRAY[date_part('epoch', "timestamp"), value]))[2]"#,
     },
-    Column {
+    BucketColumn {
         needed_by: &[Statistic::Last],
         of_rollup: "last_value",
         grouped: "last(last_value, bucket)",
         of_points: r#"(max(ARRAY[date_part('epoch', "timestamp"), value]))[2]"#,
     },
-    Column {
+    BucketColumn {
         needed_by: &[Statistic::Stddev],
         of_rollup: "variance",
         grouped: "combine_variance(ARRAY[count::float8, sum_value, variance * count])",
@@ -97,7 +97,7 @@ const COLUMNS: [Column; 7] = [
                               + 2 * regr_sxy(value - leading_bits(value), leading_bits(value)),
                               count(*))",
     },
-    Column {
+    BucketColumn {
         needed_by: &[Statistic::Rate],
         of_rollup: NOTHING,
         grouped: NOTHING,
@@ -117,15 +117,15 @@ pub(super) fn minutes_of_points() -> String {
 
 impl BucketRead<'_> {
     /// Returns the indexes of the columns that the statistics need.
-    fn asked(&self) -> Vec<usize> {
-        let is_asked = |column: &Column| {
+    fn queried(&self) -> Vec<usize> {
+        let is_queried = |column: &BucketColumn| {
             column.needed_by.iter().any(|statistic| self.statistics.contains(statistic))
         };
-        (0..COLUMNS.len()).filter(|&column| is_asked(&COLUMNS[column])).collect()
+        (0..COLUMNS.len()).filter(|&column| is_queried(&COLUMNS[column])).collect()
     }
 
-    fn columns(&self, text: fn(&Column) -> &'static str) -> String {
-        self.asked().into_iter().flat_map(|column| [", ", text(&COLUMNS[column])]).collect()
+    fn columns(&self, text: fn(&BucketColumn) -> &'static str) -> String {
+        self.queried().into_iter().flat_map(|column| [", ", text(&COLUMNS[column])]).collect()
     }
 
     /// Returns whether the grid is that of the source, so that its rows need no grouping.
@@ -225,8 +225,8 @@ pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Res
         query = query.bind(Micros(read.start.saturating_sub(back)));
         query = query.bind(PgInterval { months: 0, days: 0, microseconds: back });
     }
-    let asked = read.asked();
-    pool.named("buckets").decoded(query, |row| decode(row, &asked, read.series_id())).await
+    let queried = read.queried();
+    pool.named("buckets").decoded(query, |row| decode(row, &queried, read.series_id())).await
 }
 
 /// Returns the points of some series in [start, end) as buckets of their own, ordered by time and
