@@ -24,12 +24,12 @@ pub(crate) struct CopyDecoder {
     limit: usize,
     /// The bytes of an incomplete header or row.
     rest: Vec<u8>,
-    state: State,
+    state: DecoderState,
     columns: PointColumns,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum DecoderState {
     Header,
     Rows,
     Ended,
@@ -52,7 +52,7 @@ impl CopyDecoder {
             positions,
             limit,
             rest: Vec::new(),
-            state: State::Header,
+            state: DecoderState::Header,
             columns: PointColumns::default(),
         }
     }
@@ -83,7 +83,7 @@ impl CopyDecoder {
     /// Returns an error if the answer is truncated.
     pub(crate) fn finish(mut self) -> Result<PointColumns, DecodeError> {
         match self.state {
-            State::Ended => {
+            DecoderState::Ended => {
                 self.columns.sort_equal_timestamps();
                 Ok(self.columns)
             }
@@ -93,20 +93,20 @@ impl CopyDecoder {
 
     /// Reads the header and all complete rows. Returns the bytes that are left.
     fn read<'b>(&mut self, mut bytes: &'b [u8]) -> Result<&'b [u8], DecodeError> {
-        if self.state == State::Header {
+        if self.state == DecoderState::Header {
             let Some((header, rows)) = bytes.split_first_chunk() else { return Ok(bytes) };
             if header != HEADER {
                 return Err(DecodeError("the header is wrong"));
             }
-            self.state = State::Rows;
+            self.state = DecoderState::Rows;
             bytes = rows;
         }
         while let Some((count, fields)) = bytes.split_first_chunk() {
-            if self.state == State::Ended {
+            if self.state == DecoderState::Ended {
                 return Err(DecodeError("data follows the end marker"));
             }
             if i16::from_be_bytes(*count) == -1 {
-                self.state = State::Ended;
+                self.state = DecoderState::Ended;
                 bytes = fields;
                 continue;
             }
@@ -150,13 +150,13 @@ impl CopyDecoder {
     }
 }
 
-type Field<'b, const N: usize> = ([u8; N], &'b [u8]);
+type CopyField<'b, const N: usize> = ([u8; N], &'b [u8]);
 
 /// Splits off a field of `N` bytes, preceded by its length: `WHOLE` bytes together. Returns `None`
 /// if the field is incomplete.
 fn field<const N: usize, const WHOLE: usize>(
     bytes: &[u8],
-) -> Result<Option<Field<'_, N>>, DecodeError> {
+) -> Result<Option<CopyField<'_, N>>, DecodeError> {
     let Some((whole, next)) = bytes.split_first_chunk::<WHOLE>() else { return Ok(None) };
     let refused = DecodeError("a field has the wrong length");
     let Some((length, content)) = whole.split_first_chunk() else { return Err(refused) };

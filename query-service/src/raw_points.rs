@@ -10,14 +10,14 @@ use crate::read_pool::ReadPool;
 
 /// A number that is formatted into the text of a statement, because COPY takes no bind parameters.
 /// Nothing but numbers is ever formatted into a statement.
-enum Number<'a> {
+enum CopyParameter<'a> {
     Ids(&'a [i32]),
     /// Microseconds since the Unix epoch, within the years that the contract allows.
     Time(i64),
     Rows(usize),
 }
 
-impl Display for Number<'_> {
+impl Display for CopyParameter<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ids(ids) => ids.iter().enumerate().try_for_each(|(at, id)| {
@@ -31,20 +31,20 @@ impl Display for Number<'_> {
 }
 
 /// Replaces `$1`, `$2` and so on in the text of a statement by the numbers.
-fn statement(text: &'static str, numbers: &[Number<'_>]) -> String {
-    let mut pieces = text.split('$');
-    let mut statement = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
+fn statement(text: &'static str, parameters: &[CopyParameter<'_>]) -> String {
+    let mut rest = text.split('$');
+    let mut statement = rest.next().unwrap_or_default().to_owned();
+    for part in rest {
         let digits =
-            piece.len() - piece.trim_start_matches(|first: char| first.is_ascii_digit()).len();
-        let number = piece[..digits]
+            part.len() - part.trim_start_matches(|first: char| first.is_ascii_digit()).len();
+        let number = part[..digits]
             .parse()
             .ok()
-            .and_then(|number: usize| numbers.get(number.checked_sub(1)?));
+            .and_then(|number: usize| parameters.get(number.checked_sub(1)?));
         if let Some(number) = number {
             statement.push_str(&number.to_string());
         }
-        statement.push_str(&piece[digits..]);
+        statement.push_str(&part[digits..]);
     }
     statement
 }
@@ -56,9 +56,13 @@ pub(crate) async fn of_one(
     (start, end): (i64, i64),
     limit: usize,
 ) -> sqlx::Result<PointColumns> {
-    let numbers =
-        [Number::Ids(&[series_id]), Number::Time(start), Number::Time(end), Number::Rows(limit)];
-    let statement = statement(include_str!("sql/copy_points.sql"), &numbers);
+    let parameters = [
+        CopyParameter::Ids(&[series_id]),
+        CopyParameter::Time(start),
+        CopyParameter::Time(end),
+        CopyParameter::Rows(limit),
+    ];
+    let statement = statement(include_str!("sql/copy_points.sql"), &parameters);
     read(pool, &statement, CopyDecoder::of_one(limit)).await
 }
 
@@ -70,9 +74,13 @@ pub(crate) async fn of_many(
     (start, end): (i64, i64),
     limit: usize,
 ) -> sqlx::Result<PointColumns> {
-    let numbers =
-        [Number::Ids(series_ids), Number::Time(start), Number::Time(end), Number::Rows(limit)];
-    let statement = statement(include_str!("sql/copy_points_of_many.sql"), &numbers);
+    let parameters = [
+        CopyParameter::Ids(series_ids),
+        CopyParameter::Time(start),
+        CopyParameter::Time(end),
+        CopyParameter::Rows(limit),
+    ];
+    let statement = statement(include_str!("sql/copy_points_of_many.sql"), &parameters);
     read(pool, &statement, CopyDecoder::of_many(series_ids.len(), limit)).await
 }
 
@@ -94,18 +102,24 @@ mod tests {
 
     #[test]
     fn numbers_replace_their_placeholders() {
-        let numbers = [Number::Ids(&[7, -8]), Number::Time(1_000_001), Number::Rows(10)];
-        let text = statement("a $1 b $2, $3$3 $1", &numbers);
+        let parameters =
+            [CopyParameter::Ids(&[7, -8]), CopyParameter::Time(1_000_001), CopyParameter::Rows(10)];
+        let text = statement("a $1 b $2, $3$3 $1", &parameters);
         assert_eq!(text, "a 7,-8 b '1970-01-01T00:00:01.000001Z', 1010 7,-8");
     }
 
     #[test]
     fn every_placeholder_of_a_statement_is_replaced() {
-        let numbers = [Number::Ids(&[1]), Number::Time(i64::MIN), Number::Time(0), Number::Rows(1)];
+        let parameters = [
+            CopyParameter::Ids(&[1]),
+            CopyParameter::Time(i64::MIN),
+            CopyParameter::Time(0),
+            CopyParameter::Rows(1),
+        ];
         for text in
             [include_str!("sql/copy_points.sql"), include_str!("sql/copy_points_of_many.sql")]
         {
-            assert!(!statement(text, &numbers).contains('$'));
+            assert!(!statement(text, &parameters).contains('$'));
         }
     }
 }
