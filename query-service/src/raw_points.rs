@@ -37,12 +37,12 @@ fn statement(text: &'static str, parameters: &[CopyParameter<'_>]) -> String {
     for part in rest {
         let digits =
             part.len() - part.trim_start_matches(|first: char| first.is_ascii_digit()).len();
-        let number = part[..digits]
+        let parameter = part[..digits]
             .parse()
             .ok()
             .and_then(|number: usize| parameters.get(number.checked_sub(1)?));
-        if let Some(number) = number {
-            statement.push_str(&number.to_string());
+        if let Some(parameter) = parameter {
+            statement.push_str(&parameter.to_string());
         }
         statement.push_str(&part[digits..]);
     }
