@@ -11,7 +11,7 @@ use crate::plan::{DayOfPoints, Retention};
 use crate::read_pool::ReadPool;
 use crate::store;
 use crate::uncovered::{self, Days, Uncovered};
-use crate::watermarks::{Stored, Watermarks};
+use crate::watermarks::{SourceInterval, Watermarks};
 
 /// How long the retention policies are cached.
 const POLICIES_FRESH: Duration = Duration::from_secs(60);
@@ -79,7 +79,7 @@ impl Relations {
         pool: &ReadPool,
         granularity: Granularity,
         interval: (i64, i64),
-    ) -> sqlx::Result<Vec<Stored>> {
+    ) -> sqlx::Result<Vec<SourceInterval>> {
         let parts = self.watermarks.parts(pool, granularity, interval).await?;
         let days = self.uncovered.days(pool).await?;
         if days.is_empty() {

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use crate::plan::Segment;
 use crate::read_pool::ReadPool;
 use crate::store::{self, Source};
-use crate::watermarks::Stored;
+use crate::watermarks::SourceInterval;
 
 /// How long the list is cached: the time after which a point that was stored this late is visible.
 const FRESH: Duration = Duration::from_secs(1);
@@ -60,10 +60,10 @@ impl Uncovered {
 /// Replaces the days that the table of a rollup does not cover by finer sources. `table` returns
 /// the name of the table of a rollup.
 pub(crate) fn around(
-    parts: Vec<Stored>,
+    parts: Vec<SourceInterval>,
     days: &[Days],
     table: impl Fn(Granularity) -> Option<Arc<str>>,
-) -> Vec<Stored> {
+) -> Vec<SourceInterval> {
     if days.is_empty() {
         return parts;
     }
@@ -71,10 +71,10 @@ pub(crate) fn around(
 }
 
 fn around_one(
-    part: Stored,
+    part: SourceInterval,
     days: &[Days],
     table: &impl Fn(Granularity) -> Option<Arc<str>>,
-) -> Vec<Stored> {
+) -> Vec<SourceInterval> {
     let Source::Table { rollup, .. } = part.source else { return vec![part] };
     let mut computed = Vec::new();
     let mut held = vec![(part.start, part.end)];
@@ -85,7 +85,7 @@ fn around_one(
             let from = missing.start.clamp(start, end);
             let until = missing.end.clamp(start, end);
             if from < until {
-                computed.push(Stored { source: source.clone(), start: from, end: until });
+                computed.push(SourceInterval { source: source.clone(), start: from, end: until });
                 still_held.extend([(start, from), (until, end)]);
             } else {
                 still_held.push((start, end));
@@ -93,9 +93,12 @@ fn around_one(
         }
         held = still_held;
     }
-    let held =
-        held.into_iter().map(|(start, end)| Stored { source: part.source.clone(), start, end });
-    let mut parts: Vec<Stored> =
+    let held = held.into_iter().map(|(start, end)| SourceInterval {
+        source: part.source.clone(),
+        start,
+        end,
+    });
+    let mut parts: Vec<SourceInterval> =
         computed.into_iter().chain(held).filter(|part| part.start < part.end).collect();
     parts.sort_unstable_by_key(|part| part.start);
     parts
@@ -139,13 +142,17 @@ mod tests {
         Some(rollup.name().into())
     }
 
-    fn held(rollup: Granularity, start: i64, end: i64) -> Stored {
+    fn held(rollup: Granularity, start: i64, end: i64) -> SourceInterval {
         let name = rollup.name().into();
-        Stored { source: Source::Table { rollup, name }, start: start * DAY, end: end * DAY }
+        SourceInterval {
+            source: Source::Table { rollup, name },
+            start: start * DAY,
+            end: end * DAY,
+        }
     }
 
-    fn computed(start: i64, end: i64) -> Stored {
-        Stored { source: Source::MinutesOfPoints, start: start * DAY, end: end * DAY }
+    fn computed(start: i64, end: i64) -> SourceInterval {
+        SourceInterval { source: Source::MinutesOfPoints, start: start * DAY, end: end * DAY }
     }
 
     fn missing(rollup: Granularity, from: Granularity, start: i64, end: i64) -> Days {

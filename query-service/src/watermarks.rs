@@ -44,7 +44,7 @@ pub(crate) struct Materialised {
 
 /// The time up to which the table of a rollup is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Trusted {
+struct TrustedRollup {
     rollup: Granularity,
     until: i64,
     table: Arc<str>,
@@ -52,7 +52,7 @@ struct Trusted {
 
 /// A part of an interval and the source that it is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stored {
+pub(crate) struct SourceInterval {
     pub(crate) source: Source,
     /// [start, end) in microseconds, on edges of the source's buckets.
     pub(crate) start: i64,
@@ -66,7 +66,7 @@ pub(crate) struct Watermarks(Arc<Mutex<Option<Known>>>);
 #[derive(Clone, Debug)]
 struct Known {
     read: Instant,
-    trusted: Arc<[Trusted]>,
+    trusted: Arc<[TrustedRollup]>,
 }
 
 impl Watermarks {
@@ -102,29 +102,33 @@ impl Watermarks {
         pool: &ReadPool,
         granularity: Granularity,
         interval: (i64, i64),
-    ) -> sqlx::Result<Vec<Stored>> {
+    ) -> sqlx::Result<Vec<SourceInterval>> {
         if granularity == Granularity::Raw {
-            return Ok(vec![Stored { source: Source::Points, start: interval.0, end: interval.1 }]);
+            return Ok(vec![SourceInterval {
+                source: Source::Points,
+                start: interval.0,
+                end: interval.1,
+            }]);
         }
         Ok(divide(&self.trusted(pool).await?, granularity, interval))
     }
 
-    async fn trusted(&self, pool: &ReadPool) -> sqlx::Result<Arc<[Trusted]>> {
+    async fn trusted(&self, pool: &ReadPool) -> sqlx::Result<Arc<[TrustedRollup]>> {
         let mut known = self.0.lock().await;
         if let Some(known) = known.as_ref().filter(|known| known.read.elapsed() < FRESH) {
             return Ok(Arc::clone(&known.trusted));
         }
         let read = Instant::now();
-        let trusted: Arc<[Trusted]> = trust(store::materialised(pool).await?).into();
+        let trusted: Arc<[TrustedRollup]> = trust(store::materialised(pool).await?).into();
         *known = Some(Known { read, trusted: Arc::clone(&trusted) });
         Ok(trusted)
     }
 }
 
 /// Decides how far each rollup is trusted, by the rules of this module.
-fn trust(mut rollups: Vec<Materialised>) -> Vec<Trusted> {
+fn trust(mut rollups: Vec<Materialised>) -> Vec<TrustedRollup> {
     rollups.sort_unstable_by_key(|materialised| materialised.rollup);
-    let mut trusted: Vec<Trusted> = Vec::new();
+    let mut trusted: Vec<TrustedRollup> = Vec::new();
     for materialised in rollups {
         let Materialised { rollup, watermark, policy_reaches, known_to, disturbed_from, .. } =
             materialised;
@@ -135,23 +139,27 @@ fn trust(mut rollups: Vec<Materialised>) -> Vec<Trusted> {
         let reached = watermark.min(rollup.floor(policy_reaches));
         let undisturbed = disturbed_from.map_or(i64::MAX, |time| rollup.floor(time));
         let until = reached.min(undisturbed.min(below).max(known_to));
-        trusted.push(Trusted { rollup, until, table: materialised.table.into() });
+        trusted.push(TrustedRollup { rollup, until, table: materialised.table.into() });
     }
     trusted
 }
 
-fn divide(trusted: &[Trusted], granularity: Granularity, (start, end): (i64, i64)) -> Vec<Stored> {
+fn divide(
+    trusted: &[TrustedRollup],
+    granularity: Granularity,
+    (start, end): (i64, i64),
+) -> Vec<SourceInterval> {
     let mut parts = Vec::new();
     let mut next = start;
-    for Trusted { rollup, until, table } in
+    for TrustedRollup { rollup, until, table } in
         trusted.iter().rev().filter(|trusted| trusted.rollup <= granularity)
     {
         let until = (*until).clamp(next, end);
         let source = Source::Table { rollup: *rollup, name: Arc::clone(table) };
-        parts.push(Stored { source, start: next, end: until });
+        parts.push(SourceInterval { source, start: next, end: until });
         next = until;
     }
-    parts.push(Stored { source: Source::MinutesOfPoints, start: next, end });
+    parts.push(SourceInterval { source: Source::MinutesOfPoints, start: next, end });
     parts.retain(|part| part.start < part.end);
     parts
 }
@@ -260,8 +268,8 @@ mod tests {
         assert_eq!((parts[0].start, parts[3].end), (start, end));
         assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start), "{parts:?}");
         let old = divide(&trusted, Granularity::Minute, (start, start + HOUR));
-        assert_eq!(old, [Stored { source: minutes, start, end: start + HOUR }]);
+        assert_eq!(old, [SourceInterval { source: minutes, start, end: start + HOUR }]);
         let never = divide(&[], Granularity::Hour, (start, end));
-        assert_eq!(never, [Stored { source: Source::MinutesOfPoints, start, end }]);
+        assert_eq!(never, [SourceInterval { source: Source::MinutesOfPoints, start, end }]);
     }
 }

@@ -16,7 +16,7 @@ use crate::relations::Relations;
 use crate::series::SeriesAnswer;
 use crate::store::{self, Bucket, BucketRead};
 use crate::validate::GapFill;
-use crate::watermarks::Stored;
+use crate::watermarks::SourceInterval;
 
 /// The maximum number of series that one statement reads.
 const SERIES_PER_STATEMENT: usize = 1_000;
@@ -158,7 +158,7 @@ impl BucketStream {
             let statistics = &self.statistics[..];
             let combined = self.combine_devices;
             let mut buckets = Vec::new();
-            for Stored { source, start, end } in
+            for SourceInterval { source, start, end } in
                 self.relations.parts(&self.pool, segment.source, (start, end)).await?
             {
                 let grid = &segment.grid;

@@ -6,13 +6,13 @@ use sqlx::AssertSqlSafe;
 use super::Point;
 use crate::anomaly::{HOURS_OF_WEEK, Moments};
 use crate::read_pool::ReadPool;
-use crate::watermarks::Stored;
+use crate::watermarks::SourceInterval;
 
 /// Returns the moments of a series over a part of the minutes.
 pub(crate) async fn baseline(
     pool: &ReadPool,
     series_id: i32,
-    minutes: &Stored,
+    minutes: &SourceInterval,
 ) -> sqlx::Result<Moments> {
     let statement =
         include_str!("../sql/baseline.sql").replace("{relation}", &minutes.source.relation());
@@ -48,7 +48,7 @@ pub(crate) async fn baseline_values(
 pub(crate) async fn baseline_hourly(
     pool: &ReadPool,
     series_id: i32,
-    hours: &Stored,
+    hours: &SourceInterval,
 ) -> sqlx::Result<[Moments; HOURS_OF_WEEK]> {
     let statement =
         include_str!("../sql/baseline_hourly.sql").replace("{relation}", &hours.source.relation());

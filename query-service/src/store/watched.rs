@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use super::Point;
 use crate::anomaly::Moments;
 use crate::read_pool::ReadPool;
-use crate::watermarks::Stored;
+use crate::watermarks::SourceInterval;
 
 /// The bounds of a watched series. Points outside [lower, upper] are returned.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,7 +73,7 @@ fn of_series((series_id, count, sum, min, max, variance): MomentsRow) -> (i32, M
 pub(crate) async fn watched_baselines(
     pool: &ReadPool,
     series_ids: &[i32],
-    minutes: &Stored,
+    minutes: &SourceInterval,
 ) -> sqlx::Result<Vec<(i32, Moments)>> {
     let statement = include_str!("../sql/watched_baselines.sql")
         .replace("{relation}", &minutes.source.relation());
@@ -90,7 +90,7 @@ pub(crate) async fn watched_baselines(
 pub(crate) async fn watched_minutes(
     pool: &ReadPool,
     series_ids: &[i32],
-    minutes: &Stored,
+    minutes: &SourceInterval,
 ) -> sqlx::Result<Vec<(i32, i64, Moments)>> {
     let statement = include_str!("../sql/watched_minutes.sql")
         .replace("{relation}", &minutes.source.relation());
@@ -120,7 +120,7 @@ pub(crate) async fn watched_minutes(
 pub(crate) async fn watched_hours(
     pool: &ReadPool,
     series_ids: &[i32],
-    part: &Stored,
+    part: &SourceInterval,
     hours: &[i64],
 ) -> sqlx::Result<Vec<(i32, Moments)>> {
     let hour = match part.source.rows() {
