@@ -10,33 +10,33 @@ use tokio::sync::Mutex;
 use crate::plan::{DayOfPoints, Retention};
 use crate::read_pool::ReadPool;
 use crate::store;
-use crate::uncovered::{self, Days, Uncovered};
+use crate::uncovered::{self, UncoveredCache, UncoveredDays};
 use crate::watermarks::{SourceInterval, Watermarks};
 
 /// How long the retention policies are cached.
-const POLICIES_FRESH: Duration = Duration::from_secs(60);
+const POLICIES_TTL: Duration = Duration::from_secs(60);
 /// How long the list of compacted chunks is cached.
-const COMPACTED_FRESH: Duration = Duration::from_secs(60);
+const COMPACTED_TTL: Duration = Duration::from_secs(60);
 
 /// The cached facts, shared by all calls. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Relations {
     /// The retention policy of each relation that has one.
-    policies: Arc<Mutex<Option<Policies>>>,
+    policies: Arc<Mutex<Option<CachedPolicies>>>,
     watermarks: Watermarks,
-    uncovered: Uncovered,
-    compacted: Arc<Mutex<Option<Compacted>>>,
+    uncovered: UncoveredCache,
+    compacted: Arc<Mutex<Option<CachedChunks>>>,
 }
 
 #[derive(Clone, Debug)]
-struct Policies {
+struct CachedPolicies {
     read: Instant,
     /// The maximum age of data in microseconds, by relation.
     oldest: Vec<(String, i64)>,
 }
 
 #[derive(Clone, Debug)]
-struct Compacted {
+struct CachedChunks {
     read: Instant,
     /// [start, end) of each compacted chunk, in microseconds.
     chunks: Arc<[(i64, i64)]>,
@@ -46,8 +46,11 @@ impl Relations {
     /// Returns the time from which retention keeps each granularity, as of `now`.
     pub(crate) async fn retention(&self, pool: &ReadPool, now: i64) -> sqlx::Result<Retention> {
         let mut known = self.policies.lock().await;
-        if known.as_ref().is_none_or(|policies| policies.read.elapsed() > POLICIES_FRESH) {
-            *known = Some(Policies { read: Instant::now(), oldest: store::retention(pool).await? });
+        if known.as_ref().is_none_or(|policies| policies.read.elapsed() > POLICIES_TTL) {
+            *known = Some(CachedPolicies {
+                read: Instant::now(),
+                oldest: store::retention(pool).await?,
+            });
         }
         let from = |granularity: Granularity| {
             let mut oldest = known.iter().flat_map(|policies| &policies.oldest);
@@ -90,11 +93,11 @@ impl Relations {
         let table = |rollup: Granularity| {
             if rollup == Granularity::Hour { hours.clone() } else { minutes.clone() }
         };
-        Ok(uncovered::around(parts, &days, table))
+        Ok(uncovered::replace_uncovered(parts, &days, table))
     }
 
     /// Returns the days that rollups do not cover and that are computed from finer data.
-    pub(crate) async fn uncovered(&self, pool: &ReadPool) -> sqlx::Result<Arc<[Days]>> {
+    pub(crate) async fn uncovered(&self, pool: &ReadPool) -> sqlx::Result<Arc<[UncoveredDays]>> {
         self.uncovered.days(pool).await
     }
 
@@ -116,13 +119,13 @@ impl Relations {
     async fn compacted(&self, pool: &ReadPool) -> sqlx::Result<Arc<[(i64, i64)]>> {
         let mut known = self.compacted.lock().await;
         if let Some(compacted) =
-            known.as_ref().filter(|compacted| compacted.read.elapsed() < COMPACTED_FRESH)
+            known.as_ref().filter(|compacted| compacted.read.elapsed() < COMPACTED_TTL)
         {
             return Ok(Arc::clone(&compacted.chunks));
         }
         let read = Instant::now();
         let chunks: Arc<[(i64, i64)]> = store::compacted_chunks(pool).await?.into();
-        *known = Some(Compacted { read, chunks: Arc::clone(&chunks) });
+        *known = Some(CachedChunks { read, chunks: Arc::clone(&chunks) });
         Ok(chunks)
     }
 }

@@ -13,7 +13,7 @@ mod watched;
 use shared::granularity::Granularity;
 
 use crate::read_pool::ReadPool;
-use crate::uncovered::Days;
+use crate::uncovered::UncoveredDays;
 use crate::watermarks::Materialised;
 
 pub(crate) use anomalies::{
@@ -65,9 +65,9 @@ pub(crate) async fn retention(pool: &ReadPool) -> sqlx::Result<Vec<(String, i64)
     sqlx::query_as(include_str!("sql/retention.sql")).fetch_all(&pool.named("retention")).await
 }
 
-/// Returns the days that rollups do not cover, by rollup. Days that are computed from a finer
+/// Returns the days that rollups do not cover, by rollup. UncoveredDays that are computed from a finer
 /// relation come first.
-pub(crate) async fn uncovered(pool: &ReadPool) -> sqlx::Result<Vec<Days>> {
+pub(crate) async fn uncovered(pool: &ReadPool) -> sqlx::Result<Vec<UncoveredDays>> {
     let rows: Vec<(i32, i32, i64, i64)> = sqlx::query_as(include_str!("sql/uncovered.sql"))
         .fetch_all(&pool.named("uncovered"))
         .await?;
@@ -75,7 +75,7 @@ pub(crate) async fn uncovered(pool: &ReadPool) -> sqlx::Result<Vec<Days>> {
     let level =
         |number: i32| usize::try_from(number).ok().and_then(|number| levels.get(number)).copied();
     let days = |(rollup, from, start, end): (i32, i32, i64, i64)| {
-        Some(Days { rollup: level(rollup)?, from: level(from)?, start, end })
+        Some(UncoveredDays { rollup: level(rollup)?, from: level(from)?, start, end })
     };
     Ok(rows.into_iter().filter_map(days).collect())
 }

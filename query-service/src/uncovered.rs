@@ -19,11 +19,11 @@ use crate::store::{self, Source};
 use crate::watermarks::SourceInterval;
 
 /// How long the list is cached: the time after which a point that was stored this late is visible.
-const FRESH: Duration = Duration::from_secs(1);
+const CACHE_TTL: Duration = Duration::from_secs(1);
 
 /// Whole days (UTC) that a rollup does not cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Days {
+pub(crate) struct UncoveredDays {
     pub(crate) rollup: Granularity,
     /// The finer granularity that they are computed from.
     pub(crate) from: Granularity,
@@ -34,45 +34,45 @@ pub(crate) struct Days {
 
 /// The cached list, shared by all calls. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Uncovered(Arc<Mutex<Option<Known>>>);
+pub(crate) struct UncoveredCache(Arc<Mutex<Option<CachedDays>>>);
 
 #[derive(Clone, Debug)]
-struct Known {
+struct CachedDays {
     read: Instant,
-    days: Arc<[Days]>,
+    days: Arc<[UncoveredDays]>,
 }
 
-impl Uncovered {
-    /// Returns the days that rollups do not cover, by rollup. Days that are computed from a finer
+impl UncoveredCache {
+    /// Returns the days that rollups do not cover, by rollup. UncoveredDays that are computed from a finer
     /// relation come first.
-    pub(crate) async fn days(&self, pool: &ReadPool) -> sqlx::Result<Arc<[Days]>> {
+    pub(crate) async fn days(&self, pool: &ReadPool) -> sqlx::Result<Arc<[UncoveredDays]>> {
         let mut known = self.0.lock().await;
-        if let Some(known) = known.as_ref().filter(|known| known.read.elapsed() < FRESH) {
+        if let Some(known) = known.as_ref().filter(|known| known.read.elapsed() < CACHE_TTL) {
             return Ok(Arc::clone(&known.days));
         }
         let read = Instant::now();
-        let days: Arc<[Days]> = store::uncovered(pool).await?.into();
-        *known = Some(Known { read, days: Arc::clone(&days) });
+        let days: Arc<[UncoveredDays]> = store::uncovered(pool).await?.into();
+        *known = Some(CachedDays { read, days: Arc::clone(&days) });
         Ok(days)
     }
 }
 
 /// Replaces the days that the table of a rollup does not cover by finer sources. `table` returns
 /// the name of the table of a rollup.
-pub(crate) fn around(
+pub(crate) fn replace_uncovered(
     parts: Vec<SourceInterval>,
-    days: &[Days],
+    days: &[UncoveredDays],
     table: impl Fn(Granularity) -> Option<Arc<str>>,
 ) -> Vec<SourceInterval> {
     if days.is_empty() {
         return parts;
     }
-    parts.into_iter().flat_map(|part| around_one(part, days, &table)).collect()
+    parts.into_iter().flat_map(|part| replace_in_part(part, days, &table)).collect()
 }
 
-fn around_one(
+fn replace_in_part(
     part: SourceInterval,
-    days: &[Days],
+    days: &[UncoveredDays],
     table: &impl Fn(Granularity) -> Option<Arc<str>>,
 ) -> Vec<SourceInterval> {
     let Source::Table { rollup, .. } = part.source else { return vec![part] };
@@ -113,9 +113,9 @@ fn source(from: Granularity, table: &impl Fn(Granularity) -> Option<Arc<str>>) -
 
 /// Describes the days of an answer that the planned rollups do not cover. Returns `None` if they
 /// cover all of it.
-pub(crate) fn note(segments: &[Segment], days: &[Days]) -> Option<String> {
+pub(crate) fn note(segments: &[Segment], days: &[UncoveredDays]) -> Option<String> {
     let notes = segments.iter().filter_map(|segment| {
-        let within = |days: &&Days| {
+        let within = |days: &&UncoveredDays| {
             days.rollup == segment.source && days.start < segment.end && days.end > segment.start
         };
         let start = days.iter().filter(within).map(|days| days.start).min()?.max(segment.start);
@@ -155,8 +155,8 @@ mod tests {
         SourceInterval { source: Source::MinutesOfPoints, start: start * DAY, end: end * DAY }
     }
 
-    fn missing(rollup: Granularity, from: Granularity, start: i64, end: i64) -> Days {
-        Days { rollup, from, start: start * DAY, end: end * DAY }
+    fn missing(rollup: Granularity, from: Granularity, start: i64, end: i64) -> UncoveredDays {
+        UncoveredDays { rollup, from, start: start * DAY, end: end * DAY }
     }
 
     #[test]
@@ -166,7 +166,8 @@ mod tests {
             missing(Granularity::Hour, Granularity::Raw, 6, 20),
             missing(Granularity::Day, Granularity::Raw, 0, 9),
         ];
-        let parts = around(vec![held(Granularity::Hour, 0, 10), computed(10, 11)], &days, table);
+        let parts =
+            replace_uncovered(vec![held(Granularity::Hour, 0, 10), computed(10, 11)], &days, table);
         let wanted = [
             held(Granularity::Hour, 0, 2),
             computed(2, 4),
@@ -183,7 +184,7 @@ mod tests {
             missing(Granularity::Day, Granularity::Raw, 3, 5),
             missing(Granularity::Day, Granularity::Minute, 1, 6),
         ];
-        let parts = around(vec![held(Granularity::Day, 0, 8)], &days, table);
+        let parts = replace_uncovered(vec![held(Granularity::Day, 0, 8)], &days, table);
         let wanted = [
             held(Granularity::Day, 0, 1),
             held(Granularity::Minute, 1, 3),

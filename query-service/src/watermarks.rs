@@ -24,7 +24,7 @@ use crate::store::{self, Source};
 
 /// How long watermarks are cached. They advance about once a minute. A stale watermark is still
 /// correct: everything after it is computed from points.
-const FRESH: Duration = Duration::from_secs(1);
+const CACHE_TTL: Duration = Duration::from_secs(1);
 
 /// The state of a rollup in the database. Times are in microseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,10 +61,10 @@ pub(crate) struct SourceInterval {
 
 /// The cached watermarks, shared by all calls. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Watermarks(Arc<Mutex<Option<Known>>>);
+pub(crate) struct Watermarks(Arc<Mutex<Option<CachedWatermarks>>>);
 
 #[derive(Clone, Debug)]
-struct Known {
+struct CachedWatermarks {
     read: Instant,
     trusted: Arc<[TrustedRollup]>,
 }
@@ -115,12 +115,12 @@ impl Watermarks {
 
     async fn trusted(&self, pool: &ReadPool) -> sqlx::Result<Arc<[TrustedRollup]>> {
         let mut known = self.0.lock().await;
-        if let Some(known) = known.as_ref().filter(|known| known.read.elapsed() < FRESH) {
+        if let Some(known) = known.as_ref().filter(|known| known.read.elapsed() < CACHE_TTL) {
             return Ok(Arc::clone(&known.trusted));
         }
         let read = Instant::now();
         let trusted: Arc<[TrustedRollup]> = trust(store::materialised(pool).await?).into();
-        *known = Some(Known { read, trusted: Arc::clone(&trusted) });
+        *known = Some(CachedWatermarks { read, trusted: Arc::clone(&trusted) });
         Ok(trusted)
     }
 }
