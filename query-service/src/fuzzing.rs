@@ -16,7 +16,7 @@ use crate::validate::{
     AggregatedQuery, AnomalyQuery, DeviceListing, DeviceSelector, LatestQuery, MetricListing,
     RangeQuery, Selector, WatchQuery,
 };
-use crate::watch::Position;
+use crate::watch::WatchPosition;
 
 pub use seeds::seeds;
 
@@ -110,7 +110,7 @@ fn anomalies(request: v1::DetectAnomaliesRequest) -> Result<(), QueryError> {
     assert!(
         start - to < if query.method == AnomalyMethod::Seasonal { DAY / 24 } else { 60_000_000 }
     );
-    [start, end, from, to].into_iter().for_each(planned::check_told);
+    [start, end, from, to].into_iter().for_each(planned::check_timestamp);
     check_rule(query.method, query.threshold, query.min_baseline_count);
     assert!((1..=10_000).contains(&query.max_anomalies));
     Ok(())
@@ -122,9 +122,9 @@ fn watched(request: v1::WatchAnomaliesRequest) -> Result<(), QueryError> {
     check_rule(query.method, query.threshold, query.min_baseline_count);
     assert!((60_000_000..=366 * DAY).contains(&query.baseline));
     let question = query.fingerprint();
-    let token = Position::new(NOW).token(question);
-    assert_eq!(Position::of_token(&token, question, NOW)?, Position::new(NOW));
-    Position::of_token(&query.resume_token, question, NOW)?;
+    let token = WatchPosition::new(NOW).token(question);
+    assert_eq!(WatchPosition::of_token(&token, question, NOW)?, WatchPosition::new(NOW));
+    WatchPosition::of_token(&query.resume_token, question, NOW)?;
     Ok(())
 }
 

@@ -19,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 use crate::config::QueryConfig;
 use crate::error::QueryError;
 
-pub(crate) use position::Position;
+pub(crate) use position::WatchPosition;
 pub(crate) use subscription::Subscription;
 
 /// How late a point may arrive, in microseconds, and still be reported.
-const LOOK_BACK: i64 = 10 * 60 * MICROS_PER_SECOND;
+const MAX_LATENESS: i64 = 10 * 60 * MICROS_PER_SECOND;
 /// The minimum time between two scans, which keeps a subscription from scanning all the time.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 

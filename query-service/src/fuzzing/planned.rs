@@ -9,11 +9,11 @@ use crate::validate::{AggregatedQuery, GapFill};
 /// Checks the interval of a query.
 pub(super) fn check_interval(start: i64, end: i64, may_be_empty: bool) {
     assert!(start < end || (may_be_empty && start == end), "an interval is not empty");
-    [start, end].into_iter().for_each(check_told);
+    [start, end].into_iter().for_each(check_timestamp);
 }
 
 /// Checks that a time that is reported to the client can be encoded in protobuf.
-pub(super) fn check_told(micros: i64) {
+pub(super) fn check_timestamp(micros: i64) {
     assert!(
         time::from_timestamp(&time::to_timestamp(micros)).is_some(),
         "{} is not a protobuf timestamp",
@@ -55,11 +55,11 @@ pub(super) fn check(plan: &Plan, (start, end): (i64, i64)) {
     assert_eq!(next, plan.end, "the last segment ends with the plan: {plan:?}");
     assert!(!plan.segments.is_empty() && !plan.explanation.is_empty());
     let header = plan.header(None, 1);
-    let told = header.segments.iter().flat_map(|segment| [&segment.start, &segment.end]);
-    for told in told.chain([&header.effective_start, &header.effective_end]).flatten() {
+    let timestamps = header.segments.iter().flat_map(|segment| [&segment.start, &segment.end]);
+    for timestamp in timestamps.chain([&header.effective_start, &header.effective_end]).flatten() {
         assert!(
-            time::from_timestamp(told).is_some(),
-            "{told:?} is not a protobuf timestamp: {plan:?}"
+            time::from_timestamp(timestamp).is_some(),
+            "{timestamp:?} is not a protobuf timestamp: {plan:?}"
         );
     }
 }

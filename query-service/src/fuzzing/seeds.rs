@@ -133,7 +133,7 @@ fn watched(method: i32) -> v1::WatchAnomaliesRequest {
         ..Default::default()
     };
     if let Ok(query) = crate::validate::WatchQuery::check(request.clone()) {
-        request.resume_token = crate::watch::Position::new(NOW).token(query.fingerprint());
+        request.resume_token = crate::watch::WatchPosition::new(NOW).token(query.fingerprint());
     }
     request
 }

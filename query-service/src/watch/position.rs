@@ -6,14 +6,14 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use siphasher::sip::SipHasher13;
 
-use super::LOOK_BACK;
+use super::MAX_LATENESS;
 use crate::error::QueryError;
 use crate::store::WatchedPoint;
 
 /// The maximum number of reported anomalies that a subscription remembers: 0.3 MiB.
-const MAX_TOLD: usize = 20_000;
+const MAX_REPORTED: usize = 20_000;
 /// The maximum number of reported anomalies in a token: 21 KiB of text.
-const MAX_TOLD_IN_TOKEN: usize = 1_000;
+const MAX_REPORTED_IN_TOKEN: usize = 1_000;
 /// The maximum time, in microseconds, after which a subscription can be resumed.
 const MAX_MISSED: i64 = 24 * 3_600_000_000;
 /// The version of the token's format.
@@ -21,18 +21,18 @@ const VERSION: u8 = 1;
 
 /// The position of a subscription in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
+pub(crate) struct WatchPosition {
     /// Older points are not read any more. In microseconds.
     floor: i64,
     /// The anomalies since `floor` that were reported: the timestamp, and a hash of series and
     /// value.
-    told: BTreeSet<(i64, u64)>,
+    reported: BTreeSet<(i64, u64)>,
 }
 
-impl Position {
+impl WatchPosition {
     /// Returns the position of a subscription that begins now.
     pub(crate) fn new(now: i64) -> Self {
-        Self { floor: now - LOOK_BACK, told: BTreeSet::new() }
+        Self { floor: now - MAX_LATENESS, reported: BTreeSet::new() }
     }
 
     pub(super) fn floor(&self) -> i64 {
@@ -40,40 +40,41 @@ impl Position {
     }
 
     /// Marks an anomaly as reported. Returns whether it is new and not older than `floor`. Beyond
-    /// [`MAX_TOLD`] anomalies, forgets the oldest and raises `floor` past it.
-    pub(super) fn tell(&mut self, point: &WatchedPoint) -> bool {
-        if point.point.timestamp < self.floor || !self.told.insert(key(point)) {
+    /// [`MAX_REPORTED`] anomalies, forgets the oldest and raises `floor` past it.
+    pub(super) fn mark_reported(&mut self, point: &WatchedPoint) -> bool {
+        if point.point.timestamp < self.floor || !self.reported.insert(key(point)) {
             return false;
         }
-        if self.told.len() > MAX_TOLD
-            && let Some((forgotten, _)) = self.told.pop_first()
+        if self.reported.len() > MAX_REPORTED
+            && let Some((forgotten, _)) = self.reported.pop_first()
         {
             self.advance(forgotten + 1);
         }
         true
     }
 
-    pub(super) fn was_told(&self, point: &WatchedPoint) -> bool {
-        self.told.contains(&key(point))
+    pub(super) fn is_reported(&self, point: &WatchedPoint) -> bool {
+        self.reported.contains(&key(point))
     }
 
     /// Raises `floor` to this time and forgets what was reported before it. Never lowers it.
     pub(super) fn advance(&mut self, floor: i64) {
         if floor > self.floor {
             self.floor = floor;
-            self.told = self.told.split_off(&(floor, 0));
+            self.reported = self.reported.split_off(&(floor, 0));
         }
     }
 
     /// Returns the token of this position, bound to a request. If there are more reported anomalies
     /// than fit, the oldest are left out, and will be reported again.
     pub(crate) fn token(&self, question: u64) -> String {
-        let told = self.told.iter().rev().take(MAX_TOLD_IN_TOKEN);
+        let reported = self.reported.iter().rev().take(MAX_REPORTED_IN_TOKEN);
         let mut bytes = vec![VERSION];
         bytes.extend(question.to_le_bytes());
         bytes.extend(self.floor.to_le_bytes());
         bytes.extend(
-            told.flat_map(|(timestamp, tag)| [timestamp.to_le_bytes(), tag.to_le_bytes()])
+            reported
+                .flat_map(|(timestamp, tag)| [timestamp.to_le_bytes(), tag.to_le_bytes()])
                 .flatten(),
         );
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
@@ -92,27 +93,27 @@ impl Position {
             return Err(foreign());
         };
         let (words, []) = words.as_chunks::<8>() else { return Err(foreign()) };
-        let [asked, floor, told @ ..] = words else { return Err(foreign()) };
-        let (told, []) = told.as_chunks::<2>() else { return Err(foreign()) };
+        let [asked, floor, reported @ ..] = words else { return Err(foreign()) };
+        let (reported, []) = reported.as_chunks::<2>() else { return Err(foreign()) };
         if u64::from_le_bytes(*asked) != question {
             return Err(refused(
                 "belongs to another subscription: repeat the request that returned it",
             ));
         }
         let floor = i64::from_le_bytes(*floor);
-        if floor > now || told.len() > MAX_TOLD_IN_TOKEN {
+        if floor > now || reported.len() > MAX_REPORTED_IN_TOKEN {
             return Err(foreign());
         }
-        if floor < now - LOOK_BACK - MAX_MISSED {
+        if floor < now - MAX_LATENESS - MAX_MISSED {
             return Err(refused(
                 "is more than 24 hours old: subscribe without it, \
                  and query the time since then with DetectAnomalies",
             ));
         }
-        let told = told
+        let reported = reported
             .iter()
             .map(|[timestamp, tag]| (i64::from_le_bytes(*timestamp), u64::from_le_bytes(*tag)));
-        Ok(Self { floor, told: told.collect() })
+        Ok(Self { floor, reported: reported.collect() })
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use super::baselines::Baselines;
-use super::{LOOK_BACK, Position, Watchers};
+use super::{MAX_LATENESS, WatchPosition, Watchers};
 use crate::error::QueryError;
 use crate::query_rpc::anomalies::anomaly;
 use crate::read_pool::ReadPool;
@@ -55,7 +55,7 @@ pub(crate) struct Subscription {
     question: u64,
     series: HashMap<i32, SeriesKey>,
     baselines: Baselines,
-    position: Position,
+    position: WatchPosition,
     looks: u32,
     looks_since_message: u32,
     began: Instant,
@@ -75,8 +75,8 @@ impl Subscription {
         let question = query.fingerprint();
         let now = time::now_micros();
         let position = match query.resume_token.as_str() {
-            "" => Position::new(now),
-            token => Position::of_token(token, question, now)?,
+            "" => WatchPosition::new(now),
+            token => WatchPosition::of_token(token, question, now)?,
         };
         let mut subscription = Self {
             baselines: Baselines::new(relations, query.clone()),
@@ -100,13 +100,13 @@ impl Subscription {
     /// the client disconnects.
     pub(crate) async fn run(mut self, frames: Frames) -> Result<(), StreamEnd> {
         let shutdown = self.watchers.shutdown.clone();
-        match shutdown.run_until_cancelled(self.tell(&frames)).await {
+        match shutdown.run_until_cancelled(self.report(&frames)).await {
             Some(end) => end,
             None => Err(QueryError::ShuttingDown.into()),
         }
     }
 
-    async fn tell(&mut self, frames: &Frames) -> Result<(), StreamEnd> {
+    async fn report(&mut self, frames: &Frames) -> Result<(), StreamEnd> {
         if self.query.resume_token.is_empty() {
             // Anomalies that exist already are not new. Those that arrive from now on are, however
             // late.
@@ -146,7 +146,7 @@ impl Subscription {
         while start <= now {
             let end = if now - start < PIECE { END_OF_TIME } else { start + PIECE };
             self.scan(start, end, now, frames).await?;
-            self.position.advance(end.min(now - LOOK_BACK));
+            self.position.advance(end.min(now - MAX_LATENESS));
             self.baselines.forget_before(self.position.floor());
             start = end;
         }
@@ -175,7 +175,7 @@ impl Subscription {
             let page = store::watched(&self.pool, &bounds, after, end, PAGE_POINTS as i64).await?;
             drop(turn); // not held while a slow client takes its messages
             match frames {
-                Some(frames) => self.tell_page(frames, &page).await?,
+                Some(frames) => self.report_page(frames, &page).await?,
                 None => self.note(&page),
             }
             match page.last() {
@@ -190,7 +190,7 @@ impl Subscription {
     fn note(&mut self, page: &[WatchedPoint]) {
         for point in page {
             if self.stands_out(point).is_some() {
-                self.position.tell(point);
+                self.position.mark_reported(point);
             }
         }
     }
@@ -201,10 +201,15 @@ impl Subscription {
         Some((step, anomaly(&judged.judge, found.point)?))
     }
 
-    async fn tell_page(&mut self, frames: &Frames, page: &[WatchedPoint]) -> Result<(), StreamEnd> {
+    async fn report_page(
+        &mut self,
+        frames: &Frames,
+        page: &[WatchedPoint],
+    ) -> Result<(), StreamEnd> {
         for Group { step, series_id, found } in self.group(page) {
-            let told = found.into_iter().filter(|(point, _)| self.position.tell(point));
-            let anomalies: Vec<_> = told.map(|(_, anomaly)| anomaly).collect();
+            let reported =
+                found.into_iter().filter(|(point, _)| self.position.mark_reported(point));
+            let anomalies: Vec<_> = reported.map(|(_, anomaly)| anomaly).collect();
             let Some((_, judged)) = self.baselines.of(series_id, step) else { continue };
             let baseline = Some(self.baselines.describe(step, judged));
             let series = self.series.get(&series_id).cloned();
@@ -225,7 +230,7 @@ impl Subscription {
     fn group<'p>(&self, page: &'p [WatchedPoint]) -> Vec<Group<'p>> {
         let mut groups: Vec<Group<'p>> = Vec::new();
         let mut open: HashMap<(i64, i32), usize> = HashMap::new();
-        for point in page.iter().filter(|point| !self.position.was_told(point)) {
+        for point in page.iter().filter(|point| !self.position.is_reported(point)) {
             let Some((step, anomaly)) = self.stands_out(point) else { continue };
             let at = open.entry((step, point.series_id)).or_insert(groups.len());
             if groups.get(*at).is_none_or(|group| group.found.len() == MESSAGE_ANOMALIES) {
