@@ -25,7 +25,7 @@ pub(crate) use subscription::Subscription;
 /// How late a point may arrive, in microseconds, and still be reported.
 const MAX_LATENESS: i64 = 10 * 60 * MICROS_PER_SECOND;
 /// The minimum time between two scans, which keeps a subscription from scanning all the time.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The limits and settings that all subscriptions of the service share.
 #[derive(Clone)]
@@ -37,24 +37,24 @@ pub(crate) struct Watchers {
     /// Ends every subscription.
     pub(crate) shutdown: CancellationToken,
     /// Limits scans to half of the connections, so that some are left for queries.
-    turns: Arc<Semaphore>,
+    scans: Arc<Semaphore>,
     /// Limits the number of subscriptions.
-    places: Arc<Semaphore>,
+    subscriptions: Arc<Semaphore>,
     /// The maximum number of subscriptions.
-    most: usize,
+    max_subscriptions: usize,
 }
 
 impl Watchers {
     pub(crate) fn new(config: &QueryConfig, shutdown: CancellationToken) -> Self {
-        let most = config.watch_subscriptions.get();
+        let max_subscriptions = config.watch_subscriptions.get();
         let connections = config.database_connections.get();
         Self {
-            interval: config.watch_interval.max(SHORTEST_INTERVAL),
+            interval: config.watch_interval.max(MIN_INTERVAL),
             max_age: config.server.stream_max_age,
             shutdown,
-            turns: Arc::new(Semaphore::new((connections / 2).clamp(1, Semaphore::MAX_PERMITS))),
-            places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
-            most,
+            scans: Arc::new(Semaphore::new((connections / 2).clamp(1, Semaphore::MAX_PERMITS))),
+            subscriptions: Arc::new(Semaphore::new(max_subscriptions.min(Semaphore::MAX_PERMITS))),
+            max_subscriptions,
         }
     }
 
@@ -62,18 +62,18 @@ impl Watchers {
     ///
     /// # Errors
     /// Returns an error if the limit is reached, or if the service is shutting down.
-    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+    pub(crate) fn acquire_subscription(&self) -> Result<OwnedSemaphorePermit, QueryError> {
         if self.shutdown.is_cancelled() {
             return Err(QueryError::ShuttingDown);
         }
-        Arc::clone(&self.places)
+        Arc::clone(&self.subscriptions)
             .try_acquire_owned()
-            .map_err(|_| QueryError::TooManySubscriptions(self.most))
+            .map_err(|_| QueryError::TooManySubscriptions(self.max_subscriptions))
     }
 
     /// Waits for a permit to use a connection.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+    async fn acquire_scan(&self) -> Result<OwnedSemaphorePermit, QueryError> {
         // The semaphore is never closed, so that this cannot fail.
-        Arc::clone(&self.turns).acquire_owned().await.map_err(|_| QueryError::ShuttingDown)
+        Arc::clone(&self.scans).acquire_owned().await.map_err(|_| QueryError::ShuttingDown)
     }
 }

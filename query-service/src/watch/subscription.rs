@@ -23,14 +23,15 @@ const MAX_SERIES: usize = 1_000;
 /// The maximum number of series with ROBUST, which reads every value of a baseline.
 const MAX_ROBUST_SERIES: usize = 100;
 /// How far back most scans reach, in microseconds.
-const GLANCE: i64 = 15 * time::MICROS_PER_SECOND;
-/// One in this many scans is a sweep, which reaches back as far as points may be late.
-const LOOKS_PER_SWEEP: u32 = 10;
+const RECENT: i64 = 15 * time::MICROS_PER_SECOND;
+/// A sweep is due after at least this many scan intervals. It reaches back as far as points may be
+/// late.
+const SCANS_PER_SWEEP: u32 = 10;
 /// After this many scans the selectors are matched again. After this many scans without a message
 /// the client gets an empty message with a new token.
-const LOOKS_PER_TOKEN: u32 = 60;
+const SCANS_PER_TOKEN: u32 = 60;
 /// The length of time, in microseconds, that one scan of a sweep covers.
-const PIECE: i64 = 3_600_000_000;
+const SWEEP_STEP: i64 = 3_600_000_000;
 /// A time after any point.
 const END_OF_TIME: i64 = 253_402_300_799_999_999;
 /// The maximum number of points that one statement returns.
@@ -38,10 +39,10 @@ const PAGE_POINTS: usize = 10_000;
 /// The maximum number of anomalies in a message.
 const MESSAGE_ANOMALIES: usize = 1_000;
 
-type Frames = FrameSender<v1::WatchAnomaliesResponse>;
+type AnomalySender = FrameSender<v1::WatchAnomaliesResponse>;
 
 /// The anomalies of one message: those of one series and one baseline.
-struct Group<'p> {
+struct AnomalyGroup<'p> {
     step: i64,
     series_id: i32,
     found: Vec<(&'p WatchedPoint, v1::Anomaly)>,
@@ -56,11 +57,11 @@ pub(crate) struct Subscription {
     series: HashMap<i32, SeriesKey>,
     baselines: Baselines,
     position: WatchPosition,
-    looks: u32,
-    looks_since_message: u32,
+    scans: u32,
+    scans_since_message: u32,
     began: Instant,
     next_sweep: Instant,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Subscription {
@@ -71,7 +72,7 @@ impl Subscription {
         watchers: Watchers,
         query: WatchQuery,
     ) -> Result<Self, QueryError> {
-        let place = watchers.place()?;
+        let permit = watchers.acquire_subscription()?;
         let question = query.fingerprint();
         let now = time::now_micros();
         let position = match query.resume_token.as_str() {
@@ -86,11 +87,11 @@ impl Subscription {
             question,
             series: HashMap::new(),
             position,
-            looks: 0,
-            looks_since_message: 0,
+            scans: 0,
+            scans_since_message: 0,
             began: Instant::now(),
             next_sweep: Instant::now(),
-            _place: place,
+            _permit: permit,
         };
         subscription.find_series().await?;
         Ok(subscription)
@@ -98,7 +99,7 @@ impl Subscription {
 
     /// Reports anomalies until the subscription reaches its maximum age, the service shuts down or
     /// the client disconnects.
-    pub(crate) async fn run(mut self, frames: Frames) -> Result<(), StreamEnd> {
+    pub(crate) async fn run(mut self, frames: AnomalySender) -> Result<(), StreamEnd> {
         let shutdown = self.watchers.shutdown.clone();
         match shutdown.run_until_cancelled(self.report(&frames)).await {
             Some(end) => end,
@@ -106,7 +107,7 @@ impl Subscription {
         }
     }
 
-    async fn report(&mut self, frames: &Frames) -> Result<(), StreamEnd> {
+    async fn report(&mut self, frames: &AnomalySender) -> Result<(), StreamEnd> {
         if self.query.resume_token.is_empty() {
             // Anomalies that exist already are not new. Those that arrive from now on are, however
             // late.
@@ -114,8 +115,8 @@ impl Subscription {
         }
         self.send(frames, v1::WatchAnomaliesResponse::default()).await?;
         while self.began.elapsed() < self.watchers.max_age {
-            self.look(frames).await?;
-            if self.looks_since_message >= LOOKS_PER_TOKEN {
+            self.scan_or_sweep(frames).await?;
+            if self.scans_since_message >= SCANS_PER_TOKEN {
                 self.send(frames, v1::WatchAnomaliesResponse::default()).await?;
             }
             sleep(self.watchers.interval).await;
@@ -124,34 +125,35 @@ impl Subscription {
         self.send(frames, v1::WatchAnomaliesResponse::default()).await
     }
 
-    async fn look(&mut self, frames: &Frames) -> Result<(), StreamEnd> {
-        self.looks += 1;
-        self.looks_since_message += 1;
-        if self.looks.is_multiple_of(LOOKS_PER_TOKEN) {
+    /// Scans the recent past, or everything since the floor if a sweep is due.
+    async fn scan_or_sweep(&mut self, frames: &AnomalySender) -> Result<(), StreamEnd> {
+        self.scans += 1;
+        self.scans_since_message += 1;
+        if self.scans.is_multiple_of(SCANS_PER_TOKEN) {
             self.find_series().await?;
         }
         if self.next_sweep <= Instant::now() {
             return self.sweep(Some(frames)).await;
         }
         let now = time::now_micros();
-        self.scan((now - GLANCE).max(self.position.floor()), END_OF_TIME, now, Some(frames)).await
+        self.scan((now - RECENT).max(self.position.floor()), END_OF_TIME, now, Some(frames)).await
     }
 
     /// Scans everything since the floor, and raises the floor. The next sweep is due after at least
     /// three times the duration of this one.
-    async fn sweep(&mut self, frames: Option<&Frames>) -> Result<(), StreamEnd> {
+    async fn sweep(&mut self, frames: Option<&AnomalySender>) -> Result<(), StreamEnd> {
         let began = Instant::now();
         let now = time::now_micros();
         let mut start = self.position.floor();
         while start <= now {
-            let end = if now - start < PIECE { END_OF_TIME } else { start + PIECE };
+            let end = if now - start < SWEEP_STEP { END_OF_TIME } else { start + SWEEP_STEP };
             self.scan(start, end, now, frames).await?;
             self.position.advance(end.min(now - MAX_LATENESS));
             self.baselines.forget_before(self.position.floor());
             start = end;
         }
         self.next_sweep =
-            Instant::now() + (self.watchers.interval * LOOKS_PER_SWEEP).max(began.elapsed() * 3);
+            Instant::now() + (self.watchers.interval * SCANS_PER_SWEEP).max(began.elapsed() * 3);
         Ok(())
     }
 
@@ -161,22 +163,22 @@ impl Subscription {
         start: i64,
         end: i64,
         now: i64,
-        frames: Option<&Frames>,
+        frames: Option<&AnomalySender>,
     ) -> Result<(), StreamEnd> {
         let series_ids: Vec<i32> = self.series.keys().copied().collect();
         let last = (end - 1).min(now.max(start));
-        let turn = self.watchers.turn().await?;
+        let permit = self.watchers.acquire_scan().await?;
         self.baselines.read(&self.pool, &series_ids, start, last).await?;
-        drop(turn);
+        drop(permit);
         let bounds = self.baselines.narrowest(&series_ids, start, last);
         let mut after = WatchedPoint::before(start);
         while !bounds.is_empty() {
-            let turn = self.watchers.turn().await?;
+            let permit = self.watchers.acquire_scan().await?;
             let page = store::watched(&self.pool, &bounds, after, end, PAGE_POINTS as i64).await?;
-            drop(turn); // not held while a slow client takes its messages
+            drop(permit); // not held while a slow client takes its messages
             match frames {
                 Some(frames) => self.report_page(frames, &page).await?,
-                None => self.note(&page),
+                None => self.mark_page(&page),
             }
             match page.last() {
                 Some(point) if page.len() == PAGE_POINTS => after = *point,
@@ -187,26 +189,26 @@ impl Subscription {
     }
 
     /// Marks the anomalies of a page as reported.
-    fn note(&mut self, page: &[WatchedPoint]) {
+    fn mark_page(&mut self, page: &[WatchedPoint]) {
         for point in page {
-            if self.stands_out(point).is_some() {
+            if self.anomaly_of(point).is_some() {
                 self.position.mark_reported(point);
             }
         }
     }
 
     /// Returns the step and the anomaly of a point, or `None` if it is no anomaly.
-    fn stands_out(&self, found: &WatchedPoint) -> Option<(i64, v1::Anomaly)> {
+    fn anomaly_of(&self, found: &WatchedPoint) -> Option<(i64, v1::Anomaly)> {
         let (step, judged) = self.baselines.of(found.series_id, found.point.timestamp)?;
         Some((step, anomaly(&judged.judge, found.point)?))
     }
 
     async fn report_page(
         &mut self,
-        frames: &Frames,
+        frames: &AnomalySender,
         page: &[WatchedPoint],
     ) -> Result<(), StreamEnd> {
-        for Group { step, series_id, found } in self.group(page) {
+        for AnomalyGroup { step, series_id, found } in self.group(page) {
             let reported =
                 found.into_iter().filter(|(point, _)| self.position.mark_reported(point));
             let anomalies: Vec<_> = reported.map(|(_, anomaly)| anomaly).collect();
@@ -227,15 +229,15 @@ impl Subscription {
     }
 
     /// Groups the anomalies of a page that were not reported yet into messages.
-    fn group<'p>(&self, page: &'p [WatchedPoint]) -> Vec<Group<'p>> {
-        let mut groups: Vec<Group<'p>> = Vec::new();
+    fn group<'p>(&self, page: &'p [WatchedPoint]) -> Vec<AnomalyGroup<'p>> {
+        let mut groups: Vec<AnomalyGroup<'p>> = Vec::new();
         let mut open: HashMap<(i64, i32), usize> = HashMap::new();
         for point in page.iter().filter(|point| !self.position.is_reported(point)) {
-            let Some((step, anomaly)) = self.stands_out(point) else { continue };
+            let Some((step, anomaly)) = self.anomaly_of(point) else { continue };
             let at = open.entry((step, point.series_id)).or_insert(groups.len());
             if groups.get(*at).is_none_or(|group| group.found.len() == MESSAGE_ANOMALIES) {
                 *at = groups.len();
-                groups.push(Group { step, series_id: point.series_id, found: Vec::new() });
+                groups.push(AnomalyGroup { step, series_id: point.series_id, found: Vec::new() });
             }
             groups[*at].found.push((point, anomaly));
         }
@@ -245,13 +247,13 @@ impl Subscription {
     /// Sends a message, with the token of the position after it.
     async fn send(
         &mut self,
-        frames: &Frames,
+        frames: &AnomalySender,
         message: v1::WatchAnomaliesResponse,
     ) -> Result<(), StreamEnd> {
         let resume_token = self.position.token(self.question);
         frames.send(v1::WatchAnomaliesResponse { resume_token, ..message }).await?;
         frames.flush().await?;
-        self.looks_since_message = 0;
+        self.scans_since_message = 0;
         Ok(())
     }
 
