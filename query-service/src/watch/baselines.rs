@@ -18,7 +18,7 @@ const WEEK: i64 = 7 * 24 * 60 * MINUTE;
 
 /// The judge of the points of one series in one step, with its baseline.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Judged {
+pub(super) struct JudgedBaseline {
     pub(super) judge: Judge,
     moments: Moments,
     /// The median and the median absolute deviation, for ROBUST.
@@ -29,7 +29,7 @@ pub(super) struct Judged {
 pub(super) struct Baselines {
     relations: Relations,
     query: WatchQuery,
-    steps: BTreeMap<i64, HashMap<i32, Judged>>,
+    steps: BTreeMap<i64, HashMap<i32, JudgedBaseline>>,
     /// The series that have judges for all of `steps`.
     known: HashSet<i32>,
 }
@@ -106,7 +106,7 @@ impl Baselines {
                             self.query.threshold,
                             self.query.min_baseline_count,
                         );
-                        let judged = Judged {
+                        let judged = JudgedBaseline {
                             judge,
                             moments: stats.moments,
                             median: Some((stats.median, stats.mad)),
@@ -134,7 +134,8 @@ impl Baselines {
                 let relations = &self.relations;
                 let length = self.query.baseline;
                 let sliding =
-                    Sliding::read(pool, relations, series_ids, length, (first, last)).await?;
+                    SlidingBaselines::read(pool, relations, series_ids, length, (first, last))
+                        .await?;
                 for &step in steps {
                     self.keep(step, series_ids, &sliding.before(step));
                 }
@@ -154,7 +155,7 @@ impl Baselines {
             let moments = found.get(&series_id).copied().unwrap_or(Moments::EMPTY);
             (
                 series_id,
-                Judged {
+                JudgedBaseline {
                     judge: Judge::z_score(&moments, threshold, min_count),
                     moments,
                     median: None,
@@ -192,13 +193,13 @@ impl Baselines {
     }
 
     /// Returns the step and the judge of a time. Times after the last step use the last step.
-    pub(super) fn of(&self, series_id: i32, time: i64) -> Option<(i64, &Judged)> {
+    pub(super) fn of(&self, series_id: i32, time: i64) -> Option<(i64, &JudgedBaseline)> {
         let (&step, judged) = self.steps.range(..=time).next_back()?;
         Some((step, judged.get(&series_id)?))
     }
 
     /// Returns the baseline of a step as a message of the contract.
-    pub(super) fn describe(&self, step: i64, judged: &Judged) -> v1::Baseline {
+    pub(super) fn describe(&self, step: i64, judged: &JudgedBaseline) -> v1::Baseline {
         let baseline = baseline(self.interval(step), &judged.moments, judged.judge.state);
         let (median, median_absolute_deviation) = judged.median.unzip();
         v1::Baseline { median, median_absolute_deviation, ..baseline }
@@ -207,13 +208,13 @@ impl Baselines {
 
 /// The baselines that end at each of several minutes. They differ at their ends only, so their
 /// common middle is read once.
-struct Sliding {
+struct SlidingBaselines {
     length: i64,
     middle: HashMap<i32, Moments>,
     ends: Vec<(i32, i64, Moments)>,
 }
 
-impl Sliding {
+impl SlidingBaselines {
     /// Reads the data of the baselines of this length that end at the minutes from `first` to
     /// `last`.
     async fn read(
@@ -223,14 +224,14 @@ impl Sliding {
         length: i64,
         (first, last): (i64, i64),
     ) -> sqlx::Result<Self> {
-        let parts = Parts::new(length, first, last);
+        let ranges = BaselineRanges::new(length, first, last);
         let mut sliding = Self { length, middle: HashMap::new(), ends: Vec::new() };
-        for end in parts.ends {
+        for end in ranges.ends {
             for minutes in relations.parts(pool, Granularity::Minute, end).await? {
                 sliding.ends.extend(store::watched_minutes(pool, series_ids, &minutes).await?);
             }
         }
-        if let Some(middle) = parts.middle {
+        if let Some(middle) = ranges.middle {
             for minutes in relations.parts(pool, Granularity::Minute, middle).await? {
                 add(
                     &mut sliding.middle,
@@ -264,12 +265,12 @@ fn add(baselines: &mut HashMap<i32, Moments>, more: Vec<(i32, Moments)>) {
 /// The ranges of the minutes to read, [start, end) each, without overlap. The middle is aggregated
 /// as a whole, the ends are read minute by minute.
 #[derive(Debug)]
-struct Parts {
+struct BaselineRanges {
     middle: Option<(i64, i64)>,
     ends: Vec<(i64, i64)>,
 }
 
-impl Parts {
+impl BaselineRanges {
     fn new(length: i64, first: i64, last: i64) -> Self {
         let start = first - length;
         let middle = (last - length, first);

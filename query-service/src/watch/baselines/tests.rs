@@ -23,19 +23,19 @@ proptest! {
         let length = length * MINUTE;
         let last = (first + steps) * MINUTE;
         let first = first * MINUTE;
-        let parts = Parts::new(length, first, last);
+        let ranges = BaselineRanges::new(length, first, last);
         let rows = minutes(&points);
         let within = |(start, end): (i64, i64)| {
             rows.iter().filter(move |row| (start..end).contains(&row.1)).copied()
         };
-        let middle = parts
+        let middle = ranges
             .middle
             .into_iter()
             .flat_map(within)
             .fold(Moments::EMPTY, |all, row| all.combine(row.2));
         let middle = if middle.count == 0 { HashMap::new() } else { HashMap::from([(1, middle)]) };
-        let ends = parts.ends.into_iter().flat_map(within).collect();
-        let sliding = Sliding { length, middle, ends };
+        let ends = ranges.ends.into_iter().flat_map(within).collect();
+        let sliding = SlidingBaselines { length, middle, ends };
         for minute in (first..=last).step_by(60_000_000) {
             let baseline = minute - length..minute;
             let inside = points.iter().filter(|(at, _)| baseline.contains(&(at * MINUTE)));
@@ -51,9 +51,9 @@ proptest! {
     }
 }
 
-fn judged(values: &[f64]) -> Judged {
+fn judged(values: &[f64]) -> JudgedBaseline {
     let moments = Moments::of(values);
-    Judged { judge: Judge::z_score(&moments, 3.0, 2), moments, median: None }
+    JudgedBaseline { judge: Judge::z_score(&moments, 3.0, 2), moments, median: None }
 }
 
 #[test]
