@@ -121,10 +121,10 @@ fn watched(request: v1::WatchAnomaliesRequest) -> Result<(), QueryError> {
     check_selectors(&query.selectors);
     check_rule(query.method, query.threshold, query.min_baseline_count);
     assert!((60_000_000..=366 * DAY).contains(&query.baseline));
-    let question = query.fingerprint();
-    let token = WatchPosition::new(NOW).token(question);
-    assert_eq!(WatchPosition::of_token(&token, question, NOW)?, WatchPosition::new(NOW));
-    WatchPosition::of_token(&query.resume_token, question, NOW)?;
+    let fingerprint = query.fingerprint();
+    let token = WatchPosition::new(NOW).token(fingerprint);
+    assert_eq!(WatchPosition::of_token(&token, fingerprint, NOW)?, WatchPosition::new(NOW));
+    WatchPosition::of_token(&query.resume_token, fingerprint, NOW)?;
     Ok(())
 }
 

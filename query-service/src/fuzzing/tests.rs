@@ -7,13 +7,13 @@ use proptest::test_runner::Config;
 use super::{check, range, seeds};
 
 /// Applies edits to an input. Each replaces a number of bytes at an index by other bytes.
-fn edited(mut question: Vec<u8>, edits: Vec<(Index, usize, Vec<u8>)>) -> Vec<u8> {
+fn edited(mut input: Vec<u8>, edits: Vec<(Index, usize, Vec<u8>)>) -> Vec<u8> {
     for (at, length, replacement) in edits {
-        let at = at.index(question.len() + 1);
-        let end = (at + length).min(question.len());
-        question.splice(at..end, replacement);
+        let at = at.index(input.len() + 1);
+        let end = (at + length).min(input.len());
+        input.splice(at..end, replacement);
     }
-    question
+    input
 }
 
 #[test]

@@ -29,7 +29,9 @@ pub(super) async fn devices(
         }
     }
     let next_page_token =
-        next_page(&mut found, listing.page_size, &listing.question(), |(device_id, _)| device_id);
+        next_page(&mut found, listing.page_size, &listing.token_scope(), |(device_id, _)| {
+            device_id
+        });
     let device = |(device_id, metric_count)| v1::Device {
         device_id,
         metric_count: u32::try_from(metric_count).unwrap_or(u32::MAX),
@@ -67,7 +69,7 @@ pub(super) async fn metrics(
         found.into_iter().collect()
     };
     let next_page_token =
-        next_page(&mut found, listing.page_size, &listing.question(), |name| name);
+        next_page(&mut found, listing.page_size, &listing.token_scope(), |name| name);
     let metrics = found.into_iter().map(|metric_name| v1::Metric { metric_name }).collect();
     Ok(v1::ListMetricsResponse { metrics, next_page_token })
 }
@@ -82,12 +84,12 @@ fn sql_limit(count: usize) -> i64 {
 fn next_page<T>(
     found: &mut Vec<T>,
     page_size: usize,
-    question: &[&str],
+    scope: &[&str],
     name: impl Fn(&T) -> &str,
 ) -> String {
     if found.len() <= page_size {
         return String::new();
     }
     found.truncate(page_size);
-    found.last().map_or_else(String::new, |last| page_token::encode(question, name(last)))
+    found.last().map_or_else(String::new, |last| page_token::encode(scope, name(last)))
 }

@@ -55,14 +55,14 @@ impl Bucket {
     fn combine(self, later: Self) -> Self {
         let moments =
             |part: Self| Moments::new(part.count, part.sum, part.min, part.max, part.variance);
-        let asked = !self.variance.is_nan();
+        let is_queried = !self.variance.is_nan();
         Self {
             count: self.count + later.count,
             sum: self.sum + later.sum,
             min: self.min.min(later.min),
             max: self.max.max(later.max),
             last: later.last,
-            variance: if asked {
+            variance: if is_queried {
                 moments(self).combine(moments(later)).variance()
             } else {
                 f64::NAN

@@ -90,7 +90,8 @@ impl AggregatedQuery {
                 "statistics other than RATE",
             ),
         ];
-        let broken = needs_buckets.into_iter().find(|(asked, ..)| *asked && self.of_points());
+        let broken =
+            needs_buckets.into_iter().find(|(is_requested, ..)| *is_requested && self.of_points());
         broken.map_or(Ok(()), |(_, field, accepted)| {
             let sentence = format!(
                 "needs buckets, but granularity is RAW without a bucket_width: \

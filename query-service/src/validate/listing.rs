@@ -35,12 +35,12 @@ impl DeviceListing {
         check_prefix("device_id_prefix", &request.device_id_prefix)?;
         let mut listing =
             Self { page_size, prefix: request.device_id_prefix, after: String::new() };
-        listing.after = page_token::decode(&listing.question(), &request.page_token)?;
+        listing.after = page_token::decode(&listing.token_scope(), &request.page_token)?;
         Ok(listing)
     }
 
     /// Returns the method and filters that a page token is bound to.
-    pub(crate) fn question(&self) -> [&str; 2] {
+    pub(crate) fn token_scope(&self) -> [&str; 2] {
         ["ListDevices", &self.prefix]
     }
 }
@@ -56,12 +56,12 @@ impl MetricListing {
             prefix: request.metric_name_prefix,
             after: String::new(),
         };
-        listing.after = page_token::decode(&listing.question(), &request.page_token)?;
+        listing.after = page_token::decode(&listing.token_scope(), &request.page_token)?;
         Ok(listing)
     }
 
     /// Returns the method and filters that a page token is bound to.
-    pub(crate) fn question(&self) -> [&str; 3] {
+    pub(crate) fn token_scope(&self) -> [&str; 3] {
         ["ListMetrics", &self.device_id, &self.prefix]
     }
 }

@@ -37,7 +37,7 @@ impl WatchQuery {
     /// the same on every instance and in every version.
     pub(crate) fn fingerprint(&self) -> u64 {
         let Self { method, baseline, threshold, min_baseline_count, .. } = self;
-        let mut question =
+        let mut text =
             format!("{}\0{baseline}\0{threshold:e}\0{min_baseline_count}", *method as i32);
         for Selector { device, metric_name } in &self.selectors {
             let (kind, name) = match device {
@@ -45,9 +45,9 @@ impl WatchQuery {
                 DeviceSelector::Prefix(prefix) => ("prefix", prefix),
             };
             // Ids contain no control characters, so that `\0` separates the parts.
-            question.extend(["\0", kind, "\0", name, "\0", metric_name]);
+            text.extend(["\0", kind, "\0", name, "\0", metric_name]);
         }
-        SipHasher13::new().hash(question.as_bytes())
+        SipHasher13::new().hash(text.as_bytes())
     }
 }
 

@@ -67,10 +67,10 @@ impl WatchPosition {
 
     /// Returns the token of this position, bound to a request. If there are more reported anomalies
     /// than fit, the oldest are left out, and will be reported again.
-    pub(crate) fn token(&self, question: u64) -> String {
+    pub(crate) fn token(&self, fingerprint: u64) -> String {
         let reported = self.reported.iter().rev().take(MAX_REPORTED_IN_TOKEN);
         let mut bytes = vec![VERSION];
-        bytes.extend(question.to_le_bytes());
+        bytes.extend(fingerprint.to_le_bytes());
         bytes.extend(self.floor.to_le_bytes());
         bytes.extend(
             reported
@@ -84,7 +84,7 @@ impl WatchPosition {
     ///
     /// # Errors
     /// Returns `Invalid` if the token is malformed, belongs to another request, or is too old.
-    pub(crate) fn of_token(token: &str, question: u64, now: i64) -> Result<Self, QueryError> {
+    pub(crate) fn of_token(token: &str, fingerprint: u64, now: i64) -> Result<Self, QueryError> {
         let refused = |sentence: &str| QueryError::invalid("resume_token", sentence);
         let foreign =
             || refused("was not issued by this service: use the last resume_token of an answer");
@@ -93,9 +93,9 @@ impl WatchPosition {
             return Err(foreign());
         };
         let (words, []) = words.as_chunks::<8>() else { return Err(foreign()) };
-        let [asked, floor, reported @ ..] = words else { return Err(foreign()) };
+        let [found, floor, reported @ ..] = words else { return Err(foreign()) };
         let (reported, []) = reported.as_chunks::<2>() else { return Err(foreign()) };
-        if u64::from_le_bytes(*asked) != question {
+        if u64::from_le_bytes(*found) != fingerprint {
             return Err(refused(
                 "belongs to another subscription: repeat the request that returned it",
             ));

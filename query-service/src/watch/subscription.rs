@@ -53,7 +53,7 @@ pub(crate) struct Subscription {
     pool: ReadPool,
     watchers: Watchers,
     query: WatchQuery,
-    question: u64,
+    fingerprint: u64,
     series: HashMap<i32, SeriesKey>,
     baselines: Baselines,
     position: WatchPosition,
@@ -73,18 +73,18 @@ impl Subscription {
         query: WatchQuery,
     ) -> Result<Self, QueryError> {
         let permit = watchers.acquire_subscription()?;
-        let question = query.fingerprint();
+        let fingerprint = query.fingerprint();
         let now = time::now_micros();
         let position = match query.resume_token.as_str() {
             "" => WatchPosition::new(now),
-            token => WatchPosition::of_token(token, question, now)?,
+            token => WatchPosition::of_token(token, fingerprint, now)?,
         };
         let mut subscription = Self {
             baselines: Baselines::new(relations, query.clone()),
             pool,
             watchers,
             query,
-            question,
+            fingerprint,
             series: HashMap::new(),
             position,
             scans: 0,
@@ -250,7 +250,7 @@ impl Subscription {
         frames: &AnomalySender,
         message: v1::WatchAnomaliesResponse,
     ) -> Result<(), StreamEnd> {
-        let resume_token = self.position.token(self.question);
+        let resume_token = self.position.token(self.fingerprint);
         frames.send(v1::WatchAnomaliesResponse { resume_token, ..message }).await?;
         frames.flush().await?;
         self.scans_since_message = 0;

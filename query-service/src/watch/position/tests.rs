@@ -30,8 +30,8 @@ fn a_token_decodes_to_its_position_for_its_own_request_only() {
     }
     let token = position.token(77);
     assert_eq!(WatchPosition::of_token(&token, 77, NOW + 1).unwrap(), position);
-    let refused = |token: &str, question, now| {
-        WatchPosition::of_token(token, question, now).unwrap_err().to_string()
+    let refused = |token: &str, fingerprint, now| {
+        WatchPosition::of_token(token, fingerprint, now).unwrap_err().to_string()
     };
     assert!(refused(&token, 78, NOW).contains("another subscription"));
     assert!(refused(&token, 77, NOW + MAX_MISSED + 1).contains("24 hours"));
