@@ -6,10 +6,10 @@
 use crate::columns::PointColumns;
 
 /// The minimum number of points to keep: the first, the last and one between them.
-pub(crate) const FEWEST: usize = 3;
+pub(crate) const MIN_POINTS: usize = 3;
 
 #[derive(Clone, Copy)]
-struct Point {
+struct TimedValue {
     timestamp: i64,
     value: f64,
 }
@@ -27,22 +27,22 @@ pub(crate) struct Downsampler {
     /// The index of the bucket `next`.
     filling: usize,
     /// The point that was kept last.
-    kept: Option<Point>,
+    kept: Option<TimedValue>,
     /// The newest point. It is not in a bucket yet, because the last point of all belongs to none.
-    newest: Option<Point>,
+    newest: Option<TimedValue>,
     /// The bucket to keep a point of.
-    current: Vec<Point>,
+    current: Vec<TimedValue>,
     /// The bucket after `current`, which is being filled.
-    next: Vec<Point>,
+    next: Vec<TimedValue>,
     /// The kept points that were not taken away yet.
     chosen: PointColumns,
 }
 
 impl Downsampler {
     /// Returns a downsampler for `count` points that keeps `max_points` of them, and at least
-    /// [`FEWEST`]. Points in excess of `count` go into the last bucket.
+    /// [`MIN_POINTS`]. Points in excess of `count` go into the last bucket.
     pub(crate) fn new(count: usize, max_points: usize) -> Self {
-        let buckets = max_points.max(FEWEST) - 2;
+        let buckets = max_points.max(MIN_POINTS) - 2;
         Self {
             between: count.saturating_sub(2).max(buckets),
             buckets,
@@ -58,7 +58,7 @@ impl Downsampler {
 
     /// Adds the next point.
     pub(crate) fn take(&mut self, timestamp: i64, value: f64) {
-        let arrived = Point { timestamp, value };
+        let arrived = TimedValue { timestamp, value };
         if self.kept.is_none() {
             self.keep(arrived);
         } else if let Some(point) = self.newest.replace(arrived) {
@@ -88,7 +88,7 @@ impl Downsampler {
     }
 
     /// Puts a point that is neither the first nor the last into its bucket.
-    fn put(&mut self, point: Point) {
+    fn put(&mut self, point: TimedValue) {
         // As in the thesis, buckets are equal except for rounding. Integer arithmetic makes the
         // last bucket end exactly at the last point.
         let end = (self.filling + 1) * self.between / self.buckets;
@@ -103,7 +103,7 @@ impl Downsampler {
     }
 
     /// Keeps one point of the current bucket, if it has any. `following` is the bucket after it.
-    fn choose(&mut self, following: &[Point]) {
+    fn choose(&mut self, following: &[TimedValue]) {
         let Some(kept) = self.kept else { return };
         let Some(&(mut best)) = self.current.first() else { return };
         let count = following.len().max(1) as f64;
@@ -124,7 +124,7 @@ impl Downsampler {
         self.keep(best);
     }
 
-    fn keep(&mut self, point: Point) {
+    fn keep(&mut self, point: TimedValue) {
         self.kept = Some(point);
         let _ = self.chosen.push(0, point.timestamp, point.value); // points come in time order
     }

@@ -63,10 +63,10 @@ impl RangeQuery {
 fn max_points(max_points: u32) -> Result<Option<usize>, QueryError> {
     match usize::try_from(max_points).unwrap_or(usize::MAX) {
         0 => Ok(None),
-        most if (lttb::FEWEST..=MAX_POINTS).contains(&most) => Ok(Some(most)),
+        most if (lttb::MIN_POINTS..=MAX_POINTS).contains(&most) => Ok(Some(most)),
         most => {
             let sentence =
-                format!("is {most}; use {} to {MAX_POINTS}, or 0 for all points", lttb::FEWEST);
+                format!("is {most}; use {} to {MAX_POINTS}, or 0 for all points", lttb::MIN_POINTS);
             Err(QueryError::invalid("max_points", sentence))
         }
     }
