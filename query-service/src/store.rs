@@ -19,7 +19,7 @@ use crate::watermarks::Materialised;
 pub(crate) use anomalies::{
     baseline, baseline_hourly, baseline_values, count, count_hourly, outside, outside_hourly,
 };
-pub(crate) use bucket::{Bucket, whole};
+pub(crate) use bucket::{Bucket, combine_parts};
 pub(crate) use buckets::{BucketRead, buckets, count_up_to, extent, points_as_buckets};
 pub(crate) use chunks::chunks;
 pub(crate) use density::{compacted_chunks, days_of_points};

@@ -166,7 +166,7 @@ impl BucketStream {
                     BucketRead { series, combined, grid, source: &source, start, end, statistics };
                 buckets.append(&mut store::buckets(&self.pool, &read).await?);
             }
-            let buckets = store::whole(buckets);
+            let buckets = store::combine_parts(buckets);
             for of_series in buckets.chunk_by(|one, other| one.series_id == other.series_id) {
                 let lasts = |bucket: &Bucket| segment.grid.step(bucket.start, 1) - bucket.start;
                 let of_series_rows =

@@ -74,7 +74,7 @@ impl Bucket {
 
 /// Sorts buckets by series and time, and combines the parts of each bucket. The parts of a bucket
 /// must be in time order.
-pub(crate) fn whole(mut parts: Vec<Bucket>) -> Vec<Bucket> {
+pub(crate) fn combine_parts(mut parts: Vec<Bucket>) -> Vec<Bucket> {
     parts.sort_by_key(|bucket| (bucket.series_id, bucket.start)); // stable: keeps parts in order
     let mut buckets: Vec<Bucket> = Vec::with_capacity(parts.len());
     for part in parts {
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn parts_of_a_bucket_become_one() {
         let parts = vec![bucket(&[1.0, 5.0]), bucket(&[2.0]), bucket(&[-4.0, 9.0, 3.0])];
-        let found = whole(parts);
+        let found = combine_parts(parts);
         let expected = bucket(&[1.0, 5.0, 2.0, -4.0, 9.0, 3.0]);
         assert_eq!(found.len(), 1);
         assert!((found[0].variance - expected.variance).abs() < 1e-12);
@@ -143,7 +143,7 @@ mod tests {
         let one = bucket(&[1.0]);
         let later = Bucket { start: 60, ..one };
         let other = Bucket { series_id: 2, ..one };
-        let keys: Vec<(i32, i64)> = whole(vec![other, later, one, later])
+        let keys: Vec<(i32, i64)> = combine_parts(vec![other, later, one, later])
             .iter()
             .map(|bucket| (bucket.series_id, bucket.start))
             .collect();
@@ -159,7 +159,7 @@ mod tests {
             sum: f64::NAN,
             ..bucket(&[1.0])
         };
-        let both = whole(vec![unknown, unknown])[0];
+        let both = combine_parts(vec![unknown, unknown])[0];
         assert_eq!(both.count, 2);
         assert!([both.min, both.max, both.variance, both.sum].iter().all(|value| value.is_nan()));
     }
