@@ -11,7 +11,7 @@ use crate::validate::LatestQuery;
 
 /// How far back each attempt searches, in microseconds. An attempt covers the series for which the
 /// previous one found no point. Most series have a recent point, so older chunks are rarely opened.
-const LOOK_BACK: [i64; 3] = [6 * HOUR, 30 * 24 * HOUR, i64::MAX];
+const SEARCH_DEPTHS: [i64; 3] = [6 * HOUR, 30 * 24 * HOUR, i64::MAX];
 const HOUR: i64 = 3_600 * time::MICROS_PER_SECOND;
 
 pub(super) async fn latest(
@@ -55,7 +55,7 @@ async fn of_device(
 /// Returns the newest point of each series, or `None` if it has no points.
 async fn newest(pool: &ReadPool, ids: &[i32], now: i64) -> Result<Vec<Option<Point>>, QueryError> {
     let mut points = vec![None; ids.len()];
-    for back in LOOK_BACK {
+    for back in SEARCH_DEPTHS {
         let missing: Vec<usize> =
             (0..ids.len()).filter(|&position| points[position].is_none()).collect();
         if missing.is_empty() {
