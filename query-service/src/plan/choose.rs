@@ -13,7 +13,7 @@ use crate::validate::{AggregatedQuery, GapFill, MAX_WIDTH_DAYS};
 /// The maximum number of buckets of local days in an answer: about 270 years of single days.
 const MAX_LOCAL_DAYS: i64 = 100_000;
 /// How many buckets before the interval `GapFill::Last` searches for a value.
-const LOOK_BACK: i64 = 100;
+const FILL_LOOK_BACK: i64 = 100;
 
 /// The buckets and the granularity that they are computed from, before retention is considered.
 struct Choice {
@@ -33,7 +33,7 @@ pub(crate) fn choose(query: &AggregatedQuery, retention: &Retention) -> Result<P
         (Some(Granularity::Raw), None) => {
             return Ok(with_note(points(query.start, query.end), retention));
         }
-        (granularity, Some(width)) => of_width(query, granularity, width)?,
+        (granularity, Some(width)) => by_width(query, granularity, width)?,
         (Some(granularity), None) => named(query, granularity)?,
         (None, None) => automatic(query)?,
     };
@@ -96,7 +96,7 @@ fn named(query: &AggregatedQuery, granularity: Granularity) -> Result<Choice, Qu
 
 /// Chooses buckets of the request's width. They are computed from the granularity that the request
 /// names, or else from the coarsest rollup whose buckets they consist of.
-fn of_width(
+fn by_width(
     query: &AggregatedQuery,
     granularity: Option<Granularity>,
     width: i64,
@@ -114,12 +114,15 @@ fn of_width(
     }
     let source = match granularity {
         Some(named) => named,
-        None => made_from(&grid)?,
+        None => coarsest_rollup(&grid)?,
     };
     // A day of a time zone consists of hours or minutes, even if the request says DAY.
-    let source =
-        if source == Granularity::Day && width % DAY == 0 { made_from(&grid)? } else { source };
-    if let Some(unit) = source.bucket_micros().filter(|&unit| !grid.is_made_of(unit)) {
+    let source = if source == Granularity::Day && width % DAY == 0 {
+        coarsest_rollup(&grid)?
+    } else {
+        source
+    };
+    if let Some(unit) = source.bucket_micros().filter(|&unit| !grid.consists_of(unit)) {
         let unit = time::to_duration(unit).seconds;
         let sentence = format!(
             "gives buckets that do not consist of whole buckets of {}: \
@@ -156,17 +159,17 @@ fn automatic(query: &AggregatedQuery) -> Result<Choice, QueryError> {
             });
         }
     }
-    let (together, count) = days_together(query, most)?;
-    let what = match together {
+    let (days_each, count) = days_per_bucket(query, most)?;
+    let what = match days_each {
         1 => "days are the finest granularity".to_owned(),
         days => format!("buckets of {days} days are the finest"),
     };
-    days(query, together, GranularityReason::FitsMaxPoints, fits(what, count))
+    days(query, days_each, GranularityReason::FitsMaxPoints, fits(what, count))
 }
 
 /// Returns the smallest number of days per bucket that answers the interval in at most `most`
 /// buckets, and the number of buckets.
-fn days_together(query: &AggregatedQuery, most: u64) -> Result<(i64, u64), QueryError> {
+fn days_per_bucket(query: &AggregatedQuery, most: u64) -> Result<(i64, u64), QueryError> {
     let utc = TimeZone::UTC;
     let zone = query.time_zone.as_ref().unwrap_or(&utc);
     let count = |days: i64| {
@@ -194,7 +197,7 @@ fn days(
     why: String,
 ) -> Result<Choice, QueryError> {
     let grid = days_grid(query, days)?;
-    let source = made_from(&grid)?;
+    let source = coarsest_rollup(&grid)?;
     let reason = match reason {
         GranularityReason::Requested if source != Granularity::Day => GranularityReason::TimeZone,
         reason => reason,
@@ -224,14 +227,14 @@ fn days_grid(query: &AggregatedQuery, days: i64) -> Result<Grid, QueryError> {
     Ok(buckets.grid(
         query.start,
         query.end,
-        if query.gap_fill == GapFill::Last { LOOK_BACK } else { 0 },
+        if query.gap_fill == GapFill::Last { FILL_LOOK_BACK } else { 0 },
     ))
 }
 
 /// Returns the coarsest rollup whose buckets the grid's buckets consist of.
-fn made_from(grid: &Grid) -> Result<Granularity, QueryError> {
+fn coarsest_rollup(grid: &Grid) -> Result<Granularity, QueryError> {
     let made =
-        |rollup: &Granularity| rollup.bucket_micros().is_some_and(|width| grid.is_made_of(width));
+        |rollup: &Granularity| rollup.bucket_micros().is_some_and(|width| grid.consists_of(width));
     Granularity::ROLLUPS.into_iter().rev().find(made).ok_or_else(|| {
         let sentence = "has days that do not begin on a whole minute, as before standard time; \
                         use a later start";
@@ -287,7 +290,9 @@ impl Plan {
     /// last value.
     pub(crate) fn read_from(&self, fill: GapFill) -> i64 {
         match self.segments.first() {
-            Some(oldest) if fill == GapFill::Last => oldest.grid.step(oldest.start, -LOOK_BACK),
+            Some(oldest) if fill == GapFill::Last => {
+                oldest.grid.step(oldest.start, -FILL_LOOK_BACK)
+            }
             _ => self.start,
         }
     }

@@ -24,7 +24,7 @@ const SQUARED: u64 = 2;
 /// costs are estimates.
 const MARGIN: (u64, u64) = (4, 5);
 /// Fewer minutes take a few milliseconds from either source, so that the choice does not matter.
-const FEWEST_MINUTES: u64 = 2_000;
+const MIN_MINUTES: u64 = 2_000;
 
 /// The size of one day of the queried series, according to the hourly rollup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +43,19 @@ impl Plan {
         let is_grouped = segment.grid != Grid::of(Granularity::Minute);
         let minutes = (self.end - self.start) / 60_000_000;
         let rows = minutes.unsigned_abs().saturating_mul(series as u64);
-        segment.source == Granularity::Minute && is_grouped && rows >= FEWEST_MINUTES
+        segment.source == Granularity::Minute && is_grouped && rows >= MIN_MINUTES
     }
 
     /// Replaces minutes by points as the source if that is faster.
-    pub(crate) fn of_the_faster(mut self, statistics: &[Statistic], days: &[DayOfPoints]) -> Self {
+    pub(crate) fn with_faster_source(
+        mut self,
+        statistics: &[Statistic],
+        days: &[DayOfPoints],
+    ) -> Self {
         let points: u64 = days.iter().map(|day| day.points).sum();
         let minutes: u64 = days.iter().map(|day| day.minutes).sum();
         if let [segment] = &mut self.segments[..]
-            && minutes >= FEWEST_MINUTES
+            && minutes >= MIN_MINUTES
             && cost_of_points(statistics, days).saturating_mul(MARGIN.1)
                 <= (minutes * MINUTE_ROW).saturating_mul(MARGIN.0)
         {
@@ -101,7 +105,9 @@ mod tests {
     }
 
     fn source(statistics: &[Statistic], days: &[DayOfPoints]) -> Granularity {
-        plan(Granularity::Minute, 10 * MINUTE, 30).of_the_faster(statistics, days).granularity()
+        plan(Granularity::Minute, 10 * MINUTE, 30)
+            .with_faster_source(statistics, days)
+            .granularity()
     }
 
     #[test]
@@ -132,7 +138,7 @@ mod tests {
     #[test]
     fn the_explanation_states_the_counts_that_the_choice_depends_on() {
         let plan = plan(Granularity::Minute, 10 * MINUTE, 30)
-            .of_the_faster(&[Statistic::Avg], &days(30, 2, true));
+            .with_faster_source(&[Statistic::Avg], &days(30, 2, true));
         let expected = "requested; points are read instead, because about 86400 of them take \
                         less time than 43200 minutes";
         assert_eq!(plan.explanation, expected);

@@ -128,7 +128,7 @@ impl Grid {
     }
 
     /// Returns whether every bucket consists of whole buckets of this width.
-    pub(crate) fn is_made_of(&self, width: i64) -> bool {
+    pub(crate) fn consists_of(&self, width: i64) -> bool {
         match self {
             Self::Points => false,
             Self::Equal(own) => own % width == 0,
@@ -280,6 +280,6 @@ mod tests {
         assert_eq!(grid.step(first, 2) - grid.step(first, 1), 23 * HOUR);
         assert_eq!(grid.step(grid.step(first, 2), -2), first);
         assert_eq!(grid.starts(first, grid.ceil(start + 2 * DAY)).count(), 3);
-        assert!(grid.is_made_of(HOUR) && !grid.is_made_of(DAY));
+        assert!(grid.consists_of(HOUR) && !grid.consists_of(DAY));
     }
 }

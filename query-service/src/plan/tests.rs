@@ -93,7 +93,7 @@ proptest! {
             prop_assert_eq!(segment.grid.floor(segment.start), segment.start, "begins on an edge");
             prop_assert_eq!(segment.grid.ceil(segment.end), segment.end, "ends on an edge");
             let unit = segment.source.bucket_micros().unwrap();
-            prop_assert!(segment.grid.is_made_of(unit), "consists of whole buckets of the source");
+            prop_assert!(segment.grid.consists_of(unit), "consists of whole buckets of the source");
         }
         for pair in plan.segments.windows(2) {
             prop_assert_eq!(pair[0].end, pair[1].start);

@@ -32,7 +32,7 @@ pub(super) async fn answer(
     let retention = relations.retention(&pool, time::now_micros()).await?;
     let plan = plan::choose(&query, &retention)?;
     let series = series::find(&pool, &query.selectors).await?;
-    let mut plan = of_the_faster(&pool, &relations, &query, &retention, plan, &series).await?;
+    let mut plan = with_faster_source(&pool, &relations, &query, &retention, plan, &series).await?;
     plan.explanation +=
         &uncovered::note(&plan.segments, &relations.uncovered(&pool).await?).unwrap_or_default();
     let watermark = relations.watermark(&pool, plan.granularity()).await?;
@@ -62,7 +62,7 @@ pub(super) async fn answer(
 
 /// Lets AUTO read points instead of minutes if that is faster. Points must be kept for the whole
 /// interval.
-async fn of_the_faster(
+async fn with_faster_source(
     pool: &ReadPool,
     relations: &Relations,
     query: &AggregatedQuery,
@@ -77,7 +77,7 @@ async fn of_the_faster(
     }
     let ids: Vec<i32> = series.iter().map(|series| series.series_id).collect();
     let days = relations.days_of_points(pool, &ids, (plan.start, plan.end)).await?;
-    Ok(plan.of_the_faster(&query.statistics, &days))
+    Ok(plan.with_faster_source(&query.statistics, &days))
 }
 
 fn check_filled_buckets(
