@@ -65,7 +65,7 @@ pub(crate) async fn retention(pool: &ReadPool) -> sqlx::Result<Vec<(String, i64)
     sqlx::query_as(include_str!("sql/retention.sql")).fetch_all(&pool.named("retention")).await
 }
 
-/// Returns the days that rollups do not cover, by rollup. UncoveredDays that are computed from a finer
+/// Returns the days that rollups do not cover, by rollup. Days that are computed from a finer
 /// relation come first.
 pub(crate) async fn uncovered(pool: &ReadPool) -> sqlx::Result<Vec<UncoveredDays>> {
     let rows: Vec<(i32, i32, i64, i64)> = sqlx::query_as(include_str!("sql/uncovered.sql"))

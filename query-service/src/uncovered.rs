@@ -43,7 +43,7 @@ struct CachedDays {
 }
 
 impl UncoveredCache {
-    /// Returns the days that rollups do not cover, by rollup. UncoveredDays that are computed from a finer
+    /// Returns the days that rollups do not cover, by rollup. Days that are computed from a finer
     /// relation come first.
     pub(crate) async fn days(&self, pool: &ReadPool) -> sqlx::Result<Arc<[UncoveredDays]>> {
         let mut known = self.0.lock().await;
