@@ -13,8 +13,8 @@ const SUBSCRIBE_AFTER: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QueryError {
     /// The request can never succeed. Names the field and the values that it accepts.
-    #[error("{field}: {sentence}")]
-    Invalid { field: String, sentence: String },
+    #[error("{field}: {description}")]
+    Invalid { field: String, description: String },
     /// The request names a device or series that does not exist.
     #[error("{kind} {name:?} does not exist")]
     NotFound { kind: &'static str, name: String },
@@ -79,8 +79,8 @@ impl From<sqlx::Error> for QueryError {
 }
 
 impl QueryError {
-    pub(crate) fn invalid(field: impl Into<String>, sentence: impl Into<String>) -> Self {
-        Self::Invalid { field: field.into(), sentence: sentence.into() }
+    pub(crate) fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), description: description.into() }
     }
 }
 
@@ -88,7 +88,9 @@ impl QueryError {
 impl From<QueryError> for Status {
     fn from(error: QueryError) -> Self {
         match error {
-            QueryError::Invalid { field, sentence } => status::invalid_argument(&field, sentence),
+            QueryError::Invalid { field, description } => {
+                status::invalid_argument(&field, description)
+            }
             QueryError::NotFound { kind, name } => status::not_found(kind, &name),
             QueryError::DeadlinePassed | QueryError::TooLong(_) | QueryError::ClientStalled(_) => {
                 status::deadline_exceeded(error.to_string())

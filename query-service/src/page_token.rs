@@ -21,7 +21,7 @@ pub(crate) fn decode(scope: &[&str], token: &str) -> Result<String, QueryError> 
     if token.is_empty() {
         return Ok(String::new());
     }
-    let refused = |sentence: &str| QueryError::invalid("page_token", sentence);
+    let refused = |description: &str| QueryError::invalid("page_token", description);
     let foreign =
         || refused("was not issued by this service: use the next_page_token of an answer");
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| foreign())?;

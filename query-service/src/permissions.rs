@@ -24,8 +24,8 @@ fn permit<T: PermissionCheck>(request: Request<T>) -> Result<Request<T>, Status>
     match request.get_ref().first_not_permitted(&identity.devices) {
         None => Ok(request),
         Some(what) => {
-            let sentence = format!("identity {:?} may not read {what}", identity.name);
-            Err(status::permission_denied("DEVICE_NOT_PERMITTED", sentence))
+            let description = format!("identity {:?} may not read {what}", identity.name);
+            Err(status::permission_denied("DEVICE_NOT_PERMITTED", description))
         }
     }
 }

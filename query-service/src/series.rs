@@ -81,10 +81,10 @@ pub(crate) async fn find(
             }
         }
         if series.len() > MAX_SERIES {
-            let sentence = format!(
+            let description = format!(
                 "match more than {MAX_SERIES} series; use longer prefixes or several requests"
             );
-            return Err(QueryError::invalid("selectors", sentence));
+            return Err(QueryError::invalid("selectors", description));
         }
     }
     Ok(series)
@@ -174,9 +174,9 @@ pub(crate) async fn find_of_device(
         return Err(QueryError::NotFound { kind: "device", name: device_id.to_owned() });
     }
     if found.len() > MAX_SERIES {
-        let sentence =
+        let description =
             format!("has more than {MAX_SERIES} series; list the series in `series` instead");
-        return Err(QueryError::invalid("device_id", sentence));
+        return Err(QueryError::invalid("device_id", description));
     }
     Ok(found)
 }

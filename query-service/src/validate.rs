@@ -65,9 +65,9 @@ fn max_points(max_points: u32) -> Result<Option<usize>, QueryError> {
         0 => Ok(None),
         most if (lttb::MIN_POINTS..=MAX_POINTS).contains(&most) => Ok(Some(most)),
         most => {
-            let sentence =
+            let description =
                 format!("is {most}; use {} to {MAX_POINTS}, or 0 for all points", lttb::MIN_POINTS);
-            Err(QueryError::invalid("max_points", sentence))
+            Err(QueryError::invalid("max_points", description))
         }
     }
 }
@@ -75,8 +75,8 @@ fn max_points(max_points: u32) -> Result<Option<usize>, QueryError> {
 fn selectors(selectors: Vec<v1::SeriesSelector>) -> Result<Vec<Selector>, QueryError> {
     let found = selectors.len();
     if found == 0 || found > MAX_SELECTORS {
-        let sentence = format!("has {found} entries; it must have 1 to {MAX_SELECTORS}");
-        return Err(QueryError::invalid("selectors", sentence));
+        let description = format!("has {found} entries; it must have 1 to {MAX_SELECTORS}");
+        return Err(QueryError::invalid("selectors", description));
     }
     selectors
         .into_iter()
@@ -119,12 +119,12 @@ fn check_id(field: &str, id: &str) -> Result<(), QueryError> {
 
 fn check_prefix(field: &str, prefix: &str) -> Result<(), QueryError> {
     if prefix.len() > ID_MAX_BYTES {
-        let sentence = format!("has {} bytes; the limit is {ID_MAX_BYTES}", prefix.len());
-        return Err(QueryError::invalid(field, sentence));
+        let description = format!("has {} bytes; the limit is {ID_MAX_BYTES}", prefix.len());
+        return Err(QueryError::invalid(field, description));
     }
     if prefix.chars().any(char::is_control) {
-        let sentence = "contains a control character, which an id never contains";
-        return Err(QueryError::invalid(field, sentence));
+        let description = "contains a control character, which an id never contains";
+        return Err(QueryError::invalid(field, description));
     }
     Ok(())
 }
@@ -146,12 +146,12 @@ fn interval(start: Option<&Timestamp>, end: Option<&Timestamp>) -> Result<(i64, 
 /// empty if the interval was between two microseconds.
 fn rounded(start: i128, end: i128) -> Result<(i64, i64), QueryError> {
     if end <= start {
-        let sentence = format!(
+        let description = format!(
             "{} is not after start {}",
             time::display_nanos(end),
             time::display_nanos(start)
         );
-        return Err(QueryError::invalid("end", sentence));
+        return Err(QueryError::invalid("end", description));
     }
     Ok((time::round_up_to_micros(start), time::round_up_to_micros(end)))
 }

@@ -106,11 +106,11 @@ fn by_width(
     if let Some(most) =
         query.max_points.filter(|&most| granularity.is_none() && count > u64::from(most))
     {
-        let sentence = format!(
+        let description = format!(
             "gives {count} buckets, more than max_points, which is {most}: \
              use wider buckets or a larger max_points"
         );
-        return Err(QueryError::invalid("bucket_width", sentence));
+        return Err(QueryError::invalid("bucket_width", description));
     }
     let source = match granularity {
         Some(named) => named,
@@ -124,12 +124,12 @@ fn by_width(
     };
     if let Some(unit) = source.bucket_micros().filter(|&unit| !grid.consists_of(unit)) {
         let unit = time::to_duration(unit).seconds;
-        let sentence = format!(
+        let description = format!(
             "gives buckets that do not consist of whole buckets of {}: \
              use a multiple of {unit} s, or granularity AUTO",
             source.relation()
         );
-        return Err(QueryError::invalid("bucket_width", sentence));
+        return Err(QueryError::invalid("bucket_width", description));
     }
     let explanation = format!(
         "the request specifies buckets of {} s, computed from {}",
@@ -181,11 +181,11 @@ fn days_per_bucket(query: &AggregatedQuery, most: u64) -> Result<(i64, u64), Que
         .map(|days| (days, count(days)))
         .find(|&(_, count)| count <= most)
         .ok_or_else(|| {
-            let sentence = format!(
+            let description = format!(
                 "is too small for the interval: {most} buckets of {MAX_WIDTH_DAYS} days, \
                  the widest, do not cover it"
             );
-            QueryError::invalid("max_points", sentence)
+            QueryError::invalid("max_points", description)
         })
 }
 
@@ -218,11 +218,11 @@ fn days_grid(query: &AggregatedQuery, days: i64) -> Result<Grid, QueryError> {
     let buckets = LocalDays { zone, days };
     let count = buckets.number(query.end - 1) - buckets.number(query.start) + 1;
     if count > MAX_LOCAL_DAYS {
-        let sentence = format!(
+        let description = format!(
             "gives {count} buckets of local days; the limit with a time_zone is {MAX_LOCAL_DAYS}: \
              use a shorter interval or wider buckets"
         );
-        return Err(QueryError::invalid("end", sentence));
+        return Err(QueryError::invalid("end", description));
     }
     Ok(buckets.grid(
         query.start,
@@ -236,9 +236,9 @@ fn coarsest_rollup(grid: &Grid) -> Result<Granularity, QueryError> {
     let made =
         |rollup: &Granularity| rollup.bucket_micros().is_some_and(|width| grid.consists_of(width));
     Granularity::ROLLUPS.into_iter().rev().find(made).ok_or_else(|| {
-        let sentence = "has days that do not begin on a whole minute, as before standard time; \
+        let description = "has days that do not begin on a whole minute, as before standard time; \
                         use a later start";
-        QueryError::invalid("time_zone", sentence)
+        QueryError::invalid("time_zone", description)
     })
 }
 
@@ -253,13 +253,13 @@ fn check_points_are_kept(
     if from <= start {
         return Ok(());
     }
-    let sentence = format!(
+    let description = format!(
         "{what} is computed from points, which are kept from {} on; \
          the first bucket begins at {}: use a later start",
         time::display(from),
         time::display(start)
     );
-    Err(QueryError::invalid("statistics", sentence))
+    Err(QueryError::invalid("statistics", description))
 }
 
 /// Adds to the explanation which parts are coarser and from when on there is data.

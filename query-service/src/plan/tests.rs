@@ -196,12 +196,12 @@ fn tiered_retention_gives_a_tiered_answer() {
 fn a_statistic_that_needs_points_is_refused_if_they_are_dropped() {
     let retention = Retention { points: Some(MARCH + 7), ..Retention::default() };
     let rate = |start| AggregatedQuery { raw_only: Some("RATE"), ..query(start, MARCH + DAY) };
-    let sentence = choose(&rate(MARCH), &retention).unwrap_err().to_string();
+    let description = choose(&rate(MARCH), &retention).unwrap_err().to_string();
     assert!(
-        sentence.contains(
+        description.contains(
             "RATE is computed from points, which are kept from 2026-03-01T00:00:00.000007Z on"
         ),
-        "{sentence}"
+        "{description}"
     );
     let plan = choose(&rate(MARCH + 60 * MINUTE), &retention).unwrap();
     assert_eq!((plan.granularity(), plan.reason), (Granularity::Raw, GranularityReason::Statistic));
@@ -259,9 +259,10 @@ fn a_width_that_does_not_fit_the_granularity_is_refused_with_one_that_does() {
         max_points: Some(9),
         ..query(MARCH, MARCH + DAY)
     };
-    let sentence = choose(&many, &Retention::default()).unwrap_err().to_string();
+    let description = choose(&many, &Retention::default()).unwrap_err().to_string();
     assert!(
-        sentence.starts_with("bucket_width: gives 1440 buckets, more than max_points, which is 9"),
-        "{sentence}"
+        description
+            .starts_with("bucket_width: gives 1440 buckets, more than max_points, which is 9"),
+        "{description}"
     );
 }

@@ -89,13 +89,13 @@ fn check_filled_buckets(
     if query.gap_fill == GapFill::None || buckets <= MAX_FILLED_BUCKETS {
         return Ok(());
     }
-    let sentence = format!(
+    let description = format!(
         "gives {buckets} buckets, {} for each of {answers} answers; \
          at most {MAX_FILLED_BUCKETS} are filled: \
          use wider buckets, a shorter interval or fewer series",
         plan.bucket_count()
     );
-    Err(QueryError::invalid("gap_fill", sentence))
+    Err(QueryError::invalid("gap_fill", description))
 }
 
 async fn check_raw_points(
@@ -111,9 +111,9 @@ async fn check_raw_points(
     if found <= MAX_RAW_POINTS {
         return Ok(());
     }
-    let sentence = format!(
+    let description = format!(
         "{what} is computed from points, and the interval has more than {MAX_RAW_POINTS}, \
          which is the limit: use a shorter interval or fewer series"
     );
-    Err(QueryError::invalid("statistics", sentence))
+    Err(QueryError::invalid("statistics", description))
 }

@@ -125,9 +125,9 @@ pub(crate) async fn robust_stats(
     let limit = i64::try_from(MAX_ROBUST_POINTS + 1).unwrap_or(i64::MAX);
     let values = store::baseline_values(pool, series_id, interval, limit).await?;
     if values.len() > MAX_ROBUST_POINTS {
-        let sentence =
+        let description =
             format!("has more than {MAX_ROBUST_POINTS} points, the limit of ROBUST: shorten it");
-        return Err(QueryError::invalid("baseline", sentence));
+        return Err(QueryError::invalid("baseline", description));
     }
     Ok(RobustStats::of(values))
 }

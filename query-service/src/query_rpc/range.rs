@@ -36,9 +36,9 @@ fn check_total(max_points: Option<usize>, series: usize) -> Result<(), QueryErro
     else {
         return Ok(());
     };
-    let sentence = format!(
+    let description = format!(
         "is {max_points} for each of {series} series; the limit for all of them together is \
          {MAX_TOTAL_POINTS}: use fewer points or fewer series"
     );
-    Err(QueryError::invalid("max_points", sentence))
+    Err(QueryError::invalid("max_points", description))
 }

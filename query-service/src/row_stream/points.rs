@@ -71,11 +71,11 @@ impl PointStream {
     async fn read(&self, cursor: &mut Cursor) -> Result<Option<PointPage>, QueryError> {
         let Some(page) = cursor.page() else { return Ok(None) };
         if page.limit > MAX_POINTS_PER_TIMESTAMP {
-            let sentence = format!(
+            let description = format!(
                 "match a series with more than {MAX_POINTS_PER_TIMESTAMP} points of one timestamp, \
                  which is the limit"
             );
-            return Err(QueryError::invalid("selectors", sentence));
+            return Err(QueryError::invalid("selectors", description));
         }
         let interval = (page.resume.unwrap_or(self.plan.start), self.plan.end);
         let ids: Vec<i32> =
@@ -144,12 +144,12 @@ impl PointOutput<'_> {
             rows
         };
         if count / (max_points - 2) > MAX_POINTS_PER_BUCKET {
-            let sentence = format!(
+            let description = format!(
                 "is {max_points} for a series of {count} points; each returned point can represent \
                  at most {MAX_POINTS_PER_BUCKET}: use a larger max_points, a shorter interval, \
                  or QueryAggregated"
             );
-            return Err(QueryError::invalid("max_points", sentence));
+            return Err(QueryError::invalid("max_points", description));
         }
         self.downsampler = Some((position, Downsampler::new(count, max_points)));
         Ok(())

@@ -93,11 +93,11 @@ impl AggregatedQuery {
         let broken =
             needs_buckets.into_iter().find(|(is_requested, ..)| *is_requested && self.of_points());
         broken.map_or(Ok(()), |(_, field, accepted)| {
-            let sentence = format!(
+            let description = format!(
                 "needs buckets, but granularity is RAW without a bucket_width: \
                  set bucket_width, or use {accepted}"
             );
-            Err(QueryError::invalid(field, sentence))
+            Err(QueryError::invalid(field, description))
         })
     }
 }
@@ -119,9 +119,9 @@ fn max_points(max_points: u32) -> Result<Option<u32>, QueryError> {
         2..=MAX_MAX_POINTS => Ok(Some(max_points)),
         other => {
             let default = AggregatedQuery::DEFAULT_MAX_POINTS;
-            let sentence =
+            let description =
                 format!("is {other}; use 2 to {MAX_MAX_POINTS}, or 0 for the default of {default}");
-            Err(QueryError::invalid("max_points", sentence))
+            Err(QueryError::invalid("max_points", description))
         }
     }
 }
@@ -134,10 +134,10 @@ fn bucket_width(width: &prost_types::Duration) -> Result<i64, QueryError> {
             whole_micros && (MINUTE..=limit).contains(&micros) && micros % MINUTE == 0
         })
         .ok_or_else(|| {
-            let sentence = format!(
+            let description = format!(
                 "must be a whole number of minutes, from 1 minute to {MAX_WIDTH_DAYS} days"
             );
-            QueryError::invalid("bucket_width", sentence)
+            QueryError::invalid("bucket_width", description)
         })
 }
 
@@ -147,11 +147,11 @@ fn time_zone(name: &str) -> Result<Option<TimeZone>, QueryError> {
     }
     let zone = TimeZoneDatabase::bundled().get(name).map_err(|_| {
         let shown: String = name.chars().take(64).collect();
-        let sentence = format!(
+        let description = format!(
             "is {shown:?}, which is not in the IANA time zone database; \
              use a name such as \"Europe/Berlin\", or leave it empty for UTC"
         );
-        QueryError::invalid("time_zone", sentence)
+        QueryError::invalid("time_zone", description)
     })?;
     Ok((zone != TimeZone::UTC).then_some(zone))
 }

@@ -21,15 +21,16 @@ fn refused(change: impl FnOnce(&mut v1::QueryAggregatedRequest)) -> String {
 
 #[test]
 fn unknown_enum_values_are_refused_with_those_that_are_accepted() {
-    let sentence = refused(|request| request.granularity = 99);
+    let description = refused(|request| request.granularity = 99);
     assert_eq!(
-        sentence,
+        description,
         "granularity: has the value 99; it must be one of AUTO, RAW, MINUTE, HOUR, DAY"
     );
-    let sentence = refused(|request| request.statistics = vec![1, 99]);
+    let description = refused(|request| request.statistics = vec![1, 99]);
     assert!(
-        sentence.starts_with("statistics: has the value 99") && sentence.ends_with("STDDEV, RATE"),
-        "{sentence}"
+        description.starts_with("statistics: has the value 99")
+            && description.ends_with("STDDEV, RATE"),
+        "{description}"
     );
     assert!(refused(|request| request.gap_fill = 99).ends_with("NONE, NULL, LAST, LINEAR"));
     assert!(refused(|request| request.combine = 99).ends_with("SERIES, DEVICES"));
@@ -40,11 +41,12 @@ fn widths_are_whole_minutes_within_limits() {
     let width = |seconds, nanos| {
         refused(|request| request.bucket_width = Some(Duration { seconds, nanos }))
     };
-    let sentence = "bucket_width: must be a whole number of minutes, from 1 minute to 36500 days";
+    let description =
+        "bucket_width: must be a whole number of minutes, from 1 minute to 36500 days";
     for (seconds, nanos) in
         [(0, 0), (30, 0), (90, 0), (-60, 0), (60, 1), (60, 1_000), (36_501 * 86_400, 0)]
     {
-        assert_eq!(width(seconds, nanos), sentence, "{seconds} s {nanos} ns");
+        assert_eq!(width(seconds, nanos), description, "{seconds} s {nanos} ns");
     }
 }
 
@@ -55,10 +57,10 @@ fn bad_max_points_and_time_zones_are_refused_with_those_that_are_accepted() {
         "max_points: is 1000001; use 2 to 1000000, or 0 for the default of 1000"
     );
     assert!(refused(|request| request.max_points = 1).contains("2 to 1000000"));
-    let sentence = refused(|request| request.time_zone = "Mars/Olympus".to_owned());
+    let description = refused(|request| request.time_zone = "Mars/Olympus".to_owned());
     assert!(
-        sentence.contains("\"Mars/Olympus\"") && sentence.contains("\"Europe/Berlin\""),
-        "{sentence}"
+        description.contains("\"Mars/Olympus\"") && description.contains("\"Europe/Berlin\""),
+        "{description}"
     );
 }
 

@@ -76,9 +76,9 @@ pub(super) fn method(method: i32) -> Result<AnomalyMethod, QueryError> {
         Ok(AnomalyMethod::Unspecified) => Ok(AnomalyMethod::ZScore),
         Ok(method) => Ok(method),
         Err(_) => {
-            let sentence =
+            let description =
                 format!("has the value {method}; it must be one of Z_SCORE, ROBUST, SEASONAL");
-            Err(QueryError::invalid("method", sentence))
+            Err(QueryError::invalid("method", description))
         }
     }
 }
@@ -87,8 +87,8 @@ fn window(request: &v1::DetectAnomaliesRequest, now: i64) -> Result<(i64, i64), 
     let end = request.end.as_ref().map_or(Ok(nanos(now)), |end| instant("end", Some(end)))?;
     let start = match (&request.start, &request.window) {
         (Some(_), Some(_)) => {
-            let sentence = "cannot be combined with start: set only one of them";
-            return Err(QueryError::invalid("window", sentence));
+            let description = "cannot be combined with start: set only one of them";
+            return Err(QueryError::invalid("window", description));
         }
         (Some(start), None) => instant("start", Some(start))?,
         (None, None) => end - nanos(DEFAULT_WINDOW),
@@ -119,9 +119,9 @@ pub(super) fn baseline_length(
         let Some(baseline) = baseline else { return Ok(DEFAULT_SEASONAL_BASELINE) };
         let weeks = time::from_duration(baseline)
             .filter(|micros| (WEEK..=MAX_SEASONAL_BASELINE).contains(micros) && micros % WEEK == 0);
-        let sentence =
+        let description =
             format!("must be 1 to {} whole weeks for SEASONAL", MAX_SEASONAL_BASELINE / WEEK);
-        return weeks.ok_or_else(|| QueryError::invalid("baseline", sentence));
+        return weeks.ok_or_else(|| QueryError::invalid("baseline", description));
     }
     let Some(baseline) = baseline else { return Ok(DEFAULT_BASELINE) };
     let micros = duration("baseline", baseline, MINUTE, MAX_BASELINE)?;
@@ -159,10 +159,10 @@ pub(super) fn threshold(threshold: f64) -> Result<f64, QueryError> {
 pub(super) fn min_baseline_count(count: u32) -> Result<u64, QueryError> {
     match if count == 0 { DEFAULT_MIN_BASELINE_COUNT } else { count } {
         1 => {
-            let sentence = format!(
+            let description = format!(
                 "is 1; use 2 or more, or 0 for the default of {DEFAULT_MIN_BASELINE_COUNT}"
             );
-            Err(QueryError::invalid("min_baseline_count", sentence))
+            Err(QueryError::invalid("min_baseline_count", description))
         }
         count => Ok(u64::from(count)),
     }
@@ -171,8 +171,8 @@ pub(super) fn min_baseline_count(count: u32) -> Result<u64, QueryError> {
 fn max_anomalies(most: u32) -> Result<u32, QueryError> {
     let most = if most == 0 { DEFAULT_MAX_ANOMALIES } else { most };
     if most > MAX_MAX_ANOMALIES {
-        let sentence = format!("is {most}; the limit is {MAX_MAX_ANOMALIES}");
-        return Err(QueryError::invalid("max_anomalies", sentence));
+        let description = format!("is {most}; the limit is {MAX_MAX_ANOMALIES}");
+        return Err(QueryError::invalid("max_anomalies", description));
     }
     Ok(most)
 }

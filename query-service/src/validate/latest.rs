@@ -27,8 +27,8 @@ impl LatestQuery {
                 Ok(Self::Device(request.device_id))
             }
             (_, false) => {
-                let sentence = "cannot be combined with series: set only one of them";
-                Err(QueryError::invalid("device_id", sentence))
+                let description = "cannot be combined with series: set only one of them";
+                Err(QueryError::invalid("device_id", description))
             }
             (found, true) if found > MAX_SERIES => Err(QueryError::invalid(
                 "series",

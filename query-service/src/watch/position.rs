@@ -85,7 +85,7 @@ impl WatchPosition {
     /// # Errors
     /// Returns `Invalid` if the token is malformed, belongs to another request, or is too old.
     pub(crate) fn of_token(token: &str, fingerprint: u64, now: i64) -> Result<Self, QueryError> {
-        let refused = |sentence: &str| QueryError::invalid("resume_token", sentence);
+        let refused = |description: &str| QueryError::invalid("resume_token", description);
         let foreign =
             || refused("was not issued by this service: use the last resume_token of an answer");
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| foreign())?;

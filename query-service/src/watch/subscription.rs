@@ -272,11 +272,11 @@ impl Subscription {
             _ => (MAX_SERIES, ""),
         };
         if series.len() > most {
-            let sentence = format!(
+            let description = format!(
                 "match {} series; the limit of a subscription{method} is {most}",
                 series.len()
             );
-            return Err(QueryError::invalid("selectors", sentence));
+            return Err(QueryError::invalid("selectors", description));
         }
         self.series = series;
         Ok(())
