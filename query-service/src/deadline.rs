@@ -39,7 +39,7 @@ impl Deadline {
     ) -> Result<T, QueryError> {
         match tokio::time::timeout(self.query_timeout, self.bound_by_client(work)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(QueryError::TooLong(self.query_timeout)),
+            Err(_) => Err(QueryError::TimedOut(self.query_timeout)),
         }
     }
 
@@ -68,9 +68,9 @@ mod tests {
         let client_first = Deadline::of(&request, Duration::from_secs(30)).bound(never()).await;
         assert!(matches!(client_first, Err(QueryError::DeadlinePassed)));
         let service_first = Deadline::of(&request, Duration::from_secs(5)).bound(never()).await;
-        assert!(matches!(service_first, Err(QueryError::TooLong(_))));
+        assert!(matches!(service_first, Err(QueryError::TimedOut(_))));
         let no_header =
             Deadline::of(&Request::new(()), Duration::from_secs(5)).bound(never()).await;
-        assert!(matches!(no_header, Err(QueryError::TooLong(_))));
+        assert!(matches!(no_header, Err(QueryError::TimedOut(_))));
     }
 }

@@ -22,8 +22,8 @@ pub(crate) enum QueryError {
     #[error("the deadline of the call has passed")]
     DeadlinePassed,
     /// The query took longer than this service allows.
-    #[error("{}", TooLong(*.0))]
-    TooLong(Duration),
+    #[error("{}", TimedOut(*.0))]
+    TimedOut(Duration),
     /// The client stopped reading the stream.
     #[error(
         "the client read nothing from the stream for {} (TIDEGAUGE_QUERY_TIMEOUT)",
@@ -35,7 +35,7 @@ pub(crate) enum QueryError {
         "too many concurrent queries: no database connection became free in time \
          (TIDEGAUGE_DATABASE_CONNECTIONS); try again later"
     )]
-    Busy,
+    TooManyQueries,
     /// The limit on open subscriptions is reached.
     #[error(
         "this service already has {0} subscriptions open, its limit \
@@ -57,22 +57,22 @@ pub(crate) enum QueryError {
      fewer series",
     humantime::format_duration(*.0)
 )]
-struct TooLong(Duration);
+struct TimedOut(Duration);
 
 /// Returns the error of a statement that did not finish within `query_timeout`.
-pub(crate) fn too_long(query_timeout: Duration) -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, TooLong(query_timeout)))
+pub(crate) fn timed_out(query_timeout: Duration) -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, TimedOut(query_timeout)))
 }
 
 impl From<sqlx::Error> for QueryError {
     fn from(error: sqlx::Error) -> Self {
         let given_up = match &error {
-            sqlx::Error::PoolTimedOut => return Self::Busy,
+            sqlx::Error::PoolTimedOut => return Self::TooManyQueries,
             sqlx::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
             _ => None,
         };
         match given_up {
-            Some(&TooLong(query_timeout)) => Self::TooLong(query_timeout),
+            Some(&TimedOut(query_timeout)) => Self::TimedOut(query_timeout),
             None => Self::Database(error),
         }
     }
@@ -92,13 +92,15 @@ impl From<QueryError> for Status {
                 status::invalid_argument(&field, description)
             }
             QueryError::NotFound { kind, name } => status::not_found(kind, &name),
-            QueryError::DeadlinePassed | QueryError::TooLong(_) | QueryError::ClientStalled(_) => {
+            QueryError::DeadlinePassed | QueryError::TimedOut(_) | QueryError::ClientStalled(_) => {
                 status::deadline_exceeded(error.to_string())
             }
             QueryError::TooManySubscriptions(_) => {
                 status::too_many(error.to_string(), SUBSCRIBE_AFTER)
             }
-            QueryError::Busy | QueryError::ShuttingDown => status::unavailable(error.to_string()),
+            QueryError::TooManyQueries | QueryError::ShuttingDown => {
+                status::unavailable(error.to_string())
+            }
             QueryError::Database(error) if db::is_unavailable(&error) => {
                 tracing::warn!(%error, "the database is unavailable");
                 status::unavailable("the database is unavailable")

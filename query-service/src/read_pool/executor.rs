@@ -15,7 +15,7 @@ use sqlx::query::Query;
 use sqlx::{Describe, Either, Execute, Executor, SqlStr};
 
 use super::NamedPool;
-use crate::error::too_long;
+use crate::error::timed_out;
 
 impl NamedPool {
     /// Runs `work`, which executes one statement and reads its whole answer.
@@ -35,7 +35,7 @@ impl NamedPool {
             }
             Err(error) => Ok(Err(error)),
         };
-        let done = done.unwrap_or_else(|_| Err(too_long(self.pool.state.query_timeout)));
+        let done = done.unwrap_or_else(|_| Err(timed_out(self.pool.state.query_timeout)));
         self.pool.state.statements.ended(self.statement, &span, began, done.as_ref().err());
         let answer = done?;
         lease.give_back();
@@ -110,7 +110,7 @@ impl<'p> Executor<'p> for &NamedPool {
                     let next = tokio::select! {
                         biased; // checks the timer only if no row is ready
                         next = rows.try_next() => next,
-                        () = &mut too_late => Err(too_long(pool.state.query_timeout)),
+                        () = &mut too_late => Err(timed_out(pool.state.query_timeout)),
                     };
                     let Some(row) = next.inspect_err(|error| ended(Some(error)))? else { break };
                     yield row;
