@@ -31,7 +31,7 @@ pub(crate) const POOL_TIMEOUTS: Spec = Spec::new(
 pub(crate) const POOL_STATE: &str = "db.client.connection.state";
 
 /// A message of a response stream.
-pub(crate) trait Rows {
+pub(crate) trait StreamMessage {
     /// Returns the number of rows in the message.
     fn rows(&self) -> usize;
     /// Returns the granularity of the answer, if this message states it.
@@ -40,7 +40,7 @@ pub(crate) trait Rows {
     }
 }
 
-impl Rows for v1::QueryRangeResponse {
+impl StreamMessage for v1::QueryRangeResponse {
     fn rows(&self) -> usize {
         match &self.frame {
             Some(query_range_response::Frame::Points(points)) => points.timestamps_us.len(),
@@ -56,7 +56,7 @@ impl Rows for v1::QueryRangeResponse {
     }
 }
 
-impl Rows for v1::QueryAggregatedResponse {
+impl StreamMessage for v1::QueryAggregatedResponse {
     fn rows(&self) -> usize {
         match &self.frame {
             Some(query_aggregated_response::Frame::Buckets(buckets)) => {
@@ -74,7 +74,7 @@ impl Rows for v1::QueryAggregatedResponse {
     }
 }
 
-impl Rows for v1::WatchAnomaliesResponse {
+impl StreamMessage for v1::WatchAnomaliesResponse {
     fn rows(&self) -> usize {
         self.anomalies.len()
     }

@@ -20,7 +20,7 @@ use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
-use crate::row_stream::Frames;
+use crate::row_stream::ResponseStream;
 use crate::watch::Watchers;
 
 /// The implementation of `QueryService`.
@@ -49,9 +49,9 @@ async fn answer<T>(
 
 #[tonic::async_trait]
 impl QueryService for QueryServer {
-    type QueryRangeStream = Frames<v1::QueryRangeResponse>;
-    type QueryAggregatedStream = Frames<v1::QueryAggregatedResponse>;
-    type WatchAnomaliesStream = Frames<v1::WatchAnomaliesResponse>;
+    type QueryRangeStream = ResponseStream<v1::QueryRangeResponse>;
+    type QueryAggregatedStream = ResponseStream<v1::QueryAggregatedResponse>;
+    type WatchAnomaliesStream = ResponseStream<v1::WatchAnomaliesResponse>;
 
     async fn query_range(
         &self,

@@ -26,7 +26,7 @@ use tracing::Instrument as _;
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
-use crate::metrics::Rows;
+use crate::metrics::StreamMessage;
 
 pub(crate) use buckets::BucketStream;
 pub(crate) use points::PointStream;
@@ -42,7 +42,7 @@ const BUFFERED_BATCHES: usize = 2;
 const HEADERS_DELAY: Duration = Duration::from_millis(100);
 
 /// The frames of a streaming response.
-pub(crate) type Frames<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+pub(crate) type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Frames that are sent together: fewer than `FRAME_ROWS` rows, and one more frame.
 type FrameBatch<T> = Vec<Result<T, Status>>;
@@ -61,7 +61,7 @@ pub(crate) struct FrameSender<T> {
 /// The reason why a stream ended early.
 pub(crate) enum StreamEnd {
     /// The client has disconnected: nobody reads a status.
-    Gone,
+    Disconnected,
     Failed(QueryError),
 }
 
@@ -71,7 +71,7 @@ impl<E: Into<QueryError>> From<E> for StreamEnd {
     }
 }
 
-impl<T: Rows> FrameSender<T> {
+impl<T: StreamMessage> FrameSender<T> {
     /// Adds a frame to the batch. Sends the batch once it has `FRAME_ROWS` rows; otherwise the next
     /// [`flush`](Self::flush) sends it.
     pub(crate) async fn send(&self, frame: T) -> Result<(), StreamEnd> {
@@ -104,7 +104,7 @@ impl<T: Rows> FrameSender<T> {
         let (batch, _) = std::mem::take(&mut *self.pending());
         match self.batches.send_timeout(batch, self.send_timeout).await {
             Ok(()) => Ok(()),
-            Err(SendTimeoutError::Closed(_)) => Err(StreamEnd::Gone),
+            Err(SendTimeoutError::Closed(_)) => Err(StreamEnd::Disconnected),
             Err(SendTimeoutError::Timeout(_)) => {
                 Err(QueryError::ClientStalled(self.send_timeout).into())
             }
@@ -123,9 +123,9 @@ impl<T: Rows> FrameSender<T> {
 pub(crate) async fn spawn<T, F>(
     deadline: Deadline,
     work: impl FnOnce(FrameSender<T>) -> F,
-) -> Frames<T>
+) -> ResponseStream<T>
 where
-    T: Rows + Send + 'static,
+    T: StreamMessage + Send + 'static,
     F: Future<Output = Result<(), StreamEnd>> + Send + 'static,
 {
     let (sender, mut receiver) = mpsc::channel(BUFFERED_BATCHES);
@@ -139,7 +139,7 @@ where
     });
     let work = async move {
         let outcome = tokio::select! {
-            () = sender.closed() => Err(StreamEnd::Gone),
+            () = sender.closed() => Err(StreamEnd::Disconnected),
             outcome = deadline.bound_by_client(work) => outcome,
         };
         if let Err(StreamEnd::Failed(error)) = outcome {

@@ -11,7 +11,7 @@ use crate::error::QueryError;
 use crate::plan::{self, Plan, Retention};
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
-use crate::row_stream::{self, BucketStream, Frames};
+use crate::row_stream::{self, BucketStream, ResponseStream};
 use crate::series::{Series, SeriesAnswer};
 use crate::validate::{AggregatedQuery, GapFill};
 use crate::{series, store, uncovered};
@@ -26,7 +26,7 @@ pub(super) async fn answer(
     relations: Relations,
     deadline: Deadline,
     request: v1::QueryAggregatedRequest,
-) -> Result<Frames<v1::QueryAggregatedResponse>, QueryError> {
+) -> Result<ResponseStream<v1::QueryAggregatedResponse>, QueryError> {
     let began = Instant::now();
     let query = AggregatedQuery::check(request)?;
     let retention = relations.retention(&pool, time::now_micros()).await?;

@@ -7,7 +7,7 @@ use shared::proto::v1;
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
-use crate::row_stream::{self, Frames, PointStream};
+use crate::row_stream::{self, PointStream, ResponseStream};
 use crate::validate::RangeQuery;
 use crate::{plan, series};
 
@@ -18,7 +18,7 @@ pub(super) async fn range(
     pool: ReadPool,
     deadline: Deadline,
     request: v1::QueryRangeRequest,
-) -> Result<Frames<v1::QueryRangeResponse>, QueryError> {
+) -> Result<ResponseStream<v1::QueryRangeResponse>, QueryError> {
     let began = Instant::now();
     let query = RangeQuery::check(request)?;
     let series = series::find(&pool, &query.selectors).await?;

@@ -21,7 +21,7 @@ use crate::watermarks::SourceInterval;
 /// The maximum number of series that one statement reads.
 const SERIES_PER_STATEMENT: usize = 1_000;
 
-type Sender = FrameSender<v1::QueryAggregatedResponse>;
+type BucketSender = FrameSender<v1::QueryAggregatedResponse>;
 
 /// A `QueryAggregated` call whose answer is streamed.
 pub(crate) struct BucketStream {
@@ -45,7 +45,7 @@ struct BucketOutput<'a> {
 }
 
 impl BucketStream {
-    pub(crate) async fn run(self, frames: Sender) -> Result<(), StreamEnd> {
+    pub(crate) async fn run(self, frames: BucketSender) -> Result<(), StreamEnd> {
         send(&frames, Frame::Header(self.plan.header(self.watermark, self.series_count))).await?;
         let points = self.plan.segments.iter().any(|segment| segment.grid == Grid::Points);
         let row_count = if points {
@@ -58,7 +58,7 @@ impl BucketStream {
         frames.flush().await
     }
 
-    async fn send_buckets(&self, frames: &Sender) -> Result<u64, StreamEnd> {
+    async fn send_buckets(&self, frames: &BucketSender) -> Result<u64, StreamEnd> {
         let answers_per_page =
             if self.combine_devices { 1 } else { pages::answers_per_page(&self.plan, PAGE_ROWS) };
         let extent = self.extent().await?;
@@ -118,7 +118,7 @@ impl BucketStream {
         answers: &'a [SeriesAnswer],
         outputs: &mut [BucketOutput<'a>],
         ranges: &[ReadRange<'a>],
-        frames: &Sender,
+        frames: &BucketSender,
     ) -> Result<(), StreamEnd> {
         frames.flush_rows().await?;
         let rows = self.read(answers, ranges).await?;
@@ -184,7 +184,7 @@ impl BucketStream {
 
     /// Sends each point as a bucket of its own. Reads several series with one statement if their
     /// points fit a page.
-    async fn send_points(&self, frames: &Sender) -> Result<u64, StreamEnd> {
+    async fn send_points(&self, frames: &BucketSender) -> Result<u64, StreamEnd> {
         let mut row_count = 0;
         for answers in self.answers.chunks(SERIES_PER_STATEMENT) {
             frames.flush_rows().await?;
@@ -219,7 +219,7 @@ impl BucketStream {
         &self,
         answer: &SeriesAnswer,
         output: &mut BucketOutput<'_>,
-        frames: &Sender,
+        frames: &BucketSender,
     ) -> Result<(), StreamEnd> {
         let mut next = Some((self.plan.start, PAGE_ROWS));
         while let Some((start, limit)) = next {
@@ -264,7 +264,7 @@ impl<'a> BucketOutput<'a> {
     async fn send(
         &mut self,
         rows_and_gaps: Vec<RowOrGap<'a>>,
-        frames: &Sender,
+        frames: &BucketSender,
     ) -> Result<(), StreamEnd> {
         for row_or_gap in rows_and_gaps {
             match row_or_gap {
@@ -279,18 +279,18 @@ impl<'a> BucketOutput<'a> {
         Ok(())
     }
 
-    async fn push(&mut self, row: &BucketRow, frames: &Sender) -> Result<(), StreamEnd> {
+    async fn push(&mut self, row: &BucketRow, frames: &BucketSender) -> Result<(), StreamEnd> {
         self.frame.push(row);
         if self.frame.rows() == FRAME_ROWS { self.flush(frames).await } else { Ok(()) }
     }
 
-    async fn flush(&mut self, frames: &Sender) -> Result<(), StreamEnd> {
+    async fn flush(&mut self, frames: &BucketSender) -> Result<(), StreamEnd> {
         self.row_count += self.frame.rows() as u64;
         send(frames, Frame::Buckets(self.frame.take())).await
     }
 
     /// Sends the remaining rows. Returns the number of rows of the answer.
-    async fn finish(&mut self, frames: &Sender) -> Result<u64, StreamEnd> {
+    async fn finish(&mut self, frames: &BucketSender) -> Result<u64, StreamEnd> {
         let rows_and_gaps = self.gaps.end();
         self.send(rows_and_gaps, frames).await?;
         if self.frame.rows() > 0 {
@@ -300,6 +300,6 @@ impl<'a> BucketOutput<'a> {
     }
 }
 
-async fn send(frames: &Sender, frame: Frame) -> Result<(), StreamEnd> {
+async fn send(frames: &BucketSender, frame: Frame) -> Result<(), StreamEnd> {
     frames.send(v1::QueryAggregatedResponse { frame: Some(frame) }).await
 }
