@@ -30,14 +30,14 @@ pub(crate) struct Relations {
 
 #[derive(Clone, Debug)]
 struct CachedPolicies {
-    read: Instant,
+    read_at: Instant,
     /// The maximum age of data in microseconds, by relation.
     oldest: Vec<(String, i64)>,
 }
 
 #[derive(Clone, Debug)]
 struct CachedChunks {
-    read: Instant,
+    read_at: Instant,
     /// [start, end) of each compacted chunk, in microseconds.
     chunks: Arc<[(i64, i64)]>,
 }
@@ -45,15 +45,15 @@ struct CachedChunks {
 impl Relations {
     /// Returns the time from which retention keeps each granularity, as of `now`.
     pub(crate) async fn retention(&self, pool: &ReadPool, now: i64) -> sqlx::Result<Retention> {
-        let mut known = self.policies.lock().await;
-        if known.as_ref().is_none_or(|policies| policies.read.elapsed() > POLICIES_TTL) {
-            *known = Some(CachedPolicies {
-                read: Instant::now(),
+        let mut cached = self.policies.lock().await;
+        if cached.as_ref().is_none_or(|policies| policies.read_at.elapsed() > POLICIES_TTL) {
+            *cached = Some(CachedPolicies {
+                read_at: Instant::now(),
                 oldest: store::retention(pool).await?,
             });
         }
         let from = |granularity: Granularity| {
-            let mut oldest = known.iter().flat_map(|policies| &policies.oldest);
+            let mut oldest = cached.iter().flat_map(|policies| &policies.oldest);
             let policy = oldest.find(|(relation, _)| relation == granularity.relation());
             policy.map(|(_, age)| now.saturating_sub(*age))
         };
@@ -117,15 +117,15 @@ impl Relations {
     }
 
     async fn compacted(&self, pool: &ReadPool) -> sqlx::Result<Arc<[(i64, i64)]>> {
-        let mut known = self.compacted.lock().await;
+        let mut cached = self.compacted.lock().await;
         if let Some(compacted) =
-            known.as_ref().filter(|compacted| compacted.read.elapsed() < COMPACTED_TTL)
+            cached.as_ref().filter(|compacted| compacted.read_at.elapsed() < COMPACTED_TTL)
         {
             return Ok(Arc::clone(&compacted.chunks));
         }
-        let read = Instant::now();
+        let read_at = Instant::now();
         let chunks: Arc<[(i64, i64)]> = store::compacted_chunks(pool).await?.into();
-        *known = Some(CachedChunks { read, chunks: Arc::clone(&chunks) });
+        *cached = Some(CachedChunks { read_at, chunks: Arc::clone(&chunks) });
         Ok(chunks)
     }
 }

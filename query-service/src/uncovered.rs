@@ -38,7 +38,7 @@ pub(crate) struct UncoveredCache(Arc<Mutex<Option<CachedDays>>>);
 
 #[derive(Clone, Debug)]
 struct CachedDays {
-    read: Instant,
+    read_at: Instant,
     days: Arc<[UncoveredDays]>,
 }
 
@@ -46,13 +46,14 @@ impl UncoveredCache {
     /// Returns the days that rollups do not cover, by rollup. Days that are computed from a finer
     /// relation come first.
     pub(crate) async fn days(&self, pool: &ReadPool) -> sqlx::Result<Arc<[UncoveredDays]>> {
-        let mut known = self.0.lock().await;
-        if let Some(known) = known.as_ref().filter(|known| known.read.elapsed() < CACHE_TTL) {
-            return Ok(Arc::clone(&known.days));
+        let mut cached = self.0.lock().await;
+        if let Some(cached) = cached.as_ref().filter(|cached| cached.read_at.elapsed() < CACHE_TTL)
+        {
+            return Ok(Arc::clone(&cached.days));
         }
-        let read = Instant::now();
+        let read_at = Instant::now();
         let days: Arc<[UncoveredDays]> = store::uncovered(pool).await?.into();
-        *known = Some(CachedDays { read, days: Arc::clone(&days) });
+        *cached = Some(CachedDays { read_at, days: Arc::clone(&days) });
         Ok(days)
     }
 }

@@ -65,7 +65,7 @@ pub(crate) struct Watermarks(Arc<Mutex<Option<CachedWatermarks>>>);
 
 #[derive(Clone, Debug)]
 struct CachedWatermarks {
-    read: Instant,
+    read_at: Instant,
     trusted: Arc<[TrustedRollup]>,
 }
 
@@ -114,13 +114,14 @@ impl Watermarks {
     }
 
     async fn trusted(&self, pool: &ReadPool) -> sqlx::Result<Arc<[TrustedRollup]>> {
-        let mut known = self.0.lock().await;
-        if let Some(known) = known.as_ref().filter(|known| known.read.elapsed() < CACHE_TTL) {
-            return Ok(Arc::clone(&known.trusted));
+        let mut cached = self.0.lock().await;
+        if let Some(cached) = cached.as_ref().filter(|cached| cached.read_at.elapsed() < CACHE_TTL)
+        {
+            return Ok(Arc::clone(&cached.trusted));
         }
-        let read = Instant::now();
+        let read_at = Instant::now();
         let trusted: Arc<[TrustedRollup]> = trust(store::materialised(pool).await?).into();
-        *known = Some(CachedWatermarks { read, trusted: Arc::clone(&trusted) });
+        *cached = Some(CachedWatermarks { read_at, trusted: Arc::clone(&trusted) });
         Ok(trusted)
     }
 }
@@ -204,11 +205,11 @@ mod tests {
     #[test]
     fn a_watermark_behind_an_open_bucket_is_not_trusted() {
         let [minutes, hours, days] = Granularity::ROLLUPS.map(kept_up);
-        let known = [minutes.watermark, hours.watermark, days.watermark];
+        let expected = [minutes.watermark, hours.watermark, days.watermark];
         let open_minutes = Materialised { watermark: Granularity::Minute.ceil(NOW), ..minutes };
         let open_hours = Materialised { watermark: OPEN_HOUR + HOUR, ..hours };
         let open_days = Materialised { watermark: Granularity::Day.ceil(NOW), ..days };
-        assert_eq!(until(vec![open_days, open_minutes, open_hours]), known);
+        assert_eq!(until(vec![open_days, open_minutes, open_hours]), expected);
     }
 
     #[test]
