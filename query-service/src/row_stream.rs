@@ -31,7 +31,7 @@ use crate::metrics::StreamMessage;
 pub(crate) use buckets::BucketStream;
 pub(crate) use points::PointStream;
 
-/// The number of buckets that one statement reads.
+/// The maximum number of buckets that one statement reads.
 const PAGE_ROWS: usize = 32_768;
 /// The maximum number of rows in one message: about 64 KiB of points.
 const FRAME_ROWS: usize = 4_096;

@@ -2,7 +2,7 @@
 //! its series and remembers which anomalies it has reported.
 //!
 //! The database does not record when a point arrived. So the points outside their bounds are read
-//! repeatedly, as far back as late points are accepted. Only the reported anomalies are remembered,
+//! repeatedly, as far back as a point may be late. Only the reported anomalies are remembered,
 //! not all points that were read; there are few of them.
 
 mod baselines;

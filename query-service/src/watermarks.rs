@@ -6,9 +6,10 @@
 //! are before the watermark, but not in the table. So a rollup is trusted
 //!
 //! 1. up to its watermark, but
-//! 2. no further than its policy refreshes; and
+//! 2. no further than its policy refreshes;
 //! 3. after the last successful run of the policy, only up to the first write that the database has
-//!    logged since, and only as far as the next finer rollup is trusted.
+//!    logged since; and
+//! 4. after that run, only as far as the next finer rollup is trusted.
 //!
 //! After that time, the next finer rollup is read up to where that one is trusted, and so on down
 //! to the points. The views of the rollups are not read, because they rely on the watermark alone.

@@ -14,7 +14,8 @@ use crate::store::WatchedPoint;
 const MAX_REPORTED: usize = 20_000;
 /// The maximum number of reported anomalies in a token: 21 KiB of text.
 const MAX_REPORTED_IN_TOKEN: usize = 1_000;
-/// The maximum time, in microseconds, after which a subscription can be resumed.
+/// How long after its last message a subscription can be resumed, in microseconds. Late points may
+/// add [`MAX_LATENESS`].
 const MAX_MISSED: i64 = 24 * 3_600_000_000;
 /// The version of the token's format.
 const VERSION: u8 = 1;
@@ -22,7 +23,7 @@ const VERSION: u8 = 1;
 /// The position of a subscription in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WatchPosition {
-    /// Older points are not read any more. In microseconds.
+    /// The time, in microseconds, before which points are not read any more.
     floor: i64,
     /// The anomalies since `floor` that were reported: the timestamp, and a hash of series and
     /// value.
