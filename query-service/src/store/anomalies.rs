@@ -128,7 +128,8 @@ pub(crate) async fn outside(
 pub(crate) type HourBounds = (i32, f64, f64);
 
 /// Returns the points of a series in [start, end) whose value is outside the bounds of their hour
-/// of the week, earliest first, at most `limit`. Leaves out points of hours without bounds.
+/// of the week. They are ordered by time, at most `limit`. Leaves out points of hours without
+/// bounds.
 pub(crate) async fn outside_hourly(
     pool: &ReadPool,
     series_id: i32,
