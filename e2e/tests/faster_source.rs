@@ -92,7 +92,7 @@ async fn few_compacted_points_are_read_instead_of_minutes_and_give_the_same_answ
     let (header, found) = averages(&services, v1::Granularity::Auto, end).await;
     assert_eq!(header.granularity(), v1::Granularity::Raw, "{}", header.granularity_explanation);
     assert_eq!(header.granularity_reason(), GranularityReason::BucketWidth);
-    let explanation = "some 11520 of them take less time than 5760 minutes";
+    let explanation = "about 11520 of them take less time than 5760 minutes";
     assert!(
         header.granularity_explanation.contains(explanation),
         "{}",

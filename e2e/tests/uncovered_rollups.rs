@@ -85,7 +85,7 @@ async fn points_older_than_the_refreshes_look_back_stay_in_every_answer() {
             explanations.iter().zip(["points_1min", "points_1hour", "points_1day"])
         {
             assert!(
-                explanation.contains(&format!("; {relation} does not cover all from ")),
+                explanation.contains(&format!("; {relation} does not cover all days from ")),
                 "{explanation}"
             );
         }

@@ -8,35 +8,48 @@ use shared::config::LogConfig;
 
 use crate::config::QueryConfig;
 
-/// Answers questions about stored points over gRPC.
+/// Serves queries over stored points as a gRPC service.
 #[derive(Parser, Debug)]
 #[command(name = "query-service", version, after_help = shared::config::telemetry_help())]
 pub struct Cli {
-    /// What to do instead of serving.
+    /// The command to run instead of the service.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Address to listen on, an IP address and a port; port 0 picks a free one
-    #[arg(long, env = "TIDEGAUGE_QUERY_LISTEN", help_heading = "Service", default_value = "127.0.0.1:50052", value_name = "ADDRESS:PORT",
-          value_parser = shared::config::address)]
+    /// IP address and port to listen on; port 0 picks a free port
+    #[arg(
+        long,
+        env = "TIDEGAUGE_QUERY_LISTEN",
+        help_heading = "Service",
+        default_value = "127.0.0.1:50052",
+        value_name = "ADDRESS:PORT",
+        value_parser = shared::config::address
+    )]
     pub listen: SocketAddr,
-    /// Address of /livez, /readyz and /metrics, in plain HTTP without authentication; port 0 picks a free one
-    #[arg(long, env = "TIDEGAUGE_HTTP_LISTEN", help_heading = "Service", default_value = "127.0.0.1:9465", value_name = "ADDRESS:PORT",
-          value_parser = shared::config::address)]
+    /// IP address and port of /livez, /readyz and /metrics, over plain HTTP without authentication;
+    /// port 0 picks a free port
+    #[arg(
+        long,
+        env = "TIDEGAUGE_HTTP_LISTEN",
+        help_heading = "Service",
+        default_value = "127.0.0.1:9465",
+        value_name = "ADDRESS:PORT",
+        value_parser = shared::config::address
+    )]
     pub http_listen: SocketAddr,
-    /// All that the service takes.
+    /// Configuration of the service.
     #[command(flatten)]
     pub config: QueryConfig,
-    /// What is logged.
+    /// Log level and format.
     #[command(flatten)]
     pub log: LogConfig,
 }
 
-/// What to do instead of serving.
+/// A command that runs instead of the service.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Make API keys for the file of identities, or check the file
+    /// Create API keys for the identities file, or check the file
     Keys {
-        /// What to do.
+        /// The action on keys.
         #[command(subcommand)]
         command: KeysCommand,
     },

@@ -1,18 +1,18 @@
-//! Points of neighbouring series in columns: no object a point.
+//! Points of several series in columns, without an object per point.
 
 use std::ops::Range;
 
-/// Points in the order of their series in a list, and then of time.
+/// Points ordered by the position of their series in a list, and then by time.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Columns {
+pub(crate) struct PointColumns {
     /// Microseconds since the Unix epoch.
     pub(crate) timestamps: Vec<i64>,
     pub(crate) values: Vec<f64>,
-    /// Position of each series that has points, and where they begin.
+    /// For each series that has points: its position, and the index of its first point.
     starts: Vec<(usize, usize)>,
 }
 
-impl Columns {
+impl PointColumns {
     pub(crate) fn len(&self) -> usize {
         self.timestamps.len()
     }
@@ -21,7 +21,7 @@ impl Columns {
         self.timestamps.is_empty()
     }
 
-    /// Adds a point; false where it does not come after the one before it.
+    /// Appends a point. Returns false, and appends nothing, if it is out of order.
     #[must_use]
     pub(crate) fn push(&mut self, position: usize, timestamp: i64, value: f64) -> bool {
         match self.starts.last() {
@@ -38,13 +38,13 @@ impl Columns {
         true
     }
 
-    /// The series that have points: position, and where they are.
+    /// Returns the position of each series that has points, and the range of its points.
     pub(crate) fn runs(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
         let ends = self.starts.iter().skip(1).map(|&(_, start)| start).chain([self.len()]);
         self.starts.iter().zip(ends).map(|(&(position, start), end)| (position, start..end))
     }
 
-    /// Puts the points of one series and one timestamp in ascending order of their values.
+    /// Sorts points of the same series and timestamp by value, ascending.
     pub(crate) fn sort_equal_timestamps(&mut self) {
         let runs: Vec<Range<usize>> = self.runs().map(|(_, rows)| rows).collect();
         for rows in runs {
@@ -59,9 +59,11 @@ impl Columns {
         }
     }
 
-    /// Takes away the points of the last timestamp of the last series; says which timestamp of which series that was.
+    /// Removes the points of the last timestamp of the last series. Returns the position of that
+    /// series and the timestamp.
     pub(crate) fn cut_last_timestamp(&mut self) -> Option<(usize, i64)> {
-        let (&(position, start), &last) = (self.starts.last()?, self.timestamps.last()?);
+        let &(position, start) = self.starts.last()?;
+        let &last = self.timestamps.last()?;
         let keep = start + self.timestamps[start..].partition_point(|&timestamp| timestamp < last);
         self.timestamps.truncate(keep);
         self.values.truncate(keep);

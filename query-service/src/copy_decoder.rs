@@ -1,46 +1,48 @@
-//! The bytes of `COPY (...) TO STDOUT (FORMAT binary)` to columns of points, and nothing else.
+//! Decodes the bytes of `COPY (...) TO STDOUT (FORMAT binary)` into columns of points.
 //!
-//! The format is that of PostgreSQL's manual, "COPY", section "Binary Format". Rows are (timestamptz, float8), or
-//! (int4, timestamptz, float8) where the first is the position of the series in a list, from 1.
+//! The format is described in PostgreSQL's manual under "COPY", section "Binary Format". Rows are
+//! (timestamptz, float8), or (int4, timestamptz, float8), in which the first field is the position
+//! of the series in a list, counted from 1.
 
 use shared::db::POSTGRES_EPOCH;
 
-use crate::columns::Columns;
+use crate::columns::PointColumns;
 
-/// Signature, flags and the length of an extension, which no server sends.
+/// The signature, the flags, and a header extension of length 0: no server sends an extension.
 const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
-/// The bytes are not what the statement asks for.
+/// An error about bytes that do not answer the statement.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the answer to COPY is not what was asked for: {0}")]
+#[error("unexpected answer to COPY: {0}")]
 pub(crate) struct DecodeError(&'static str);
 
-/// Takes bytes in pieces of any size and fills columns.
+/// A decoder that takes bytes in chunks of any size and fills columns.
 pub(crate) struct CopyDecoder {
-    /// How many series were asked for; none where rows have no position.
+    /// The number of series queried. `None` if rows have no position.
     positions: Option<usize>,
-    /// Most rows that were asked for.
+    /// The LIMIT of the statement, in rows.
     limit: usize,
-    /// Bytes of a row that is not complete yet: fewer than a row and a header have.
+    /// The bytes of an incomplete header or row.
     rest: Vec<u8>,
-    state: State,
-    columns: Columns,
+    state: DecoderState,
+    columns: PointColumns,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum DecoderState {
     Header,
     Rows,
     Ended,
 }
 
 impl CopyDecoder {
-    /// For rows of one series.
+    /// Returns a decoder for rows of one series.
     pub(crate) fn of_one(limit: usize) -> Self {
         Self::new(None, limit)
     }
 
-    /// For rows of several series, each with the position of its series, in ascending order.
+    /// Returns a decoder for rows of several series. Each row has the position of its series, and
+    /// positions ascend.
     pub(crate) fn of_many(series: usize, limit: usize) -> Self {
         Self::new(Some(series), limit)
     }
@@ -50,15 +52,15 @@ impl CopyDecoder {
             positions,
             limit,
             rest: Vec::new(),
-            state: State::Header,
-            columns: Columns::default(),
+            state: DecoderState::Header,
+            columns: PointColumns::default(),
         }
     }
 
-    /// Takes the next bytes.
+    /// Decodes the next bytes.
     ///
     /// # Errors
-    /// They do not belong to such an answer.
+    /// Returns an error if the bytes do not answer the statement.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         if self.rest.is_empty() {
             let left = self.read(bytes)?;
@@ -73,36 +75,39 @@ impl CopyDecoder {
         Ok(())
     }
 
-    /// Returns the points once the last byte is taken. Points of one timestamp are sorted by value here, not by the
-    /// database: its index has the order of the timestamps only, and a page never ends between two points of one timestamp.
+    /// Returns the points after the last byte. Sorts points of the same timestamp by value. The
+    /// database does not: its index is ordered by timestamp only. Sorting within a page is enough,
+    /// because a page never ends between two points of the same timestamp.
     ///
     /// # Errors
-    /// The answer was cut off.
-    pub(crate) fn finish(mut self) -> Result<Columns, DecodeError> {
+    /// Returns an error if the answer is truncated.
+    pub(crate) fn finish(mut self) -> Result<PointColumns, DecodeError> {
         match self.state {
-            State::Ended => {
+            DecoderState::Ended => {
                 self.columns.sort_equal_timestamps();
                 Ok(self.columns)
             }
-            _ => Err(DecodeError("it ends too early")),
+            _ => Err(DecodeError("it is truncated")),
         }
     }
 
-    /// Reads what is complete, and returns what is not.
+    /// Reads the header and all complete rows. Returns the bytes that are left.
     fn read<'b>(&mut self, mut bytes: &'b [u8]) -> Result<&'b [u8], DecodeError> {
-        if self.state == State::Header {
+        if self.state == DecoderState::Header {
             let Some((header, rows)) = bytes.split_first_chunk() else { return Ok(bytes) };
             if header != HEADER {
-                return Err(DecodeError("it begins with another header"));
+                return Err(DecodeError("the header is wrong"));
             }
-            (self.state, bytes) = (State::Rows, rows);
+            self.state = DecoderState::Rows;
+            bytes = rows;
         }
         while let Some((count, fields)) = bytes.split_first_chunk() {
-            if self.state == State::Ended {
-                return Err(DecodeError("it goes on after its end"));
+            if self.state == DecoderState::Ended {
+                return Err(DecodeError("data follows the end marker"));
             }
             if i16::from_be_bytes(*count) == -1 {
-                (self.state, bytes) = (State::Ended, fields);
+                self.state = DecoderState::Ended;
+                bytes = fields;
                 continue;
             }
             let Some(next) = self.row(i16::from_be_bytes(*count), fields)? else { break };
@@ -111,21 +116,22 @@ impl CopyDecoder {
         Ok(bytes)
     }
 
-    /// Reads the fields of one row and returns what follows; none where they are not complete.
+    /// Reads the fields of one row and returns the bytes after it. Returns `None` if the row is
+    /// incomplete.
     fn row<'b>(
         &mut self,
         count: i16,
         mut fields: &'b [u8],
     ) -> Result<Option<&'b [u8]>, DecodeError> {
         if count != 2 + i16::from(self.positions.is_some()) {
-            return Err(DecodeError("another number of fields"));
+            return Err(DecodeError("a row has the wrong number of fields"));
         }
         let mut position = 0;
         if let Some(positions) = self.positions {
             let Some((number, next)) = field::<4, 8>(fields)? else { return Ok(None) };
             let number = usize::try_from(i32::from_be_bytes(number)).unwrap_or(0);
             if !(1..=positions).contains(&number) {
-                return Err(DecodeError("a series that was not asked for"));
+                return Err(DecodeError("a row has the position of no queried series"));
             }
             position = number - 1;
             fields = next;
@@ -133,25 +139,26 @@ impl CopyDecoder {
         let Some((timestamp, fields)) = field::<8, 12>(fields)? else { return Ok(None) };
         let Some((value, fields)) = field::<8, 12>(fields)? else { return Ok(None) };
         if self.columns.len() == self.limit {
-            return Err(DecodeError("more rows than were asked for"));
+            return Err(DecodeError("it has more rows than the limit"));
         }
         let timestamp = i64::from_be_bytes(timestamp).checked_add(POSTGRES_EPOCH);
-        let timestamp = timestamp.ok_or(DecodeError("an infinite time"))?;
+        let timestamp = timestamp.ok_or(DecodeError("a timestamp is infinite"))?;
         if !self.columns.push(position, timestamp, f64::from_be_bytes(value)) {
-            return Err(DecodeError("rows out of order"));
+            return Err(DecodeError("rows are out of order"));
         }
         Ok(Some(fields))
     }
 }
 
-type Field<'b, const N: usize> = ([u8; N], &'b [u8]);
+type CopyField<'b, const N: usize> = ([u8; N], &'b [u8]);
 
-/// A field of `N` bytes behind its length, `WHOLE` in all; and what follows it.
+/// Splits off a field of `N` bytes, preceded by its length: `WHOLE` bytes together. Returns `None`
+/// if the field is incomplete.
 fn field<const N: usize, const WHOLE: usize>(
     bytes: &[u8],
-) -> Result<Option<Field<'_, N>>, DecodeError> {
+) -> Result<Option<CopyField<'_, N>>, DecodeError> {
     let Some((whole, next)) = bytes.split_first_chunk::<WHOLE>() else { return Ok(None) };
-    let refused = DecodeError("a field of another length");
+    let refused = DecodeError("a field has the wrong length");
     let Some((length, content)) = whole.split_first_chunk() else { return Err(refused) };
     match content.try_into() {
         Ok(content) if u32::from_be_bytes(*length) as usize == N => Ok(Some((content, next))),

@@ -1,4 +1,4 @@
-//! When a call ends at the latest: the client's own deadline, and the longest time that this service gives it.
+//! The deadline of a call: the earlier of the client's deadline and this service's time limit.
 
 use std::time::Duration;
 
@@ -8,41 +8,42 @@ use tonic::Request;
 
 use crate::error::QueryError;
 
-/// The answer must be there before the client's own clock gives up. `shared::deadline` watches the same header, but knows nothing
-/// of statements that are to be given up.
+/// How long before the client's deadline a call ends here, so that the status reaches the client in
+/// time. `shared::deadline` enforces the same header but does not cancel SQL statements.
 const MARGIN: Duration = Duration::from_millis(2);
 
-/// When a call ends at the latest.
+/// The deadline of one call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
-    /// From the header `grpc-timeout`.
+    /// The client's deadline, from the header `grpc-timeout`.
     client: Option<Instant>,
-    /// Longest time for a unary answer, for a statement, and for a client to take a frame.
-    pub(crate) longest: Duration,
+    /// Maximum time for a unary call, for one SQL statement, and for a client to read frames
+    /// (`TIDEGAUGE_QUERY_TIMEOUT`).
+    pub(crate) query_timeout: Duration,
 }
 
 impl Deadline {
-    /// The deadline of a call that has just arrived.
-    pub(crate) fn of<T>(request: &Request<T>, longest: Duration) -> Self {
+    /// Returns the deadline of a call that has just arrived.
+    pub(crate) fn of<T>(request: &Request<T>, query_timeout: Duration) -> Self {
         let header = request.metadata().get("grpc-timeout").and_then(|value| value.to_str().ok());
         let client = header
             .and_then(parse_timeout)
             .and_then(|left| Instant::now().checked_add(left.saturating_sub(MARGIN)));
-        Self { client, longest }
+        Self { client, query_timeout }
     }
 
-    /// Works until the deadline; what is not done by then is dropped.
+    /// Runs `work` until the deadline, and drops it if it is not done by then.
     pub(crate) async fn bound<T>(
         self,
         work: impl Future<Output = Result<T, QueryError>>,
     ) -> Result<T, QueryError> {
-        match tokio::time::timeout(self.longest, self.bound_by_client(work)).await {
+        match tokio::time::timeout(self.query_timeout, self.bound_by_client(work)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(QueryError::TooLong(self.longest)),
+            Err(_) => Err(QueryError::TimedOut(self.query_timeout)),
         }
     }
 
-    /// The same for a stream, which may take as long as its client has time.
+    /// Runs `work` until the client's deadline only: a stream has no other time limit.
     pub(crate) async fn bound_by_client<T, E: From<QueryError>>(
         self,
         work: impl Future<Output = Result<T, E>>,
@@ -67,9 +68,9 @@ mod tests {
         let client_first = Deadline::of(&request, Duration::from_secs(30)).bound(never()).await;
         assert!(matches!(client_first, Err(QueryError::DeadlinePassed)));
         let service_first = Deadline::of(&request, Duration::from_secs(5)).bound(never()).await;
-        assert!(matches!(service_first, Err(QueryError::TooLong(_))));
+        assert!(matches!(service_first, Err(QueryError::TimedOut(_))));
         let no_header =
             Deadline::of(&Request::new(()), Duration::from_secs(5)).bound(never()).await;
-        assert!(matches!(no_header, Err(QueryError::TooLong(_))));
+        assert!(matches!(no_header, Err(QueryError::TimedOut(_))));
     }
 }

@@ -1,5 +1,5 @@
-//! What must hold for any bytes that come as a question: decoded, checked, planned. For `cargo xtask fuzz` and tests; no part of
-//! the service.
+//! Checks of properties that must hold for any request bytes: decoding, validation and planning.
+//! They are for `cargo xtask fuzz` and tests, and not part of the service.
 
 mod planned;
 mod seeds;
@@ -10,33 +10,34 @@ use shared::proto::v1::{self, AnomalyMethod};
 use tonic::{Code, Status};
 
 use crate::error::QueryError;
-use crate::plan::{self, DAY, Kept};
+use crate::plan::{self, DAY, Retention};
 use crate::series;
 use crate::validate::{
     AggregatedQuery, AnomalyQuery, DeviceListing, DeviceSelector, LatestQuery, MetricListing,
     RangeQuery, Selector, WatchQuery,
 };
-use crate::watch::Position;
+use crate::watch::WatchPosition;
 
 pub use seeds::seeds;
 
-/// 2026-11-23: when all questions here are asked.
+/// The current time of all requests here: 2026-11-23, in microseconds.
 const NOW: i64 = 1_795_413_426_000_000;
-/// A status travels in trailers, which are capped near 8 KiB; base64 makes a third more of its details.
+/// The maximum size of a status. It is sent in trailers, which are limited to about 8 KiB, and
+/// base64 makes its details a third longer.
 const MAX_STATUS_BYTES: usize = 4_096;
-/// Bytes before the message: which call, and what is kept.
+/// The number of bytes before the request message: the method, and the retention.
 pub const PREFIX: usize = 5;
 
-/// Takes the bytes as a question: the first one says which call, four say how much of each granularity is kept, the rest is
-/// the request message.
+/// Checks the properties for one input. Its first byte selects the method, the next four the
+/// retention of each granularity, and the rest is the request message.
 ///
 /// # Panics
-/// Something that must hold for any question does not.
+/// Panics if a property does not hold.
 pub fn check(bytes: &[u8]) {
     let Some((&[call, kept @ ..], message)) = bytes.split_first_chunk::<PREFIX>() else { return };
     let checked = match call % 7 {
         0 => decoded(message, range),
-        1 => decoded(message, |request| aggregated(request, &kept_for(kept))),
+        1 => decoded(message, |request| aggregated(request, &retention_for(kept))),
         2 => decoded(message, anomalies),
         3 => decoded(message, watched),
         4 => decoded(message, latest),
@@ -46,7 +47,7 @@ pub fn check(bytes: &[u8]) {
     if let Err(error) = checked {
         let status = Status::from(error);
         assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
-        assert!(!status.message().is_empty(), "a refusal says why");
+        assert!(!status.message().is_empty(), "a refusal has a message");
         assert!(
             status.message().len() + status.details().len() <= MAX_STATUS_BYTES,
             "{status:?} is too long"
@@ -58,14 +59,14 @@ fn decoded<T: Message + Default>(
     message: &[u8],
     check: impl FnOnce(T) -> Result<(), QueryError>,
 ) -> Result<(), QueryError> {
-    T::decode(message).map_or(Ok(()), check) // what is no message is refused before it comes here
+    T::decode(message).map_or(Ok(()), check) // the server refuses undecodable messages itself
 }
 
-/// A byte a granularity: 0 for everything, otherwise so many days, squared.
-fn kept_for(days: [u8; 4]) -> Kept {
+/// Returns the retention for a byte per granularity: 0 keeps everything, n keeps n² days.
+fn retention_for(days: [u8; 4]) -> Retention {
     let [points, minutes, hours, days] =
         days.map(|days| (days > 0).then(|| NOW - i64::from(days) * i64::from(days) * DAY));
-    Kept { points, minutes, hours, days }
+    Retention { points, minutes, hours, days }
 }
 
 fn range(request: v1::QueryRangeRequest) -> Result<(), QueryError> {
@@ -83,13 +84,16 @@ fn range(request: v1::QueryRangeRequest) -> Result<(), QueryError> {
     Ok(())
 }
 
-fn aggregated(request: v1::QueryAggregatedRequest, kept: &Kept) -> Result<(), QueryError> {
+fn aggregated(
+    request: v1::QueryAggregatedRequest,
+    retention: &Retention,
+) -> Result<(), QueryError> {
     let query = AggregatedQuery::check(request)?;
     check_selectors(&query.selectors);
     let of_points = query.granularity == Some(Granularity::Raw) && query.bucket_width.is_none();
     planned::check_interval(query.start, query.end, of_points);
     assert!(!query.statistics.is_empty());
-    let plan = plan::choose(&query, kept)?;
+    let plan = plan::choose(&query, retention)?;
     planned::check_aggregated(&query, &plan);
     Ok(())
 }
@@ -98,14 +102,15 @@ fn anomalies(request: v1::DetectAnomaliesRequest) -> Result<(), QueryError> {
     let query = AnomalyQuery::check(request, NOW)?;
     check_id(&query.device_id);
     check_id(&query.metric_name);
-    let ((start, end), (from, to)) = (query.window, query.baseline);
-    assert!(start <= end && end - start <= 31 * DAY + 1, "a window has its limit");
-    assert!(from < to && to <= start, "the baseline lies before the window");
+    let (start, end) = query.window;
+    let (from, to) = query.baseline;
+    assert!(start <= end && end - start <= 31 * DAY + 1, "a window is at most 31 days");
+    assert!(from < to && to <= start, "the baseline is before the window");
     assert!(to - from <= 366 * DAY && (to - from) % 60_000_000 == 0);
     assert!(
         start - to < if query.method == AnomalyMethod::Seasonal { DAY / 24 } else { 60_000_000 }
     );
-    [start, end, from, to].into_iter().for_each(planned::check_told);
+    [start, end, from, to].into_iter().for_each(planned::check_timestamp);
     check_rule(query.method, query.threshold, query.min_baseline_count);
     assert!((1..=10_000).contains(&query.max_anomalies));
     Ok(())
@@ -116,10 +121,10 @@ fn watched(request: v1::WatchAnomaliesRequest) -> Result<(), QueryError> {
     check_selectors(&query.selectors);
     check_rule(query.method, query.threshold, query.min_baseline_count);
     assert!((60_000_000..=366 * DAY).contains(&query.baseline));
-    let question = query.fingerprint();
-    let token = Position::new(NOW).token(question);
-    assert_eq!(Position::of_token(&token, question, NOW)?, Position::new(NOW));
-    Position::of_token(&query.resume_token, question, NOW)?;
+    let fingerprint = query.fingerprint();
+    let token = WatchPosition::new(NOW).token(fingerprint);
+    assert_eq!(WatchPosition::of_token(&token, fingerprint, NOW)?, WatchPosition::new(NOW));
+    WatchPosition::of_token(&query.resume_token, fingerprint, NOW)?;
     Ok(())
 }
 
@@ -151,7 +156,7 @@ fn metrics(request: v1::ListMetricsRequest) -> Result<(), QueryError> {
 
 fn check_page(page_size: usize, prefix: &str, after: &str) {
     assert!((1..=1_000).contains(&page_size));
-    assert!(!after.contains('\0'), "PostgreSQL has no such text");
+    assert!(!after.contains('\0'), "PostgreSQL does not allow NUL in text");
     check_prefix(prefix);
 }
 
@@ -180,7 +185,7 @@ fn check_prefix(prefix: &str) {
     assert!(prefix.len() <= 256 && !prefix.chars().any(char::is_control));
     assert!(
         series::prefix_end(prefix).is_none_or(|end| *end > *prefix),
-        "what has a prefix comes before its end"
+        "the end of a prefix is after the prefix"
     );
 }
 

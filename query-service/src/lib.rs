@@ -1,4 +1,4 @@
-//! Answers questions about stored points over gRPC.
+//! Serves queries over stored points as the gRPC service `QueryService`.
 //!
 //! The modules are listed in the order in which a query passes through them:
 //!

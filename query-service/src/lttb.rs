@@ -1,41 +1,48 @@
-//! Fewer points with the same shape: Largest Triangle Three Buckets, from Sveinn Steinarsson, "Downsampling Time Series for
-//! Visual Representation", University of Iceland, 2013. Pure; holds two buckets at a time, not the series.
+//! Downsamples a series while keeping its shape, by the algorithm Largest Triangle Three Buckets.
+//! See Sveinn Steinarsson, "Downsampling Time Series for Visual Representation", University of
+//! Iceland,
+//! 2013. Pure. Only two buckets are in memory at a time, not the series.
 
-use crate::columns::Columns;
+use crate::columns::PointColumns;
 
-/// Fewest points that have a first, a last and something between.
-pub(crate) const FEWEST: usize = 3;
+/// The minimum number of points to keep: the first, the last and one between them.
+pub(crate) const MIN_POINTS: usize = 3;
 
 #[derive(Clone, Copy)]
-struct Point {
+struct TimedValue {
     timestamp: i64,
     value: f64,
 }
 
-/// Takes the points of one series in time order and keeps the first, the last, and of each bucket between them the one that
-/// makes the largest triangle with the point kept before it and the mean of the next bucket.
+/// A downsampler that takes the points of one series in time order. It keeps the first, the last,
+/// and one point of each bucket between them. That is the point that makes the largest triangle
+/// with the previously kept point and the mean of the next bucket.
 pub(crate) struct Downsampler {
-    /// Points expected between the first and the last, and the buckets that share them.
+    /// The expected number of points between the first and the last.
     between: usize,
+    /// The number of buckets that these points are divided into.
     buckets: usize,
-    /// Points of buckets that are taken, which is the index of the next one.
+    /// The number of points that were put into buckets.
     taken: usize,
-    /// Of which bucket `next` is.
+    /// The index of the bucket `next`.
     filling: usize,
-    kept: Option<Point>,
-    /// The newest point: the last one of all is kept and belongs to no bucket.
-    newest: Option<Point>,
-    /// The bucket to choose from, and the one after it.
-    current: Vec<Point>,
-    next: Vec<Point>,
-    chosen: Columns,
+    /// The point that was kept last.
+    kept: Option<TimedValue>,
+    /// The newest point. It is not in a bucket yet, because the last point of all belongs to none.
+    newest: Option<TimedValue>,
+    /// The bucket to keep a point of.
+    current: Vec<TimedValue>,
+    /// The bucket after `current`, which is being filled.
+    next: Vec<TimedValue>,
+    /// The kept points that were not taken away yet.
+    chosen: PointColumns,
 }
 
 impl Downsampler {
-    /// For `count` points, of which `max_points` are kept, at least [`FEWEST`]. Where more points come, they belong to the last
-    /// bucket.
+    /// Returns a downsampler for `count` points that keeps `max_points` of them, and at least
+    /// [`MIN_POINTS`]. Points in excess of `count` go into the last bucket.
     pub(crate) fn new(count: usize, max_points: usize) -> Self {
-        let buckets = max_points.max(FEWEST) - 2;
+        let buckets = max_points.max(MIN_POINTS) - 2;
         Self {
             between: count.saturating_sub(2).max(buckets),
             buckets,
@@ -45,13 +52,13 @@ impl Downsampler {
             newest: None,
             current: Vec::new(),
             next: Vec::new(),
-            chosen: Columns::default(),
+            chosen: PointColumns::default(),
         }
     }
 
-    /// Takes the next point.
+    /// Adds the next point.
     pub(crate) fn take(&mut self, timestamp: i64, value: f64) {
-        let arrived = Point { timestamp, value };
+        let arrived = TimedValue { timestamp, value };
         if self.kept.is_none() {
             self.keep(arrived);
         } else if let Some(point) = self.newest.replace(arrived) {
@@ -59,18 +66,18 @@ impl Downsampler {
         }
     }
 
-    /// What is kept so far; for those who send it on while more comes.
-    pub(crate) fn take_chosen(&mut self) -> Columns {
+    /// Removes and returns the points kept so far, so that they can be sent before the end.
+    pub(crate) fn take_chosen(&mut self) -> PointColumns {
         std::mem::take(&mut self.chosen)
     }
 
-    /// How many points wait to be taken away.
+    /// Returns the number of points that `take_chosen` would return.
     pub(crate) fn chosen_len(&self) -> usize {
         self.chosen.len()
     }
 
-    /// The rest of what is kept, once the last point is taken.
-    pub(crate) fn finish(mut self) -> Columns {
+    /// Returns the remaining kept points. Call this after the last point.
+    pub(crate) fn finish(mut self) -> PointColumns {
         let Some(last) = self.newest else { return self.chosen };
         let next = std::mem::take(&mut self.next);
         self.choose(&next);
@@ -81,8 +88,9 @@ impl Downsampler {
     }
 
     /// Puts a point that is neither the first nor the last into its bucket.
-    fn put(&mut self, point: Point) {
-        // As in the thesis, buckets are equal but for rounding; in whole numbers, so that the last one ends where it should.
+    fn put(&mut self, point: TimedValue) {
+        // As in the thesis, buckets are equal except for rounding. Integer arithmetic makes the
+        // last bucket end exactly at the last point.
         let end = (self.filling + 1) * self.between / self.buckets;
         if self.taken >= end && self.filling + 1 < self.buckets {
             let next = std::mem::take(&mut self.next);
@@ -94,11 +102,13 @@ impl Downsampler {
         self.taken += 1;
     }
 
-    /// Keeps one point of the current bucket, if there is any; `following` is the bucket after it.
-    fn choose(&mut self, following: &[Point]) {
-        let (Some(kept), Some(&(mut best))) = (self.kept, self.current.first()) else { return };
+    /// Keeps one point of the current bucket, if it has any. `following` is the bucket after it.
+    fn choose(&mut self, following: &[TimedValue]) {
+        let Some(kept) = self.kept else { return };
+        let Some(&(mut best)) = self.current.first() else { return };
         let count = following.len().max(1) as f64;
-        let since = |timestamp: i64| timestamp.wrapping_sub(kept.timestamp) as f64; // keeps the digits of microseconds
+        // Differences of timestamps keep the precision of microseconds.
+        let since = |timestamp: i64| timestamp.wrapping_sub(kept.timestamp) as f64;
         let mean_time = following.iter().map(|point| since(point.timestamp)).sum::<f64>() / count;
         let mean_value = following.iter().map(|point| point.value).sum::<f64>() / count;
         let mut largest = -1.0;
@@ -107,13 +117,14 @@ impl Downsampler {
                 - since(point.timestamp) * (mean_value - kept.value))
                 .abs();
             if area > largest {
-                (largest, best) = (area, point);
+                largest = area;
+                best = point;
             }
         }
         self.keep(best);
     }
 
-    fn keep(&mut self, point: Point) {
+    fn keep(&mut self, point: TimedValue) {
         self.kept = Some(point);
         let _ = self.chosen.push(0, point.timestamp, point.value); // points come in time order
     }

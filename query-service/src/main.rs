@@ -1,4 +1,4 @@
-//! Starts query-service.
+//! The query-service program.
 
 use std::process::ExitCode;
 

@@ -1,42 +1,46 @@
-//! The metrics of query-service, each named once, and what frames tell of themselves. What both services have, calls and
-//! statements among it, is in `shared::metrics`; `docs/OBSERVABILITY.md` lists all.
+//! The metrics of query-service, each named once, and the row counts of response frames. The
+//! metrics that both services have, such as calls and statements, are in `shared::metrics`.
+//! `docs/OBSERVABILITY.md` lists all of them.
 
 use shared::granularity::Granularity;
 use shared::metrics::Spec;
 use shared::proto::v1::{self, query_aggregated_response, query_range_response};
 
-pub(crate) const POOL_MAX: Spec =
-    Spec::new("db.client.connection.max", "{connection}", "TIDEGAUGE_DATABASE_CONNECTIONS");
+pub(crate) const POOL_MAX: Spec = Spec::new(
+    "db.client.connection.max",
+    "{connection}",
+    "Maximum number of connections to the database (TIDEGAUGE_DATABASE_CONNECTIONS)",
+);
 pub(crate) const POOL_COUNT: Spec = Spec::new(
     "db.client.connection.count",
     "{connection}",
-    "Connections to the database, by whether they are in use",
+    "Connections to the database, by state: used or idle",
 );
 pub(crate) const POOL_WAITING: Spec = Spec::new(
     "db.client.connection.pending_requests",
     "{request}",
-    "Queries that wait for a connection",
+    "Queries waiting for a connection to the database",
 );
 pub(crate) const POOL_TIMEOUTS: Spec = Spec::new(
     "db.client.connection.timeouts",
     "{timeout}",
-    "Queries refused because no connection was free in time",
+    "Queries refused because no connection to the database became free in time",
 );
 
-/// `used` or `idle`.
+/// The attribute that tells `used` from `idle` connections.
 pub(crate) const POOL_STATE: &str = "db.client.connection.state";
 
-/// What is sent on a stream.
-pub(crate) trait Rows {
-    /// How many rows it carries.
+/// A message of a response stream.
+pub(crate) trait StreamMessage {
+    /// Returns the number of rows in the message.
     fn rows(&self) -> usize;
-    /// At which granularity the answer is, where this says so.
+    /// Returns the granularity of the answer, if this message states it.
     fn granularity(&self) -> Option<Granularity> {
         None
     }
 }
 
-impl Rows for v1::QueryRangeResponse {
+impl StreamMessage for v1::QueryRangeResponse {
     fn rows(&self) -> usize {
         match &self.frame {
             Some(query_range_response::Frame::Points(points)) => points.timestamps_us.len(),
@@ -52,7 +56,7 @@ impl Rows for v1::QueryRangeResponse {
     }
 }
 
-impl Rows for v1::QueryAggregatedResponse {
+impl StreamMessage for v1::QueryAggregatedResponse {
     fn rows(&self) -> usize {
         match &self.frame {
             Some(query_aggregated_response::Frame::Buckets(buckets)) => {
@@ -70,7 +74,7 @@ impl Rows for v1::QueryAggregatedResponse {
     }
 }
 
-impl Rows for v1::WatchAnomaliesResponse {
+impl StreamMessage for v1::WatchAnomaliesResponse {
     fn rows(&self) -> usize {
         self.anomalies.len()
     }

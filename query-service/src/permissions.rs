@@ -1,5 +1,5 @@
-//! The service behind what its caller may read. Decided on the request, before anything is looked up: whoever may not read a
-//! device does not learn whether it exists.
+//! Checks that callers query only the devices that they may read. The check uses the request alone,
+//! before any lookup: a caller who may not read a device does not learn whether it exists.
 
 use shared::auth::{self, DevicePrefixes};
 use shared::proto::v1;
@@ -8,22 +8,24 @@ use shared::proto::v1::series_selector::Device;
 use shared::status;
 use tonic::{Request, Response, Status};
 
-/// A service that is asked only what its caller may ask. A call that the contract gains must be added here to be served.
+/// A `QueryService` that checks permissions and then calls the wrapped service. A method added to
+/// the contract does not compile until it is added here.
 pub(crate) struct Permitted<S>(pub(crate) S);
 
-/// A request that names devices, or all of them.
-trait Asks {
-    /// What of it lies out of bounds, for people.
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String>;
+/// A request that reads some devices, or all of them.
+trait PermissionCheck {
+    /// Describes the first part of the request that is not permitted. Returns `None` if all of it
+    /// is.
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String>;
 }
 
-fn permit<T: Asks>(request: Request<T>) -> Result<Request<T>, Status> {
+fn permit<T: PermissionCheck>(request: Request<T>) -> Result<Request<T>, Status> {
     let identity = auth::identity(request.extensions())?;
-    match request.get_ref().out_of_bounds(&identity.devices) {
+    match request.get_ref().first_not_permitted(&identity.devices) {
         None => Ok(request),
         Some(what) => {
-            let sentence = format!("identity {:?} may not read {what}", identity.name);
-            Err(status::permission_denied("DEVICE_NOT_PERMITTED", sentence))
+            let description = format!("identity {:?} may not read {what}", identity.name);
+            Err(status::permission_denied("DEVICE_NOT_PERMITTED", description))
         }
     }
 }
@@ -37,59 +39,60 @@ fn selectors(selectors: &[v1::SeriesSelector], permitted: &DevicePrefixes) -> Op
         Some(Device::DeviceId(device_id)) => device(device_id, permitted),
         Some(Device::DeviceIdPrefix(prefix)) if permitted.allow(prefix) => None,
         Some(Device::DeviceIdPrefix(prefix)) => {
-            Some(format!("every device that begins with {prefix:?}"))
+            Some(format!("all devices whose id begins with {prefix:?}"))
         }
-        None => None, // refused when the request is checked
+        None => None, // validation refuses it later
     })
 }
 
-impl Asks for v1::QueryRangeRequest {
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
+impl PermissionCheck for v1::QueryRangeRequest {
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String> {
         selectors(&self.selectors, permitted)
     }
 }
 
-impl Asks for v1::QueryAggregatedRequest {
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
+impl PermissionCheck for v1::QueryAggregatedRequest {
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String> {
         selectors(&self.selectors, permitted)
     }
 }
 
-impl Asks for v1::WatchAnomaliesRequest {
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
+impl PermissionCheck for v1::WatchAnomaliesRequest {
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String> {
         selectors(&self.selectors, permitted)
     }
 }
 
-impl Asks for v1::DetectAnomaliesRequest {
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
+impl PermissionCheck for v1::DetectAnomaliesRequest {
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String> {
         self.series.as_ref().and_then(|series| device(&series.device_id, permitted))
     }
 }
 
-impl Asks for v1::GetLatestRequest {
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
+impl PermissionCheck for v1::GetLatestRequest {
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String> {
         let named = self.series.iter().map(|series| &series.device_id);
         let whole = (!self.device_id.is_empty()).then_some(&self.device_id);
         named.chain(whole).find_map(|device_id| device(device_id, permitted))
     }
 }
 
-impl Asks for v1::ListDevicesRequest {
-    fn out_of_bounds(&self, _permitted: &DevicePrefixes) -> Option<String> {
-        None // lists what is permitted
+impl PermissionCheck for v1::ListDevicesRequest {
+    fn first_not_permitted(&self, _permitted: &DevicePrefixes) -> Option<String> {
+        None // the listing itself shows permitted devices only
     }
 }
 
-impl Asks for v1::ListMetricsRequest {
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
-        if self.device_id.is_empty() { None } else { device(&self.device_id, permitted) } // lists what is permitted
+impl PermissionCheck for v1::ListMetricsRequest {
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String> {
+        // Without a device id, the listing itself shows metrics of permitted devices only.
+        if self.device_id.is_empty() { None } else { device(&self.device_id, permitted) }
     }
 }
 
-impl Asks for v1::GetStorageStatsRequest {
-    fn out_of_bounds(&self, permitted: &DevicePrefixes) -> Option<String> {
-        (!permitted.are_all()).then(|| "what all devices take on disk".to_owned())
+impl PermissionCheck for v1::GetStorageStatsRequest {
+    fn first_not_permitted(&self, permitted: &DevicePrefixes) -> Option<String> {
+        (!permitted.are_all()).then(|| "the storage statistics of all devices".to_owned())
     }
 }
 

@@ -1,4 +1,5 @@
-//! From a checked request to granularity, buckets and covered interval. Pure: knows no SQL and no clock.
+//! Plans a checked request: granularity, buckets and the interval that they cover. Pure: depends on
+//! neither SQL nor the clock.
 
 mod choose;
 mod cost;
@@ -13,42 +14,43 @@ pub(crate) use choose::choose;
 pub(crate) use cost::DayOfPoints;
 pub(crate) use grid::{DAY, Grid};
 
-/// How an interval is answered.
+/// A plan of how to answer an interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) reason: GranularityReason,
-    /// The same for people.
+    /// The reason in words, for people.
     pub(crate) explanation: String,
-    /// Covered interval, in whole buckets: [start, end) in microseconds.
+    /// The covered interval in whole buckets: [start, end) in microseconds.
     pub(crate) start: i64,
     pub(crate) end: i64,
-    /// Its parts, the earliest first: at least one, without gap or overlap.
+    /// The parts of the interval, earliest first: at least one, without gaps or overlaps.
     pub(crate) segments: Vec<Segment>,
 }
 
-/// A part of an interval that is answered from one relation in buckets of one kind.
+/// A part of an interval that is answered from one relation on one grid of buckets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
-    /// What is read.
+    /// The granularity that is read.
     pub(crate) source: Granularity,
     pub(crate) grid: Grid,
-    /// [start, end), on edges of the grid.
+    /// [start, end) in microseconds, on edges of the grid.
     pub(crate) start: i64,
     pub(crate) end: i64,
 }
 
-/// From when on each granularity is kept; none where nothing is dropped.
+/// The time from which retention keeps each granularity, in microseconds. `None` if nothing is
+/// dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct Retention {
     pub(crate) points: Option<i64>,
     pub(crate) minutes: Option<i64>,
     pub(crate) hours: Option<i64>,
     pub(crate) days: Option<i64>,
 }
 
-impl Kept {
-    /// First instant of which a granularity is still whole.
-    pub(crate) fn from(&self, granularity: Granularity) -> i64 {
+impl Retention {
+    /// Returns the first instant from which a granularity is complete.
+    pub(crate) fn kept_from(&self, granularity: Granularity) -> i64 {
         let from = match granularity {
             Granularity::Raw => self.points,
             Granularity::Minute => self.minutes,
@@ -62,22 +64,22 @@ impl Kept {
 /// Plans an answer of raw points.
 pub(crate) fn points(start: i64, end: i64) -> Plan {
     let segment = Segment { source: Granularity::Raw, grid: Grid::Points, start, end };
-    let explanation = format!("the request asks for {}", Granularity::Raw.relation());
+    let explanation = format!("the request specifies {}", Granularity::Raw.relation());
     Plan { reason: GranularityReason::Requested, explanation, start, end, segments: vec![segment] }
 }
 
 impl Plan {
-    /// What the newest part is read from: the granularity that the answer is named by.
+    /// Returns the granularity of the newest part, which the answer reports as its own.
     pub(crate) fn granularity(&self) -> Granularity {
         self.segments.last().map_or(Granularity::Raw, |segment| segment.source)
     }
 
-    /// Buckets of one series; 0 for points, of which there may be any number.
+    /// Returns the number of buckets per series. Returns 0 for raw points, whose number is unknown.
     pub(crate) fn bucket_count(&self) -> u64 {
         self.segments.iter().map(|segment| segment.grid.count(segment.start, segment.end)).sum()
     }
 
-    /// The first frame of an answer.
+    /// Returns the first frame of an answer.
     pub(crate) fn header(&self, watermark: Option<i64>, series_count: usize) -> v1::QueryHeader {
         let width = self.segments.last().and_then(|segment| segment.grid.width());
         v1::QueryHeader {

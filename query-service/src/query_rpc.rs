@@ -1,4 +1,5 @@
-//! The gRPC service: thin handlers that check, plan, ask and answer. The rules live in the modules that they call.
+//! The gRPC service: thin handlers that validate, plan, query and answer. The rules are in the
+//! modules that they call.
 
 mod aggregated;
 pub(crate) mod anomalies;
@@ -19,25 +20,26 @@ use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
-use crate::row_stream::Frames;
+use crate::row_stream::ResponseStream;
 use crate::watch::Watchers;
 
-/// The service behind the contract.
+/// The implementation of `QueryService`.
 pub(crate) struct QueryServer {
     pub(crate) pool: ReadPool,
     pub(crate) relations: Relations,
     /// See [`Deadline`].
-    pub(crate) longest: Duration,
+    pub(crate) query_timeout: Duration,
     pub(crate) watchers: Watchers,
 }
 
 impl QueryServer {
     fn deadline<T>(&self, request: &Request<T>) -> Deadline {
-        Deadline::of(request, self.longest)
+        Deadline::of(request, self.query_timeout)
     }
 }
 
-/// Works until the deadline. A client that goes away drops this, and with it the statement that runs.
+/// Runs `work` until the deadline. If the client disconnects, this future is dropped, which cancels
+/// the running statement.
 async fn answer<T>(
     deadline: Deadline,
     work: impl Future<Output = Result<T, QueryError>>,
@@ -47,9 +49,9 @@ async fn answer<T>(
 
 #[tonic::async_trait]
 impl QueryService for QueryServer {
-    type QueryRangeStream = Frames<v1::QueryRangeResponse>;
-    type QueryAggregatedStream = Frames<v1::QueryAggregatedResponse>;
-    type WatchAnomaliesStream = Frames<v1::WatchAnomaliesResponse>;
+    type QueryRangeStream = ResponseStream<v1::QueryRangeResponse>;
+    type QueryAggregatedStream = ResponseStream<v1::QueryAggregatedResponse>;
+    type WatchAnomaliesStream = ResponseStream<v1::WatchAnomaliesResponse>;
 
     async fn query_range(
         &self,
@@ -64,7 +66,8 @@ impl QueryService for QueryServer {
         request: Request<v1::QueryAggregatedRequest>,
     ) -> Result<Response<Self::QueryAggregatedStream>, Status> {
         let deadline = self.deadline(&request);
-        let (pool, relations) = (self.pool.clone(), self.relations.clone());
+        let pool = self.pool.clone();
+        let relations = self.relations.clone();
         answer(deadline, aggregated::answer(pool, relations, deadline, request.into_inner())).await
     }
 
@@ -89,7 +92,8 @@ impl QueryService for QueryServer {
         request: Request<v1::WatchAnomaliesRequest>,
     ) -> Result<Response<Self::WatchAnomaliesStream>, Status> {
         let deadline = self.deadline(&request);
-        let (pool, relations) = (self.pool.clone(), self.relations.clone());
+        let pool = self.pool.clone();
+        let relations = self.relations.clone();
         let watchers = self.watchers.clone();
         answer(deadline, watch::watch(pool, relations, watchers, deadline, request.into_inner()))
             .await
@@ -111,7 +115,8 @@ impl QueryService for QueryServer {
         &self,
         request: Request<v1::ListDevicesRequest>,
     ) -> Result<Response<v1::ListDevicesResponse>, Status> {
-        let (deadline, identity) = (self.deadline(&request), auth::identity(request.extensions())?);
+        let deadline = self.deadline(&request);
+        let identity = auth::identity(request.extensions())?;
         answer(
             deadline,
             listings::devices(self.pool.clone(), request.into_inner(), &identity.devices),
@@ -123,7 +128,8 @@ impl QueryService for QueryServer {
         &self,
         request: Request<v1::ListMetricsRequest>,
     ) -> Result<Response<v1::ListMetricsResponse>, Status> {
-        let (deadline, identity) = (self.deadline(&request), auth::identity(request.extensions())?);
+        let deadline = self.deadline(&request);
+        let identity = auth::identity(request.extensions())?;
         answer(
             deadline,
             listings::metrics(self.pool.clone(), request.into_inner(), &identity.devices),

@@ -1,22 +1,23 @@
-//! Raw points by COPY, which is what reads most of them in the least time.
+//! Reads raw points through COPY, which is the fastest way to read many of them.
 
 use std::fmt::{self, Display, Formatter};
 
 use shared::time;
 
-use crate::columns::Columns;
+use crate::columns::PointColumns;
 use crate::copy_decoder::{CopyDecoder, DecodeError};
 use crate::read_pool::ReadPool;
 
-/// What is formatted into a statement, for COPY takes no parameters: numbers and nothing else.
-enum Number<'a> {
+/// A number that is formatted into the text of a statement, because COPY takes no bind parameters.
+/// Nothing but numbers is ever formatted into a statement.
+enum CopyParameter<'a> {
     Ids(&'a [i32]),
-    /// Microseconds since the Unix epoch, of the years that the contract allows.
+    /// Microseconds since the Unix epoch, within the years that the contract allows.
     Time(i64),
     Rows(usize),
 }
 
-impl Display for Number<'_> {
+impl Display for CopyParameter<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ids(ids) => ids.iter().enumerate().try_for_each(|(at, id)| {
@@ -29,52 +30,65 @@ impl Display for Number<'_> {
     }
 }
 
-/// Puts numbers where a statement of `sql/` has `$1`, `$2` and so on.
-fn statement(text: &'static str, numbers: &[Number<'_>]) -> String {
-    let mut pieces = text.split('$');
-    let mut statement = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
+/// Replaces `$1`, `$2` and so on in the text of a statement by the numbers.
+fn statement(text: &'static str, parameters: &[CopyParameter<'_>]) -> String {
+    let mut rest = text.split('$');
+    let mut statement = rest.next().unwrap_or_default().to_owned();
+    for part in rest {
         let digits =
-            piece.len() - piece.trim_start_matches(|first: char| first.is_ascii_digit()).len();
-        let number = piece[..digits]
+            part.len() - part.trim_start_matches(|first: char| first.is_ascii_digit()).len();
+        let parameter = part[..digits]
             .parse()
             .ok()
-            .and_then(|number: usize| numbers.get(number.checked_sub(1)?));
-        if let Some(number) = number {
-            statement.push_str(&number.to_string());
+            .and_then(|number: usize| parameters.get(number.checked_sub(1)?));
+        if let Some(parameter) = parameter {
+            statement.push_str(&parameter.to_string());
         }
-        statement.push_str(&piece[digits..]);
+        statement.push_str(&part[digits..]);
     }
     statement
 }
 
-/// Points of one series in [start, end), the earliest first, at most `limit`.
+/// Returns the points of one series in [start, end), earliest first, at most `limit`.
 pub(crate) async fn of_one(
     pool: &ReadPool,
     series_id: i32,
     (start, end): (i64, i64),
     limit: usize,
-) -> sqlx::Result<Columns> {
-    let numbers =
-        [Number::Ids(&[series_id]), Number::Time(start), Number::Time(end), Number::Rows(limit)];
-    let statement = statement(include_str!("sql/copy_points.sql"), &numbers);
+) -> sqlx::Result<PointColumns> {
+    let parameters = [
+        CopyParameter::Ids(&[series_id]),
+        CopyParameter::Time(start),
+        CopyParameter::Time(end),
+        CopyParameter::Rows(limit),
+    ];
+    let statement = statement(include_str!("sql/copy_points.sql"), &parameters);
     read(pool, &statement, CopyDecoder::of_one(limit)).await
 }
 
-/// The same of several series, one after the other; `limit` is that of all together.
+/// Returns the points of several series in [start, end), series by series, earliest first. `limit`
+/// applies to all series together.
 pub(crate) async fn of_many(
     pool: &ReadPool,
     series_ids: &[i32],
     (start, end): (i64, i64),
     limit: usize,
-) -> sqlx::Result<Columns> {
-    let numbers =
-        [Number::Ids(series_ids), Number::Time(start), Number::Time(end), Number::Rows(limit)];
-    let statement = statement(include_str!("sql/copy_points_of_many.sql"), &numbers);
+) -> sqlx::Result<PointColumns> {
+    let parameters = [
+        CopyParameter::Ids(series_ids),
+        CopyParameter::Time(start),
+        CopyParameter::Time(end),
+        CopyParameter::Rows(limit),
+    ];
+    let statement = statement(include_str!("sql/copy_points_of_many.sql"), &parameters);
     read(pool, &statement, CopyDecoder::of_many(series_ids.len(), limit)).await
 }
 
-async fn read(pool: &ReadPool, statement: &str, mut decoder: CopyDecoder) -> sqlx::Result<Columns> {
+async fn read(
+    pool: &ReadPool,
+    statement: &str,
+    mut decoder: CopyDecoder,
+) -> sqlx::Result<PointColumns> {
     let refused = |error: DecodeError| sqlx::Error::Decode(error.into());
     pool.named("copy_points")
         .copy_out(statement, |bytes| decoder.take(bytes).map_err(refused))
@@ -87,19 +101,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stand_where_the_text_has_their_place() {
-        let numbers = [Number::Ids(&[7, -8]), Number::Time(1_000_001), Number::Rows(10)];
-        let text = statement("a $1 b $2, $3$3 $1", &numbers);
+    fn numbers_replace_their_placeholders() {
+        let parameters =
+            [CopyParameter::Ids(&[7, -8]), CopyParameter::Time(1_000_001), CopyParameter::Rows(10)];
+        let text = statement("a $1 b $2, $3$3 $1", &parameters);
         assert_eq!(text, "a 7,-8 b '1970-01-01T00:00:01.000001Z', 1010 7,-8");
     }
 
     #[test]
-    fn every_place_of_a_statement_is_filled() {
-        let numbers = [Number::Ids(&[1]), Number::Time(i64::MIN), Number::Time(0), Number::Rows(1)];
+    fn every_placeholder_of_a_statement_is_replaced() {
+        let parameters = [
+            CopyParameter::Ids(&[1]),
+            CopyParameter::Time(i64::MIN),
+            CopyParameter::Time(0),
+            CopyParameter::Rows(1),
+        ];
         for text in
             [include_str!("sql/copy_points.sql"), include_str!("sql/copy_points_of_many.sql")]
         {
-            assert!(!statement(text, &numbers).contains('$'));
+            assert!(!statement(text, &parameters).contains('$'));
         }
     }
 }

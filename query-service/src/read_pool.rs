@@ -1,4 +1,4 @@
-//! Connections to read through: a bounded number, and each use may be dropped at any moment.
+//! A bounded pool of connections for reading. Any use of a connection may be dropped at any time.
 
 mod canceller;
 mod executor;
@@ -22,85 +22,87 @@ use tokio::time::{Instant, timeout};
 use crate::metrics;
 use canceller::Canceller;
 
-/// Series whose ids are remembered: some 10 MB.
+/// The capacity of the cache of series ids: about 10 MB.
 const CACHED_SERIES: usize = 100_000;
-/// How long a query waits for a free connection.
+/// The maximum time for which a query waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection that has rested for longer is asked whether it is still there.
-const RESTED: Duration = Duration::from_secs(1);
-/// Older connections are not used again: a backend's memory grows with the chunks that it has seen.
+/// A connection that was idle for longer is pinged before it is used again.
+const PING_AFTER: Duration = Duration::from_secs(1);
+/// Older connections are not used again: a backend's memory grows with the chunks that it has read.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
-/// How much later than this service the database itself ends a statement, for the case that the service is gone.
-const BACKSTOP: Duration = Duration::from_secs(5);
+/// The database's own `statement_timeout` is this much longer than the timeout of this service. It
+/// ends statements whose service has died.
+const STATEMENT_TIMEOUT_MARGIN: Duration = Duration::from_secs(5);
 
-/// Runs statements, at most as many at once as there are connections. Whoever has had enough of an answer drops it: the
-/// statement is cancelled and its connection closed. sqlx's own pool would take the connection back with the statement
-/// still running.
+/// A pool that runs at most one statement per connection. A caller that needs no more of an answer
+/// drops it: the statement is cancelled and its connection closed. sqlx's own pool would take the
+/// connection back while the statement is still running.
 #[derive(Clone)]
 pub(crate) struct ReadPool {
-    shared: Arc<Shared>,
+    state: Arc<PoolState>,
 }
 
-/// The pool, for one kind of statement. Only this type runs statements, so that none is without a name in spans and metrics.
+/// The pool together with the name of a statement. Only this type runs statements, so that each has
+/// a name in spans and metrics.
 #[derive(Clone, Debug)]
 pub(crate) struct NamedPool {
     pool: ReadPool,
-    /// The name of its file in `sql/`, or of the function that puts it together.
+    /// The name of the statement's file in `sql/`, or of the function that builds it.
     statement: &'static str,
 }
 
-struct Shared {
+struct PoolState {
     database: DatabaseConfig,
-    longest: Duration,
+    query_timeout: Duration,
     permits: Arc<Semaphore>,
-    idle: Mutex<Vec<Session>>,
+    idle: Mutex<Vec<PooledConnection>>,
     canceller: Canceller,
-    /// Queries that wait for a connection.
+    /// The number of queries waiting for a connection.
     waiting: AtomicUsize,
     timeouts: Counter<u64>,
     statements: Statements,
     series: SeriesCache,
 }
 
-/// A connection, and what it takes to cancel its statement.
-struct Session {
+/// A connection, with the backend's process id to cancel its statement.
+struct PooledConnection {
     connection: PgConnection,
     pid: i32,
     opened: Instant,
-    rested_since: Instant,
+    idle_since: Instant,
 }
 
 /// A connection in use.
 struct Lease {
     pool: ReadPool,
-    /// None once it is given back.
-    held: Option<(Session, OwnedSemaphorePermit)>,
+    /// `None` after the connection was given back.
+    held: Option<(PooledConnection, OwnedSemaphorePermit)>,
 }
 
 impl fmt::Debug for ReadPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ReadPool({:?})", self.shared.database)
+        write!(f, "ReadPool({:?})", self.state.database)
     }
 }
 
 impl ReadPool {
-    /// Connects on demand. `longest` is how long a statement may take.
+    /// Returns a pool that connects on demand. `query_timeout` is the timeout of a statement.
     pub(crate) fn new(
         database: &DatabaseConfig,
         connections: usize,
-        longest: Duration,
+        query_timeout: Duration,
         meter: &Meter,
     ) -> Self {
-        let backstop = format!("{}ms", (longest + BACKSTOP).as_millis());
+        let backstop = format!("{}ms", (query_timeout + STATEMENT_TIMEOUT_MARGIN).as_millis());
         let url = database
             .url
             .clone()
             .options(db::READ_SETTINGS)
             .options([("statement_timeout", backstop)]);
         let statements = Statements::new(meter);
-        let shared = Arc::new(Shared {
+        let state = Arc::new(PoolState {
             database: DatabaseConfig { url },
-            longest,
+            query_timeout,
             permits: Arc::new(Semaphore::new(connections)),
             idle: Mutex::default(),
             canceller: Canceller::new(database.clone(), statements.clone()),
@@ -109,147 +111,148 @@ impl ReadPool {
             statements,
             series: SeriesCache::new(CACHED_SERIES),
         });
-        shared.timeouts.add(0, &[]);
-        observe(meter, &shared, connections);
-        Self { shared }
+        state.timeouts.add(0, &[]);
+        observe(meter, &state, connections);
+        Self { state }
     }
 
-    /// The same connections, for a statement of this name.
+    /// Returns a handle that runs a statement under this name.
     pub(crate) fn named(&self, statement: &'static str) -> NamedPool {
         NamedPool { pool: self.clone(), statement }
     }
 
-    /// The ids of series that were read before: what exists is never taken away.
+    /// Returns the cache of series ids. Entries never become stale: a series is never deleted.
     pub(crate) fn series(&self) -> &SeriesCache {
-        &self.shared.series
+        &self.state.series
     }
 
-    /// A connection of one's own until it is given back or dropped.
+    /// Takes a connection for exclusive use until the lease is given back or dropped.
     ///
     /// # Errors
-    /// None is free in time, or the database is away.
+    /// Returns an error if no connection becomes free within [`ACQUIRE_TIMEOUT`], or if the
+    /// database is unavailable.
     async fn lease(&self) -> sqlx::Result<Lease> {
-        let waiting = Waiting::new(&self.shared.waiting);
+        let waiting = WaitingQuery::new(&self.state.waiting);
         let permit =
-            match timeout(ACQUIRE_TIMEOUT, self.shared.permits.clone().acquire_owned()).await {
+            match timeout(ACQUIRE_TIMEOUT, self.state.permits.clone().acquire_owned()).await {
                 Ok(permit) => permit.map_err(|_| sqlx::Error::PoolClosed)?,
                 Err(_) => {
-                    self.shared.timeouts.add(1, &[]);
+                    self.state.timeouts.add(1, &[]);
                     return Err(sqlx::Error::PoolTimedOut);
                 }
             };
         drop(waiting);
-        let session = match self.rested().await {
-            Some(session) => session,
-            None => Session::open(&self.shared).await?,
+        let pooled = match self.take_idle().await {
+            Some(pooled) => pooled,
+            None => PooledConnection::open(&self.state).await?,
         };
-        Ok(Lease { pool: self.clone(), held: Some((session, permit)) })
+        Ok(Lease { pool: self.clone(), held: Some((pooled, permit)) })
     }
 
-    /// A connection that was given back and still answers.
-    async fn rested(&self) -> Option<Session> {
+    /// Returns an idle connection that still answers, if there is one.
+    async fn take_idle(&self) -> Option<PooledConnection> {
         loop {
-            let mut session = self.idle().pop()?;
-            if session.rested_since.elapsed() < RESTED {
-                return Some(session);
+            let mut pooled = self.idle().pop()?;
+            if pooled.idle_since.elapsed() < PING_AFTER {
+                return Some(pooled);
             }
-            if let Ok(Ok(())) = timeout(ACQUIRE_TIMEOUT, session.connection.ping()).await {
-                return Some(session);
+            if let Ok(Ok(())) = timeout(ACQUIRE_TIMEOUT, pooled.connection.ping()).await {
+                return Some(pooled);
             }
         }
     }
 
-    /// Closes the connections that nobody uses, and those in use as they come back.
+    /// Closes idle connections now, and those in use when they are given back.
     pub(crate) async fn close(&self) {
-        self.shared.permits.close();
+        self.state.permits.close();
         let idle = std::mem::take(&mut *self.idle());
-        for session in idle {
-            let _ = session.connection.close().await; // one that is broken is closed as well
+        for pooled in idle {
+            let _ = pooled.connection.close().await; // an error means that it is closed already
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
-        self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PooledConnection>> {
+        self.state.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Counts who waits, also one that is dropped.
-struct Waiting<'c>(&'c AtomicUsize);
+/// A guard that counts a waiting query, including one whose call is dropped.
+struct WaitingQuery<'c>(&'c AtomicUsize);
 
-impl<'c> Waiting<'c> {
+impl<'c> WaitingQuery<'c> {
     fn new(count: &'c AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingQuery<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Shows the connections: how many may be, are in use, rest, and are waited for.
-fn observe(meter: &Meter, shared: &Arc<Shared>, connections: usize) {
+/// Registers gauges for the maximum, used and idle connections, and for waiting queries.
+fn observe(meter: &Meter, state: &Arc<PoolState>, connections: usize) {
     metrics::POOL_MAX.observe(meter, move |gauge| gauge.observe(connections as f64, &[]));
-    let pool = Arc::clone(shared);
+    let pool = Arc::clone(state);
     metrics::POOL_COUNT.observe(meter, move |gauge| {
         let used = connections.saturating_sub(pool.permits.available_permits());
         let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner).len();
         gauge.observe(used as f64, &[KeyValue::new(metrics::POOL_STATE, "used")]);
         gauge.observe(idle as f64, &[KeyValue::new(metrics::POOL_STATE, "idle")]);
     });
-    let pool = Arc::clone(shared);
+    let pool = Arc::clone(state);
     metrics::POOL_WAITING.observe(meter, move |gauge| {
         gauge.observe(pool.waiting.load(Ordering::Relaxed) as f64, &[]);
     });
 }
 
-impl Session {
-    async fn open(shared: &Shared) -> sqlx::Result<Self> {
-        let mut connection = db::connect(&shared.database, "tidegauge query").await?;
+impl PooledConnection {
+    async fn open(state: &PoolState) -> sqlx::Result<Self> {
+        let mut connection = db::connect(&state.database, "tidegauge query").await?;
         let backend_pid = connection.fetch_one(include_str!("sql/backend_pid.sql"));
-        let pid = shared.statements.run("backend_pid", backend_pid).await?.try_get(0)?;
+        let pid = state.statements.run("backend_pid", backend_pid).await?.try_get(0)?;
         let opened = Instant::now();
-        Ok(Self { connection, pid, opened, rested_since: opened })
+        Ok(Self { connection, pid, opened, idle_since: opened })
     }
 }
 
 impl Lease {
-    /// What statements run on.
+    /// Returns the connection to run statements on.
     ///
     /// # Errors
-    /// None in practice: a lease is not used once it is given back.
+    /// Returns an error if the connection was given back, which no caller does.
     fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
-        self.held
-            .as_mut()
-            .map(|(session, _)| &mut session.connection)
-            .ok_or(sqlx::Error::PoolClosed)
+        self.held.as_mut().map(|(pooled, _)| &mut pooled.connection).ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// Gives the connection back, once the last answer has been read to its end without an error.
+    /// Returns the connection to the pool. Call this only after the answer was read to its end
+    /// without an error.
     fn give_back(mut self) {
-        if let Some((mut session, permit)) = self.held.take() {
-            session.rested_since = Instant::now();
-            if session.opened.elapsed() < MAX_AGE && !self.pool.shared.permits.is_closed() {
-                self.pool.idle().push(session);
+        if let Some((mut pooled, permit)) = self.held.take() {
+            pooled.idle_since = Instant::now();
+            if pooled.opened.elapsed() < MAX_AGE && !self.pool.state.permits.is_closed() {
+                self.pool.idle().push(pooled);
             }
-            drop(permit); // last, so that whoever waits for it finds the connection
+            drop(permit); // last, so that the next waiting query finds the connection
         }
     }
 }
 
-/// What is not given back may have a statement under way. Its place is free again once that has been cancelled.
+/// Cancels the statement of a lease that was not given back, because it may still be running. The
+/// permit is released after that.
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some((session, permit)) = self.held.take()
+        if let Some((pooled, permit)) = self.held.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let pool = self.pool.clone();
             runtime.spawn(async move {
-                // Closed first: a statement that waits for its answer to be read would not notice that it is cancelled.
-                drop(session.connection);
-                pool.shared.canceller.cancel(session.pid).await;
+                // Close first: a backend that is blocked on sending its answer does not react to a
+                // cancel request.
+                drop(pooled.connection);
+                pool.state.canceller.cancel(pooled.pid).await;
                 drop(permit);
             });
         }

@@ -1,5 +1,5 @@
-//! What is known of points and rollups as a whole, so that a call need not ask for it: what retention still holds, up to
-//! where each rollup is materialised, and what of it is missing.
+//! Cached facts about points and rollups, so that calls need not query them: how far back retention
+//! reaches, up to where each rollup is materialised, and which days a rollup does not cover.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,53 +7,57 @@ use std::time::{Duration, Instant};
 use shared::granularity::Granularity;
 use tokio::sync::Mutex;
 
-use crate::plan::{DayOfPoints, Kept};
+use crate::plan::{DayOfPoints, Retention};
 use crate::read_pool::ReadPool;
 use crate::store;
-use crate::uncovered::{self, Days, Uncovered};
-use crate::watermarks::{Stored, Watermarks};
+use crate::uncovered::{self, UncoveredCache, UncoveredDays};
+use crate::watermarks::{SourceInterval, Watermarks};
 
-/// How long policies, and which chunks are compacted, are remembered.
-const POLICIES_FRESH: Duration = Duration::from_secs(60);
-const COMPACTED_FRESH: Duration = Duration::from_secs(60);
+/// How long the retention policies are cached.
+const POLICIES_TTL: Duration = Duration::from_secs(60);
+/// How long the list of compacted chunks is cached.
+const COMPACTED_TTL: Duration = Duration::from_secs(60);
 
-/// Remembers it for all calls; cheap to clone.
+/// The cached facts, shared by all calls. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Relations {
-    /// How old what each relation keeps may become.
-    policies: Arc<Mutex<Option<Policies>>>,
+    /// The retention policy of each relation that has one.
+    policies: Arc<Mutex<Option<CachedPolicies>>>,
     watermarks: Watermarks,
-    uncovered: Uncovered,
-    compacted: Arc<Mutex<Option<Compacted>>>,
+    uncovered: UncoveredCache,
+    compacted: Arc<Mutex<Option<CachedChunks>>>,
 }
 
 #[derive(Clone, Debug)]
-struct Policies {
-    read: Instant,
-    /// By relation, in microseconds.
+struct CachedPolicies {
+    read_at: Instant,
+    /// The maximum age of data in microseconds, by relation.
     oldest: Vec<(String, i64)>,
 }
 
 #[derive(Clone, Debug)]
-struct Compacted {
-    read: Instant,
-    /// [start, end) of each chunk, in microseconds.
+struct CachedChunks {
+    read_at: Instant,
+    /// [start, end) of each compacted chunk, in microseconds.
     chunks: Arc<[(i64, i64)]>,
 }
 
 impl Relations {
-    /// From when on each granularity is kept.
-    pub(crate) async fn kept(&self, pool: &ReadPool, now: i64) -> sqlx::Result<Kept> {
-        let mut known = self.policies.lock().await;
-        if known.as_ref().is_none_or(|policies| policies.read.elapsed() > POLICIES_FRESH) {
-            *known = Some(Policies { read: Instant::now(), oldest: store::retention(pool).await? });
+    /// Returns the time from which retention keeps each granularity, as of `now`.
+    pub(crate) async fn retention(&self, pool: &ReadPool, now: i64) -> sqlx::Result<Retention> {
+        let mut cached = self.policies.lock().await;
+        if cached.as_ref().is_none_or(|policies| policies.read_at.elapsed() > POLICIES_TTL) {
+            *cached = Some(CachedPolicies {
+                read_at: Instant::now(),
+                oldest: store::retention(pool).await?,
+            });
         }
         let from = |granularity: Granularity| {
-            let mut oldest = known.iter().flat_map(|policies| &policies.oldest);
+            let mut oldest = cached.iter().flat_map(|policies| &policies.oldest);
             let policy = oldest.find(|(relation, _)| relation == granularity.relation());
             policy.map(|(_, age)| now.saturating_sub(*age))
         };
-        Ok(Kept {
+        Ok(Retention {
             points: from(Granularity::Raw),
             minutes: from(Granularity::Minute),
             hours: from(Granularity::Hour),
@@ -61,7 +65,8 @@ impl Relations {
         })
     }
 
-    /// Returns up to where a rollup is materialised for certain; none for raw points and for a rollup that is not at all.
+    /// Returns the time up to which a rollup is known to be materialised. Returns `None` for raw
+    /// points and for a rollup that was never materialised.
     pub(crate) async fn watermark(
         &self,
         pool: &ReadPool,
@@ -70,13 +75,14 @@ impl Relations {
         self.watermarks.of(pool, granularity).await
     }
 
-    /// Divides an interval on edges of a granularity into what it is read from, the earliest first.
+    /// Divides an interval into parts by the source that each is read from, earliest first. The
+    /// interval must begin and end on edges of the granularity.
     pub(crate) async fn parts(
         &self,
         pool: &ReadPool,
         granularity: Granularity,
         interval: (i64, i64),
-    ) -> sqlx::Result<Vec<Stored>> {
+    ) -> sqlx::Result<Vec<SourceInterval>> {
         let parts = self.watermarks.parts(pool, granularity, interval).await?;
         let days = self.uncovered.days(pool).await?;
         if days.is_empty() {
@@ -87,15 +93,16 @@ impl Relations {
         let table = |rollup: Granularity| {
             if rollup == Granularity::Hour { hours.clone() } else { minutes.clone() }
         };
-        Ok(uncovered::around(parts, &days, table))
+        Ok(uncovered::replace_uncovered(parts, &days, table))
     }
 
-    /// Returns the days that rollups do not hold, and that are computed from finer data.
-    pub(crate) async fn uncovered(&self, pool: &ReadPool) -> sqlx::Result<Arc<[Days]>> {
+    /// Returns the days that rollups do not cover and that are computed from finer data.
+    pub(crate) async fn uncovered(&self, pool: &ReadPool) -> sqlx::Result<Arc<[UncoveredDays]>> {
         self.uncovered.days(pool).await
     }
 
-    /// Counts the points of some series by day without reading them; says nothing where no hours are materialised.
+    /// Counts the points of some series by day, from the hourly rollup. Returns an empty list if no
+    /// hours are materialised.
     pub(crate) async fn days_of_points(
         &self,
         pool: &ReadPool,
@@ -110,15 +117,15 @@ impl Relations {
     }
 
     async fn compacted(&self, pool: &ReadPool) -> sqlx::Result<Arc<[(i64, i64)]>> {
-        let mut known = self.compacted.lock().await;
+        let mut cached = self.compacted.lock().await;
         if let Some(compacted) =
-            known.as_ref().filter(|compacted| compacted.read.elapsed() < COMPACTED_FRESH)
+            cached.as_ref().filter(|compacted| compacted.read_at.elapsed() < COMPACTED_TTL)
         {
             return Ok(Arc::clone(&compacted.chunks));
         }
-        let read = Instant::now();
+        let read_at = Instant::now();
         let chunks: Arc<[(i64, i64)]> = store::compacted_chunks(pool).await?.into();
-        *known = Some(Compacted { read, chunks: Arc::clone(&chunks) });
+        *cached = Some(CachedChunks { read_at, chunks: Arc::clone(&chunks) });
         Ok(chunks)
     }
 }

@@ -1,10 +1,11 @@
-//! Rows to frames, page by page: a page is read whole and its connection given back before its first frame is sent, so a
-//! slow client holds memory for one page and no connection. Small frames go together: each that goes alone wakes the client.
+//! Sends rows as frames, page by page. A page is read as a whole, and its connection is given back
+//! before its first frame is sent. So a slow client occupies memory for one page but no connection.
+//! Small frames are sent in batches, because each send wakes the client.
 //!
 //! What is ready within 100 ms goes with the head of the response; a longer answer continues in a
 //! task of its own. A frame has 4,096 rows. A page ends between two timestamps, never within one.
 //! Raw pages have 8,192 rows, then up to 131,072; bucket pages 32,768. The task waits while two
-//! parcels of frames are unsent.
+//! batches of frames are unsent.
 
 mod bucket_frame;
 mod buckets;
@@ -30,41 +31,42 @@ use tracing::Instrument as _;
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
-use crate::metrics::Rows;
+use crate::metrics::StreamMessage;
 
 pub(crate) use buckets::BucketStream;
 pub(crate) use points::PointStream;
 
-/// Buckets that one statement reads.
+/// The maximum number of buckets that one statement reads.
 const PAGE_ROWS: usize = 32_768;
-/// Rows in one message: about 64 KiB of points.
+/// The maximum number of rows in one message: about 64 KiB of points.
 const FRAME_ROWS: usize = 4_096;
-/// Parcels that wait for a slow client.
-const WAITING_PARCELS: usize = 2;
+/// The number of batches that are buffered for a slow client.
+const BUFFERED_BATCHES: usize = 2;
 
-/// How long the head of a response waits for what follows.
-const HEAD_WAITS: Duration = Duration::from_millis(100);
+/// How long the response headers are held back so that the first batch can be sent with them.
+const HEADERS_DELAY: Duration = Duration::from_millis(100);
 
-/// A response as it comes.
-pub(crate) type Frames<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+/// The frames of a streaming response.
+pub(crate) type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Frames that go together: up to some `FRAME_ROWS` rows, and one frame more.
-type Parcel<T> = Vec<Result<T, Status>>;
+/// Frames that are sent together: fewer than `FRAME_ROWS` rows, and one more frame.
+type FrameBatch<T> = Vec<Result<T, Status>>;
 
-/// Takes frames until the client has gone.
+/// A sender of frames to one client.
 pub(crate) struct FrameSender<T> {
-    parcels: mpsc::Sender<Parcel<T>>,
-    /// The next one, and the rows in it.
-    packed: Mutex<(Parcel<T>, usize)>,
-    /// How long a client may take for a parcel.
-    patience: Duration,
+    batches: mpsc::Sender<FrameBatch<T>>,
+    /// The batch being filled, and the number of rows in it.
+    pending: Mutex<(FrameBatch<T>, usize)>,
+    /// The maximum time for the client to take a batch.
+    send_timeout: Duration,
     notes: CallNotes,
     quota: CallQuota,
 }
 
-/// The client has gone: there is nobody to answer.
+/// The reason why a stream ended early.
 pub(crate) enum StreamEnd {
-    Gone,
+    /// The client has disconnected: nobody reads a status.
+    Disconnected,
     Failed(QueryError),
 }
 
@@ -74,8 +76,9 @@ impl<E: Into<QueryError>> From<E> for StreamEnd {
     }
 }
 
-impl<T: Rows> FrameSender<T> {
-    /// Packs a frame. It goes once there is enough to go, or with the next [`flush`](Self::flush).
+impl<T: StreamMessage> FrameSender<T> {
+    /// Adds a frame to the batch. Sends the batch once it has `FRAME_ROWS` rows; otherwise the next
+    /// [`flush`](Self::flush) sends it.
     pub(crate) async fn send(&self, frame: T) -> Result<(), StreamEnd> {
         if let Some(granularity) = frame.granularity() {
             self.notes.granularity(granularity);
@@ -83,7 +86,7 @@ impl<T: Rows> FrameSender<T> {
         self.notes.rows(frame.rows());
         self.quota.rows(frame.rows());
         let rows = {
-            let (frames, rows) = &mut *self.packed();
+            let (frames, rows) = &mut *self.pending();
             *rows += frame.rows();
             frames.push(Ok(frame));
             *rows
@@ -91,56 +94,62 @@ impl<T: Rows> FrameSender<T> {
         if rows < FRAME_ROWS { Ok(()) } else { self.flush().await }
     }
 
-    /// Sends rows that are packed, before something is done that may take its time. A header alone waits for the first rows.
+    /// Sends the batch if it contains rows. Call this before work that may take long. A header
+    /// alone is held back until the first rows.
     pub(crate) async fn flush_rows(&self) -> Result<(), StreamEnd> {
-        let rows = self.packed().1;
+        let rows = self.pending().1;
         if rows == 0 { Ok(()) } else { self.flush().await }
     }
 
-    /// Sends what is packed.
+    /// Sends the batch.
+    ///
+    /// # Errors
+    /// Returns an error if the client has disconnected, or does not take the batch in time.
     pub(crate) async fn flush(&self) -> Result<(), StreamEnd> {
-        let (parcel, _) = std::mem::take(&mut *self.packed());
-        match self.parcels.send_timeout(parcel, self.patience).await {
+        let (batch, _) = std::mem::take(&mut *self.pending());
+        match self.batches.send_timeout(batch, self.send_timeout).await {
             Ok(()) => Ok(()),
-            Err(SendTimeoutError::Closed(_)) => Err(StreamEnd::Gone),
+            Err(SendTimeoutError::Closed(_)) => Err(StreamEnd::Disconnected),
             Err(SendTimeoutError::Timeout(_)) => {
-                Err(QueryError::ClientStalled(self.patience).into())
+                Err(QueryError::ClientStalled(self.send_timeout).into())
             }
         }
     }
 
-    fn packed(&self) -> std::sync::MutexGuard<'_, (Parcel<T>, usize)> {
-        self.packed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> std::sync::MutexGuard<'_, (FrameBatch<T>, usize)> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Gives out what the work sends. What is soon there goes together with the head of the response; what takes longer is done in
-/// a task of its own, ahead of what the client takes. Once the client has gone or its deadline has passed, the work is dropped,
-/// and with it its statement. Where it fails, the status is the stream's last item.
+/// Returns a stream of the frames that `work` sends. Frames that are ready within [`HEADERS_DELAY`]
+/// are sent together with the response headers. After that, `work` continues in its own task, ahead
+/// of the client. The work and its statement are dropped when the client disconnects or its
+/// deadline passes. If the work fails, the status is the last item of the stream.
 pub(crate) async fn spawn<T, F>(
     deadline: Deadline,
     work: impl FnOnce(FrameSender<T>) -> F,
-) -> Frames<T>
+) -> ResponseStream<T>
 where
-    T: Rows + Send + 'static,
+    T: StreamMessage + Send + 'static,
     F: Future<Output = Result<(), StreamEnd>> + Send + 'static,
 {
-    let (sender, mut receiver) = mpsc::channel(WAITING_PARCELS);
-    let (notes, quota, patience) = (CallNotes::current(), CallQuota::current(), deadline.longest);
+    let (sender, mut receiver) = mpsc::channel(BUFFERED_BATCHES);
+    let send_timeout = deadline.query_timeout;
     let work = work(FrameSender {
-        parcels: sender.clone(),
-        packed: Mutex::default(),
-        patience,
-        notes,
-        quota,
+        batches: sender.clone(),
+        pending: Mutex::default(),
+        send_timeout,
+        notes: CallNotes::current(),
+        quota: CallQuota::current(),
     });
     let work = async move {
         let outcome = tokio::select! {
-            () = sender.closed() => Err(StreamEnd::Gone),
+            () = sender.closed() => Err(StreamEnd::Disconnected),
             outcome = deadline.bound_by_client(work) => outcome,
         };
         if let Err(StreamEnd::Failed(error)) = outcome {
-            let _ = sender.send_timeout(vec![Err(error.into())], patience).await; // the client may have gone meanwhile
+            // Sending fails if the client has disconnected meanwhile.
+            let _ = sender.send_timeout(vec![Err(error.into())], send_timeout).await;
         }
     };
     let mut work = Box::pin(work.in_current_span());
@@ -148,10 +157,10 @@ where
         tokio::select! {
             biased;
             () = &mut work => (None, true),
-            parcel = receiver.recv() => (parcel, false),
+            batch = receiver.recv() => (batch, false),
         }
     };
-    let (first, done) = timeout(HEAD_WAITS, soon).await.unwrap_or_default();
+    let (first, done) = timeout(HEADERS_DELAY, soon).await.unwrap_or_default();
     if !done {
         tokio::spawn(work);
     }

@@ -1,4 +1,4 @@
-//! Puts the modules together and runs the service.
+//! Assembles the service from its modules and runs it.
 
 use anyhow::Context as _;
 use shared::http::Port;
@@ -18,11 +18,12 @@ use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::watch::Watchers;
 
-/// Serves on the listener, and probes and metrics on the other one, until the token is cancelled and the calls under way have ended. The database may come later:
-/// until then calls are answered UNAVAILABLE.
+/// Serves gRPC on `listener`, and probes and metrics on `http`. Returns once `shutdown` is
+/// cancelled and the calls in progress have ended. The database may become available later: until
+/// then calls fail with UNAVAILABLE.
 ///
 /// # Errors
-/// The transport failed.
+/// Returns an error if the transport fails.
 pub async fn run(
     listener: TcpListener,
     http: TcpListener,
@@ -33,7 +34,7 @@ pub async fn run(
         address = %listener.local_addr()?,
         http = %http.local_addr()?,
         database = %config.database.address(),
-        "query-service starts"
+        "starting query-service"
     );
     let meters = Meters::new("query-service")?;
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -48,16 +49,16 @@ pub async fn run(
     shared::metrics::observe_readiness(&meters.meter(), &readiness);
     let stop = CancellationToken::new();
     Port { readiness, meters: meters.clone() }.serve(http, stop.clone());
-    let longest = config.query_timeout;
+    let query_timeout = config.query_timeout;
     let pool = ReadPool::new(
         &config.database,
         config.database_connections.get(),
-        longest,
+        query_timeout,
         &meters.meter(),
     );
     let watchers = Watchers::new(&config, shutdown.clone());
     let relations = Relations::default();
-    let server = QueryServer { pool: pool.clone(), relations, longest, watchers };
+    let server = QueryServer { pool: pool.clone(), relations, query_timeout, watchers };
     let service = QueryServiceServer::new(Permitted(server))
         .max_decoding_message_size(config.server.max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip)
@@ -69,10 +70,10 @@ pub async fn run(
         .await
         .context("cannot serve")?;
     if tokio::time::timeout(FINISH, pool.close()).await.is_err() {
-        tracing::warn!(timeout = ?FINISH, "the database does not let connections go");
+        tracing::warn!(timeout = ?FINISH, "database connections did not close in time");
     }
     stop.cancel();
     meters.shutdown().await;
-    tracing::info!("query-service ends");
+    tracing::info!("query-service stopped");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Selectors to series.
+//! Finds the series that selectors match.
 
 use shared::proto::v1::SeriesKey;
 
@@ -6,7 +6,7 @@ use crate::error::QueryError;
 use crate::read_pool::ReadPool;
 use crate::validate::{DeviceSelector, Selector};
 
-/// Most series that one request may match.
+/// The maximum number of series that one request may match.
 pub(crate) const MAX_SERIES: usize = 10_000;
 
 /// A series that a request matched.
@@ -15,22 +15,22 @@ pub(crate) struct Series {
     pub(crate) series_id: i32,
     pub(crate) device_id: String,
     pub(crate) metric_name: String,
-    /// Which selector of the request matched it.
+    /// The index of the selector that matched the series.
     pub(crate) selector_index: usize,
 }
 
-/// One answer of `QueryAggregated`: a series, or all that a selector matched.
+/// A result of `QueryAggregated`: one series, or all series of a selector combined.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Answer {
-    /// Its name; without a device where several may be together.
+pub(crate) struct SeriesAnswer {
+    /// The name of the series, without a device id if devices are combined.
     pub(crate) key: SeriesKey,
     pub(crate) selector_index: usize,
     pub(crate) series: Vec<i32>,
 }
 
-/// An answer for each series.
-pub(crate) fn each(series: Vec<Series>) -> Vec<Answer> {
-    let answer = |series: Series| Answer {
+/// Returns one answer per series.
+pub(crate) fn each(series: Vec<Series>) -> Vec<SeriesAnswer> {
+    let answer = |series: Series| SeriesAnswer {
         key: SeriesKey { device_id: series.device_id, metric_name: series.metric_name },
         selector_index: series.selector_index,
         series: vec![series.series_id],
@@ -38,11 +38,11 @@ pub(crate) fn each(series: Vec<Series>) -> Vec<Answer> {
     series.into_iter().map(answer).collect()
 }
 
-/// An answer for each selector, all its devices together.
-pub(crate) fn together(selectors: &[Selector], series: &[Series]) -> Vec<Answer> {
+/// Returns one answer per selector, which combines all its devices.
+pub(crate) fn together(selectors: &[Selector], series: &[Series]) -> Vec<SeriesAnswer> {
     let of_selector =
         |index: usize| series.iter().filter(move |series| series.selector_index == index);
-    let answer = |(selector_index, selector): (usize, &Selector)| Answer {
+    let answer = |(selector_index, selector): (usize, &Selector)| SeriesAnswer {
         key: SeriesKey { device_id: String::new(), metric_name: selector.metric_name.clone() },
         selector_index,
         series: of_selector(selector_index).map(|series| series.series_id).collect(),
@@ -50,8 +50,12 @@ pub(crate) fn together(selectors: &[Selector], series: &[Series]) -> Vec<Answer>
     selectors.iter().enumerate().map(answer).collect()
 }
 
-/// The series that the selectors match, in their order and then by device id. An exact id must exist; a prefix may match
-/// nothing.
+/// Returns the series that the selectors match, in the order of the selectors and then by device
+/// id. A prefix may match nothing.
+///
+/// # Errors
+/// Returns `NotFound` for an exact id that does not exist, and `Invalid` if the selectors match
+/// more than [`MAX_SERIES`] series.
 pub(crate) async fn find(
     pool: &ReadPool,
     selectors: &[Selector],
@@ -62,7 +66,8 @@ pub(crate) async fn find(
         match &selector.device {
             DeviceSelector::Id(device_id) => {
                 let series_id = find_one(pool, device_id, metric_name).await?;
-                let (device_id, metric_name) = (device_id.clone(), metric_name.clone());
+                let device_id = device_id.clone();
+                let metric_name = metric_name.clone();
                 series.push(Series { series_id, device_id, metric_name, selector_index });
             }
             DeviceSelector::Prefix(prefix) => {
@@ -76,19 +81,19 @@ pub(crate) async fn find(
             }
         }
         if series.len() > MAX_SERIES {
-            let sentence = format!(
+            let description = format!(
                 "match more than {MAX_SERIES} series; use longer prefixes or several requests"
             );
-            return Err(QueryError::invalid("selectors", sentence));
+            return Err(QueryError::invalid("selectors", description));
         }
     }
     Ok(series)
 }
 
-/// The id of one series.
+/// Returns the id of one series.
 ///
 /// # Errors
-/// Not found: names the device, or the series where the device has other metrics.
+/// Returns `NotFound` for the device, or for the series if the device has other metrics.
 pub(crate) async fn find_one(
     pool: &ReadPool,
     device_id: &str,
@@ -110,7 +115,7 @@ pub(crate) async fn find_one(
     Err(QueryError::NotFound { kind: "series", name: format!("{device_id}/{metric_name}") })
 }
 
-/// Checks that a device has any series.
+/// Checks that a device exists, that is, has at least one series.
 pub(crate) async fn check_device(pool: &ReadPool, device_id: &str) -> Result<(), QueryError> {
     let exists: bool = sqlx::query_scalar(include_str!("sql/device_exists.sql"))
         .bind(device_id)
@@ -123,10 +128,10 @@ pub(crate) async fn check_device(pool: &ReadPool, device_id: &str) -> Result<(),
     }
 }
 
-/// The ids of series by name, in the order of the names.
+/// Returns the ids of series by name, in the order of the names.
 ///
 /// # Errors
-/// Not found: names the first device, or series, that does not exist.
+/// Returns `NotFound` for the first device or series that does not exist.
 pub(crate) async fn find_named(
     pool: &ReadPool,
     devices: &[String],
@@ -154,7 +159,7 @@ pub(crate) async fn find_named(
     Ok(found)
 }
 
-/// Every series of a device and its metric, in order of the metric's name.
+/// Returns the id and the metric name of every series of a device, ordered by metric name.
 pub(crate) async fn find_of_device(
     pool: &ReadPool,
     device_id: &str,
@@ -169,8 +174,9 @@ pub(crate) async fn find_of_device(
         return Err(QueryError::NotFound { kind: "device", name: device_id.to_owned() });
     }
     if found.len() > MAX_SERIES {
-        let sentence = format!("has more than {MAX_SERIES} series; name the series instead");
-        return Err(QueryError::invalid("device_id", sentence));
+        let description =
+            format!("has more than {MAX_SERIES} series; list the series in `series` instead");
+        return Err(QueryError::invalid("device_id", description));
     }
     Ok(found)
 }
@@ -190,8 +196,8 @@ async fn find_by_prefix(
         .await
 }
 
-/// The smallest string that sorts, byte by byte, after every string that begins with the prefix; none where there is no
-/// such string.
+/// Returns the smallest string that sorts, byte by byte, after every string that begins with the
+/// prefix. Returns `None` if there is no such string.
 pub(crate) fn prefix_end(prefix: &str) -> Option<String> {
     let mut end: Vec<char> = prefix.chars().collect();
     while let Some(last) = end.pop() {
@@ -211,7 +217,7 @@ mod tests {
     #[test]
     fn the_end_of_a_prefix_sorts_after_all_that_begins_with_it() {
         assert_eq!(prefix_end("gate").as_deref(), Some("gatf"));
-        assert_eq!(prefix_end("a\u{d7ff}").as_deref(), Some("a\u{e000}"), "no scalar lies between");
+        assert_eq!(prefix_end("a\u{d7ff}").as_deref(), Some("a\u{e000}"), "surrogates are skipped");
         assert_eq!(prefix_end("a\u{10ffff}").as_deref(), Some("b"));
         assert_eq!(prefix_end("\u{10ffff}"), None);
         assert_eq!(prefix_end(""), None);

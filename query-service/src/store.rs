@@ -1,4 +1,5 @@
-//! The statements over points and rollups: one function each, the text in `sql/`, every value bound.
+//! The SQL statements over points and rollups. Each has one function here and its text in `sql/`,
+//! and binds every value.
 //!
 //! Every statement runs through `ReadPool::named`, so each has a name in the metrics. The views of
 //! the rollups are not read, because they trust the watermark (see `watermarks`). One series is
@@ -18,13 +19,13 @@ mod watched;
 use shared::granularity::Granularity;
 
 use crate::read_pool::ReadPool;
-use crate::uncovered::Days;
+use crate::uncovered::UncoveredDays;
 use crate::watermarks::Materialised;
 
 pub(crate) use anomalies::{
     baseline, baseline_hourly, baseline_values, count, count_hourly, outside, outside_hourly,
 };
-pub(crate) use bucket::{Bucket, whole};
+pub(crate) use bucket::{Bucket, combine_parts};
 pub(crate) use buckets::{BucketRead, buckets, count_up_to, extent, points_as_buckets};
 pub(crate) use chunks::chunks;
 pub(crate) use density::{compacted_chunks, days_of_points};
@@ -42,7 +43,7 @@ pub(crate) struct Point {
     pub(crate) value: f64,
 }
 
-/// What is materialised of each rollup that ever was.
+/// Returns the state of each rollup that was ever materialised.
 pub(crate) async fn materialised(pool: &ReadPool) -> sqlx::Result<Vec<Materialised>> {
     let rollups = Granularity::ROLLUPS;
     let rows: Vec<(String, i64, String, i64, i64, Option<i64>)> =
@@ -65,13 +66,14 @@ pub(crate) async fn materialised(pool: &ReadPool) -> sqlx::Result<Vec<Materialis
     Ok(rows.into_iter().filter_map(of_row).collect())
 }
 
-/// How old what each relation keeps may become, in microseconds, where a policy drops what is older.
+/// Returns the maximum age of data in microseconds for each relation with a retention policy.
 pub(crate) async fn retention(pool: &ReadPool) -> sqlx::Result<Vec<(String, i64)>> {
     sqlx::query_as(include_str!("sql/retention.sql")).fetch_all(&pool.named("retention")).await
 }
 
-/// Returns the days that rollups do not hold; by rollup, those to be computed from the finest relation first.
-pub(crate) async fn uncovered(pool: &ReadPool) -> sqlx::Result<Vec<Days>> {
+/// Returns the days that rollups do not cover, by rollup. Days that are computed from a finer
+/// relation come first.
+pub(crate) async fn uncovered(pool: &ReadPool) -> sqlx::Result<Vec<UncoveredDays>> {
     let rows: Vec<(i32, i32, i64, i64)> = sqlx::query_as(include_str!("sql/uncovered.sql"))
         .fetch_all(&pool.named("uncovered"))
         .await?;
@@ -79,12 +81,13 @@ pub(crate) async fn uncovered(pool: &ReadPool) -> sqlx::Result<Vec<Days>> {
     let level =
         |number: i32| usize::try_from(number).ok().and_then(|number| levels.get(number)).copied();
     let days = |(rollup, from, start, end): (i32, i32, i64, i64)| {
-        Some(Days { rollup: level(rollup)?, from: level(from)?, start, end })
+        Some(UncoveredDays { rollup: level(rollup)?, from: level(from)?, start, end })
     };
     Ok(rows.into_iter().filter_map(days).collect())
 }
 
-/// Devices whose id lies in [prefix, prefix_end) and after `after`, each with its number of metrics.
+/// Returns the devices whose id is in [prefix, prefix_end) and after `after`, with their numbers of
+/// metrics. Ordered by id, at most `limit`.
 pub(crate) async fn devices(
     pool: &ReadPool,
     prefix: &str,
@@ -101,7 +104,8 @@ pub(crate) async fn devices(
         .await
 }
 
-/// Metric names in [prefix, end) and after `after`, of the devices in such an interval.
+/// Returns the metric names in the range `names` and after `after`, of the devices in the range
+/// `devices`. Both ranges are [prefix, end). Ordered by name, at most `limit`.
 pub(crate) async fn metrics_of_devices(
     pool: &ReadPool,
     devices: (&str, Option<String>),
@@ -120,7 +124,8 @@ pub(crate) async fn metrics_of_devices(
         .await
 }
 
-/// Metric names in [prefix, prefix_end) and after `after`, of one device or of all.
+/// Returns the metric names in [prefix, prefix_end) and after `after`, of one device, or of all if
+/// `device_id` is empty. Ordered by name, at most `limit`.
 pub(crate) async fn metrics(
     pool: &ReadPool,
     device_id: &str,

@@ -1,6 +1,10 @@
-//! Days that a rollup does not hold and that no refresh comes back to: points that were stored older than the refreshes look back,
-//! and what a job of a rollup missed for as long. Their buckets are computed from the finest relation that has all of
-//! them. Days, and not buckets, so that there are few of them; a bucket too many that is computed is right as well.
+//! Finds the days that a rollup does not cover and that no refresh will return to. They contain
+//! points that were stored too late for the refresh window, or that a refresh job missed for as
+//! long.
+//!
+//! The buckets of these days are computed from the finest relation that has all of them. Whole days
+//! are listed instead of buckets to keep the list short. Computing a bucket that the rollup does
+//! cover gives the same result.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,63 +16,66 @@ use tokio::sync::Mutex;
 use crate::plan::Segment;
 use crate::read_pool::ReadPool;
 use crate::store::{self, Source};
-use crate::watermarks::Stored;
+use crate::watermarks::SourceInterval;
 
-/// How long they are remembered. A point that comes this late shows as soon as that, where others wait for a refresh.
-const FRESH: Duration = Duration::from_secs(1);
+/// How long the list is cached: the time after which a point that was stored this late is visible.
+const CACHE_TTL: Duration = Duration::from_secs(1);
 
-/// Whole days (UTC) that a rollup does not hold.
+/// Whole days (UTC) that a rollup does not cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Days {
+pub(crate) struct UncoveredDays {
     pub(crate) rollup: Granularity,
-    /// What they are computed from: something finer.
+    /// The finer granularity that they are computed from.
     pub(crate) from: Granularity,
     /// [start, end) in microseconds.
     pub(crate) start: i64,
     pub(crate) end: i64,
 }
 
-/// Remembers them for all calls; cheap to clone.
+/// The cached list, shared by all calls. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Uncovered(Arc<Mutex<Option<Known>>>);
+pub(crate) struct UncoveredCache(Arc<Mutex<Option<CachedDays>>>);
 
 #[derive(Clone, Debug)]
-struct Known {
-    read: Instant,
-    days: Arc<[Days]>,
+struct CachedDays {
+    read_at: Instant,
+    days: Arc<[UncoveredDays]>,
 }
 
-impl Uncovered {
-    /// Returns the days that any rollup does not hold; by rollup, those to be computed from the finest relation first.
-    pub(crate) async fn days(&self, pool: &ReadPool) -> sqlx::Result<Arc<[Days]>> {
-        let mut known = self.0.lock().await;
-        if let Some(known) = known.as_ref().filter(|known| known.read.elapsed() < FRESH) {
-            return Ok(Arc::clone(&known.days));
+impl UncoveredCache {
+    /// Returns the days that rollups do not cover, by rollup. Days that are computed from a finer
+    /// relation come first.
+    pub(crate) async fn days(&self, pool: &ReadPool) -> sqlx::Result<Arc<[UncoveredDays]>> {
+        let mut cached = self.0.lock().await;
+        if let Some(cached) = cached.as_ref().filter(|cached| cached.read_at.elapsed() < CACHE_TTL)
+        {
+            return Ok(Arc::clone(&cached.days));
         }
-        let read = Instant::now();
-        let days: Arc<[Days]> = store::uncovered(pool).await?.into();
-        *known = Some(Known { read, days: Arc::clone(&days) });
+        let read_at = Instant::now();
+        let days: Arc<[UncoveredDays]> = store::uncovered(pool).await?.into();
+        *cached = Some(CachedDays { read_at, days: Arc::clone(&days) });
         Ok(days)
     }
 }
 
-/// Reads around the tables of rollups where they do not hold the days. `table` names the table of a rollup.
-pub(crate) fn around(
-    parts: Vec<Stored>,
-    days: &[Days],
+/// Replaces the days that the table of a rollup does not cover by finer sources. `table` returns
+/// the name of the table of a rollup.
+pub(crate) fn replace_uncovered(
+    parts: Vec<SourceInterval>,
+    days: &[UncoveredDays],
     table: impl Fn(Granularity) -> Option<Arc<str>>,
-) -> Vec<Stored> {
+) -> Vec<SourceInterval> {
     if days.is_empty() {
         return parts;
     }
-    parts.into_iter().flat_map(|part| around_one(part, days, &table)).collect()
+    parts.into_iter().flat_map(|part| replace_in_part(part, days, &table)).collect()
 }
 
-fn around_one(
-    part: Stored,
-    days: &[Days],
+fn replace_in_part(
+    part: SourceInterval,
+    days: &[UncoveredDays],
     table: &impl Fn(Granularity) -> Option<Arc<str>>,
-) -> Vec<Stored> {
+) -> Vec<SourceInterval> {
     let Source::Table { rollup, .. } = part.source else { return vec![part] };
     let mut computed = Vec::new();
     let mut held = vec![(part.start, part.end)];
@@ -76,9 +83,10 @@ fn around_one(
         let Some(source) = source(missing.from, table) else { continue };
         let mut still_held = Vec::new();
         for (start, end) in held {
-            let (from, until) = (missing.start.clamp(start, end), missing.end.clamp(start, end));
+            let from = missing.start.clamp(start, end);
+            let until = missing.end.clamp(start, end);
             if from < until {
-                computed.push(Stored { source: source.clone(), start: from, end: until });
+                computed.push(SourceInterval { source: source.clone(), start: from, end: until });
                 still_held.extend([(start, from), (until, end)]);
             } else {
                 still_held.push((start, end));
@@ -86,9 +94,12 @@ fn around_one(
         }
         held = still_held;
     }
-    let held =
-        held.into_iter().map(|(start, end)| Stored { source: part.source.clone(), start, end });
-    let mut parts: Vec<Stored> =
+    let held = held.into_iter().map(|(start, end)| SourceInterval {
+        source: part.source.clone(),
+        start,
+        end,
+    });
+    let mut parts: Vec<SourceInterval> =
         computed.into_iter().chain(held).filter(|part| part.start < part.end).collect();
     parts.sort_unstable_by_key(|part| part.start);
     parts
@@ -101,15 +112,22 @@ fn source(from: Granularity, table: &impl Fn(Granularity) -> Option<Arc<str>>) -
     }
 }
 
-/// Says which days of an answer are not read from the rollups that it is planned from; none if all are.
-pub(crate) fn note(segments: &[Segment], days: &[Days]) -> Option<String> {
+/// Describes the days of an answer that the planned rollups do not cover. Returns `None` if they
+/// cover all of it.
+pub(crate) fn note(segments: &[Segment], days: &[UncoveredDays]) -> Option<String> {
     let notes = segments.iter().filter_map(|segment| {
-        let within =
-            |days: &&Days| days.rollup == segment.source && days.start < segment.end && days.end > segment.start;
+        let within = |days: &&UncoveredDays| {
+            days.rollup == segment.source && days.start < segment.end && days.end > segment.start
+        };
         let start = days.iter().filter(within).map(|days| days.start).min()?.max(segment.start);
         let end = days.iter().filter(within).map(|days| days.end).max()?.min(segment.end);
-        let (relation, start, end) = (segment.source.relation(), time::display(start), time::display(end));
-        Some(format!("; {relation} does not cover all from {start} to {end}: those days are computed from finer data"))
+        let relation = segment.source.relation();
+        let start = time::display(start);
+        let end = time::display(end);
+        Some(format!(
+            "; {relation} does not cover all days from {start} to {end}: \
+             the missing days are computed from finer data"
+        ))
     });
     Some(notes.collect::<String>()).filter(|notes| !notes.is_empty())
 }
@@ -125,27 +143,32 @@ mod tests {
         Some(rollup.name().into())
     }
 
-    fn held(rollup: Granularity, start: i64, end: i64) -> Stored {
+    fn held(rollup: Granularity, start: i64, end: i64) -> SourceInterval {
         let name = rollup.name().into();
-        Stored { source: Source::Table { rollup, name }, start: start * DAY, end: end * DAY }
+        SourceInterval {
+            source: Source::Table { rollup, name },
+            start: start * DAY,
+            end: end * DAY,
+        }
     }
 
-    fn computed(start: i64, end: i64) -> Stored {
-        Stored { source: Source::MinutesOfPoints, start: start * DAY, end: end * DAY }
+    fn computed(start: i64, end: i64) -> SourceInterval {
+        SourceInterval { source: Source::MinutesOfPoints, start: start * DAY, end: end * DAY }
     }
 
-    fn missing(rollup: Granularity, from: Granularity, start: i64, end: i64) -> Days {
-        Days { rollup, from, start: start * DAY, end: end * DAY }
+    fn missing(rollup: Granularity, from: Granularity, start: i64, end: i64) -> UncoveredDays {
+        UncoveredDays { rollup, from, start: start * DAY, end: end * DAY }
     }
 
     #[test]
-    fn the_days_that_a_rollup_does_not_hold_are_computed_and_no_others() {
+    fn only_the_days_that_a_rollup_does_not_cover_are_computed() {
         let days = [
             missing(Granularity::Hour, Granularity::Raw, 2, 4),
             missing(Granularity::Hour, Granularity::Raw, 6, 20),
             missing(Granularity::Day, Granularity::Raw, 0, 9),
         ];
-        let parts = around(vec![held(Granularity::Hour, 0, 10), computed(10, 11)], &days, table);
+        let parts =
+            replace_uncovered(vec![held(Granularity::Hour, 0, 10), computed(10, 11)], &days, table);
         let wanted = [
             held(Granularity::Hour, 0, 2),
             computed(2, 4),
@@ -157,12 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_finest_relation_has_is_not_computed_from_a_coarser_one() {
+    fn a_day_is_computed_from_the_finest_relation_that_has_it() {
         let days = [
             missing(Granularity::Day, Granularity::Raw, 3, 5),
             missing(Granularity::Day, Granularity::Minute, 1, 6),
         ];
-        let parts = around(vec![held(Granularity::Day, 0, 8)], &days, table);
+        let parts = replace_uncovered(vec![held(Granularity::Day, 0, 8)], &days, table);
         let wanted = [
             held(Granularity::Day, 0, 1),
             held(Granularity::Minute, 1, 3),
@@ -191,8 +214,8 @@ mod tests {
         );
         assert_eq!(
             note(&[segment(Granularity::Hour, 3, 9)], &days).unwrap(),
-            "; points_1hour does not cover all from 1970-01-04T00:00:00Z to 1970-01-10T00:00:00Z: those days are computed \
-             from finer data"
+            "; points_1hour does not cover all days from 1970-01-04T00:00:00Z to \
+             1970-01-10T00:00:00Z: the missing days are computed from finer data"
         );
     }
 }

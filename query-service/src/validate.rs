@@ -1,4 +1,5 @@
-//! Requests to checked queries. Pure: knows neither SQL nor what exists.
+//! Validates requests and converts them to queries. Pure: depends neither on SQL nor on which
+//! series exist.
 
 mod aggregated;
 mod anomalies;
@@ -19,35 +20,35 @@ pub(crate) use latest::LatestQuery;
 pub(crate) use listing::{DeviceListing, MetricListing};
 pub(crate) use watch::WatchQuery;
 
-/// Most selectors in one request.
+/// The maximum number of selectors in one request.
 const MAX_SELECTORS: usize = 100;
-/// Most points of a series that is downsampled.
+/// The maximum number of points per series of a downsampled answer.
 const MAX_POINTS: usize = 1_000_000;
-/// Longest id, as the ingest side accepts it.
+/// The maximum length of an id, the same as in ingest-service.
 const ID_MAX_BYTES: usize = 256;
 
-/// Which devices a selector means.
+/// The devices that a selector matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceSelector {
     Id(String),
     Prefix(String),
 }
 
-/// Series of one metric.
+/// A selector of the series of one metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Selector {
     pub(crate) device: DeviceSelector,
     pub(crate) metric_name: String,
 }
 
-/// Raw points of an interval.
+/// A query for the raw points of an interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RangeQuery {
     pub(crate) selectors: Vec<Selector>,
-    /// [start, end) in microseconds; empty for an interval between two microseconds.
+    /// [start, end) in microseconds. Empty if the requested interval was between two microseconds.
     pub(crate) start: i64,
     pub(crate) end: i64,
-    /// Most points a series; none: all.
+    /// The maximum number of points per series. `None` for all points.
     pub(crate) max_points: Option<usize>,
 }
 
@@ -62,13 +63,11 @@ impl RangeQuery {
 fn max_points(max_points: u32) -> Result<Option<usize>, QueryError> {
     match usize::try_from(max_points).unwrap_or(usize::MAX) {
         0 => Ok(None),
-        most if (lttb::FEWEST..=MAX_POINTS).contains(&most) => Ok(Some(most)),
+        most if (lttb::MIN_POINTS..=MAX_POINTS).contains(&most) => Ok(Some(most)),
         most => {
-            let sentence = format!(
-                "is {most}; 0 (all points) or {} to {MAX_POINTS} are accepted",
-                lttb::FEWEST
-            );
-            Err(QueryError::invalid("max_points", sentence))
+            let description =
+                format!("is {most}; use {} to {MAX_POINTS}, or 0 for all points", lttb::MIN_POINTS);
+            Err(QueryError::invalid("max_points", description))
         }
     }
 }
@@ -76,8 +75,8 @@ fn max_points(max_points: u32) -> Result<Option<usize>, QueryError> {
 fn selectors(selectors: Vec<v1::SeriesSelector>) -> Result<Vec<Selector>, QueryError> {
     let found = selectors.len();
     if found == 0 || found > MAX_SELECTORS {
-        let sentence = format!("has {found} entries; 1 to {MAX_SELECTORS} are accepted");
-        return Err(QueryError::invalid("selectors", sentence));
+        let description = format!("has {found} entries; it must have 1 to {MAX_SELECTORS}");
+        return Err(QueryError::invalid("selectors", description));
     }
     selectors
         .into_iter()
@@ -112,7 +111,7 @@ fn check_id(field: &str, id: &str) -> Result<(), QueryError> {
     if id.is_empty() {
         return Err(QueryError::invalid(
             field,
-            format!("is empty; it needs 1 to {ID_MAX_BYTES} bytes"),
+            format!("is empty; it must have 1 to {ID_MAX_BYTES} bytes"),
         ));
     }
     check_prefix(field, id)
@@ -120,20 +119,21 @@ fn check_id(field: &str, id: &str) -> Result<(), QueryError> {
 
 fn check_prefix(field: &str, prefix: &str) -> Result<(), QueryError> {
     if prefix.len() > ID_MAX_BYTES {
-        let sentence = format!("has {} bytes; the limit is {ID_MAX_BYTES}", prefix.len());
-        return Err(QueryError::invalid(field, sentence));
+        let description = format!("has {} bytes; the limit is {ID_MAX_BYTES}", prefix.len());
+        return Err(QueryError::invalid(field, description));
     }
     if prefix.chars().any(char::is_control) {
-        return Err(QueryError::invalid(field, "has a control character, which no id has"));
+        let description = "contains a control character, which an id never contains";
+        return Err(QueryError::invalid(field, description));
     }
     Ok(())
 }
 
-/// Returns a bound in nanoseconds since 1970-01-01T00:00:00Z.
+/// Returns the bound of an interval in nanoseconds since 1970-01-01T00:00:00Z.
 fn instant(field: &str, timestamp: Option<&Timestamp>) -> Result<i128, QueryError> {
     let Some(timestamp) = timestamp else { return Err(QueryError::invalid(field, "is missing")) };
     time::nanos_of(timestamp).ok_or_else(|| {
-        QueryError::invalid(field, "is not a valid timestamp of the years 1 to 9999")
+        QueryError::invalid(field, "is not a valid timestamp in the years 1 to 9999")
     })
 }
 
@@ -141,16 +141,17 @@ fn interval(start: Option<&Timestamp>, end: Option<&Timestamp>) -> Result<(i64, 
     rounded(instant("start", start)?, instant("end", end)?)
 }
 
-/// Rounds both bounds of an interval in nanoseconds up to whole microseconds. Points are stored in whole microseconds, so the
-/// interval holds the same points before and after. It is empty afterwards if it lay between two microseconds.
+/// Rounds both bounds of an interval from nanoseconds up to whole microseconds. Points are stored
+/// in whole microseconds, so the interval contains the same points before and after. The result is
+/// empty if the interval was between two microseconds.
 fn rounded(start: i128, end: i128) -> Result<(i64, i64), QueryError> {
     if end <= start {
-        let sentence = format!(
+        let description = format!(
             "{} is not after start {}",
             time::display_nanos(end),
             time::display_nanos(start)
         );
-        return Err(QueryError::invalid("end", sentence));
+        return Err(QueryError::invalid("end", description));
     }
     Ok((time::round_up_to_micros(start), time::round_up_to_micros(end)))
 }

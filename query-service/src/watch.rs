@@ -1,8 +1,9 @@
-//! Tells of new anomalies as points arrive: looks at the newest points of all series of a subscription again and again, and
-//! remembers what it has told.
+//! Reports new anomalies as points arrive. A subscription repeatedly reads the newest points of all
+//! its series and remembers which anomalies it has reported.
 //!
-//! There is no trace of when a point arrived, so the points that lie outside their bounds are read again and again as far back
-//! as late points are looked for. What is kept is not what was seen but what was told, which is little.
+//! The database does not record when a point arrived. So the points outside their bounds are read
+//! repeatedly, as far back as a point may be late. Only the reported anomalies are remembered,
+//! not all points that were read; there are few of them.
 
 mod baselines;
 mod position;
@@ -18,55 +19,61 @@ use tokio_util::sync::CancellationToken;
 use crate::config::QueryConfig;
 use crate::error::QueryError;
 
-pub(crate) use position::Position;
+pub(crate) use position::WatchPosition;
 pub(crate) use subscription::Subscription;
 
-/// How late a point may be and still be told of.
-const LOOK_BACK: i64 = 10 * 60 * MICROS_PER_SECOND;
-/// A shorter pause would be all work.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+/// How late a point may arrive, in microseconds, and still be reported.
+const MAX_LATENESS: i64 = 10 * 60 * MICROS_PER_SECOND;
+/// The minimum time between two scans, which keeps a subscription from scanning all the time.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What the subscriptions of a service share.
+/// The limits and settings that all subscriptions of the service share.
 #[derive(Clone)]
 pub(crate) struct Watchers {
-    /// Pause between two looks.
+    /// The pause between two scans.
     pub(crate) interval: Duration,
-    /// Age at which a subscription ends.
+    /// The age at which a subscription ends.
     pub(crate) max_age: Duration,
     /// Ends every subscription.
     pub(crate) shutdown: CancellationToken,
-    /// At most half of the connections look for anomalies at once, so that queries find one.
-    turns: Arc<Semaphore>,
-    places: Arc<Semaphore>,
-    most: usize,
+    /// Limits scans to half of the connections, so that some are left for queries.
+    scans: Arc<Semaphore>,
+    /// Limits the number of subscriptions.
+    subscriptions: Arc<Semaphore>,
+    /// The maximum number of subscriptions.
+    max_subscriptions: usize,
 }
 
 impl Watchers {
     pub(crate) fn new(config: &QueryConfig, shutdown: CancellationToken) -> Self {
-        let (most, connections) =
-            (config.watch_subscriptions.get(), config.database_connections.get());
+        let max_subscriptions = config.watch_subscriptions.get();
+        let connections = config.database_connections.get();
         Self {
-            interval: config.watch_interval.max(SHORTEST_INTERVAL),
+            interval: config.watch_interval.max(MIN_INTERVAL),
             max_age: config.server.stream_max_age,
             shutdown,
-            turns: Arc::new(Semaphore::new((connections / 2).clamp(1, Semaphore::MAX_PERMITS))),
-            places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
-            most,
+            scans: Arc::new(Semaphore::new((connections / 2).clamp(1, Semaphore::MAX_PERMITS))),
+            subscriptions: Arc::new(Semaphore::new(max_subscriptions.min(Semaphore::MAX_PERMITS))),
+            max_subscriptions,
         }
     }
 
-    /// A place among the subscriptions, until it is dropped.
-    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+    /// Acquires a permit for one subscription. The subscription holds it until it ends.
+    ///
+    /// # Errors
+    /// Returns an error if the limit is reached, or if the service is shutting down.
+    pub(crate) fn acquire_subscription(&self) -> Result<OwnedSemaphorePermit, QueryError> {
         if self.shutdown.is_cancelled() {
             return Err(QueryError::ShuttingDown);
         }
-        Arc::clone(&self.places)
+        Arc::clone(&self.subscriptions)
             .try_acquire_owned()
-            .map_err(|_| QueryError::TooManySubscriptions(self.most))
+            .map_err(|_| QueryError::TooManySubscriptions(self.max_subscriptions))
     }
 
-    /// Waits for the right to use a connection.
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, QueryError> {
-        Arc::clone(&self.turns).acquire_owned().await.map_err(|_| QueryError::ShuttingDown) // never closed
+    /// Waits for a permit to use a connection.
+    async fn acquire_scan(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+        // The semaphore is never closed, so that this cannot fail.
+        Arc::clone(&self.scans).acquire_owned().await.map_err(|_| QueryError::ShuttingDown)
     }
 }

@@ -1,16 +1,18 @@
-//! Up to where each rollup may be read from the table that holds it, and what is read from there on.
+//! Decides up to which time each rollup is read from its table, and what is read after that.
 //!
-//! A watermark alone does not say so. `refresh_continuous_aggregate` without an end materialises the bucket that is still open
-//! and moves the watermark behind it; the policy, whose window ends before that bucket, does not come back to it for a while.
-//! Points that arrive meanwhile lie before the watermark and are in no table. So a rollup is trusted up to
+//! The watermark alone is not enough. `refresh_continuous_aggregate` without an end materialises
+//! the bucket that is still open and moves the watermark past it. The window of the policy ends
+//! before that bucket, so the policy does not refresh it for a while. Points that arrive meanwhile
+//! are before the watermark, but not in the table. So a rollup is trusted
 //!
-//! 1. its watermark, but
-//! 2. no further than its policy reaches: what the policy does not refresh is computed from what lies under it; and
-//! 3. beyond the last good run of the policy, only up to the first time that the database has noted as written since, and
-//!    only as far as the rollup under it is trusted.
+//! 1. up to its watermark, but
+//! 2. no further than its policy refreshes;
+//! 3. after the last successful run of the policy, only up to the first write that the database has
+//!    logged since; and
+//! 4. after that run, only as far as the next finer rollup is trusted.
 //!
-//! From there on, the rollup under it is read up to where that one is trusted, and so on down to the points. The views are not
-//! read: they trust the watermark.
+//! After that time, the next finer rollup is read up to where that one is trusted, and so on down
+//! to the points. The views of the rollups are not read, because they rely on the watermark alone.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,54 +23,56 @@ use tokio::sync::Mutex;
 use crate::read_pool::ReadPool;
 use crate::store::{self, Source};
 
-/// How long it is remembered. Watermarks move on about once a minute, and an older one is still right: what lies beyond it is
-/// computed live.
-const FRESH: Duration = Duration::from_secs(1);
+/// How long watermarks are cached. They advance about once a minute. A stale watermark is still
+/// correct: everything after it is computed from points.
+const CACHE_TTL: Duration = Duration::from_secs(1);
 
-/// What the database says of a rollup. Times in microseconds since the Unix epoch.
+/// The state of a rollup in the database. Times are in microseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Materialised {
     pub(crate) rollup: Granularity,
     pub(crate) watermark: i64,
-    /// The table that holds it, quoted.
+    /// The quoted name of its table.
     pub(crate) table: String,
-    /// Up to where its policy refreshes by now.
+    /// The end of the refresh window of its policy at present.
     pub(crate) policy_reaches: i64,
-    /// Up to where the policy's last good run refreshed it; where none is known, some buckets before the watermark.
+    /// The end of the window of the policy's last successful run. If no run is known, a few buckets
+    /// before the watermark.
     pub(crate) known_to: i64,
-    /// The first time between `known_to` and the watermark that was written to since.
+    /// The first time between `known_to` and the watermark that was written to since that run.
     pub(crate) disturbed_from: Option<i64>,
 }
 
-/// The part of a rollup that its table holds for certain.
+/// The time up to which the table of a rollup is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Trusted {
+struct TrustedRollup {
     rollup: Granularity,
     until: i64,
     table: Arc<str>,
 }
 
-/// A part of an interval, and what it is read from.
+/// A part of an interval and the source that it is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stored {
+pub(crate) struct SourceInterval {
     pub(crate) source: Source,
     /// [start, end) in microseconds, on edges of the source's buckets.
     pub(crate) start: i64,
     pub(crate) end: i64,
 }
 
-/// Remembers for all calls; cheap to clone.
+/// The cached watermarks, shared by all calls. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Watermarks(Arc<Mutex<Option<Known>>>);
+pub(crate) struct Watermarks(Arc<Mutex<Option<CachedWatermarks>>>);
 
 #[derive(Clone, Debug)]
-struct Known {
-    read: Instant,
-    trusted: Arc<[Trusted]>,
+struct CachedWatermarks {
+    read_at: Instant,
+    trusted: Arc<[TrustedRollup]>,
 }
 
 impl Watermarks {
-    /// Returns up to where a rollup is materialised for certain; none for raw points and for a rollup that is not at all.
+    /// Returns the time up to which a rollup is trusted. Returns `None` for raw points and for a
+    /// rollup that was never materialised.
     pub(crate) async fn of(
         &self,
         pool: &ReadPool,
@@ -81,7 +85,7 @@ impl Watermarks {
             .map(|trusted| trusted.until))
     }
 
-    /// Returns the table that holds what is materialised of a rollup.
+    /// Returns the table of a rollup, or `None` if it was never materialised.
     pub(crate) async fn table(
         &self,
         pool: &ReadPool,
@@ -92,35 +96,41 @@ impl Watermarks {
         Ok(found.map(|trusted| Arc::clone(&trusted.table)))
     }
 
-    /// Divides an interval on edges of a rollup into what it is read from, the earliest first.
+    /// Divides an interval into parts by the source that each is read from, earliest first. The
+    /// interval must begin and end on edges of the granularity.
     pub(crate) async fn parts(
         &self,
         pool: &ReadPool,
         granularity: Granularity,
         interval: (i64, i64),
-    ) -> sqlx::Result<Vec<Stored>> {
+    ) -> sqlx::Result<Vec<SourceInterval>> {
         if granularity == Granularity::Raw {
-            return Ok(vec![Stored { source: Source::Points, start: interval.0, end: interval.1 }]);
+            return Ok(vec![SourceInterval {
+                source: Source::Points,
+                start: interval.0,
+                end: interval.1,
+            }]);
         }
         Ok(divide(&self.trusted(pool).await?, granularity, interval))
     }
 
-    async fn trusted(&self, pool: &ReadPool) -> sqlx::Result<Arc<[Trusted]>> {
-        let mut known = self.0.lock().await;
-        if let Some(known) = known.as_ref().filter(|known| known.read.elapsed() < FRESH) {
-            return Ok(Arc::clone(&known.trusted));
+    async fn trusted(&self, pool: &ReadPool) -> sqlx::Result<Arc<[TrustedRollup]>> {
+        let mut cached = self.0.lock().await;
+        if let Some(cached) = cached.as_ref().filter(|cached| cached.read_at.elapsed() < CACHE_TTL)
+        {
+            return Ok(Arc::clone(&cached.trusted));
         }
-        let read = Instant::now();
-        let trusted: Arc<[Trusted]> = trust(store::materialised(pool).await?).into();
-        *known = Some(Known { read, trusted: Arc::clone(&trusted) });
+        let read_at = Instant::now();
+        let trusted: Arc<[TrustedRollup]> = trust(store::materialised(pool).await?).into();
+        *cached = Some(CachedWatermarks { read_at, trusted: Arc::clone(&trusted) });
         Ok(trusted)
     }
 }
 
-/// Decides how far each rollup is trusted, by the rules above.
-fn trust(mut rollups: Vec<Materialised>) -> Vec<Trusted> {
+/// Decides how far each rollup is trusted, by the rules of this module.
+fn trust(mut rollups: Vec<Materialised>) -> Vec<TrustedRollup> {
     rollups.sort_unstable_by_key(|materialised| materialised.rollup);
-    let mut trusted: Vec<Trusted> = Vec::new();
+    let mut trusted: Vec<TrustedRollup> = Vec::new();
     for materialised in rollups {
         let Materialised { rollup, watermark, policy_reaches, known_to, disturbed_from, .. } =
             materialised;
@@ -131,23 +141,27 @@ fn trust(mut rollups: Vec<Materialised>) -> Vec<Trusted> {
         let reached = watermark.min(rollup.floor(policy_reaches));
         let undisturbed = disturbed_from.map_or(i64::MAX, |time| rollup.floor(time));
         let until = reached.min(undisturbed.min(below).max(known_to));
-        trusted.push(Trusted { rollup, until, table: materialised.table.into() });
+        trusted.push(TrustedRollup { rollup, until, table: materialised.table.into() });
     }
     trusted
 }
 
-fn divide(trusted: &[Trusted], granularity: Granularity, (start, end): (i64, i64)) -> Vec<Stored> {
+fn divide(
+    trusted: &[TrustedRollup],
+    granularity: Granularity,
+    (start, end): (i64, i64),
+) -> Vec<SourceInterval> {
     let mut parts = Vec::new();
     let mut next = start;
-    for Trusted { rollup, until, table } in
+    for TrustedRollup { rollup, until, table } in
         trusted.iter().rev().filter(|trusted| trusted.rollup <= granularity)
     {
         let until = (*until).clamp(next, end);
         let source = Source::Table { rollup: *rollup, name: Arc::clone(table) };
-        parts.push(Stored { source, start: next, end: until });
+        parts.push(SourceInterval { source, start: next, end: until });
         next = until;
     }
-    parts.push(Stored { source: Source::MinutesOfPoints, start: next, end });
+    parts.push(SourceInterval { source: Source::MinutesOfPoints, start: next, end });
     parts.retain(|part| part.start < part.end);
     parts
 }
@@ -163,7 +177,7 @@ mod tests {
     const NOW: i64 = 1_795_602_030_000_000;
     const OPEN_HOUR: i64 = NOW - 20 * MINUTE - 30_000_000;
 
-    /// As a policy that has just run leaves it.
+    /// Returns the state of a rollup whose policy has just run.
     fn kept_up(rollup: Granularity) -> Materialised {
         let width = rollup.bucket_micros().unwrap();
         let watermark = rollup.floor(NOW - width);
@@ -182,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_policies_keep_is_trusted_whole() {
+    fn rollups_with_running_policies_are_trusted_up_to_their_watermarks() {
         let rollups = Granularity::ROLLUPS.map(kept_up).to_vec();
         let watermarks: Vec<i64> =
             rollups.iter().map(|materialised| materialised.watermark).collect();
@@ -192,16 +206,16 @@ mod tests {
     #[test]
     fn a_watermark_behind_an_open_bucket_is_not_trusted() {
         let [minutes, hours, days] = Granularity::ROLLUPS.map(kept_up);
-        let known = [minutes.watermark, hours.watermark, days.watermark];
+        let expected = [minutes.watermark, hours.watermark, days.watermark];
         let open_minutes = Materialised { watermark: Granularity::Minute.ceil(NOW), ..minutes };
         let open_hours = Materialised { watermark: OPEN_HOUR + HOUR, ..hours };
         let open_days = Materialised { watermark: Granularity::Day.ceil(NOW), ..days };
-        assert_eq!(until(vec![open_days, open_minutes, open_hours]), known);
+        assert_eq!(until(vec![open_days, open_minutes, open_hours]), expected);
     }
 
     #[test]
-    fn a_bucket_that_was_materialised_open_is_trusted_once_the_policy_has_come_back_to_it() {
-        // An hour and a half later. The hour was materialised at 10:20, and points came until it was over.
+    fn a_bucket_that_was_materialised_open_is_trusted_once_the_policy_has_refreshed_it() {
+        // 100 minutes later. The hour was materialised at 10:20, and points arrived until its end.
         let [minutes, hours, _] = Granularity::ROLLUPS.map(kept_up);
         let later = NOW + 100 * MINUTE;
         let minutes = Materialised {
@@ -225,19 +239,19 @@ mod tests {
         assert_eq!(
             until(vec![minutes.clone(), undisturbed.clone()])[1],
             OPEN_HOUR + HOUR,
-            "refreshed by hand, in bounds"
+            "refreshed by hand within bounds"
         );
         let behind =
             Materialised { watermark: OPEN_HOUR + 19 * MINUTE, known_to: OPEN_HOUR, ..minutes };
         assert_eq!(
             until(vec![behind, undisturbed])[1],
             OPEN_HOUR,
-            "the minutes under it are not there yet"
+            "its minutes are not materialised yet"
         );
     }
 
     #[test]
-    fn nothing_before_the_last_good_run_is_doubted() {
+    fn everything_before_the_last_successful_run_is_trusted() {
         let [minutes, ..] = Granularity::ROLLUPS.map(kept_up);
         let late = Materialised { disturbed_from: Some(NOW - DAY), ..minutes.clone() };
         assert_eq!(until(vec![late]), [minutes.watermark]);
@@ -256,8 +270,8 @@ mod tests {
         assert_eq!((parts[0].start, parts[3].end), (start, end));
         assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start), "{parts:?}");
         let old = divide(&trusted, Granularity::Minute, (start, start + HOUR));
-        assert_eq!(old, [Stored { source: minutes, start, end: start + HOUR }]);
+        assert_eq!(old, [SourceInterval { source: minutes, start, end: start + HOUR }]);
         let never = divide(&[], Granularity::Hour, (start, end));
-        assert_eq!(never, [Stored { source: Source::MinutesOfPoints, start, end }]);
+        assert_eq!(never, [SourceInterval { source: Source::MinutesOfPoints, start, end }]);
     }
 }

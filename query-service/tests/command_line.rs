@@ -1,4 +1,4 @@
-//! What the program says of its arguments and variables.
+//! The program's messages about its arguments and variables.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -11,71 +11,73 @@ fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     program.args(arguments).envs(variables).output().unwrap()
 }
 
-fn told(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
-fn a_wrong_value_is_told_with_its_variable_and_what_is_accepted() {
+fn a_wrong_value_is_refused_with_its_variable_and_the_accepted_values() {
     let output = run(&[], &[("TIDEGAUGE_SHUTDOWN_GRACE", "soon")]);
     assert_eq!(output.status.code(), Some(2));
-    let told = told(&output);
+    let stderr = stderr(&output);
     assert!(
-        told.contains(
+        stderr.contains(
             "TIDEGAUGE_SHUTDOWN_GRACE (--shutdown-grace) is \"soon\": a duration is accepted"
         ),
-        "{told}"
+        "{stderr}"
     );
 }
 
 #[test]
-fn it_refuses_to_listen_where_others_reach_it_without_tls_and_authentication() {
+fn it_refuses_to_listen_on_a_public_address_without_tls_and_authentication() {
     let output = run(&["--listen", "0.0.0.0:0"], &[]);
     assert!(!output.status.success());
-    let told = told(&output);
+    let stderr = stderr(&output);
     assert!(
-        told.contains("refusing to listen on 0.0.0.0:0, where others can reach it: TLS is off"),
-        "{told}"
+        stderr.contains("refusing to listen on 0.0.0.0:0, where others can reach it: TLS is off"),
+        "{stderr}"
     );
     assert!(
-        told.contains("authentication is off") && told.contains("TIDEGAUGE_INSECURE_LISTEN=true"),
-        "{told}"
+        stderr.contains("authentication is off")
+            && stderr.contains("TIDEGAUGE_INSECURE_LISTEN=true"),
+        "{stderr}"
     );
 }
 
 #[test]
-fn a_certificate_without_its_key_is_told_with_both_variables() {
+fn a_certificate_without_its_key_is_refused_with_both_variables() {
     let output = run(&["--listen", "127.0.0.1:0"], &[("TIDEGAUGE_TLS_CERTIFICATE", "/absent")]);
     assert!(!output.status.success());
     assert!(
-        told(&output).contains("TIDEGAUGE_TLS_CERTIFICATE is set, but TIDEGAUGE_TLS_KEY is not")
+        stderr(&output).contains("TIDEGAUGE_TLS_CERTIFICATE is set, but TIDEGAUGE_TLS_KEY is not")
     );
     let both = [("TIDEGAUGE_TLS_CERTIFICATE", "/absent"), ("TIDEGAUGE_TLS_KEY", "/absent")];
     let output = run(&["--listen", "127.0.0.1:0"], &both);
     assert!(!output.status.success());
-    assert!(told(&output).contains("\"/absent\" cannot be read"), "{}", told(&output));
+    assert!(stderr(&output).contains("\"/absent\" cannot be read"), "{}", stderr(&output));
 }
 
 #[test]
-fn a_file_of_identities_that_cannot_be_used_ends_the_start() {
+fn the_service_does_not_start_with_an_invalid_identities_file() {
     let output = run(&["--listen", "127.0.0.1:0"], &[("TIDEGAUGE_IDENTITIES_FILE", "Cargo.toml")]);
     assert!(!output.status.success());
     assert!(
-        told(&output).contains("TIDEGAUGE_IDENTITIES_FILE is \"Cargo.toml\": "),
+        stderr(&output).contains("TIDEGAUGE_IDENTITIES_FILE is \"Cargo.toml\": "),
         "{}",
-        told(&output)
+        stderr(&output)
     );
     let checked = run(&["keys", "check", "Cargo.toml"], &[]);
     assert!(!checked.status.success());
-    assert!(told(&checked).contains("unknown field"), "{}", told(&checked));
+    assert!(stderr(&checked).contains("unknown field"), "{}", stderr(&checked));
 }
 
 #[test]
-fn a_new_key_is_printed_apart_from_its_identity_and_hashed_to_the_same() {
+fn a_new_key_is_printed_apart_from_its_identity_and_has_the_same_hash() {
     let new = run(&["keys", "new", "--name", "a", "--scope", "query", "--device-prefix", ""], &[]);
-    assert!(new.status.success(), "{}", told(&new));
-    let (identity, told) = (String::from_utf8_lossy(&new.stdout).into_owned(), told(&new));
-    let key = told.split_whitespace().find(|word| word.starts_with("tgk_")).unwrap();
+    assert!(new.status.success(), "{}", stderr(&new));
+    let identity = String::from_utf8_lossy(&new.stdout).into_owned();
+    let stderr = stderr(&new);
+    let key = stderr.split_whitespace().find(|word| word.starts_with("tgk_")).unwrap();
     assert!(!identity.contains(key));
     let mut hash = Command::new(env!("CARGO_BIN_EXE_query-service"));
     let mut hash =

@@ -1,28 +1,32 @@
-//! Median and median absolute deviation, which up to half of the baseline can be outliers without moving far.
+//! The median and the median absolute deviation. They do not move far even if up to half of the
+//! baseline are outliers.
 
 use super::Moments;
 
-/// Makes the median absolute deviation of a normal distribution its standard deviation: 1 / Φ⁻¹(3/4). P. J. Rousseeuw and
-/// C. Croux, "Alternatives to the Median Absolute Deviation", 1993.
+/// The factor from the median absolute deviation of a normal distribution to its standard
+/// deviation: 1 / Φ⁻¹(3/4). See P. J. Rousseeuw and C. Croux, "Alternatives to the Median Absolute
+/// Deviation", 1993.
 const MAD_SCALE: f64 = 1.482_602_218_505_602;
-/// The same for the mean absolute deviation: √(π/2). B. Iglewicz and D. C. Hoaglin, "How to Detect and Handle Outliers",
-/// 1993, take it where more than half of the values are equal, so that the median deviation is 0.
+/// The factor from the mean absolute deviation to the standard deviation: √(π/2). It is used when
+/// more than half of the values are equal, so that the median absolute deviation is 0. See
+/// B. Iglewicz and D. C. Hoaglin, "How to Detect and Handle Outliers", 1993.
 const MEAN_AD_SCALE: f64 = 1.253_314_137_315_500_3;
 
-/// What the robust rule knows of a baseline.
+/// The baseline of the robust rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct RobustStats {
     pub(crate) moments: Moments,
-    /// NaN where there is no point.
+    /// NaN if there are no points.
     pub(crate) median: f64,
-    /// Median distance from the median, not scaled.
+    /// The median absolute deviation from the median, not scaled.
     pub(crate) mad: f64,
-    /// What a score counts in: the scaled median deviation, or the scaled mean deviation where that is 0.
+    /// The unit of a score: the scaled median absolute deviation, or if that is 0 the scaled mean
+    /// absolute deviation.
     pub(crate) deviation: f64,
 }
 
 impl RobustStats {
-    /// From the values, in any order.
+    /// Returns the baseline of values in any order.
     pub(crate) fn of(mut values: Vec<f64>) -> Self {
         let moments = Moments::of(&values);
         let center = median(&mut values);
@@ -38,7 +42,8 @@ impl RobustStats {
     }
 }
 
-/// The middle value, or the mean of the two middle ones; NaN of none. Leaves the values in another order.
+/// Returns the middle value, or the mean of the two middle values; NaN for no values. Reorders the
+/// values.
 fn median(values: &mut [f64]) -> f64 {
     if values.is_empty() {
         return f64::NAN;

@@ -1,28 +1,30 @@
-//! Each hour of the week judged by the same hour of past weeks.
+//! The seasonal rule: each hour of the week is judged by the same hour of past weeks.
 
 use shared::proto::v1::BaselineState;
 use shared::time::MICROS_PER_SECOND;
 
 use super::{Judge, Moments};
 
-/// Hours of the week.
+/// The number of hours in a week.
 pub(crate) const HOURS_OF_WEEK: usize = 168;
 const HOUR: i64 = 3_600 * MICROS_PER_SECOND;
 
-/// The hour of the week (UTC) that holds the time, counted from Thursday 00:00, when the Unix epoch began.
+/// Returns the hour of the week (UTC) that contains the time. Hours are counted from Thursday
+/// 00:00, when the Unix epoch began.
 pub(crate) fn hour_of_week(micros: i64) -> usize {
     usize::try_from(micros.div_euclid(HOUR).rem_euclid(HOURS_OF_WEEK as i64)).unwrap_or(0)
 }
 
-/// A judge for each hour of the week that a window touches.
+/// The judges of the hours of the week that a window overlaps.
 pub(crate) struct HourlyJudges {
     judges: Vec<Option<Judge>>,
-    /// The baselines of all these hours together.
+    /// The combined baselines of these hours.
     pub(crate) moments: Moments,
 }
 
 impl HourlyJudges {
-    /// For the window [start, end), from the past of each hour of the week.
+    /// Returns the judges for the window [start, end). `hours` are the baselines of each hour of
+    /// the week.
     pub(crate) fn new(
         hours: &[Moments; HOURS_OF_WEEK],
         (start, end): (i64, i64),
@@ -41,12 +43,12 @@ impl HourlyJudges {
         Self { judges, moments }
     }
 
-    /// The judge of an hour of the week; none where the window does not touch it.
+    /// Returns the judge of an hour of the week, or `None` if the window does not overlap it.
     pub(crate) fn of(&self, hour_of_week: usize) -> Option<&Judge> {
         self.judges.get(hour_of_week)?.as_ref()
     }
 
-    /// Hours of the week that judge, each with its judge.
+    /// Returns the hours of the week whose baseline is sufficient, with their judges.
     pub(crate) fn judging(&self) -> impl Iterator<Item = (usize, &Judge)> {
         let judges = self
             .judges
@@ -56,7 +58,8 @@ impl HourlyJudges {
         judges.filter(|(_, judge)| judge.judges())
     }
 
-    /// Of the whole: insufficient where no hour judges, without spread where none of those that judge has any.
+    /// Returns the state of all hours together: insufficient if no hour is judged, and without
+    /// spread if no judged hour has spread.
     pub(crate) fn state(&self) -> BaselineState {
         let mut states = self.judging().map(|(_, judge)| judge.state).peekable();
         if states.peek().is_none() {

@@ -8,7 +8,8 @@ fn baseline(count: u64, mean: f64, stddev: f64) -> Moments {
     Moments::new(count, mean * count as f64, mean - stddev, mean + stddev, variance)
 }
 
-/// Values of many kinds: spread out, around a large number, mostly equal, few distinct.
+/// Generates values of several kinds: spread out, around a large number, mostly equal, few
+/// distinct.
 fn values() -> impl Strategy<Value = Vec<f64>> {
     let few = || (0..5).prop_map(|step| f64::from(step) / 4.0);
     prop_oneof![
@@ -27,7 +28,7 @@ fn close(found: f64, expected: f64) {
     );
 }
 
-/// Straight from the definition, by sorting.
+/// Returns the median by definition, by sorting.
 fn middle(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -36,7 +37,7 @@ fn middle(values: &[f64]) -> f64 {
 }
 
 #[test]
-fn what_lies_beyond_the_threshold_stands_out_on_its_side() {
+fn a_value_beyond_the_threshold_is_an_anomaly_in_its_direction() {
     let judge = Judge::z_score(&baseline(100, 20.0, 2.0), 3.0, 30);
     assert_eq!(judge.state, BaselineState::Sufficient);
     close(judge.lower, 14.0);
@@ -58,8 +59,8 @@ fn too_few_points_judge_nothing() {
 }
 
 #[test]
-fn a_baseline_without_spread_has_its_one_value_as_bounds() {
-    // 0.1 summed up a hundred times is not 10: the mean comes from the value, not from the sum.
+fn a_baseline_without_spread_has_its_only_value_as_both_bounds() {
+    // 0.1 added up a hundred times is not 10. So the mean must come from the value, not the sum.
     let sum = (0..100).fold(0.0, |sum, _| sum + 0.1);
     let judges = [
         Judge::z_score(&Moments::new(100, sum, 0.1, 0.1, 1e-33), 3.0, 30),
@@ -74,7 +75,10 @@ fn a_baseline_without_spread_has_its_one_value_as_bounds() {
 
 proptest! {
     #[test]
-    fn parts_in_any_division_combine_to_the_moments_of_the_whole(values in values(), cuts in vec(0..200_usize, 0..6)) {
+    fn parts_in_any_division_combine_to_the_moments_of_the_whole(
+        values in values(),
+        cuts in vec(0..200_usize, 0..6),
+    ) {
         let mut rest = values.as_slice();
         let mut combined = Moments::EMPTY;
         for cut in cuts {
@@ -85,17 +89,23 @@ proptest! {
         combined = combined.combine(Moments::of(rest));
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
-        let stddev = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
-        prop_assert!(combined.min <= combined.mean && combined.mean <= combined.max, "{combined:?}");
-        let whole = Moments::new(combined.count, values.iter().sum(), combined.min, combined.max, 0.0);
-        prop_assert!(whole.min <= whole.mean && whole.mean <= whole.max, "{whole:?}");
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let stddev = (squares / (n - 1.0)).sqrt();
+        let is_mean_in_range =
+            |moments: &Moments| moments.min <= moments.mean && moments.mean <= moments.max;
+        prop_assert!(is_mean_in_range(&combined), "{combined:?}");
+        let sum = values.iter().sum();
+        let whole = Moments::new(combined.count, sum, combined.min, combined.max, 0.0);
+        prop_assert!(is_mean_in_range(&whole), "{whole:?}");
         prop_assert_eq!(combined.count, values.len() as u64);
         prop_assert_eq!(combined.min, values.iter().copied().fold(f64::MAX, f64::min));
         prop_assert_eq!(combined.max, values.iter().copied().fold(f64::MIN, f64::max));
         close(combined.mean, mean);
-        // A mean is exact to some units in the last place of the values, and no standard deviation is more exact than its mean.
+        // A mean is exact to a few units in the last place of the values, and a standard deviation
+        // is not more exact than its mean.
         let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        prop_assert!((combined.stddev() - stddev).abs() <= 1e-6 * stddev + 16.0 * f64::EPSILON * largest);
+        let tolerance = 1e-6 * stddev + 16.0 * f64::EPSILON * largest;
+        prop_assert!((combined.stddev() - stddev).abs() <= tolerance);
     }
 
     #[test]
@@ -135,7 +145,7 @@ fn outliers_in_the_baseline_hide_an_anomaly_from_the_z_score_but_not_from_the_ro
 }
 
 #[test]
-fn scores_and_bounds_of_the_largest_values_are_defined() {
+fn scores_and_bounds_of_the_largest_values_are_not_nan() {
     let huge = f64::MAX;
     let baselines = [
         vec![huge, -huge, 0.0, 1.0],
@@ -164,7 +174,7 @@ fn scores_and_bounds_of_the_largest_values_are_defined() {
 }
 
 #[test]
-fn the_hour_of_the_week_returns_after_a_week_and_reaches_into_the_past() {
+fn the_hour_of_the_week_repeats_after_a_week_also_before_1970() {
     const HOUR: i64 = 3_600_000_000;
     assert_eq!(hour_of_week(0), 0);
     assert_eq!(hour_of_week(HOUR - 1), 0);
@@ -196,6 +206,6 @@ fn each_hour_of_the_week_is_judged_by_its_own_past_and_no_other() {
     let all = HourlyJudges::new(&hours, (0, 400 * HOUR), 3.0, 30);
     assert_eq!(
         all.moments.count, 253,
-        "an hour of the week that a long window touches twice counts once"
+        "an hour of the week that a long window overlaps twice counts once"
     );
 }

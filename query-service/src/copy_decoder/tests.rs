@@ -16,7 +16,11 @@ fn answer(rows: &[Vec<u8>]) -> Vec<u8> {
     [HEADER.to_vec(), rows.concat(), (-1_i16).to_be_bytes().to_vec()].concat()
 }
 
-fn decode(mut decoder: CopyDecoder, bytes: &[u8], piece: usize) -> Result<Columns, DecodeError> {
+fn decode(
+    mut decoder: CopyDecoder,
+    bytes: &[u8],
+    piece: usize,
+) -> Result<PointColumns, DecodeError> {
     for bytes in bytes.chunks(piece) {
         decoder.take(bytes)?;
     }
@@ -24,7 +28,7 @@ fn decode(mut decoder: CopyDecoder, bytes: &[u8], piece: usize) -> Result<Column
 }
 
 #[test]
-fn pieces_of_any_size_make_the_same_columns() {
+fn chunks_of_any_size_give_the_same_columns() {
     let one = answer(&[row(None, -5, 0.5), row(None, 7, f64::MIN), row(None, 7, -0.0)]);
     let many = answer(&[row(Some(1), 7, 1.0), row(Some(3), -7, 2.0), row(Some(3), 8, 3.0)]);
     for piece in 1..=many.len() {
@@ -44,7 +48,7 @@ fn pieces_of_any_size_make_the_same_columns() {
 }
 
 #[test]
-fn what_was_not_asked_for_is_refused() {
+fn an_answer_that_does_not_fit_the_statement_is_refused() {
     let rows = [row(None, 1, 1.0), row(None, 2, 2.0)];
     let whole = answer(&rows);
     for cut in 0..whole.len() {
@@ -56,31 +60,31 @@ fn what_was_not_asked_for_is_refused() {
         assert!(decode(CopyDecoder::of_one(2), &wrong, 64).is_err(), "header byte {at}");
     }
     let refused = |decoder, bytes: &[u8]| decode(decoder, bytes, 64).unwrap_err().0;
-    assert_eq!(refused(CopyDecoder::of_one(1), &whole), "more rows than were asked for");
+    assert_eq!(refused(CopyDecoder::of_one(1), &whole), "it has more rows than the limit");
     assert_eq!(
         refused(CopyDecoder::of_one(2), &[&whole[..], &[0, 2]].concat()),
-        "it goes on after its end"
+        "data follows the end marker"
     );
     assert_eq!(
         refused(CopyDecoder::of_one(2), &answer(&[rows[1].clone(), rows[0].clone()])),
-        "rows out of order"
+        "rows are out of order"
     );
     let null = [&2_i16.to_be_bytes()[..], &(-1_i32).to_be_bytes(), &[0; 20]].concat();
-    assert_eq!(refused(CopyDecoder::of_one(2), &answer(&[null])), "a field of another length");
+    assert_eq!(refused(CopyDecoder::of_one(2), &answer(&[null])), "a field has the wrong length");
     assert_eq!(
         refused(CopyDecoder::of_one(2), &answer(&[row(Some(1), 1, 1.0)])),
-        "another number of fields"
+        "a row has the wrong number of fields"
     );
     for position in [0, 3, -1, i32::MAX, i32::MIN] {
         let bytes = answer(&[row(Some(position), 1, 1.0)]);
         assert_eq!(
             refused(CopyDecoder::of_many(2, 2), &bytes),
-            "a series that was not asked for",
+            "a row has the position of no queried series",
             "{position}"
         );
     }
     let back = answer(&[row(Some(2), 1, 1.0), row(Some(1), 1, 1.0)]);
-    assert_eq!(refused(CopyDecoder::of_many(2, 2), &back), "rows out of order");
+    assert_eq!(refused(CopyDecoder::of_many(2, 2), &back), "rows are out of order");
 }
 
 #[test]
@@ -119,5 +123,5 @@ fn points_of_one_series_and_timestamp_come_in_the_order_of_their_values() {
     assert_eq!(columns.values, [9.0, -7.0, 1.0, 5.0, 0.0]);
     let many = answer(&[row(Some(1), 2, 9.0), row(Some(2), 2, 5.0), row(Some(2), 2, -7.0)]);
     let columns = decode(CopyDecoder::of_many(2, 9), &many, many.len()).unwrap();
-    assert_eq!(columns.values, [9.0, -7.0, 5.0], "two series with one timestamp stay apart");
+    assert_eq!(columns.values, [9.0, -7.0, 5.0], "two series with one timestamp are not mixed");
 }

@@ -1,4 +1,4 @@
-//! Questions as clients ask them, to begin from.
+//! Requests as clients send them: the seeds of the fuzzer.
 
 use prost::Message;
 use prost_types::{Duration, Timestamp};
@@ -7,7 +7,8 @@ use shared::time;
 
 use super::{DAY, NOW};
 
-/// Each call, in several forms; see [`check`](super::check) for what stands before the messages.
+/// Returns inputs for each method in several variants. See [`check`](super::check) for their
+/// format.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![seed(0, &range(0)), seed(0, &range(500))];
@@ -25,7 +26,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let page_token = crate::page_token::encode(&["ListDevices", "sensor"], "sensor-7");
     let device_id_prefix = "sensor".to_owned();
     seeds.push(seed(5, &v1::ListDevicesRequest { page_size: 10, page_token, device_id_prefix }));
-    let (device_id, metric_name_prefix) = ("sensor-1".to_owned(), "temp".to_owned());
+    let device_id = "sensor-1".to_owned();
+    let metric_name_prefix = "temp".to_owned();
     let page_token = crate::page_token::encode(&["ListMetrics", "sensor-1", "temp"], "temperature");
     seeds.push(seed(
         6,
@@ -131,7 +133,7 @@ fn watched(method: i32) -> v1::WatchAnomaliesRequest {
         ..Default::default()
     };
     if let Ok(query) = crate::validate::WatchQuery::check(request.clone()) {
-        request.resume_token = crate::watch::Position::new(NOW).token(query.fingerprint());
+        request.resume_token = crate::watch::WatchPosition::new(NOW).token(query.fingerprint());
     }
     request
 }

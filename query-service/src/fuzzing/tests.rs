@@ -6,18 +6,18 @@ use proptest::test_runner::Config;
 
 use super::{check, range, seeds};
 
-/// Bytes that stand for others: where, how many, what.
-fn edited(mut question: Vec<u8>, edits: Vec<(Index, usize, Vec<u8>)>) -> Vec<u8> {
+/// Applies edits to an input. Each replaces a number of bytes at an index by other bytes.
+fn edited(mut input: Vec<u8>, edits: Vec<(Index, usize, Vec<u8>)>) -> Vec<u8> {
     for (at, length, replacement) in edits {
-        let at = at.index(question.len() + 1);
-        let end = (at + length).min(question.len());
-        question.splice(at..end, replacement);
+        let at = at.index(input.len() + 1);
+        let end = (at + length).min(input.len());
+        input.splice(at..end, replacement);
     }
-    question
+    input
 }
 
 #[test]
-fn the_seeds_are_questions_of_every_call_that_are_answered() {
+fn the_seeds_are_valid_requests_of_every_method() {
     let seeds = seeds();
     assert!((0..7).all(|call| seeds.iter().any(|seed| seed[0] == call)));
     seeds.iter().for_each(|seed| check(seed));
@@ -28,7 +28,7 @@ proptest! {
     #![proptest_config(Config { cases: 5_000, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn whatever_is_asked_is_refused_with_a_reason_or_planned_within_the_limits(
+    fn any_request_is_refused_with_a_reason_or_planned_within_the_limits(
         seed in select(seeds()),
         edits in vec((any::<Index>(), 0..9_usize, vec(any::<u8>(), 0..9)), 0..6),
     ) {

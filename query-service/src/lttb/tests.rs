@@ -4,7 +4,7 @@ fn downsample(points: &[(i64, f64)], max_points: usize) -> Vec<(i64, f64)> {
     let mut downsampler = Downsampler::new(points.len(), max_points);
     let mut chosen = Vec::new();
     let mut gather =
-        |columns: Columns| chosen.extend(columns.timestamps.into_iter().zip(columns.values));
+        |columns: PointColumns| chosen.extend(columns.timestamps.into_iter().zip(columns.values));
     for &(timestamp, value) in points {
         downsampler.take(timestamp, value);
         if downsampler.chosen_len() > 7 {
@@ -15,14 +15,15 @@ fn downsample(points: &[(i64, f64)], max_points: usize) -> Vec<(i64, f64)> {
     chosen
 }
 
-/// The thesis word by word: indexes, a bucket at a time, over the whole series in memory.
+/// Downsamples as in the thesis: by index, bucket by bucket, with the whole series in memory.
 fn textbook(points: &[(i64, f64)], max_points: usize) -> Vec<(i64, f64)> {
     let count = points.len();
     if max_points >= count {
         return points.to_vec();
     }
     let bound = |bucket: usize| bucket * (count - 2) / (max_points - 2) + 1;
-    let (mut chosen, mut kept) = (vec![points[0]], points[0]);
+    let mut kept = points[0];
+    let mut chosen = vec![kept];
     for bucket in 0..max_points - 2 {
         let next = &points[bound(bucket + 1)..bound(bucket + 2).min(count)];
         let mean_time =
@@ -55,7 +56,7 @@ impl Random {
         (self.0 >> 33) % bound
     }
 
-    /// Gaps, repeated timestamps, plateaus and jumps.
+    /// Generates a series with gaps, repeated timestamps, plateaus and jumps.
     fn series(&mut self, count: usize) -> Vec<(i64, f64)> {
         let mut timestamp = 1_700_000_000_000_000;
         let mut value = 20.0;
@@ -75,7 +76,7 @@ impl Random {
 }
 
 #[test]
-fn two_buckets_at_a_time_choose_what_the_textbook_chooses() {
+fn two_buckets_at_a_time_keep_the_same_points_as_the_textbook() {
     let mut random = Random(7);
     for _ in 0..2_000 {
         let count = usize::try_from(random.below(400)).unwrap();
@@ -83,14 +84,17 @@ fn two_buckets_at_a_time_choose_what_the_textbook_chooses() {
         let points = random.series(count);
         let chosen = downsample(&points, max_points);
         assert_eq!(chosen, textbook(&points, max_points), "{count} points to {max_points}");
-        assert_eq!(chosen.len(), count.min(max_points), "exactly as many as asked for");
+        assert_eq!(chosen.len(), count.min(max_points), "exactly as many as requested");
         assert_eq!(
             (chosen.first(), chosen.last()),
             (points.first(), points.last()),
-            "the ends stay"
+            "the first and the last point are kept"
         );
         let mut rest = points.iter();
-        assert!(chosen.iter().all(|kept| rest.any(|point| point == kept)), "a subset in order");
+        assert!(
+            chosen.iter().all(|kept| rest.any(|point| point == kept)),
+            "the kept points are a subset, in order"
+        );
     }
 }
 
@@ -108,14 +112,14 @@ fn a_spike_survives_wherever_it_is() {
 }
 
 #[test]
-fn values_that_are_no_numbers_still_leave_as_many_points() {
+fn nan_values_do_not_change_the_number_of_points() {
     let points: Vec<(i64, f64)> = (0..1_000).map(|at| (at, f64::NAN)).collect();
     let chosen = downsample(&points, 10);
     assert_eq!((chosen.len(), chosen[0].0, chosen[9].0), (10, 0, 999));
 }
 
 #[test]
-fn points_beyond_the_expected_count_do_not_add_to_what_is_kept() {
+fn points_beyond_the_expected_count_do_not_add_to_the_kept_points() {
     let points = Random(3).series(1_000);
     let mut downsampler = Downsampler::new(500, 50);
     points.iter().for_each(|&(timestamp, value)| downsampler.take(timestamp, value));

@@ -1,4 +1,4 @@
-//! Which buckets answer a question, and what they are computed from. Pure.
+//! Chooses the buckets of an answer and the granularity that they are computed from. Pure.
 
 use jiff::tz::TimeZone;
 use shared::granularity::Granularity;
@@ -6,16 +6,16 @@ use shared::proto::v1::GranularityReason;
 use shared::time;
 
 use super::grid::LocalDays;
-use super::{DAY, Grid, Kept, Plan, Segment, points, stitch};
+use super::{DAY, Grid, Plan, Retention, Segment, points, stitch};
 use crate::error::QueryError;
 use crate::validate::{AggregatedQuery, GapFill, MAX_WIDTH_DAYS};
 
-/// Most local days, or buckets of several, that an answer may have: some 270 years.
+/// The maximum number of buckets of local days in an answer: about 270 years of single days.
 const MAX_LOCAL_DAYS: i64 = 100_000;
-/// How many buckets before the interval `GapFill::Last` looks at.
-const LOOK_BACK: i64 = 100;
+/// How many buckets before the interval `GapFill::Last` searches for a value.
+const FILL_LOOK_BACK: i64 = 100;
 
-/// Buckets and the granularity that they are computed from, before retention is looked at.
+/// The buckets and the granularity that they are computed from, before retention is considered.
 struct Choice {
     source: Granularity,
     grid: Grid,
@@ -23,17 +23,17 @@ struct Choice {
     explanation: String,
 }
 
-/// Plans an answer in buckets: every bucket that overlaps the interval, whole.
+/// Plans an answer in buckets. It has every bucket that overlaps the interval, as a whole.
 ///
 /// # Errors
-/// The width does not go with the granularity, the interval does not fit the limits, or what the statistics need is no
-/// longer kept.
-pub(crate) fn choose(query: &AggregatedQuery, kept: &Kept) -> Result<Plan, QueryError> {
+/// Returns `Invalid` if the width does not fit the granularity, if the interval exceeds a limit, or
+/// if retention has dropped points that a statistic needs.
+pub(crate) fn choose(query: &AggregatedQuery, retention: &Retention) -> Result<Plan, QueryError> {
     let mut choice = match (query.granularity, query.bucket_width) {
         (Some(Granularity::Raw), None) => {
-            return Ok(with_note(points(query.start, query.end), kept));
+            return Ok(with_note(points(query.start, query.end), retention));
         }
-        (granularity, Some(width)) => of_width(query, granularity, width)?,
+        (granularity, Some(width)) => by_width(query, granularity, width)?,
         (Some(granularity), None) => named(query, granularity)?,
         (None, None) => automatic(query)?,
     };
@@ -41,9 +41,9 @@ pub(crate) fn choose(query: &AggregatedQuery, kept: &Kept) -> Result<Plan, Query
         choice.source = Granularity::Raw;
         choice.reason = GranularityReason::Statistic;
         choice.explanation = format!("{}; {what} is computed from points", choice.explanation);
-        check_raw_is_kept(&choice, query, kept, what)?;
+        check_points_are_kept(&choice, query, retention, what)?;
     }
-    let segments = segments(&choice, query, kept);
+    let segments = segments(&choice, query, retention);
     let (start, end) = match (segments.first(), segments.last()) {
         (Some(first), Some(last)) => (first.start, last.end),
         _ => (query.start, query.end),
@@ -55,33 +55,35 @@ pub(crate) fn choose(query: &AggregatedQuery, kept: &Kept) -> Result<Plan, Query
     }
     if plan.granularity() != choice.source {
         plan.explanation +=
-            &format!(", but is no longer kept; from {} instead", plan.granularity().relation());
+            &format!(", but is no longer kept; {} is read instead", plan.granularity().relation());
     }
-    Ok(with_note(plan, kept))
+    Ok(with_note(plan, retention))
 }
 
-fn segments(choice: &Choice, query: &AggregatedQuery, kept: &Kept) -> Vec<Segment> {
+fn segments(choice: &Choice, query: &AggregatedQuery, retention: &Retention) -> Vec<Segment> {
     match choice.grid {
         Grid::Equal(width) if query.granularity.is_none() && choice.source != Granularity::Raw => {
-            stitch::stitch(choice.source, width, (query.start, query.end), kept)
+            stitch::stitch(choice.source, width, (query.start, query.end), retention)
         }
         _ => {
-            let (source, grid) = (choice.source, choice.grid.clone());
-            let (start, end) = (grid.floor(query.start), grid.ceil(query.end));
-            vec![Segment { source, grid, start, end }]
+            let grid = choice.grid.clone();
+            let start = grid.floor(query.start);
+            let end = grid.ceil(query.end);
+            vec![Segment { source: choice.source, grid, start, end }]
         }
     }
 }
 
-/// The granularity that the request names, in its own buckets; for days, those of the request's time zone.
+/// Chooses the granularity that the request names, with its own buckets. Days are those of the
+/// request's time zone.
 fn named(query: &AggregatedQuery, granularity: Granularity) -> Result<Choice, QueryError> {
-    let explanation = format!("the request asks for {}", granularity.relation());
+    let explanation = format!("the request specifies {}", granularity.relation());
     let Some(width) = granularity.bucket_micros().filter(|&width| width != DAY) else {
         return days(
             query,
             1,
             GranularityReason::Requested,
-            "the request asks for days".to_owned(),
+            "the request specifies days".to_owned(),
         );
     };
     Ok(Choice {
@@ -92,9 +94,9 @@ fn named(query: &AggregatedQuery, granularity: Granularity) -> Result<Choice, Qu
     })
 }
 
-/// Buckets of the request's width, computed from the granularity that it names or from the coarsest rollup that they are
-/// made of.
-fn of_width(
+/// Chooses buckets of the request's width. They are computed from the granularity that the request
+/// names, or else from the coarsest rollup whose buckets they consist of.
+fn by_width(
     query: &AggregatedQuery,
     granularity: Option<Granularity>,
     width: i64,
@@ -104,43 +106,51 @@ fn of_width(
     if let Some(most) =
         query.max_points.filter(|&most| granularity.is_none() && count > u64::from(most))
     {
-        let sentence = format!("gives {count} buckets; max_points is {most}");
-        return Err(QueryError::invalid("bucket_width", sentence));
+        let description = format!(
+            "gives {count} buckets, more than max_points, which is {most}: \
+             use wider buckets or a larger max_points"
+        );
+        return Err(QueryError::invalid("bucket_width", description));
     }
     let source = match granularity {
         Some(named) => named,
-        None => made_from(&grid)?,
+        None => coarsest_rollup(&grid)?,
     };
-    // A day of a time zone is made of hours or minutes, also where the request says DAY.
-    let source =
-        if source == Granularity::Day && width % DAY == 0 { made_from(&grid)? } else { source };
-    if let Some(unit) = source.bucket_micros().filter(|&unit| !grid.is_made_of(unit)) {
+    // A day of a time zone consists of hours or minutes, even if the request says DAY.
+    let source = if source == Granularity::Day && width % DAY == 0 {
+        coarsest_rollup(&grid)?
+    } else {
+        source
+    };
+    if let Some(unit) = source.bucket_micros().filter(|&unit| !grid.consists_of(unit)) {
         let unit = time::to_duration(unit).seconds;
-        let sentence = format!(
-            "gives buckets that are not made of whole buckets of {}: take a multiple of {unit} s, or granularity AUTO",
+        let description = format!(
+            "gives buckets that do not consist of whole buckets of {}: \
+             use a multiple of {unit} s, or granularity AUTO",
             source.relation()
         );
-        return Err(QueryError::invalid("bucket_width", sentence));
+        return Err(QueryError::invalid("bucket_width", description));
     }
     let explanation = format!(
-        "the request asks for buckets of {} s, made from {}",
+        "the request specifies buckets of {} s, computed from {}",
         width / 1_000_000,
         source.relation()
     );
     Ok(Choice { source, grid, reason: GranularityReason::BucketWidth, explanation })
 }
 
-/// The finest rollup that answers the interval in at most so many buckets; days together where not even days do.
+/// Chooses the finest rollup that answers the interval in at most `max_points` buckets. If single
+/// days are too many, chooses buckets of several days.
 fn automatic(query: &AggregatedQuery) -> Result<Choice, QueryError> {
     let most = u64::from(query.max_points.unwrap_or(AggregatedQuery::DEFAULT_MAX_POINTS));
     let fits =
-        |explained: String, count: u64| format!("{explained} in at most {most} buckets: {count}");
+        |finest: String, count: u64| format!("{finest} with at most {most} buckets: {count}");
     for source in [Granularity::Minute, Granularity::Hour] {
         let Some(grid) = source.bucket_micros().map(Grid::Equal) else { continue };
         let count = grid.count(grid.floor(query.start), grid.ceil(query.end));
         if count <= most {
             let explanation =
-                fits(format!("{} is the finest that answers", source.relation()), count);
+                fits(format!("{} is the finest granularity", source.relation()), count);
             return Ok(Choice {
                 source,
                 grid,
@@ -149,16 +159,17 @@ fn automatic(query: &AggregatedQuery) -> Result<Choice, QueryError> {
             });
         }
     }
-    let (together, count) = days_together(query, most)?;
-    let what = match together {
-        1 => "days are the finest that answer".to_owned(),
-        days => format!("{days} days together are the finest that answer"),
+    let (days_each, count) = days_per_bucket(query, most)?;
+    let what = match days_each {
+        1 => "days are the finest granularity".to_owned(),
+        days => format!("buckets of {days} days are the finest"),
     };
-    days(query, together, GranularityReason::FitsMaxPoints, fits(what, count))
+    days(query, days_each, GranularityReason::FitsMaxPoints, fits(what, count))
 }
 
-/// The fewest days together of which at most so many answer the interval.
-fn days_together(query: &AggregatedQuery, most: u64) -> Result<(i64, u64), QueryError> {
+/// Returns the smallest number of days per bucket that answers the interval in at most `most`
+/// buckets, and the number of buckets.
+fn days_per_bucket(query: &AggregatedQuery, most: u64) -> Result<(i64, u64), QueryError> {
     let utc = TimeZone::UTC;
     let zone = query.time_zone.as_ref().unwrap_or(&utc);
     let count = |days: i64| {
@@ -170,13 +181,15 @@ fn days_together(query: &AggregatedQuery, most: u64) -> Result<(i64, u64), Query
         .map(|days| (days, count(days)))
         .find(|&(_, count)| count <= most)
         .ok_or_else(|| {
-            let sentence =
-                format!("is too small for the interval: {most} buckets of {MAX_WIDTH_DAYS} days do not cover it");
-            QueryError::invalid("max_points", sentence)
+            let description = format!(
+                "is too small for the interval: {most} buckets of {MAX_WIDTH_DAYS} days, \
+                 the widest, do not cover it"
+            );
+            QueryError::invalid("max_points", description)
         })
 }
 
-/// Days of the request's time zone.
+/// Chooses buckets of `days` days of the request's time zone.
 fn days(
     query: &AggregatedQuery,
     days: i64,
@@ -184,14 +197,14 @@ fn days(
     why: String,
 ) -> Result<Choice, QueryError> {
     let grid = days_grid(query, days)?;
-    let source = made_from(&grid)?;
+    let source = coarsest_rollup(&grid)?;
     let reason = match reason {
         GranularityReason::Requested if source != Granularity::Day => GranularityReason::TimeZone,
         reason => reason,
     };
     let explanation = match &query.time_zone {
         Some(zone) => format!(
-            "{why}; days of {} made from {}",
+            "{why}; days of {} are computed from {}",
             zone.iana_name().unwrap_or("UTC"),
             source.relation()
         ),
@@ -205,72 +218,81 @@ fn days_grid(query: &AggregatedQuery, days: i64) -> Result<Grid, QueryError> {
     let buckets = LocalDays { zone, days };
     let count = buckets.number(query.end - 1) - buckets.number(query.start) + 1;
     if count > MAX_LOCAL_DAYS {
-        let sentence = format!(
-            "has {count} buckets of local days; at most {MAX_LOCAL_DAYS} are answered with a time_zone"
+        let description = format!(
+            "gives {count} buckets of local days; the limit with a time_zone is {MAX_LOCAL_DAYS}: \
+             use a shorter interval or wider buckets"
         );
-        return Err(QueryError::invalid("end", sentence));
+        return Err(QueryError::invalid("end", description));
     }
     Ok(buckets.grid(
         query.start,
         query.end,
-        if query.gap_fill == GapFill::Last { LOOK_BACK } else { 0 },
+        if query.gap_fill == GapFill::Last { FILL_LOOK_BACK } else { 0 },
     ))
 }
 
-/// The coarsest rollup that buckets are made of.
-fn made_from(grid: &Grid) -> Result<Granularity, QueryError> {
+/// Returns the coarsest rollup whose buckets the grid's buckets consist of.
+fn coarsest_rollup(grid: &Grid) -> Result<Granularity, QueryError> {
     let made =
-        |rollup: &Granularity| rollup.bucket_micros().is_some_and(|width| grid.is_made_of(width));
+        |rollup: &Granularity| rollup.bucket_micros().is_some_and(|width| grid.consists_of(width));
     Granularity::ROLLUPS.into_iter().rev().find(made).ok_or_else(|| {
-        let sentence =
-            "has days that begin within a minute, as before standard time; choose a later start";
-        QueryError::invalid("time_zone", sentence)
+        let description = "has days that do not begin on a whole minute, as before standard time; \
+                        use a later start";
+        QueryError::invalid("time_zone", description)
     })
 }
 
-fn check_raw_is_kept(
+fn check_points_are_kept(
     choice: &Choice,
     query: &AggregatedQuery,
-    kept: &Kept,
+    retention: &Retention,
     what: &str,
 ) -> Result<(), QueryError> {
-    let (start, from) = (choice.grid.floor(query.start), kept.from(Granularity::Raw));
+    let start = choice.grid.floor(query.start);
+    let from = retention.kept_from(Granularity::Raw);
     if from <= start {
         return Ok(());
     }
-    let sentence = format!(
-        "{what} is computed from points, which are kept from {}; the first bucket begins at {}",
+    let description = format!(
+        "{what} is computed from points, which are kept from {} on; \
+         the first bucket begins at {}: use a later start",
         time::display(from),
         time::display(start)
     );
-    Err(QueryError::invalid("statistics", sentence))
+    Err(QueryError::invalid("statistics", description))
 }
 
-/// Says what the answer has no data for, and which parts are coarser.
-fn with_note(mut plan: Plan, kept: &Kept) -> Plan {
+/// Adds to the explanation which parts are coarser and from when on there is data.
+fn with_note(mut plan: Plan, retention: &Retention) -> Plan {
     for pair in plan.segments.windows(2) {
         if let [older, newer] = pair {
             let seam = time::display(newer.start);
-            let (older, newer) = (older.source.relation(), newer.source.relation());
-            plan.explanation +=
-                &format!("; before {seam} from {older}, for {newer} is no longer kept there");
+            let older = older.source.relation();
+            let newer = newer.source.relation();
+            plan.explanation += &format!(
+                "; before {seam} {older} is read, because {newer} is no longer kept there"
+            );
         }
     }
     if let Some(oldest) = plan.segments.first() {
-        let from = kept.from(oldest.source);
+        let from = retention.kept_from(oldest.source);
         if from > oldest.start {
-            let (relation, from) = (oldest.source.relation(), time::display(from));
-            plan.explanation += &format!("; {relation} is kept from {from} only");
+            let relation = oldest.source.relation();
+            let from = time::display(from);
+            plan.explanation += &format!("; {relation} is kept from {from} on only");
         }
     }
     plan
 }
 
 impl Plan {
-    /// Where reading begins: before the interval for a fill by the last value.
+    /// Returns the time from which to read. That is before the interval if gaps are filled with the
+    /// last value.
     pub(crate) fn read_from(&self, fill: GapFill) -> i64 {
         match self.segments.first() {
-            Some(oldest) if fill == GapFill::Last => oldest.grid.step(oldest.start, -LOOK_BACK),
+            Some(oldest) if fill == GapFill::Last => {
+                oldest.grid.step(oldest.start, -FILL_LOOK_BACK)
+            }
             _ => self.start,
         }
     }

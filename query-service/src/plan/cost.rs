@@ -1,8 +1,9 @@
-//! Whether buckets are computed faster from points than from the minutes that they are made of. Pure.
+//! Decides whether buckets are computed faster from points than from minutes. Pure.
 //!
-//! Minutes of one series lie scattered over the table of the rollup. Points that are compacted lie together, column by column: up
-//! to four points a minute, reading them takes less time than reading one row of the minute (averages of ten minutes over 21 days
-//! of a point every 30 s: 18 ms, not 43 ms). Points that are not compacted lie scattered like minutes.
+//! The minutes of one series are scattered over the table of the rollup. Compacted points are
+//! stored together, column by column. Up to four compacted points per minute are read faster than
+//! one row of the minute rollup: averages of ten minutes over 21 days, with a point every 30 s,
+//! took 18 ms instead of 43 ms. Points that are not compacted are as scattered as minutes.
 
 use shared::granularity::Granularity;
 use shared::proto::v1::Statistic;
@@ -10,49 +11,58 @@ use shared::proto::v1::Statistic;
 use super::Plan;
 use crate::plan::Grid;
 
-/// What one row takes, in units of 0.1 µs, as measured on TimescaleDB 2.28 with all of it in memory.
+/// The time to read one row, in units of 0.1 µs. Measured on TimescaleDB 2.28 with all data in
+/// memory.
 const MINUTE_ROW: u64 = 15;
 const COMPACTED_POINT: u64 = 3;
 const SCATTERED_POINT: u64 = 20;
-/// What one point takes more where a statistic needs it in order, or needs its square.
+/// The extra time per point for a statistic that needs points in order.
 const IN_ORDER: u64 = 3;
+/// The extra time per point for a statistic that needs squares.
 const SQUARED: u64 = 2;
-/// Points must take at most this part of the time: figures are estimates, and minutes are what was read always.
+/// Points are read only if they take at most this fraction of the time for minutes, because the
+/// costs are estimates.
 const MARGIN: (u64, u64) = (4, 5);
-/// Fewer rows are read within some milliseconds either way.
-const FEWEST_MINUTES: u64 = 2_000;
+/// Fewer minutes take a few milliseconds from either source, so that the choice does not matter.
+const MIN_MINUTES: u64 = 2_000;
 
-/// What the hours say of a day of the series that are asked for.
+/// The size of one day of the queried series, according to the hourly rollup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DayOfPoints {
     pub(crate) points: u64,
-    /// Rows of the minutes, at most.
+    /// An upper bound for the rows of the minute rollup.
     pub(crate) minutes: u64,
     pub(crate) is_compacted: bool,
 }
 
 impl Plan {
-    /// Whether it may be worth asking how many points there are: buckets of a width or a time zone, grouped from many minutes.
+    /// Returns whether points may be faster, so that counting them is worth a statement: the plan
+    /// groups many minutes into wider buckets.
     pub(crate) fn may_read_points(&self, series: usize) -> bool {
         let [segment] = &self.segments[..] else { return false };
         let is_grouped = segment.grid != Grid::of(Granularity::Minute);
         let minutes = (self.end - self.start) / 60_000_000;
         let rows = minutes.unsigned_abs().saturating_mul(series as u64);
-        segment.source == Granularity::Minute && is_grouped && rows >= FEWEST_MINUTES
+        segment.source == Granularity::Minute && is_grouped && rows >= MIN_MINUTES
     }
 
-    /// Reads points instead of minutes where that is faster.
-    pub(crate) fn of_the_faster(mut self, statistics: &[Statistic], days: &[DayOfPoints]) -> Self {
+    /// Replaces minutes by points as the source if that is faster.
+    pub(crate) fn with_faster_source(
+        mut self,
+        statistics: &[Statistic],
+        days: &[DayOfPoints],
+    ) -> Self {
         let points: u64 = days.iter().map(|day| day.points).sum();
         let minutes: u64 = days.iter().map(|day| day.minutes).sum();
         if let [segment] = &mut self.segments[..]
-            && minutes >= FEWEST_MINUTES
+            && minutes >= MIN_MINUTES
             && cost_of_points(statistics, days).saturating_mul(MARGIN.1)
                 <= (minutes * MINUTE_ROW).saturating_mul(MARGIN.0)
         {
             segment.source = Granularity::Raw;
             self.explanation += &format!(
-                "; points are read instead: some {points} of them take less time than {minutes} minutes"
+                "; points are read instead, because about {points} of them take less time than \
+                 {minutes} minutes"
             );
         }
         self
@@ -84,7 +94,8 @@ mod tests {
 
     fn plan(source: Granularity, width: i64, days: i64) -> Plan {
         let segment = Segment { source, grid: Grid::Equal(width), start: 0, end: days * DAY };
-        let (reason, explanation) = (GranularityReason::BucketWidth, "as asked".to_owned());
+        let reason = GranularityReason::BucketWidth;
+        let explanation = "requested".to_owned();
         Plan { reason, explanation, start: 0, end: days * DAY, segments: vec![segment] }
     }
 
@@ -94,16 +105,18 @@ mod tests {
     }
 
     fn source(statistics: &[Statistic], days: &[DayOfPoints]) -> Granularity {
-        plan(Granularity::Minute, 10 * MINUTE, 30).of_the_faster(statistics, days).granularity()
+        plan(Granularity::Minute, 10 * MINUTE, 30)
+            .with_faster_source(statistics, days)
+            .granularity()
     }
 
     #[test]
-    fn few_points_that_are_compacted_are_read_instead_of_minutes() {
+    fn few_compacted_points_are_read_instead_of_minutes() {
         assert_eq!(source(&[Statistic::Avg], &days(30, 2, true)), Granularity::Raw);
         assert_eq!(
             source(&[Statistic::Avg], &days(30, 60, true)),
             Granularity::Minute,
-            "a point a second"
+            "one point per second"
         );
         assert_eq!(
             source(&[Statistic::Avg], &days(30, 1, false)),
@@ -123,16 +136,17 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_says_what_it_rests_on() {
+    fn the_explanation_states_the_counts_that_the_choice_depends_on() {
         let plan = plan(Granularity::Minute, 10 * MINUTE, 30)
-            .of_the_faster(&[Statistic::Avg], &days(30, 2, true));
-        let said = "as asked; points are read instead: some 86400 of them take less time than 43200 minutes";
-        assert_eq!(plan.explanation, said);
+            .with_faster_source(&[Statistic::Avg], &days(30, 2, true));
+        let expected = "requested; points are read instead, because about 86400 of them take \
+                        less time than 43200 minutes";
+        assert_eq!(plan.explanation, expected);
         assert_eq!(plan.reason, GranularityReason::BucketWidth);
     }
 
     #[test]
-    fn what_is_not_known_or_little_stays_as_it_is() {
+    fn minutes_are_read_if_the_counts_are_unknown_or_small() {
         assert_eq!(source(&[Statistic::Avg], &[]), Granularity::Minute);
         assert_eq!(source(&[Statistic::Avg], &days(1, 2, true)), Granularity::Minute);
         assert!(plan(Granularity::Minute, 10 * MINUTE, 30).may_read_points(1));
@@ -140,7 +154,7 @@ mod tests {
         assert!(plan(Granularity::Minute, 10 * MINUTE, 1).may_read_points(2));
         assert!(
             !plan(Granularity::Minute, MINUTE, 30).may_read_points(1),
-            "as they stand in the rollup"
+            "the buckets of the rollup itself"
         );
         assert!(!plan(Granularity::Hour, 120 * MINUTE, 300).may_read_points(1));
     }

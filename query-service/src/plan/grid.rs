@@ -1,4 +1,4 @@
-//! Where buckets begin and end. Pure.
+//! The edges of buckets. Pure.
 
 use std::iter::StepBy;
 use std::ops::Range;
@@ -9,25 +9,25 @@ use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 use shared::granularity::Granularity;
 
-/// Monday 2000-01-03T00:00:00Z: what widths are counted from, as `time_bucket` does. Minutes, hours and days begin where
-/// they begin when counted from 1970 as well.
+/// The origin of buckets, as in `time_bucket`: Monday 2000-01-03T00:00:00Z in microseconds. Buckets
+/// of minutes, hours and days have the same edges as when counted from 1970.
 pub(crate) const ORIGIN: i64 = 946_857_600_000_000;
-/// A day of 24 hours.
+/// A day of 24 hours, in microseconds.
 pub(crate) const DAY: i64 = 86_400_000_000;
 
-/// How time is cut into buckets.
+/// A division of time into buckets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Grid {
-    /// Not at all: each point is a bucket of its own.
+    /// No division: each point is a bucket of its own.
     Points,
-    /// Into equal widths, in microseconds, counted from `ORIGIN`.
+    /// Buckets of one width, in microseconds, counted from `ORIGIN`.
     Equal(i64),
-    /// Into days, or so many days together, of a time zone: these edges, ascending, which reach beyond the interval that is
-    /// answered.
+    /// Buckets of `days` local days of a time zone. The edges ascend, and reach beyond the answered
+    /// interval.
     Days { days: i64, edges: Arc<[i64]> },
 }
 
-/// Starts of neighbouring buckets.
+/// An iterator over the starts of neighbouring buckets.
 pub(crate) enum Starts<'a> {
     Equal(StepBy<Range<i64>>),
     Edges(Iter<'a, i64>),
@@ -45,12 +45,12 @@ impl Iterator for Starts<'_> {
 }
 
 impl Grid {
-    /// As a rollup has its buckets; raw points have none.
+    /// Returns the grid of a rollup's own buckets, or `Points` for raw points.
     pub(crate) fn of(granularity: Granularity) -> Self {
         granularity.bucket_micros().map_or(Self::Points, Self::Equal)
     }
 
-    /// Start of the bucket that holds the time.
+    /// Returns the start of the bucket that contains the time.
     pub(crate) fn floor(&self, micros: i64) -> i64 {
         match self {
             Self::Points => micros,
@@ -62,7 +62,7 @@ impl Grid {
         }
     }
 
-    /// End of the last bucket that begins before the time.
+    /// Returns the end of the last bucket that begins before the time.
     pub(crate) fn ceil(&self, micros: i64) -> i64 {
         match self {
             Self::Points => micros,
@@ -74,7 +74,8 @@ impl Grid {
         }
     }
 
-    /// The edge so many buckets after an edge, or before it; the outermost where `Days` know no other.
+    /// Returns the edge `buckets` after an edge, or before it if `buckets` is negative. `Days` stop
+    /// at their outermost edge.
     pub(crate) fn step(&self, edge: i64, buckets: i64) -> i64 {
         match self {
             Self::Points => edge,
@@ -89,7 +90,7 @@ impl Grid {
         }
     }
 
-    /// Number of buckets between two edges; 0 for points, which no edge bounds.
+    /// Returns the number of buckets between two edges; 0 for `Points`.
     pub(crate) fn count(&self, start: i64, end: i64) -> u64 {
         match self {
             Self::Points => 0,
@@ -98,7 +99,7 @@ impl Grid {
         }
     }
 
-    /// Starts of the buckets between two edges.
+    /// Returns the starts of the buckets between two edges.
     pub(crate) fn starts(&self, start: i64, end: i64) -> Starts<'_> {
         match self {
             Self::Points => Starts::Edges([].iter()),
@@ -109,14 +110,15 @@ impl Grid {
         }
     }
 
-    /// The stored edges in [start, end).
+    /// Returns the edges of `Days` in [start, end).
     pub(crate) fn edges(&self, start: i64, end: i64) -> &[i64] {
         let Self::Days { edges, .. } = self else { return &[] };
         let at = |time: i64| edges.partition_point(|&edge| edge < time);
         edges.get(at(start)..at(end)).unwrap_or(&[])
     }
 
-    /// Width of a bucket: that of equal ones, 24 hours a day for local ones. None for points.
+    /// Returns the width of a bucket in microseconds. Local days count as 24 hours. Returns `None`
+    /// for `Points`.
     pub(crate) fn width(&self) -> Option<i64> {
         match self {
             Self::Points => None,
@@ -125,8 +127,8 @@ impl Grid {
         }
     }
 
-    /// Whether every bucket is made of whole buckets of this width.
-    pub(crate) fn is_made_of(&self, width: i64) -> bool {
+    /// Returns whether every bucket consists of whole buckets of this width.
+    pub(crate) fn consists_of(&self, width: i64) -> bool {
         match self {
             Self::Points => false,
             Self::Equal(own) => own % width == 0,
@@ -135,22 +137,24 @@ impl Grid {
     }
 }
 
-/// Days of a time zone, or so many of them together, numbered from the one that begins on Monday 2000-01-03 there. A day lasts
-/// from the first instant of its local date to the first instant of the next one: where clocks are set back over midnight, the
-/// hour that repeats the old date belongs to the new day.
+/// Buckets of `days` local days of a time zone, numbered from the one that begins on Monday
+/// 2000-01-03. A day lasts from the first instant of its local date to the first instant of the
+/// next date. If clocks are set back over midnight, the repeated hour of the old date belongs to
+/// the new day.
 pub(crate) struct LocalDays<'a> {
     pub(crate) zone: &'a TimeZone,
     pub(crate) days: i64,
 }
 
 impl LocalDays<'_> {
-    /// Number of the bucket that holds the time.
+    /// Returns the number of the bucket that contains the time.
     pub(crate) fn number(&self, micros: i64) -> i64 {
         let offset = Timestamp::from_microsecond(micros)
             .map_or(0, |time| self.zone.to_offset(time).seconds());
         let day = (micros + i64::from(offset) * 1_000_000 - ORIGIN).div_euclid(DAY);
         let mut number = day.div_euclid(self.days);
-        // The local date says it but for times that repeat the date before, or belong to a date that is skipped.
+        // The local date gives the number, except for times that repeat the previous date or that
+        // belong to a skipped date.
         while self.edge(number + 1) <= micros {
             number += 1;
         }
@@ -160,22 +164,23 @@ impl LocalDays<'_> {
         number
     }
 
-    /// First instant of a bucket: local midnight, the first of two where clocks are set back over it, or the first instant
-    /// after it where they skip it.
+    /// Returns the first instant of a bucket: local midnight. If clocks are set back over midnight,
+    /// that is the first of the two; if they skip it, the first instant afterwards.
     pub(crate) fn edge(&self, number: i64) -> i64 {
         let utc = ORIGIN + number * self.days * DAY;
         let local = Timestamp::from_microsecond(utc).and_then(|time| {
             let date = Offset::UTC.to_datetime(time).date();
             Ok(date.to_zoned(self.zone.clone())?.start_of_day()?.timestamp().as_microsecond())
         });
-        local.unwrap_or(utc) // beyond the calendar, where no point can be
+        local.unwrap_or(utc) // outside the supported calendar, where no point can be
     }
 
-    /// The grid whose edges cover [start, end) and `before` buckets more.
+    /// Returns a grid whose edges cover [start, end), and `before` more buckets before it.
     pub(crate) fn grid(&self, start: i64, end: i64, before: i64) -> Grid {
         let numbers = self.number(start) - before..=self.number(end - 1) + 1;
         let mut edges: Vec<i64> = numbers.map(|number| self.edge(number)).collect();
-        edges.dedup(); // a day that a zone skipped, as Samoa did in 2011, begins where the next one does
+        // A day that a zone skipped begins where the next day begins, as in Samoa in 2011.
+        edges.dedup();
         Grid::Days { days: self.days, edges: edges.into() }
     }
 }
@@ -206,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn widths_are_counted_from_a_monday_and_reach_into_the_past() {
+    fn widths_are_counted_from_a_monday_and_extend_into_the_past() {
         let weeks = Grid::Equal(7 * DAY);
         assert_eq!(weeks.floor(micros("2026-11-25T10:00:00Z")), micros("2026-11-23T00:00:00Z"));
         assert_eq!(weeks.ceil(micros("1999-12-28T00:00:00Z")), micros("2000-01-03T00:00:00Z"));
@@ -235,13 +240,13 @@ mod tests {
         assert_eq!(
             lengths(days("America/New_York", "2050-03-13T12:00:00Z", "2050-03-13T20:00:00Z")),
             [23],
-            "rules go on"
+            "the zone's rules apply to the future"
         );
     }
 
     #[test]
-    fn days_begin_at_the_first_instant_that_a_zone_has_of_them() {
-        // Sao Paulo went from 23:59:59 to 01:00:00; Samoa had no 2011-12-30 at all.
+    fn a_day_begins_at_the_first_instant_of_its_local_date() {
+        // Clocks in Sao Paulo went from 23:59:59 to 01:00:00. Samoa skipped 2011-12-30.
         let edges = days("America/Sao_Paulo", "2018-11-04T12:00:00Z", "2018-11-04T13:00:00Z");
         assert_eq!(edges[0], micros("2018-11-04T03:00:00Z"));
         let edges = days("Pacific/Apia", "2011-12-29T12:00:00Z", "2011-12-31T12:00:00Z");
@@ -250,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_date_that_occurs_twice_ends_where_the_next_one_first_begins() {
-        // St John's went from 00:01 on the 7th back to 23:01 on the 6th.
+        // Clocks in St John's went from 00:01 on the 7th back to 23:01 on the 6th.
         let edges = days("America/St_Johns", "2010-11-06T12:00:00Z", "2010-11-07T03:00:00Z");
         let expected = ["2010-11-06T02:30:00Z", "2010-11-07T02:30:00Z", "2010-11-08T03:30:00Z"];
         assert_eq!(edges, expected.map(micros));
@@ -261,7 +266,7 @@ mod tests {
         assert_eq!(
             number("2010-11-07T02:30:00Z"),
             number("2010-11-07T03:00:00Z"),
-            "the date before is repeated"
+            "the previous date is repeated"
         );
     }
 
@@ -275,6 +280,6 @@ mod tests {
         assert_eq!(grid.step(first, 2) - grid.step(first, 1), 23 * HOUR);
         assert_eq!(grid.step(grid.step(first, 2), -2), first);
         assert_eq!(grid.starts(first, grid.ceil(start + 2 * DAY)).count(), 3);
-        assert!(grid.is_made_of(HOUR) && !grid.is_made_of(DAY));
+        assert!(grid.consists_of(HOUR) && !grid.consists_of(DAY));
     }
 }

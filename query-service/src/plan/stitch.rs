@@ -1,10 +1,11 @@
-//! An interval in parts, where retention has dropped the beginning of what was chosen. Pure.
+//! Divides an interval into parts if retention has dropped the beginning of the chosen granularity.
+//! Pure.
 
 use shared::granularity::Granularity;
 
-use super::{Grid, Kept, Segment};
+use super::{Grid, Retention, Segment};
 
-/// A rollup that could answer a part.
+/// A rollup that can answer a part.
 struct Layer {
     source: Granularity,
     width: i64,
@@ -17,17 +18,18 @@ impl Layer {
     }
 }
 
-/// The parts of [start, end): the newest in buckets of `width` from `source`, each older one, of which that is dropped,
-/// from the finest coarser rollup that still holds it. What nobody holds goes to the one that reaches back furthest. Parts
-/// meet on edges of both.
+/// Returns the parts of [start, end), earliest first. The newest part is read from `source` in
+/// buckets of `width`. Each older part is read from the finest coarser rollup that retention still
+/// keeps. If no rollup reaches back to the start, the oldest part belongs to the one that reaches
+/// furthest. Neighbouring parts meet on an edge of both grids.
 pub(super) fn stitch(
     source: Granularity,
     width: i64,
     (start, end): (i64, i64),
-    kept: &Kept,
+    retention: &Retention,
 ) -> Vec<Segment> {
     let mut parts: Vec<(Layer, i64)> = Vec::new();
-    for layer in layers(source, width, start, kept).into_iter().rev() {
+    for layer in layers(source, width, start, retention).into_iter().rev() {
         let Some(begin) = begin_after(&mut parts, &layer) else {
             let begin = layer.grid().floor(start);
             parts.push((layer, begin));
@@ -48,12 +50,13 @@ pub(super) fn stitch(
     parts.into_iter().zip(ends).map(segment).collect()
 }
 
-/// The chosen rollup and coarser ones, each of which reaches further back, until one reaches the start.
-fn layers(source: Granularity, width: i64, start: i64, kept: &Kept) -> Vec<Layer> {
-    let mut layers = vec![Layer { source, width, kept_from: kept.from(source) }];
+/// Returns the chosen rollup, and then coarser ones that each reach further back, until one reaches
+/// the start.
+fn layers(source: Granularity, width: i64, start: i64, retention: &Retention) -> Vec<Layer> {
+    let mut layers = vec![Layer { source, width, kept_from: retention.kept_from(source) }];
     for coarser in Granularity::ROLLUPS.into_iter().filter(|&rollup| rollup > source) {
         let (Some(last), Some(unit)) = (layers.last(), coarser.bucket_micros()) else { break };
-        let kept_from = kept.from(coarser);
+        let kept_from = retention.kept_from(coarser);
         if last.kept_from <= last.grid().floor(start) {
             break;
         }
@@ -65,8 +68,9 @@ fn layers(source: Granularity, width: i64, start: i64, kept: &Kept) -> Vec<Layer
     layers
 }
 
-/// Where a finer layer takes over from the older parts: the first edge of the newest of them from which the layer is
-/// whole. A part that would be left without a bucket is given up. None where there is no older part.
+/// Returns where a finer layer takes over from the older parts: the first edge of the newest older
+/// part from which the layer is complete. Removes a part that would be left without a bucket.
+/// Returns `None` if there is no older part.
 fn begin_after(parts: &mut Vec<(Layer, i64)>, layer: &Layer) -> Option<i64> {
     loop {
         let (older, older_begin) = parts.last()?;
@@ -79,7 +83,8 @@ fn begin_after(parts: &mut Vec<(Layer, i64)>, layer: &Layer) -> Option<i64> {
 }
 
 fn least_common_multiple(one: i64, other: i64) -> i64 {
-    let (mut a, mut b) = (one, other);
+    let mut a = one;
+    let mut b = other;
     while b != 0 {
         (a, b) = (b, a % b);
     }

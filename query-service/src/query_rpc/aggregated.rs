@@ -1,4 +1,4 @@
-//! `QueryAggregated`.
+//! The handler of `QueryAggregated`.
 
 use std::time::Instant;
 
@@ -8,17 +8,17 @@ use shared::time;
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
-use crate::plan::{self, Kept, Plan};
+use crate::plan::{self, Plan, Retention};
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
-use crate::row_stream::{self, BucketStream, Frames};
-use crate::series::{Answer, Series};
+use crate::row_stream::{self, BucketStream, ResponseStream};
+use crate::series::{Series, SeriesAnswer};
 use crate::validate::{AggregatedQuery, GapFill};
 use crate::{series, store, uncovered};
 
-/// Most buckets of an answer whose gaps are filled, all series together.
+/// The maximum number of buckets of an answer whose gaps are filled, over all series.
 const MAX_FILLED_BUCKETS: u64 = 10_000_000;
-/// Most points that statistics which no rollup can tell are computed from, all series together.
+/// The maximum number of points, over all series, for statistics that no rollup stores.
 const MAX_RAW_POINTS: u64 = 5_000_000;
 
 pub(super) async fn answer(
@@ -26,13 +26,13 @@ pub(super) async fn answer(
     relations: Relations,
     deadline: Deadline,
     request: v1::QueryAggregatedRequest,
-) -> Result<Frames<v1::QueryAggregatedResponse>, QueryError> {
+) -> Result<ResponseStream<v1::QueryAggregatedResponse>, QueryError> {
     let began = Instant::now();
     let query = AggregatedQuery::check(request)?;
-    let kept = relations.kept(&pool, time::now_micros()).await?;
-    let plan = plan::choose(&query, &kept)?;
+    let retention = relations.retention(&pool, time::now_micros()).await?;
+    let plan = plan::choose(&query, &retention)?;
     let series = series::find(&pool, &query.selectors).await?;
-    let mut plan = of_the_faster(&pool, &relations, &query, &kept, plan, &series).await?;
+    let mut plan = with_faster_source(&pool, &relations, &query, &retention, plan, &series).await?;
     plan.explanation +=
         &uncovered::note(&plan.segments, &relations.uncovered(&pool).await?).unwrap_or_default();
     let watermark = relations.watermark(&pool, plan.granularity()).await?;
@@ -60,23 +60,24 @@ pub(super) async fn answer(
     Ok(row_stream::spawn(deadline, |frames| stream.run(frames)).await)
 }
 
-/// Lets AUTO read points where that takes less time than reading minutes, if points are kept for all of the interval.
-async fn of_the_faster(
+/// Lets AUTO read points instead of minutes if that is faster. Points must be kept for the whole
+/// interval.
+async fn with_faster_source(
     pool: &ReadPool,
     relations: &Relations,
     query: &AggregatedQuery,
-    kept: &Kept,
+    retention: &Retention,
     plan: Plan,
     series: &[Series],
 ) -> Result<Plan, QueryError> {
     let is_free = query.granularity.is_none()
-        && kept.from(Granularity::Raw) <= plan.read_from(query.gap_fill);
+        && retention.kept_from(Granularity::Raw) <= plan.read_from(query.gap_fill);
     if !is_free || !plan.may_read_points(series.len()) {
         return Ok(plan);
     }
     let ids: Vec<i32> = series.iter().map(|series| series.series_id).collect();
     let days = relations.days_of_points(pool, &ids, (plan.start, plan.end)).await?;
-    Ok(plan.of_the_faster(&query.statistics, &days))
+    Ok(plan.with_faster_source(&query.statistics, &days))
 }
 
 fn check_filled_buckets(
@@ -88,19 +89,20 @@ fn check_filled_buckets(
     if query.gap_fill == GapFill::None || buckets <= MAX_FILLED_BUCKETS {
         return Ok(());
     }
-    let sentence = format!(
-        "would give {buckets} buckets, {} for each of {answers}; at most {MAX_FILLED_BUCKETS} are filled: \
-         choose wider buckets, a shorter interval or fewer series",
+    let description = format!(
+        "gives {buckets} buckets, {} for each of {answers} answers; \
+         at most {MAX_FILLED_BUCKETS} are filled: \
+         use wider buckets, a shorter interval or fewer series",
         plan.bucket_count()
     );
-    Err(QueryError::invalid("gap_fill", sentence))
+    Err(QueryError::invalid("gap_fill", description))
 }
 
 async fn check_raw_points(
     pool: &ReadPool,
     query: &AggregatedQuery,
     plan: &Plan,
-    answers: &[Answer],
+    answers: &[SeriesAnswer],
 ) -> Result<(), QueryError> {
     let Some(what) = query.raw_only else { return Ok(()) };
     let series: Vec<i32> = answers.iter().flat_map(|answer| &answer.series).copied().collect();
@@ -109,9 +111,9 @@ async fn check_raw_points(
     if found <= MAX_RAW_POINTS {
         return Ok(());
     }
-    let sentence = format!(
-        "{what} is computed from points, of which the interval has more than {MAX_RAW_POINTS}: \
-         choose a shorter interval or fewer series"
+    let description = format!(
+        "{what} is computed from points, and the interval has more than {MAX_RAW_POINTS}, \
+         which is the limit: use a shorter interval or fewer series"
     );
-    Err(QueryError::invalid("statistics", sentence))
+    Err(QueryError::invalid("statistics", description))
 }

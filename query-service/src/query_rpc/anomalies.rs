@@ -1,4 +1,4 @@
-//! `DetectAnomalies`.
+//! The handler of `DetectAnomalies`.
 
 use shared::granularity::Granularity;
 use shared::proto::v1::{self, AnomalyMethod, BaselineState};
@@ -12,14 +12,15 @@ use crate::series;
 use crate::store::{self, Point};
 use crate::validate::AnomalyQuery;
 
-/// Most points of a baseline that the robust rule takes: it needs every value in memory, 8 bytes each.
+/// The maximum number of points in a baseline of the robust rule, which needs every value in
+/// memory: 8 bytes each.
 pub(crate) const MAX_ROBUST_POINTS: usize = 1_000_000;
 
-/// What a window is judged by.
+/// The judges of the points of a window.
 enum Judges {
-    /// The same for every point.
+    /// One judge for all points.
     One(Judge),
-    /// One for each hour of the week.
+    /// One judge for each hour of the week.
     Hourly(HourlyJudges),
 }
 
@@ -62,7 +63,7 @@ pub(super) async fn detect(
     })
 }
 
-/// Reads the baseline and makes the judges of it.
+/// Reads the baseline and derives the judges from it.
 async fn judges(
     pool: &ReadPool,
     relations: &Relations,
@@ -74,9 +75,12 @@ async fn judges(
         AnomalyMethod::Robust => {
             let stats = robust_stats(pool, series_id, interval).await?;
             let judge = Judge::robust(&stats, threshold, min_baseline_count);
-            let (median, median_absolute_deviation) = (Some(stats.median), Some(stats.mad));
-            let baseline = baseline(interval, &stats.moments, judge.state);
-            (Judges::One(judge), v1::Baseline { median, median_absolute_deviation, ..baseline })
+            let baseline = v1::Baseline {
+                median: Some(stats.median),
+                median_absolute_deviation: Some(stats.mad),
+                ..baseline(interval, &stats.moments, judge.state)
+            };
+            (Judges::One(judge), baseline)
         }
         AnomalyMethod::Seasonal => {
             let mut hours = [Moments::EMPTY; HOURS_OF_WEEK];
@@ -99,7 +103,8 @@ async fn judges(
     })
 }
 
-/// Number of points in the window, by hour of the week where these are judged apart, else under any one hour.
+/// Counts the points in the window. The count is by hour of the week for `Seasonal`, and otherwise
+/// under hour 0.
 async fn counts(
     pool: &ReadPool,
     series_id: i32,
@@ -111,7 +116,7 @@ async fn counts(
     })
 }
 
-/// What the robust rule needs of a series in [start, end).
+/// Returns the baseline of the robust rule for a series in an interval [start, end).
 pub(crate) async fn robust_stats(
     pool: &ReadPool,
     series_id: i32,
@@ -120,9 +125,9 @@ pub(crate) async fn robust_stats(
     let limit = i64::try_from(MAX_ROBUST_POINTS + 1).unwrap_or(i64::MAX);
     let values = store::baseline_values(pool, series_id, interval, limit).await?;
     if values.len() > MAX_ROBUST_POINTS {
-        let sentence =
-            format!("holds more than {MAX_ROBUST_POINTS} points, the limit of ROBUST; shorten it");
-        return Err(QueryError::invalid("baseline", sentence));
+        let description =
+            format!("has more than {MAX_ROBUST_POINTS} points, the limit of ROBUST: shorten it");
+        return Err(QueryError::invalid("baseline", description));
     }
     Ok(RobustStats::of(values))
 }
@@ -139,7 +144,8 @@ impl Judges {
         }
     }
 
-    /// Of so many points by hour of the week: how many are judged, and how many are not.
+    /// Returns how many points are judged and how many are not, given their counts by hour of the
+    /// week.
     fn divide(&self, counts: &[(usize, u64)]) -> (u64, u64) {
         counts.iter().fold((0, 0), |(judged, not_judged), &(hour, count)| {
             match self.of_hour(hour) {
@@ -149,7 +155,8 @@ impl Judges {
         })
     }
 
-    /// Points of the window that lie outside their bounds.
+    /// Returns the points of the window that are outside the bounds, earliest first, at most
+    /// `limit`.
     async fn outside(
         &self,
         pool: &ReadPool,

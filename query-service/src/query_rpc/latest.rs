@@ -1,4 +1,4 @@
-//! `GetLatest`.
+//! The handler of `GetLatest`.
 
 use shared::proto::v1;
 use shared::time;
@@ -9,11 +9,14 @@ use crate::series;
 use crate::store::{self, Point};
 use crate::validate::LatestQuery;
 
-/// How far back each lookup reaches, one after the other, for the series that were not found before. A lookup reads one entry for
-/// every flush of its series that it reaches, and opens every chunk that it reaches: with points every second, a reach of two
-/// seconds reads two entries, and one of six hours 21,600.
-const REACHES: [i64; 6] = [2 * SECOND, MINUTE, 20 * MINUTE, 6 * HOUR, 30 * 24 * HOUR, i64::MAX];
-/// A reach below this is first tried on a sample of the series, and skipped if none of them has a point within it.
+/// How far back each attempt searches, in microseconds. An attempt covers the series for which the
+/// previous one found no point. It reads one entry for every flush of its series in that time, and
+/// opens every chunk: with points every second, that is two entries in two seconds and 21,600 in
+/// six hours.
+const SEARCH_DEPTHS: [i64; 6] =
+    [2 * SECOND, MINUTE, 20 * MINUTE, 6 * HOUR, 30 * 24 * HOUR, i64::MAX];
+/// A depth below this is tried on a sample of the series first, and skipped if no series of the
+/// sample has a point within it.
 const SAMPLED_BELOW: i64 = 6 * HOUR;
 const SAMPLE: usize = 8;
 const SECOND: i64 = time::MICROS_PER_SECOND;
@@ -58,18 +61,18 @@ async fn of_device(
     Ok(found.into_iter().map(|(series_id, metric_name)| (series_id, key(metric_name))).unzip())
 }
 
-/// Returns the newest point of each series that has any.
+/// Returns the newest point of each series, or `None` if it has no points.
 async fn newest(pool: &ReadPool, ids: &[i32], now: i64) -> Result<Vec<Option<Point>>, QueryError> {
     let mut points = vec![None; ids.len()];
-    for reach in REACHES {
+    for depth in SEARCH_DEPTHS {
         let missing: Vec<usize> =
             (0..ids.len()).filter(|&position| points[position].is_none()).collect();
         if missing.is_empty() {
             break;
         }
-        let since = now.saturating_sub(reach);
+        let since = now.saturating_sub(depth);
         let wanted: Vec<i32> = missing.iter().map(|&position| ids[position]).collect();
-        if reach < SAMPLED_BELOW && wanted.len() > SAMPLE {
+        if depth < SAMPLED_BELOW && wanted.len() > SAMPLE {
             let sample: Vec<i32> =
                 wanted.iter().copied().step_by(wanted.len() / SAMPLE).take(SAMPLE).collect();
             if store::latest(pool, &sample, since).await?.is_empty() {

@@ -1,4 +1,4 @@
-//! `ListDevices` and `ListMetrics`, page by page as AIP-158 has it.
+//! The handlers of `ListDevices` and `ListMetrics`, with pagination as in AIP-158.
 
 use std::collections::BTreeSet;
 
@@ -17,16 +17,21 @@ pub(super) async fn devices(
     permitted: &DevicePrefixes,
 ) -> Result<v1::ListDevicesResponse, QueryError> {
     let listing = DeviceListing::check(request)?;
-    let (mut found, wanted) = (Vec::new(), listing.page_size + 1);
+    let mut found = Vec::new();
+    let wanted = listing.page_size + 1; // one more shows whether there is a next page
     for prefix in permitted.within(&listing.prefix) {
-        let (end, room) = (prefix_end(&prefix), wanted - found.len());
+        let end = prefix_end(&prefix);
+        let missing = wanted - found.len();
         let is_past = end.as_deref().is_some_and(|end| end <= listing.after.as_str());
-        if room > 0 && !is_past {
-            found.extend(store::devices(&pool, &prefix, end, &listing.after, limit(room)).await?);
+        if missing > 0 && !is_past {
+            let limit = sql_limit(missing);
+            found.extend(store::devices(&pool, &prefix, end, &listing.after, limit).await?);
         }
     }
     let next_page_token =
-        next_page(&mut found, listing.page_size, &listing.question(), |(device_id, _)| device_id);
+        next_page(&mut found, listing.page_size, &listing.token_scope(), |(device_id, _)| {
+            device_id
+        });
     let device = |(device_id, metric_count)| v1::Device {
         device_id,
         metric_count: u32::try_from(metric_count).unwrap_or(u32::MAX),
@@ -46,8 +51,10 @@ pub(super) async fn metrics(
     if !listing.device_id.is_empty() {
         check_device(&pool, &listing.device_id).await?;
     }
-    let (end, limit) = (prefix_end(&listing.prefix), limit(listing.page_size + 1));
-    let (prefix, after) = (&listing.prefix, &listing.after);
+    let prefix = &listing.prefix;
+    let end = prefix_end(prefix);
+    let after = &listing.after;
+    let limit = sql_limit(listing.page_size + 1);
     let mut found = if permitted.are_all() || !listing.device_id.is_empty() {
         store::metrics(&pool, &listing.device_id, prefix, end, after, limit).await?
     } else {
@@ -62,26 +69,27 @@ pub(super) async fn metrics(
         found.into_iter().collect()
     };
     let next_page_token =
-        next_page(&mut found, listing.page_size, &listing.question(), |name| name);
+        next_page(&mut found, listing.page_size, &listing.token_scope(), |name| name);
     let metrics = found.into_iter().map(|metric_name| v1::Metric { metric_name }).collect();
     Ok(v1::ListMetricsResponse { metrics, next_page_token })
 }
 
-/// As many as the database is to send: one more than the page holds, to know whether there is a next one.
-fn limit(count: usize) -> i64 {
+/// Converts a count to the type of a LIMIT.
+fn sql_limit(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Cuts what was found to the page, and makes the token of the next page where there is one.
+/// Truncates the results to the page. Returns the token of the next page, or an empty string if
+/// there is none.
 fn next_page<T>(
     found: &mut Vec<T>,
     page_size: usize,
-    question: &[&str],
+    scope: &[&str],
     name: impl Fn(&T) -> &str,
 ) -> String {
     if found.len() <= page_size {
         return String::new();
     }
     found.truncate(page_size);
-    found.last().map_or_else(String::new, |last| page_token::encode(question, name(last)))
+    found.last().map_or_else(String::new, |last| page_token::encode(scope, name(last)))
 }

@@ -1,4 +1,4 @@
-//! `QueryRange`.
+//! The handler of `QueryRange`.
 
 use std::time::Instant;
 
@@ -7,18 +7,18 @@ use shared::proto::v1;
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
-use crate::row_stream::{self, Frames, PointStream};
+use crate::row_stream::{self, PointStream, ResponseStream};
 use crate::validate::RangeQuery;
 use crate::{plan, series};
 
-/// Most points of all series together, where they are downsampled.
-const MAX_POINTS_OF_ALL: usize = 10_000_000;
+/// The maximum number of points of a downsampled answer, over all series.
+const MAX_TOTAL_POINTS: usize = 10_000_000;
 
 pub(super) async fn range(
     pool: ReadPool,
     deadline: Deadline,
     request: v1::QueryRangeRequest,
-) -> Result<Frames<v1::QueryRangeResponse>, QueryError> {
+) -> Result<ResponseStream<v1::QueryRangeResponse>, QueryError> {
     let began = Instant::now();
     let query = RangeQuery::check(request)?;
     let series = series::find(&pool, &query.selectors).await?;
@@ -32,12 +32,13 @@ pub(super) async fn range(
 }
 
 fn check_total(max_points: Option<usize>, series: usize) -> Result<(), QueryError> {
-    let Some(max_points) =
-        max_points.filter(|most| most.saturating_mul(series) > MAX_POINTS_OF_ALL)
+    let Some(max_points) = max_points.filter(|most| most.saturating_mul(series) > MAX_TOTAL_POINTS)
     else {
         return Ok(());
     };
-    let sentence =
-        format!("is {max_points} for {series} series, and the product may be {MAX_POINTS_OF_ALL}");
-    Err(QueryError::invalid("max_points", sentence))
+    let description = format!(
+        "is {max_points} for each of {series} series; the limit for all of them together is \
+         {MAX_TOTAL_POINTS}: use fewer points or fewer series"
+    );
+    Err(QueryError::invalid("max_points", description))
 }

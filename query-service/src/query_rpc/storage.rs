@@ -1,4 +1,4 @@
-//! `GetStorageStats`.
+//! The handler of `GetStorageStats`.
 
 use shared::proto::v1;
 
@@ -6,7 +6,7 @@ use crate::error::QueryError;
 use crate::read_pool::ReadPool;
 use crate::store;
 
-/// Most chunks that an answer lists: about 1 MiB, and 27 years of days.
+/// The maximum number of chunks that an answer lists: about 1 MiB, or 27 years of daily chunks.
 const MAX_CHUNKS: usize = 10_000;
 
 pub(super) async fn stats(
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ratio_is_that_of_all_bytes_and_not_a_mean_of_ratios() {
+    fn the_ratio_is_that_of_total_bytes_and_not_a_mean_of_ratios() {
         let chunk = |before, after| v1::ChunkStats {
             compressed: after > 0,
             before_compression_bytes: before,

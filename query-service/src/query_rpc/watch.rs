@@ -1,4 +1,4 @@
-//! `WatchAnomalies`.
+//! The handler of `WatchAnomalies`.
 
 use shared::proto::v1;
 
@@ -6,7 +6,7 @@ use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
-use crate::row_stream::{self, Frames};
+use crate::row_stream::{self, ResponseStream};
 use crate::validate::WatchQuery;
 use crate::watch::{Subscription, Watchers};
 
@@ -16,7 +16,7 @@ pub(super) async fn watch(
     watchers: Watchers,
     deadline: Deadline,
     request: v1::WatchAnomaliesRequest,
-) -> Result<Frames<v1::WatchAnomaliesResponse>, QueryError> {
+) -> Result<ResponseStream<v1::WatchAnomaliesResponse>, QueryError> {
     let query = WatchQuery::check(request)?;
     let subscription = Subscription::new(pool, relations, watchers, query).await?;
     Ok(row_stream::spawn(deadline, |frames| subscription.run(frames)).await)

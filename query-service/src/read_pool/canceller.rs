@@ -1,4 +1,4 @@
-//! Cancels statements of connections that are closed already.
+//! Cancels statements whose connections are already closed.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-/// How long the database may take to take note.
+/// The maximum time for one attempt, including connecting.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Has a connection of its own: PostgreSQL looks at a connection only between statements, so a running one has to be
-/// cancelled from elsewhere.
+/// A canceller with a connection of its own. PostgreSQL reads from a connection only between
+/// statements, so a running statement can be cancelled only through another connection.
 pub(super) struct Canceller {
     database: DatabaseConfig,
     statements: Statements,
-    /// None before the first use and after a failure.
+    /// `None` before the first use and after a failure.
     connection: Mutex<Option<PgConnection>>,
 }
 
@@ -26,20 +26,20 @@ impl Canceller {
         Self { database, statements, connection: Mutex::default() }
     }
 
-    /// Cancels what the backend runs, if anything. The backend must serve no one any more: a cancel may be late.
+    /// Cancels the statement that the backend runs, if any. The backend's connection must be
+    /// closed: the cancel request may arrive late and must not hit another statement.
     pub(super) async fn cancel(&self, pid: i32) {
         let mut kept = self.connection.lock().await;
         let had_one = kept.is_some();
         let mut outcome = timeout(CANCEL_TIMEOUT, self.attempt(pid, kept.take())).await;
         if had_one && !matches!(outcome, Ok(Ok(_))) {
-            outcome = timeout(CANCEL_TIMEOUT, self.attempt(pid, None)).await; // the old connection may have been stale
+            // The old connection may have been stale: try again on a new one.
+            outcome = timeout(CANCEL_TIMEOUT, self.attempt(pid, None)).await;
         }
         match outcome {
             Ok(Ok(connection)) => *kept = Some(connection),
-            Ok(Err(error)) => tracing::warn!(pid, %error, "a statement could not be cancelled"),
-            Err(_) => {
-                tracing::warn!(pid, "a statement could not be cancelled within {CANCEL_TIMEOUT:?}")
-            }
+            Ok(Err(error)) => tracing::warn!(pid, %error, "cannot cancel a statement"),
+            Err(_) => tracing::warn!(pid, "cannot cancel a statement within {CANCEL_TIMEOUT:?}"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Runs statements on the pool: sqlx's, as they run on its own pool, and COPY.
+//! Runs statements on the pool: queries through sqlx's `Executor`, and COPY.
 
 use std::pin::pin;
 use std::time::Instant;
@@ -15,43 +15,46 @@ use sqlx::query::Query;
 use sqlx::{Describe, Either, Execute, Executor, SqlStr};
 
 use super::NamedPool;
-use crate::error::too_long;
+use crate::error::timed_out;
 
 impl NamedPool {
-    /// Runs one statement and reads all of its answer.
+    /// Runs `work`, which executes one statement and reads its whole answer.
     ///
     /// # Errors
-    /// The work's own, or the database did not answer in time.
+    /// Returns the error of `work`, or a timeout if it takes longer than the pool allows.
     pub(crate) async fn run<T>(
         &self,
         work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> sqlx::Result<T> {
         let mut lease = self.pool.lease().await?;
-        let (began, span) = (Instant::now(), telemetry::span(self.statement));
+        let began = Instant::now();
+        let span = telemetry::span(self.statement);
         let done = match lease.connection() {
             Ok(connection) => {
-                tokio::time::timeout(self.pool.shared.longest, work(connection)).await
+                tokio::time::timeout(self.pool.state.query_timeout, work(connection)).await
             }
             Err(error) => Ok(Err(error)),
         };
-        let done = done.unwrap_or_else(|_| Err(too_long(self.pool.shared.longest)));
-        self.pool.shared.statements.ended(self.statement, &span, began, done.as_ref().err());
+        let done = done.unwrap_or_else(|_| Err(timed_out(self.pool.state.query_timeout)));
+        self.pool.state.statements.ended(self.statement, &span, began, done.as_ref().err());
         let answer = done?;
         lease.give_back();
         Ok(answer)
     }
 
-    /// Runs a statement and decodes each row as it comes, while the database makes the next ones.
+    /// Runs a statement and decodes each row as it arrives, while the database produces the next
+    /// ones.
     ///
     /// # Errors
-    /// Those of `run`, or a row is not what it should be.
+    /// Returns the errors of [`run`](Self::run), or that of `decode`.
     pub(crate) async fn decoded<T>(
         &self,
         query: Query<'_, Postgres, PgArguments>,
         decode: impl Fn(&PgRow) -> sqlx::Result<T>,
     ) -> sqlx::Result<Vec<T>> {
         let work = async |connection: &mut PgConnection| {
-            let (mut rows, mut all) = (query.fetch(connection), Vec::new());
+            let mut rows = query.fetch(connection);
+            let mut all = Vec::new();
             while let Some(row) = rows.try_next().await? {
                 all.push(decode(&row)?);
             }
@@ -60,18 +63,19 @@ impl NamedPool {
         self.run(work).await
     }
 
-    /// Runs `COPY ... TO STDOUT` and hands over its bytes as they come, a row or so at a time.
+    /// Runs `COPY ... TO STDOUT` and passes its bytes to `take` as they arrive, about one row at a
+    /// time.
     ///
     /// # Errors
-    /// The database did not answer in time, or `take` refuses the bytes.
+    /// Returns the errors of [`run`](Self::run), or that of `take`.
     pub(crate) async fn copy_out(
         &self,
         statement: &str,
         mut take: impl FnMut(&[u8]) -> sqlx::Result<()>,
     ) -> sqlx::Result<()> {
         let copy = async |connection: &mut PgConnection| {
-            let mut pieces = connection.copy_out_raw(statement).await?;
-            while let Some(bytes) = pieces.try_next().await? {
+            let mut chunks = connection.copy_out_raw(statement).await?;
+            while let Some(bytes) = chunks.try_next().await? {
                 take(&bytes)?;
             }
             Ok(())
@@ -94,18 +98,19 @@ impl<'p> Executor<'p> for &NamedPool {
         let NamedPool { pool, statement } = self.clone();
         Box::pin(try_stream! {
             let mut lease = pool.lease().await?;
-            let (began, span) = (Instant::now(), telemetry::span(statement));
+            let began = Instant::now();
+            let span = telemetry::span(statement);
             let ended = |error: Option<&sqlx::Error>| {
-                pool.shared.statements.ended(statement, &span, began, error);
+                pool.state.statements.ended(statement, &span, began, error);
             };
             {
                 let mut rows = lease.connection()?.fetch_many(query);
-                let mut too_late = pin!(tokio::time::sleep(pool.shared.longest));
+                let mut too_late = pin!(tokio::time::sleep(pool.state.query_timeout));
                 loop {
                     let next = tokio::select! {
-                        biased; // rows that are there do not look at the clock
+                        biased; // checks the timer only if no row is ready
                         next = rows.try_next() => next,
-                        () = &mut too_late => Err(too_long(pool.shared.longest)),
+                        () = &mut too_late => Err(timed_out(pool.state.query_timeout)),
                     };
                     let Some(row) = next.inspect_err(|error| ended(Some(error)))? else { break };
                     yield row;
@@ -116,7 +121,8 @@ impl<'p> Executor<'p> for &NamedPool {
         })
     }
 
-    /// Reads to the end, beyond the first row: what is given back must not run on.
+    /// Reads past the first row to the end: a connection that is given back must not have a
+    /// statement running.
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
     where
         'p: 'e,

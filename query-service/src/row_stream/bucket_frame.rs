@@ -1,12 +1,12 @@
-//! Buckets in columns, as the contract has them.
+//! Builds the frames of `QueryAggregated`: buckets in columns.
 
 use shared::proto::v1::{self, Statistic};
 
-use super::gaps::{Row, SLOTS};
-use crate::series::Answer;
+use super::gaps::{BucketRow, SLOTS};
+use crate::series::SeriesAnswer;
 use crate::store::Bucket;
 
-/// Statistics at their places in a row.
+/// The statistic in each slot of a row.
 const ORDER: [Statistic; SLOTS] = [
     Statistic::Avg,
     Statistic::Max,
@@ -18,8 +18,8 @@ const ORDER: [Statistic; SLOTS] = [
     Statistic::Rate,
 ];
 
-impl Row {
-    /// A bucket that lasts for so many microseconds.
+impl BucketRow {
+    /// Returns the row of a bucket. `lasts` is its length in microseconds.
     pub(super) fn of(bucket: &Bucket, lasts: i64) -> Self {
         let rate = bucket.increase / (lasts as f64 / 1e6);
         let Bucket { start, count, sum, min, max, first, last, .. } = *bucket;
@@ -31,28 +31,28 @@ impl Row {
     }
 }
 
-/// Collects the rows of an answer into frames.
+/// A builder of the frames of one answer.
 pub(super) struct FrameBuilder<'a> {
-    answer: &'a Answer,
+    answer: &'a SeriesAnswer,
     starts: Vec<i64>,
     counts: Option<Vec<u64>>,
-    columns: Vec<Column>,
+    columns: Vec<StatisticColumn>,
 }
 
-/// The values of a statistic, and their place in a row.
-struct Column {
+/// The values of one statistic, and its slot in a row.
+struct StatisticColumn {
     statistic: Statistic,
     slot: usize,
     values: Vec<f64>,
 }
 
 impl<'a> FrameBuilder<'a> {
-    pub(super) fn new(answer: &'a Answer, statistics: &[Statistic]) -> Self {
+    pub(super) fn new(answer: &'a SeriesAnswer, statistics: &[Statistic]) -> Self {
         let counts = statistics.contains(&Statistic::Count).then(Vec::new);
         let slots =
             ORDER.iter().enumerate().filter(|(_, statistic)| statistics.contains(statistic));
         let columns =
-            slots.map(|(slot, &statistic)| Column { statistic, slot, values: Vec::new() });
+            slots.map(|(slot, &statistic)| StatisticColumn { statistic, slot, values: Vec::new() });
         Self { answer, starts: Vec::new(), counts, columns: columns.collect() }
     }
 
@@ -60,7 +60,7 @@ impl<'a> FrameBuilder<'a> {
         self.starts.len()
     }
 
-    pub(super) fn push(&mut self, row: &Row) {
+    pub(super) fn push(&mut self, row: &BucketRow) {
         self.starts.push(row.start);
         if let Some(counts) = &mut self.counts {
             counts.push(row.count);
@@ -70,7 +70,7 @@ impl<'a> FrameBuilder<'a> {
         }
     }
 
-    /// The frame so far; the next one begins.
+    /// Returns the rows collected so far as a frame, and begins the next frame.
     pub(super) fn take(&mut self) -> v1::BucketsFrame {
         let mut frame = v1::BucketsFrame {
             series: Some(self.answer.key.clone()),
@@ -79,7 +79,7 @@ impl<'a> FrameBuilder<'a> {
             count: self.counts.as_mut().map(std::mem::take).unwrap_or_default(),
             ..Default::default()
         };
-        for Column { statistic, values, .. } in &mut self.columns {
+        for StatisticColumn { statistic, values, .. } in &mut self.columns {
             if let Some(column) = column(&mut frame, *statistic) {
                 *column = std::mem::take(values);
             }

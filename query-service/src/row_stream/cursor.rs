@@ -1,40 +1,40 @@
-//! Which raw points to read next. Pure.
+//! Decides which raw points to read next. Pure.
 
 use std::ops::Range;
 
-use crate::columns::Columns;
+use crate::columns::PointColumns;
 
-/// Rows of the first page: soon there.
+/// The rows of the first page: few, so that it arrives soon.
 const FIRST_PAGE_ROWS: usize = 8_192;
-/// Rows of later pages, 2 MiB each: as each page costs a plan, larger ones read faster.
+/// The maximum rows of later pages, 2 MiB. Each page is planned anew, so larger pages read faster.
 const PAGE_ROWS: usize = 131_072;
-/// Most points of one timestamp, which are never torn apart: 64 MiB.
-pub(super) const MAX_OF_ONE_TIMESTAMP: usize = 4_194_304;
-/// Most series in one statement.
+/// The maximum number of points of one series and timestamp, which are always in one page: 64 MiB.
+pub(super) const MAX_POINTS_PER_TIMESTAMP: usize = 4_194_304;
+/// The maximum number of series in one statement.
 const GROUP_SERIES: usize = 1_000;
-/// Series in the first statement, before anything is known of how many points they have.
+/// The number of series in the first statement, before their numbers of points are known.
 const FIRST_GROUP_SERIES: usize = 16;
 
-/// Goes through a list of series, page by page. A page ends between two timestamps, never within one, so that the next
-/// begins at a time.
+/// A cursor that goes through a list of series, page by page. A page ends between two different
+/// timestamps, so that the next page can begin at a timestamp.
 pub(super) struct Cursor {
-    /// Of the series list.
+    /// The number of series in the list.
     count: usize,
-    /// The series to go on with.
+    /// The position of the next series to read.
     position: usize,
-    /// From where that series is to be read, where it has been begun.
+    /// The timestamp from which to continue that series, if it was begun.
     resume: Option<i64>,
     rows: usize,
-    /// How many series go into one statement.
+    /// The number of series in the next statement.
     group: usize,
 }
 
-/// What one statement reads.
+/// The rows that one statement reads.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page {
-    /// Positions of the series; the list goes on behind them.
+    /// The positions of the series.
     pub(super) series: Range<usize>,
-    /// Where to begin, for a series that is begun already and stands alone.
+    /// The timestamp from which to continue. Set only for a single series that was begun.
     pub(super) resume: Option<i64>,
     pub(super) limit: usize,
 }
@@ -44,7 +44,7 @@ impl Cursor {
         Self { count, position: 0, resume: None, rows: FIRST_PAGE_ROWS, group: FIRST_GROUP_SERIES }
     }
 
-    /// The next page; none at the end.
+    /// Returns the next page, or `None` at the end.
     pub(super) fn page(&self) -> Option<Page> {
         let last = match self.resume {
             Some(_) => self.position + 1,
@@ -54,9 +54,10 @@ impl Cursor {
         (!series.is_empty()).then_some(Page { series, resume: self.resume, limit: self.rows })
     }
 
-    /// Moves on behind a page that was read. A full page is cut at its last timestamp, whose points may go on beyond it. Says
-    /// which series has more points than the page holds, if any.
-    pub(super) fn advance(&mut self, page: &Page, points: &mut Columns) -> Option<usize> {
+    /// Advances past a page that was read. Removes the last timestamp of a full page, because more
+    /// points of it may follow. Returns the position of the series that continues on the next page,
+    /// if any.
+    pub(super) fn advance(&mut self, page: &Page, points: &mut PointColumns) -> Option<usize> {
         let full = points.len() == page.limit;
         let series = page.series.len();
         let Some((position, timestamp)) = full.then(|| points.cut_last_timestamp()).flatten()
@@ -65,13 +66,15 @@ impl Cursor {
                 let mean = points.len() / series.max(1);
                 self.group = (self.rows / mean.max(1)).clamp(1, GROUP_SERIES);
             }
-            (self.position, self.resume) = (page.series.end, None);
+            self.position = page.series.end;
+            self.resume = None;
             return None;
         };
         let nothing_left = points.is_empty() && page.resume == Some(timestamp);
         self.rows = if nothing_left { page.limit * 2 } else { PAGE_ROWS.min(page.limit * 4) };
         self.group = position.max(1);
-        (self.position, self.resume) = (page.series.start + position, Some(timestamp));
+        self.position = page.series.start + position;
+        self.resume = Some(timestamp);
         Some(self.position)
     }
 }
@@ -80,8 +83,8 @@ impl Cursor {
 mod tests {
     use super::*;
 
-    fn points(rows: &[(usize, i64)]) -> Columns {
-        let mut columns = Columns::default();
+    fn points(rows: &[(usize, i64)]) -> PointColumns {
+        let mut columns = PointColumns::default();
         assert!(rows.iter().all(|&(position, timestamp)| columns.push(position, timestamp, 0.0)));
         columns
     }
@@ -91,9 +94,10 @@ mod tests {
     }
 
     #[test]
-    fn points_of_one_timestamp_are_never_torn_apart_by_a_page() {
+    fn points_of_one_timestamp_are_never_split_between_pages() {
         let mut cursor = cursor(1, 4);
-        let (page, mut read) = (cursor.page().unwrap(), points(&[(0, 1), (0, 2), (0, 3), (0, 3)]));
+        let page = cursor.page().unwrap();
+        let mut read = points(&[(0, 1), (0, 2), (0, 3), (0, 3)]);
         assert_eq!(cursor.advance(&page, &mut read), Some(0));
         assert_eq!(read, points(&[(0, 1), (0, 2)]));
         let page = cursor.page().unwrap();
@@ -105,7 +109,7 @@ mod tests {
         assert_eq!(
             page,
             Page { series: 0..1, resume: Some(3), limit: 32 },
-            "one timestamp alone is read again, larger"
+            "a page of a single timestamp is read again with a larger limit"
         );
         let mut read = points(&[(0, 3); 20]);
         assert_eq!(cursor.advance(&page, &mut read), None);
@@ -113,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_series_that_a_page_cuts_is_read_on_alone_and_then_the_rest() {
+    fn a_series_that_a_page_cuts_is_continued_alone_before_the_rest() {
         let mut cursor = cursor(5, 4);
         let page = cursor.page().unwrap();
         assert_eq!(page, Page { series: 0..5, resume: None, limit: 4 });
@@ -127,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_whose_last_series_has_one_timestamp_goes_on_with_that_series() {
+    fn a_page_whose_last_series_has_one_timestamp_continues_with_that_series() {
         let mut cursor = cursor(2, 3);
         let page = cursor.page().unwrap();
         let mut read = points(&[(0, 7), (1, 1), (1, 1)]);

@@ -1,4 +1,4 @@
-//! Raw points as frames: the next page is read while the one before it is sent.
+//! Streams the answer of `QueryRange`. The next page is read while the previous one is sent.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -6,9 +6,9 @@ use std::time::Instant;
 use shared::proto::v1::{self, query_range_response::Frame};
 use shared::time;
 
-use super::cursor::{Cursor, MAX_OF_ONE_TIMESTAMP};
+use super::cursor::{Cursor, MAX_POINTS_PER_TIMESTAMP};
 use super::{FRAME_ROWS, FrameSender, StreamEnd};
-use crate::columns::Columns;
+use crate::columns::PointColumns;
 use crate::error::QueryError;
 use crate::lttb::Downsampler;
 use crate::plan::Plan;
@@ -16,10 +16,10 @@ use crate::read_pool::ReadPool;
 use crate::series::Series;
 use crate::{raw_points, store};
 
-/// Most points that one bucket of a downsampled series may have: two buckets are in memory.
-const MAX_OF_ONE_BUCKET: usize = 1_000_000;
+/// The maximum number of points in one downsampling bucket: two buckets are in memory.
+const MAX_POINTS_PER_BUCKET: usize = 1_000_000;
 
-/// One `QueryRange` on its way.
+/// A `QueryRange` call whose answer is streamed.
 pub(crate) struct PointStream {
     pub(crate) pool: ReadPool,
     pub(crate) plan: Plan,
@@ -28,22 +28,23 @@ pub(crate) struct PointStream {
     pub(crate) began: Instant,
 }
 
-/// Points that were read, and which series goes on in the next page.
-struct PageOfPoints {
-    /// Position in the list of what the columns call 0.
+/// A page of points that was read.
+struct PointPage {
+    /// The position in the series list of the series at position 0 of `points`.
     first: usize,
-    points: Columns,
+    points: PointColumns,
+    /// The position of the series that continues on the next page.
     unfinished: Option<usize>,
-    /// Whether another one follows.
-    goes_on: bool,
+    /// Whether another page follows.
+    has_more: bool,
 }
 
-/// Where frames go, and what is being made of them.
-struct Output<'a> {
+/// The state of the answer while it is sent.
+struct PointOutput<'a> {
     stream: &'a PointStream,
     frames: &'a FrameSender<v1::QueryRangeResponse>,
     row_count: u64,
-    /// The series at hand, by its position, where fewer points are asked for than it may have.
+    /// The series that is being downsampled, by its position. `None` if all points are sent.
     downsampler: Option<(usize, Downsampler)>,
 }
 
@@ -53,7 +54,8 @@ impl PointStream {
         frames: FrameSender<v1::QueryRangeResponse>,
     ) -> Result<(), StreamEnd> {
         send(&frames, Frame::Header(self.plan.header(None, self.series.len()))).await?;
-        let mut output = Output { stream: &self, frames: &frames, row_count: 0, downsampler: None };
+        let mut output =
+            PointOutput { stream: &self, frames: &frames, row_count: 0, downsampler: None };
         let mut cursor = Cursor::new(self.series.len());
         let mut page = self.read(&mut cursor).await?;
         while let Some(read) = page {
@@ -66,13 +68,14 @@ impl PointStream {
         frames.flush().await
     }
 
-    async fn read(&self, cursor: &mut Cursor) -> Result<Option<PageOfPoints>, QueryError> {
+    async fn read(&self, cursor: &mut Cursor) -> Result<Option<PointPage>, QueryError> {
         let Some(page) = cursor.page() else { return Ok(None) };
-        if page.limit > MAX_OF_ONE_TIMESTAMP {
-            let sentence = format!(
-                "cover more than {MAX_OF_ONE_TIMESTAMP} points of one timestamp and series"
+        if page.limit > MAX_POINTS_PER_TIMESTAMP {
+            let description = format!(
+                "match a series with more than {MAX_POINTS_PER_TIMESTAMP} points of one timestamp, \
+                 which is the limit"
             );
-            return Err(QueryError::invalid("selectors", sentence));
+            return Err(QueryError::invalid("selectors", description));
         }
         let interval = (page.resume.unwrap_or(self.plan.start), self.plan.end);
         let ids: Vec<i32> =
@@ -82,17 +85,17 @@ impl PointStream {
             _ => raw_points::of_many(&self.pool, &ids, interval, page.limit).await?,
         };
         let unfinished = cursor.advance(&page, &mut points);
-        Ok(Some(PageOfPoints {
+        Ok(Some(PointPage {
             first: page.series.start,
             points,
             unfinished,
-            goes_on: cursor.page().is_some(),
+            has_more: cursor.page().is_some(),
         }))
     }
 }
 
-impl Output<'_> {
-    async fn send(&mut self, page: &PageOfPoints) -> Result<(), StreamEnd> {
+impl PointOutput<'_> {
+    async fn send(&mut self, page: &PointPage) -> Result<(), StreamEnd> {
         for (position, rows) in page.points.runs() {
             let position = page.first + position;
             match self.stream.max_points {
@@ -113,38 +116,40 @@ impl Output<'_> {
                 self.end_downsampling().await?;
             }
         }
-        // A series that went on may have ended without another point: retention may have dropped them.
+        // The remaining points of an unfinished series may have been dropped meanwhile.
         if page.unfinished.is_none() {
             self.end_downsampling().await?;
         }
-        if page.goes_on { self.frames.flush_rows().await } else { Ok(()) }
+        if page.has_more { self.frames.flush_rows().await } else { Ok(()) }
     }
 
-    /// Knows how many points a series has that ends in this page; counts one that goes on.
+    /// Begins to downsample a series, unless that has begun. The number of its points is known if
+    /// the series ends on this page; otherwise the database counts them.
     async fn begin_downsampling(
         &mut self,
         position: usize,
         rows: usize,
         max_points: usize,
-        goes_on: bool,
+        has_more: bool,
     ) -> Result<(), QueryError> {
         if self.downsampler.is_some() {
             return Ok(());
         }
         let plan = &self.stream.plan;
-        let count = if goes_on {
+        let count = if has_more {
             let series_id = self.stream.series[position].series_id;
             let count = store::count(&self.stream.pool, series_id, (plan.start, plan.end)).await?;
             usize::try_from(count).unwrap_or(usize::MAX)
         } else {
             rows
         };
-        if count / (max_points - 2) > MAX_OF_ONE_BUCKET {
-            let sentence = format!(
-                "is {max_points}, for {count} points of one series; at most {MAX_OF_ONE_BUCKET} points can stand behind each: \
-                 use a larger max_points, a shorter interval, or QueryAggregated"
+        if count / (max_points - 2) > MAX_POINTS_PER_BUCKET {
+            let description = format!(
+                "is {max_points} for a series of {count} points; each returned point can represent \
+                 at most {MAX_POINTS_PER_BUCKET}: use a larger max_points, a shorter interval, \
+                 or QueryAggregated"
             );
-            return Err(QueryError::invalid("max_points", sentence));
+            return Err(QueryError::invalid("max_points", description));
         }
         self.downsampler = Some((position, Downsampler::new(count, max_points)));
         Ok(())
@@ -153,10 +158,10 @@ impl Output<'_> {
     async fn downsample(
         &mut self,
         position: usize,
-        points: &Columns,
+        points: &PointColumns,
         rows: Range<usize>,
     ) -> Result<(), StreamEnd> {
-        for rows in pieces(rows) {
+        for rows in frame_ranges(rows) {
             let Some((_, downsampler)) = &mut self.downsampler else { return Ok(()) };
             for (&timestamp, &value) in
                 points.timestamps[rows.clone()].iter().zip(&points.values[rows])
@@ -180,12 +185,12 @@ impl Output<'_> {
     async fn send_rows(
         &mut self,
         position: usize,
-        points: &Columns,
+        points: &PointColumns,
         rows: Range<usize>,
     ) -> Result<(), StreamEnd> {
         self.row_count += rows.len() as u64;
         let series = &self.stream.series[position];
-        for rows in pieces(rows) {
+        for rows in frame_ranges(rows) {
             let frame = v1::PointsFrame {
                 series: Some(v1::SeriesKey {
                     device_id: series.device_id.clone(),
@@ -200,8 +205,8 @@ impl Output<'_> {
     }
 }
 
-/// Cuts rows into what fits into a frame.
-fn pieces(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+/// Divides rows into ranges that each fit into a frame.
+fn frame_ranges(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let end = rows.end;
     rows.step_by(FRAME_ROWS).map(move |start| start..end.min(start + FRAME_ROWS))
 }

@@ -1,4 +1,5 @@
--- The hours of the week count from Thursday 00:00 UTC, as the Unix epoch began; the times before it as those after it.
+-- Hours of the week are numbered from Thursday 00:00 UTC, when the Unix epoch began. Adding 168
+-- before the second remainder keeps the number positive for times before the epoch.
 SELECT ((date_part('epoch', bucket)::int8 / 3600 % 168 + 168) % 168)::int4 AS hour_of_week,
        sum(count)::int8,
        sum(sum_value),

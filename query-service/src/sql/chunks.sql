@@ -1,4 +1,5 @@
--- Figures from before and after compression are missing where a chunk was compressed as it was written.
+-- A chunk that was compressed as it was written has no sizes from before and after compression;
+-- both are 0.
 SELECT chunk.chunk_name::text,
        chunk.range_start,
        chunk.range_end,

@@ -1,5 +1,7 @@
--- Counted by hour first: the hour of the week is worked out once an hour, not once a point.
-SELECT ((date_part('epoch', hour)::int8 / 3600 % 168 + 168) % 168)::int4 AS hour_of_week, sum(count)::int8
+-- Counts by hour first, so that the hour of the week is computed once per hour and not once per
+-- point.
+SELECT ((date_part('epoch', hour)::int8 / 3600 % 168 + 168) % 168)::int4 AS hour_of_week,
+       sum(count)::int8
 FROM (SELECT time_bucket(INTERVAL '1 hour', "timestamp") AS hour, count(*) AS count
       FROM points
       WHERE series_id = $1 AND "timestamp" >= $2 AND "timestamp" < $3

@@ -1,6 +1,7 @@
--- Looks up the newest timestamp of each series, then the greatest value that the series has at it. The second lookup does not rely
--- on the order of points: a plan that was made while a chunk was in order may be used after a flush ended that order
--- (docs/decisions/0003), and then finds the newest timestamp, but not all of its values.
+-- Looks up the newest timestamp of each series, then the greatest value that the series has at it.
+-- The second lookup does not rely on the order of points: a plan that was made while a chunk was in
+-- order may be used after a flush ended that order (docs/decisions/0003). Such a plan finds the
+-- newest timestamp, but perhaps not all of its values.
 SELECT wanted.position,
        newest."timestamp",
        (SELECT max(points.value)

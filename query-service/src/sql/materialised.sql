@@ -1,9 +1,13 @@
--- Up to where each rollup is materialised, and what says how far that may be trusted. Times in microseconds since 1970.
+-- The watermark of each rollup, and how far it can be trusted. Times are in microseconds since
+-- 1970.
 --
--- known_to: the end of the window of the policy's last run that succeeded. While the policy runs, and after a run that failed,
--- the catalogue only knows when the last good one ended; it began some seconds before. Where no run is known, the last buckets
--- are doubted, but none before the oldest chunk: refreshes begin there, and what is older counts as not materialised.
--- disturbed_from: the first time from there on that was written to after it was materialised, or is not materialised yet.
+-- known_to: the end of the window of the policy's last successful run. While the policy runs, and
+-- after a failed run, the catalogue records only when the last successful run ended, which is some
+-- seconds after it began: one minute is subtracted. Without any recorded run, the last buckets are
+-- not trusted: two bucket widths, at least 15 minutes. known_to is never before the oldest chunk:
+-- refreshes begin there, and older buckets count as not materialised.
+-- disturbed_from: the first time since known_to that was written to after it was materialised, or
+-- that is not materialised yet.
 SELECT rollup.user_view_name::text,
        watermark.at,
        format('%I.%I', kept.schema_name, kept.table_name),
@@ -28,16 +32,21 @@ FROM unnest($1::text[], $2::int8[]) AS wanted (view_name, width)
 JOIN _timescaledb_catalog.continuous_agg AS rollup
     ON rollup.user_view_schema = current_schema() AND rollup.user_view_name = wanted.view_name
 JOIN _timescaledb_catalog.hypertable AS kept ON kept.id = rollup.mat_hypertable_id
-CROSS JOIN LATERAL (SELECT _timescaledb_functions.cagg_watermark(rollup.mat_hypertable_id) AS at) AS watermark
--- An aggregate has a row also where there is no policy: such a rollup reaches as far as its buckets are over.
 CROSS JOIN LATERAL (
-    SELECT (extract(epoch FROM now()) * 1000000)::int8 - coalesce(min(job.end_offset), 0) AS reaches,
+    SELECT _timescaledb_functions.cagg_watermark(rollup.mat_hypertable_id) AS at
+) AS watermark
+-- The aggregate returns one row even without a policy. Such a rollup reaches as far as its
+-- completed buckets.
+CROSS JOIN LATERAL (
+    SELECT (extract(epoch FROM now()) * 1000000)::int8 - coalesce(min(job.end_offset), 0)
+               AS reaches,
            max(job.began) - min(job.end_offset) AS refreshed_to
-    FROM (SELECT (extract(epoch FROM coalesce((jobs.config ->> 'end_offset')::interval, INTERVAL '0')) * 1000000)::int8
-                     AS end_offset,
+    FROM (SELECT (extract(epoch FROM coalesce((jobs.config ->> 'end_offset')::interval,
+                                              INTERVAL '0')) * 1000000)::int8 AS end_offset,
                  (extract(epoch FROM CASE
                      WHEN NOT isfinite(stats.last_successful_finish) THEN NULL
-                     WHEN stats.last_run_success AND stats.last_finish >= stats.last_start THEN stats.last_start
+                     WHEN stats.last_run_success AND stats.last_finish >= stats.last_start
+                         THEN stats.last_start
                      ELSE stats.last_successful_finish - INTERVAL '1 minute'
                   END) * 1000000)::int8 AS began
           FROM timescaledb_information.jobs AS jobs
@@ -47,7 +56,8 @@ CROSS JOIN LATERAL (
 ) AS policy
 CROSS JOIN LATERAL (
     SELECT greatest(coalesce(policy.refreshed_to,
-                             least(watermark.at, policy.reaches) - greatest(2 * wanted.width, 900000000)),
+                             least(watermark.at, policy.reaches)
+                                 - greatest(2 * wanted.width, 900000000)),
                     (SELECT min(slice.range_start)
                      FROM _timescaledb_catalog.dimension_slice AS slice
                      JOIN _timescaledb_catalog.dimension ON dimension.id = slice.dimension_id
@@ -56,4 +66,5 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT refreshed.at - (refreshed.at % wanted.width + wanted.width) % wanted.width AS until
 ) AS known
-WHERE watermark.at > 0 -- a rollup that never was has the smallest time there is
+-- A rollup that was never materialised has the smallest possible watermark.
+WHERE watermark.at > 0

@@ -1,4 +1,5 @@
--- Steps from one name to the next through the index: as many steps as names, however many series.
+-- Skips from one name to the next through the index: the cost depends on the number of names, not
+-- of series.
 WITH RECURSIVE names (metric_name) AS (
     (SELECT metric_name
      FROM series
@@ -8,7 +9,8 @@ WITH RECURSIVE names (metric_name) AS (
     UNION ALL
     SELECT (SELECT series.metric_name
             FROM series
-            WHERE series.metric_name > names.metric_name AND ($2::text IS NULL OR series.metric_name < $2)
+            WHERE series.metric_name > names.metric_name
+              AND ($2::text IS NULL OR series.metric_name < $2)
             ORDER BY series.metric_name
             LIMIT 1)
     FROM names

@@ -1,5 +1,7 @@
--- Each point with what it adds to its counter: the difference to the point before, or the whole value after a reset. The
--- first point of a series has its predecessor before the interval, no earlier than $5.
+-- Each point with the amount that its counter increased: the difference from the previous point, or
+-- the whole value after a reset. For the first point of a series, the previous point is looked up
+-- before the interval, back to $5. The increase is NULL without a previous point, or if that point
+-- is more than $6 older.
 SELECT series_id, "timestamp", value,
        CASE WHEN "timestamp" - earlier <= $6 THEN
            CASE WHEN value >= previous THEN value - previous ELSE value END

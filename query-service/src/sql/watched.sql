@@ -1,5 +1,6 @@
--- One look into the index per series, whatever the planner thinks of the arrays: OFFSET 0 keeps it from joining otherwise.
--- The cursor ($4 to $6) is the last row of the page before.
+-- OFFSET 0 keeps the planner from flattening the lateral query, so it does one index lookup per
+-- series whatever the size of the arrays. The cursor ($4 to $6) is the last row of the previous
+-- page.
 SELECT watched.series_id, found."timestamp", found.value
 FROM unnest($1::int4[], $2::float8[], $3::float8[]) AS watched (series_id, lower_bound, upper_bound)
 CROSS JOIN LATERAL (SELECT points."timestamp", points.value

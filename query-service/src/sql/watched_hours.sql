@@ -1,4 +1,5 @@
--- The interval is there for what is computed from points, which the list of hours does not narrow.
+-- The interval is needed for minutes that are computed from points: the list of hours does not
+-- restrict their scan.
 SELECT series_id,
        sum(count)::int8,
        sum(sum_value),

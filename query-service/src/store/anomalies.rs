@@ -1,4 +1,4 @@
-//! The statements that anomalies are found with.
+//! The statements of anomaly detection.
 
 use shared::db::Micros;
 use sqlx::AssertSqlSafe;
@@ -6,13 +6,13 @@ use sqlx::AssertSqlSafe;
 use super::Point;
 use crate::anomaly::{HOURS_OF_WEEK, Moments};
 use crate::read_pool::ReadPool;
-use crate::watermarks::Stored;
+use crate::watermarks::SourceInterval;
 
-/// What a part of the minutes says of a series.
+/// Returns the moments of a series over a part of the minutes.
 pub(crate) async fn baseline(
     pool: &ReadPool,
     series_id: i32,
-    minutes: &Stored,
+    minutes: &SourceInterval,
 ) -> sqlx::Result<Moments> {
     let statement =
         include_str!("../sql/baseline.sql").replace("{relation}", &minutes.source.relation());
@@ -27,7 +27,7 @@ pub(crate) async fn baseline(
     }))
 }
 
-/// Values of a series in [start, end), in any order, at most `limit`.
+/// Returns the values of a series in [start, end), in any order, at most `limit`.
 pub(crate) async fn baseline_values(
     pool: &ReadPool,
     series_id: i32,
@@ -43,11 +43,12 @@ pub(crate) async fn baseline_values(
         .await
 }
 
-/// What a part of the hours, or of minutes where no hours are, says of each hour of the week.
+/// Returns the moments of a series by hour of the week, over a part of the hours. The part may also
+/// be of minutes where the hours are not materialised.
 pub(crate) async fn baseline_hourly(
     pool: &ReadPool,
     series_id: i32,
-    hours: &Stored,
+    hours: &SourceInterval,
 ) -> sqlx::Result<[Moments; HOURS_OF_WEEK]> {
     let statement =
         include_str!("../sql/baseline_hourly.sql").replace("{relation}", &hours.source.relation());
@@ -66,7 +67,7 @@ pub(crate) async fn baseline_hourly(
     Ok(hours)
 }
 
-/// Number of points of a series in [start, end).
+/// Returns the number of points of a series in [start, end).
 pub(crate) async fn count(
     pool: &ReadPool,
     series_id: i32,
@@ -81,7 +82,8 @@ pub(crate) async fn count(
     Ok(count.unsigned_abs())
 }
 
-/// Number of points of a series in [start, end) by hour of the week, where there are any.
+/// Returns the number of points of a series in [start, end) by hour of the week. Hours without
+/// points are left out.
 pub(crate) async fn count_hourly(
     pool: &ReadPool,
     series_id: i32,
@@ -98,7 +100,8 @@ pub(crate) async fn count_hourly(
     Ok(rows.into_iter().filter_map(counted).collect())
 }
 
-/// Points of a series in [start, end) whose value lies outside [lower, upper], the earliest first, at most `limit`.
+/// Returns the points of a series in [start, end) whose value is outside [lower, upper], earliest
+/// first, at most `limit`.
 pub(crate) async fn outside(
     pool: &ReadPool,
     series_id: i32,
@@ -106,8 +109,10 @@ pub(crate) async fn outside(
     (lower, upper): (f64, f64),
     limit: i64,
 ) -> sqlx::Result<Vec<Point>> {
+    // Not prepared: a cached plan may rely on a row order that a later flush broke. See
+    // docs/decisions/0003.
     let rows: Vec<(Micros, f64)> = sqlx::query_as(include_str!("../sql/outside.sql"))
-        .persistent(false) // a plan that is kept may rely on an order that a later flush ended (docs/decisions/0003)
+        .persistent(false)
         .bind(series_id)
         .bind(Micros(start))
         .bind(Micros(end))
@@ -122,8 +127,9 @@ pub(crate) async fn outside(
 /// The bounds of one hour of the week: hour, lower, upper.
 pub(crate) type HourBounds = (i32, f64, f64);
 
-/// Points of a series in [start, end) whose value lies outside the bounds of their hour of the week, the earliest first, at
-/// most `limit`. Points of an hour that has no bounds are not among them.
+/// Returns the points of a series in [start, end) whose value is outside the bounds of their hour
+/// of the week. They are ordered by time, at most `limit`. Leaves out points of hours without
+/// bounds.
 pub(crate) async fn outside_hourly(
     pool: &ReadPool,
     series_id: i32,
@@ -133,7 +139,7 @@ pub(crate) async fn outside_hourly(
 ) -> sqlx::Result<Vec<Point>> {
     let column = |pick: fn(&HourBounds) -> f64| bounds.iter().map(pick).collect::<Vec<_>>();
     let rows: Vec<(Micros, f64)> = sqlx::query_as(include_str!("../sql/outside_hourly.sql"))
-        .persistent(false) // for the reason that `outside` has
+        .persistent(false) // for the same reason as in `outside`
         .bind(series_id)
         .bind(Micros(start))
         .bind(Micros(end))

@@ -1,12 +1,12 @@
-//! One bucket, and several that are one.
+//! A bucket, and how parts of a bucket are combined.
 
 use super::Point;
 use crate::anomaly::{Moments, within};
 
-/// One bucket. What was not asked for is NaN.
+/// One bucket. Statistics that were not queried are NaN.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bucket {
-    /// The series; 0 where several were combined.
+    /// The id of the series; 0 for several combined series.
     pub(crate) series_id: i32,
     /// Microseconds since the Unix epoch.
     pub(crate) start: i64,
@@ -18,66 +18,64 @@ pub(crate) struct Bucket {
     pub(crate) last: f64,
     /// Population variance.
     pub(crate) variance: f64,
-    /// What a counter counted; NaN where no point of the bucket has a predecessor.
+    /// The increase of a counter; NaN if no point of the bucket has a predecessor.
     pub(crate) increase: f64,
 }
 
 impl Bucket {
-    /// A raw point as a bucket.
+    /// Returns a bucket of one raw point.
     pub(super) fn of((series_id, point): (i32, Point)) -> Self {
         let Point { timestamp: start, value } = point;
-        let (sum, min, max, first, last) = (value, value, value, value, value);
         Self {
             series_id,
             start,
             count: 1,
-            sum,
-            min,
-            max,
-            first,
-            last,
+            sum: value,
+            min: value,
+            max: value,
+            first: value,
+            last: value,
             variance: 0.0,
             increase: f64::NAN,
         }
     }
 
-    /// Arithmetic mean: sum / count. Rounding may take that past the smallest or the largest value, where the mean cannot be; it
-    /// is moved back then.
+    /// Returns the arithmetic mean: sum / count, clamped to [min, max], which rounding may exceed.
     pub(crate) fn avg(&self) -> f64 {
         within(self.sum / self.count as f64, self.min, self.max)
     }
 
-    /// Sample standard deviation; NaN for a single point.
+    /// Returns the sample standard deviation; NaN for a single point.
     pub(crate) fn stddev(&self) -> f64 {
         let n = self.count as f64;
         if self.count < 2 { f64::NAN } else { (self.variance * n / (n - 1.0)).max(0.0).sqrt() }
     }
 
-    /// Makes one bucket of two parts of it, of which the other is the later one.
+    /// Combines two parts of a bucket. `later` is the later part.
     fn combine(self, later: Self) -> Self {
         let moments =
             |part: Self| Moments::new(part.count, part.sum, part.min, part.max, part.variance);
-        let asked = !self.variance.is_nan();
+        let is_queried = !self.variance.is_nan();
         Self {
             count: self.count + later.count,
             sum: self.sum + later.sum,
             min: self.min.min(later.min),
             max: self.max.max(later.max),
             last: later.last,
-            variance: if asked {
+            variance: if is_queried {
                 moments(self).combine(moments(later)).variance()
             } else {
                 f64::NAN
             },
-            ..self // increases are read from points alone, never in parts
+            ..self // a bucket with an increase has one part only, computed from points
         }
     }
 }
 
-/// Sorts buckets by series and time and makes one of each that comes in several parts. The parts of a bucket must come the
-/// earliest first.
-pub(crate) fn whole(mut parts: Vec<Bucket>) -> Vec<Bucket> {
-    parts.sort_by_key(|bucket| (bucket.series_id, bucket.start)); // keeps the order of parts
+/// Sorts buckets by series and time, and combines the parts of each bucket. The parts of a bucket
+/// must be in time order.
+pub(crate) fn combine_parts(mut parts: Vec<Bucket>) -> Vec<Bucket> {
+    parts.sort_by_key(|bucket| (bucket.series_id, bucket.start)); // stable: keeps parts in order
     let mut buckets: Vec<Bucket> = Vec::with_capacity(parts.len());
     for part in parts {
         match buckets.last_mut() {
@@ -112,8 +110,8 @@ mod tests {
     }
 
     #[test]
-    fn a_mean_is_never_outside_the_values_it_is_of() {
-        // Both are what ten and a hundred times 0.1 add up to.
+    fn a_mean_is_never_outside_the_range_of_its_values() {
+        // The sums of 0.1 added up 10, 100 and 3 times.
         for (count, sum) in [
             (10, 0.999_999_999_999_999_9),
             (100, 10.000_000_000_000_007),
@@ -129,7 +127,7 @@ mod tests {
     #[test]
     fn parts_of_a_bucket_become_one() {
         let parts = vec![bucket(&[1.0, 5.0]), bucket(&[2.0]), bucket(&[-4.0, 9.0, 3.0])];
-        let found = whole(parts);
+        let found = combine_parts(parts);
         let expected = bucket(&[1.0, 5.0, 2.0, -4.0, 9.0, 3.0]);
         assert_eq!(found.len(), 1);
         assert!((found[0].variance - expected.variance).abs() < 1e-12);
@@ -141,11 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn other_buckets_and_other_series_stay_apart() {
+    fn different_buckets_and_series_are_not_combined() {
         let one = bucket(&[1.0]);
         let later = Bucket { start: 60, ..one };
         let other = Bucket { series_id: 2, ..one };
-        let keys: Vec<(i32, i64)> = whole(vec![other, later, one, later])
+        let keys: Vec<(i32, i64)> = combine_parts(vec![other, later, one, later])
             .iter()
             .map(|bucket| (bucket.series_id, bucket.start))
             .collect();
@@ -153,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_asked_for_stays_unknown_in_parts() {
+    fn statistics_that_were_not_queried_stay_nan_in_combined_parts() {
         let unknown = Bucket {
             min: f64::NAN,
             max: f64::NAN,
@@ -161,7 +159,7 @@ mod tests {
             sum: f64::NAN,
             ..bucket(&[1.0])
         };
-        let both = whole(vec![unknown, unknown])[0];
+        let both = combine_parts(vec![unknown, unknown])[0];
         assert_eq!(both.count, 2);
         assert!([both.min, both.max, both.variance, both.sum].iter().all(|value| value.is_nan()));
     }

@@ -1,7 +1,7 @@
-//! Reading buckets: from a rollup as they are, grouped from a rollup, or computed from points.
+//! Reads buckets: directly from a rollup, grouped from a rollup, or computed from points.
 //!
-//! The statements differ in what they read and in the columns that were asked for; they are put together from `sql/` and
-//! from the closed lists below, and every value is bound.
+//! The statements differ in their source and columns. They are assembled from `sql/` and from the
+//! constants below; every value is bound.
 
 use shared::db::Micros;
 use shared::proto::v1::Statistic;
@@ -14,90 +14,100 @@ use super::{Bucket, Point, Source};
 use crate::plan::{DAY, Grid};
 use crate::read_pool::ReadPool;
 
-/// The bucket, the count, the columns that were asked for, and then the series, where it is not known. The types are those of the
-/// statement: to have them compared for each value takes as long as all the rest.
-fn decode(row: &PgRow, asked: &[usize], series_id: Option<i32>) -> sqlx::Result<Bucket> {
+/// Decodes a row: the bucket, the count, the queried columns, and the series id unless it is known.
+/// Unchecked, because sqlx's comparison of types for each value takes as long as all the rest. The
+/// types are those of the statement.
+fn decode(row: &PgRow, queried: &[usize], series_id: Option<i32>) -> sqlx::Result<Bucket> {
     let mut numbers = [f64::NAN; COLUMNS.len()];
-    for (at, &column) in asked.iter().enumerate() {
+    for (at, &column) in queried.iter().enumerate() {
         numbers[column] = row.try_get_unchecked::<Option<f64>, _>(2 + at)?.unwrap_or(f64::NAN);
     }
     let [sum, min, max, first, last, variance, increase] = numbers;
     let start = row.try_get_unchecked::<Micros, _>(0)?.0;
     let count = row.try_get_unchecked::<i64, _>(1)?.unsigned_abs();
-    let series_id = series_id.map_or_else(|| row.try_get_unchecked(2 + asked.len()), Ok)?;
+    let series_id = series_id.map_or_else(|| row.try_get_unchecked(2 + queried.len()), Ok)?;
     Ok(Bucket { series_id, start, count, sum, min, max, first, last, variance, increase })
 }
 
-/// What a statement reads.
+/// The parameters of a statement that reads buckets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BucketRead<'a> {
     pub(crate) series: &'a [i32],
-    /// Whether all series give one answer.
+    /// Whether all series are combined into one answer.
     pub(crate) combined: bool,
     pub(crate) grid: &'a Grid,
     pub(crate) source: &'a Source,
-    /// [start, end), on edges of the source's buckets. A bucket of the grid that reaches beyond is read in part.
+    /// [start, end) in microseconds, on edges of the source's buckets. A bucket of the grid that
+    /// extends beyond this range is read in part.
     pub(crate) start: i64,
     pub(crate) end: i64,
     pub(crate) statistics: &'a [Statistic],
 }
 
-/// A column after the count: the statistics that need it, and how it comes from a rollup's row, from several, from points.
-struct Column {
+/// A column after the count. It has the statistics that need it, and its expression over one row of
+/// a rollup, over several rows, and over points.
+struct BucketColumn {
     needed_by: &'static [Statistic],
     of_rollup: &'static str,
     grouped: &'static str,
     of_points: &'static str,
 }
 
-/// In the order of `Bucket`'s fields. What is computed from points is computed as in `migrations/0016`: the variance is that of
-/// leading bits plus rest, no division can raise an error, and of one timestamp the smaller value comes first. The minutes
-/// of a rollup have different starts, so `first` and `last` have no ties there.
-const COLUMNS: [Column; 7] = [
-    Column {
+/// The columns in the order of `Bucket`'s fields. The expressions over points are those of
+/// `migrations/0016`. The variance is computed from leading bits and rest, no division can raise an
+/// error, and points of the same timestamp are ordered by value. Rows of a rollup have distinct
+/// starts, so `first` and `last` have no ties there.
+const COLUMNS: [BucketColumn; 7] = [
+    BucketColumn {
         needed_by: &[Statistic::Avg, Statistic::Sum, Statistic::Stddev],
         of_rollup: "sum_value",
         grouped: "sum(sum_value)",
         of_points: "sum(value)",
     },
-    Column {
+    BucketColumn {
         needed_by: &[Statistic::Min, Statistic::Avg],
         of_rollup: "min_value",
         grouped: "min(min_value)",
         of_points: "min(value)",
     },
-    Column {
+    BucketColumn {
         needed_by: &[Statistic::Max, Statistic::Avg],
         of_rollup: "max_value",
         grouped: "max(max_value)",
         of_points: "max(value)",
     },
-    Column {
+    BucketColumn {
         needed_by: &[Statistic::First],
         of_rollup: "first_value",
         grouped: "first(first_value, bucket)",
         of_points: r#"(min(ARRAY[date_part('epoch', "timestamp"), value]))[2]"#,
     },
-    Column {
+    BucketColumn {
         needed_by: &[Statistic::Last],
         of_rollup: "last_value",
         grouped: "last(last_value, bucket)",
         of_points: r#"(max(ARRAY[date_part('epoch', "timestamp"), value]))[2]"#,
     },
-    Column {
+    BucketColumn {
         needed_by: &[Statistic::Stddev],
         of_rollup: "variance",
         grouped: "combine_variance(ARRAY[count::float8, sum_value, variance * count])",
         of_points: "per_point(regr_sxx(value - leading_bits(value), leading_bits(value))
                               + regr_syy(value - leading_bits(value), leading_bits(value))
-                              + 2 * regr_sxy(value - leading_bits(value), leading_bits(value)), count(*))",
+                              + 2 * regr_sxy(value - leading_bits(value), leading_bits(value)),
+                              count(*))",
     },
-    Column { needed_by: &[Statistic::Rate], of_rollup: NOTHING, grouped: NOTHING, of_points: "sum(increase)" },
+    BucketColumn {
+        needed_by: &[Statistic::Rate],
+        of_rollup: NOTHING,
+        grouped: NOTHING,
+        of_points: "sum(increase)",
+    },
 ];
-/// Stands for a column that a rollup does not have; it is not asked for there.
+/// The expression of a column that a rollup does not have. It is never queried there.
 const NOTHING: &str = "NULL::float8";
 
-/// Returns what stands for the minute rollup where it is computed from points: a relation with the same columns.
+/// Returns a subquery with the columns of the minute rollup, computed from points.
 pub(super) fn minutes_of_points() -> String {
     let of_rollup = COLUMNS.iter().filter(|column| column.of_rollup != NOTHING);
     let columns: String =
@@ -106,19 +116,19 @@ pub(super) fn minutes_of_points() -> String {
 }
 
 impl BucketRead<'_> {
-    /// The columns that some statistic needs.
-    fn asked(&self) -> Vec<usize> {
-        let is_asked = |column: &Column| {
+    /// Returns the indexes of the columns that the statistics need.
+    fn queried(&self) -> Vec<usize> {
+        let is_queried = |column: &BucketColumn| {
             column.needed_by.iter().any(|statistic| self.statistics.contains(statistic))
         };
-        (0..COLUMNS.len()).filter(|&column| is_asked(&COLUMNS[column])).collect()
+        (0..COLUMNS.len()).filter(|&column| is_queried(&COLUMNS[column])).collect()
     }
 
-    fn columns(&self, text: fn(&Column) -> &'static str) -> String {
-        self.asked().into_iter().flat_map(|column| [", ", text(&COLUMNS[column])]).collect()
+    fn columns(&self, text: fn(&BucketColumn) -> &'static str) -> String {
+        self.queried().into_iter().flat_map(|column| [", ", text(&COLUMNS[column])]).collect()
     }
 
-    /// Whether the buckets stand in the rollup as they are.
+    /// Returns whether the grid is that of the source, so that its rows need no grouping.
     fn is_native(&self) -> bool {
         self.grid.width() == self.source.rows().bucket_micros()
             && !matches!(self.grid, Grid::Days { .. })
@@ -128,7 +138,8 @@ impl BucketRead<'_> {
         matches!(self.source, Source::Table { .. })
     }
 
-    /// What all buckets are of: the only series, or 0 for several that are combined.
+    /// Returns the series id of all buckets: that of the only series, or 0 for combined series.
+    /// Returns `None` if the rows have different ids.
     fn series_id(&self) -> Option<i32> {
         match self.series {
             _ if self.combined => Some(0),
@@ -141,7 +152,7 @@ impl BucketRead<'_> {
         self.statistics.contains(&Statistic::Rate)
     }
 
-    /// Start of the bucket that the time in a column belongs to.
+    /// Returns the expression for the start of the bucket that contains the time in a column.
     fn bucket(&self, column: &str) -> String {
         match self.grid {
             _ if self.is_native() => column.to_owned(),
@@ -154,7 +165,7 @@ impl BucketRead<'_> {
 
     fn statement(&self) -> String {
         let key = if self.series_id().is_some() { "" } else { ", series_id" };
-        // One series has a statement of its own: for it the database finds a plan that serves every series.
+        // A single series has its own statement, for which the database finds a generic plan.
         let series = if self.series.len() == 1 { "series_id = $1" } else { "series_id = ANY($1)" };
         let text = match self.source {
             Source::Points => include_str!("../sql/buckets_of_points.sql")
@@ -174,8 +185,9 @@ impl BucketRead<'_> {
                 .replace("{columns}", &self.columns(|column| column.grouped))
                 .replace("{bucket}", &self.bucket("bucket")),
         };
-        // Several are looked up one after the other in the index of a table. A plan for any list of them, which compares each row
-        // with each of the list where it takes another way, is only as good as what is known of the table.
+        // Several series of a table are looked up one by one in its index. With `= ANY`, the
+        // planner may choose to compare each row with the whole list, if its statistics of the
+        // table are poor.
         let rows = match self.series {
             [_, _, ..] if self.is_table() => include_str!("../sql/rollup_rows_by_series.sql"),
             _ => include_str!("../sql/rollup_rows.sql"),
@@ -187,7 +199,7 @@ impl BucketRead<'_> {
     }
 }
 
-/// Buckets that have points, in no order.
+/// Returns the buckets that have points, in any order.
 pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Result<Vec<Bucket>> {
     let from_points = *read.source == Source::Points;
     let mut query = sqlx::query(AssertSqlSafe(read.statement()));
@@ -213,12 +225,12 @@ pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Res
         query = query.bind(Micros(read.start.saturating_sub(back)));
         query = query.bind(PgInterval { months: 0, days: 0, microseconds: back });
     }
-    let asked = read.asked();
-    pool.named("buckets").decoded(query, |row| decode(row, &asked, read.series_id())).await
+    let queried = read.queried();
+    pool.named("buckets").decoded(query, |row| decode(row, &queried, read.series_id())).await
 }
 
-/// Points of some series in [start, end) as buckets of their own, the earliest first, those of one timestamp by value, at most
-/// `limit`. Where the limit is reached, points of the last timestamp are missing.
+/// Returns the points of some series in [start, end) as buckets of their own, ordered by time and
+/// value, at most `limit`. If the limit is reached, points of the last timestamp may be missing.
 pub(crate) async fn points_as_buckets(
     pool: &ReadPool,
     series: &[i32],
@@ -238,12 +250,13 @@ pub(crate) async fn points_as_buckets(
         (series_id, Point { timestamp: time.0, value })
     };
     let mut buckets: Vec<Bucket> = rows.into_iter().map(point).map(Bucket::of).collect();
-    // Only equal timestamps are left to sort. The database would read all points of the interval for that, not a page.
+    // Sorts points of equal timestamps. To do this, the database would have to read all points of
+    // the interval instead of a page.
     buckets.sort_by(|one, other| one.start.cmp(&other.start).then(one.sum.total_cmp(&other.sum)));
     Ok(buckets)
 }
 
-/// Number of points of some series in [start, end); counting ends at `limit`.
+/// Returns the number of points of some series in [start, end). Stops counting at `limit`.
 pub(crate) async fn count_up_to(
     pool: &ReadPool,
     series: &[i32],
@@ -261,7 +274,7 @@ pub(crate) async fn count_up_to(
     Ok(count.unsigned_abs())
 }
 
-/// [start, end) outside of which no point and no rollup is; none where there are no chunks.
+/// Returns the time range [start, end) of all points and rollups, or `None` if there are no chunks.
 pub(crate) async fn extent(pool: &ReadPool) -> sqlx::Result<Option<(i64, i64)>> {
     let (start, end): (Option<i64>, Option<i64>) =
         sqlx::query_as(include_str!("../sql/extent.sql")).fetch_one(&pool.named("extent")).await?;

@@ -1,4 +1,4 @@
-//! The statement over chunks.
+//! The statement for the sizes of chunks.
 
 use shared::db::Micros;
 use shared::proto::v1;
@@ -8,7 +8,7 @@ use crate::read_pool::ReadPool;
 
 type ChunkRow = (String, Micros, Micros, bool, i64, i64, i64);
 
-/// What each chunk of raw points takes on disk, the newest first.
+/// Returns the size on disk of each chunk of raw points, newest first.
 pub(crate) async fn chunks(pool: &ReadPool) -> sqlx::Result<Vec<v1::ChunkStats>> {
     let rows: Vec<ChunkRow> =
         sqlx::query_as(include_str!("../sql/chunks.sql")).fetch_all(&pool.named("chunks")).await?;

@@ -1,4 +1,4 @@
-//! The statements that say how many points there are without reading them.
+//! The statements that estimate how many points there are without reading them.
 
 use shared::db::Micros;
 use sqlx::AssertSqlSafe;
@@ -6,14 +6,15 @@ use sqlx::AssertSqlSafe;
 use crate::plan::{DAY, DayOfPoints};
 use crate::read_pool::ReadPool;
 
-/// Chunks of points that are compacted: [start, end) each.
+/// Returns [start, end) of each chunk of points that is compacted.
 pub(crate) async fn compacted_chunks(pool: &ReadPool) -> sqlx::Result<Vec<(i64, i64)>> {
     sqlx::query_as(include_str!("../sql/compacted_chunks.sql"))
         .fetch_all(&pool.named("compacted_chunks"))
         .await
 }
 
-/// Points of some series in [start, end) by day, as the table of the hours has them; days without points are left out.
+/// Returns the number of points of some series in [start, end) by day, from `hours`, the table of
+/// the hourly rollup. Days without points are left out.
 pub(crate) async fn days_of_points(
     pool: &ReadPool,
     hours: &str,

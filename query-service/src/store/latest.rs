@@ -1,4 +1,4 @@
-//! The statement over newest points.
+//! The statement that reads the newest points.
 
 use shared::db::Micros;
 use sqlx::Row as _;
@@ -7,10 +7,11 @@ use sqlx::postgres::PgRow;
 use super::Point;
 use crate::read_pool::ReadPool;
 
-/// 0001-01-01T00:00:00Z: no point is older.
+/// 0001-01-01T00:00:00Z, in microseconds since the Unix epoch. No point is older.
 const FIRST_TIME: i64 = -62_135_596_800_000_000;
 
-/// The newest point since a time of each series that has one, with the position of the series in the list.
+/// Returns the newest point at or after `since` of each series that has one, with the position of
+/// the series in `ids`.
 pub(crate) async fn latest(
     pool: &ReadPool,
     ids: &[i32],

@@ -1,4 +1,4 @@
-//! What statements over buckets read.
+//! The source that a statement over buckets reads.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use shared::granularity::Granularity;
 
 use super::buckets::minutes_of_points;
 
-/// A relation. All but points have the columns of a rollup.
+/// A relation to read. All except `Points` have the columns of a rollup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Points,
-    /// Minutes, computed from the points in [$2, $3) of the statement that reads them.
+    /// Minutes that are computed from the points in [$2, $3) of the statement that reads them.
     MinutesOfPoints,
-    /// The table of a rollup, which holds what is materialised of it. The name is quoted.
+    /// The table that stores the materialised rows of a rollup. The name is quoted.
     Table {
         rollup: Granularity,
         name: Arc<str>,
@@ -21,7 +21,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Returns what one row stands for.
+    /// Returns the granularity of the rows.
     pub(super) fn rows(&self) -> Granularity {
         match self {
             Self::Points => Granularity::Raw,
@@ -30,7 +30,7 @@ impl Source {
         }
     }
 
-    /// Returns its place in a FROM list.
+    /// Returns the text for a FROM clause.
     pub(super) fn relation(&self) -> Cow<'_, str> {
         match self {
             Self::Points => Cow::Borrowed(Granularity::Raw.relation()),

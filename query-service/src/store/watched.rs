@@ -1,4 +1,4 @@
-//! The statements that many series are watched with.
+//! The statements of `WatchAnomalies`, over many series at once.
 
 use shared::db::Micros;
 use shared::granularity::Granularity;
@@ -7,9 +7,9 @@ use sqlx::AssertSqlSafe;
 use super::Point;
 use crate::anomaly::Moments;
 use crate::read_pool::ReadPool;
-use crate::watermarks::Stored;
+use crate::watermarks::SourceInterval;
 
-/// What lies outside [lower, upper] is asked for.
+/// The bounds of a watched series. Points outside [lower, upper] are returned.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct WatchedBounds {
     pub(crate) series_id: i32,
@@ -17,7 +17,7 @@ pub(crate) struct WatchedBounds {
     pub(crate) upper: f64,
 }
 
-/// A point and its series, in the order of a page: time, series, value.
+/// A point and its series. A page is ordered by time, series and value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct WatchedPoint {
     pub(crate) point: Point,
@@ -25,7 +25,7 @@ pub(crate) struct WatchedPoint {
 }
 
 impl WatchedPoint {
-    /// The cursor that every point from this time on comes after.
+    /// Returns the cursor that precedes every point from this time on.
     pub(crate) fn before(timestamp: i64) -> Self {
         Self {
             point: Point { timestamp: timestamp - 1, value: f64::INFINITY },
@@ -34,8 +34,9 @@ impl WatchedPoint {
     }
 }
 
-/// Points after the cursor and before `end` that lie outside the bounds of their series, at most `limit`. Points that are
-/// equal in all count once where a page ends between them.
+/// Returns the points after the cursor and before `end` that are outside the bounds of their
+/// series, at most `limit`. If a page ends between identical points, the remaining ones are not
+/// returned.
 pub(crate) async fn watched(
     pool: &ReadPool,
     bounds: &[WatchedBounds],
@@ -67,11 +68,12 @@ fn of_series((series_id, count, sum, min, max, variance): MomentsRow) -> (i32, M
     (series_id, Moments::new(count.unsigned_abs(), sum, min, max, variance))
 }
 
-/// What a part of the minutes says of each series; series without points are left out.
+/// Returns the moments of each series over a part of the minutes. Series without points are left
+/// out.
 pub(crate) async fn watched_baselines(
     pool: &ReadPool,
     series_ids: &[i32],
-    minutes: &Stored,
+    minutes: &SourceInterval,
 ) -> sqlx::Result<Vec<(i32, Moments)>> {
     let statement = include_str!("../sql/watched_baselines.sql")
         .replace("{relation}", &minutes.source.relation());
@@ -84,11 +86,11 @@ pub(crate) async fn watched_baselines(
     Ok(rows.into_iter().map(of_series).collect())
 }
 
-/// The rows of a part of the minutes, in any order: series, minute, moments.
+/// Returns the rows of a part of the minutes in any order: series id, minute, moments.
 pub(crate) async fn watched_minutes(
     pool: &ReadPool,
     series_ids: &[i32],
-    minutes: &Stored,
+    minutes: &SourceInterval,
 ) -> sqlx::Result<Vec<(i32, i64, Moments)>> {
     let statement = include_str!("../sql/watched_minutes.sql")
         .replace("{relation}", &minutes.source.relation());
@@ -113,12 +115,12 @@ pub(crate) async fn watched_minutes(
     Ok(rows.into_iter().map(minute).collect())
 }
 
-/// What a part of the hours, or of minutes where no hours are, says of each series in these hours, all of them together; series
-/// without points are left out.
+/// Returns the moments of each series over the given hours together. The part is of the hours, or
+/// of minutes where the hours are not materialised. Series without points are left out.
 pub(crate) async fn watched_hours(
     pool: &ReadPool,
     series_ids: &[i32],
-    part: &Stored,
+    part: &SourceInterval,
     hours: &[i64],
 ) -> sqlx::Result<Vec<(i32, Moments)>> {
     let hour = match part.source.rows() {

@@ -1,4 +1,4 @@
-//! Checks questions for buckets.
+//! Validates `QueryAggregated`.
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use shared::granularity::Granularity;
@@ -8,13 +8,13 @@ use shared::time;
 use super::{Selector, interval, selectors};
 use crate::error::QueryError;
 
-/// Widest bucket, in days.
+/// The maximum width of a bucket, in days.
 pub(crate) const MAX_WIDTH_DAYS: i64 = 36_500;
-/// Most buckets of a series that AUTO may be asked for.
+/// The maximum of `max_points`, in buckets per series.
 const MAX_MAX_POINTS: u32 = 1_000_000;
 const MINUTE: i64 = 60_000_000;
 
-/// What stands for a bucket without points.
+/// The way in which buckets without points are filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GapFill {
     None,
@@ -23,31 +23,31 @@ pub(crate) enum GapFill {
     Linear,
 }
 
-/// Buckets of an interval.
+/// A query for the buckets of an interval.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AggregatedQuery {
     pub(crate) selectors: Vec<Selector>,
     /// [start, end) in microseconds. Never empty, unless each point is a bucket of its own.
     pub(crate) start: i64,
     pub(crate) end: i64,
-    /// None for AUTO.
+    /// `None` for AUTO.
     pub(crate) granularity: Option<Granularity>,
-    /// Where the request says so.
+    /// The maximum number of buckets per series. `None` if the request does not set it.
     pub(crate) max_points: Option<u32>,
-    /// Where the request says so: microseconds, whole minutes.
+    /// The width in microseconds, in whole minutes. `None` if the request does not set it.
     pub(crate) bucket_width: Option<i64>,
-    /// None for UTC.
+    /// `None` for UTC.
     pub(crate) time_zone: Option<TimeZone>,
     pub(crate) statistics: Vec<Statistic>,
     pub(crate) gap_fill: GapFill,
-    /// Whether all devices of a selector give one answer.
+    /// Whether all devices of a selector are combined into one answer.
     pub(crate) combine_devices: bool,
-    /// The statistic that no rollup can tell, where one is asked for.
+    /// The queried statistic that no rollup stores, if any.
     pub(crate) raw_only: Option<&'static str>,
 }
 
 impl AggregatedQuery {
-    /// For AUTO where the request does not say.
+    /// The `max_points` of AUTO if the request does not set it.
     pub(crate) const DEFAULT_MAX_POINTS: u32 = 1_000;
 
     pub(crate) fn check(request: v1::QueryAggregatedRequest) -> Result<Self, QueryError> {
@@ -69,12 +69,13 @@ impl AggregatedQuery {
         };
         query.check_points_alone()?;
         if query.start == query.end && !query.of_points() {
-            query.start -= 1; // an interval between two microseconds overlaps the bucket that holds the earlier one
+            // An interval between two microseconds overlaps the bucket of the earlier one.
+            query.start -= 1;
         }
         Ok(query)
     }
 
-    /// Whether each point is a bucket of its own.
+    /// Returns whether each point is a bucket of its own.
     fn of_points(&self) -> bool {
         self.granularity == Some(Granularity::Raw) && self.bucket_width.is_none()
     }
@@ -86,15 +87,17 @@ impl AggregatedQuery {
             (
                 self.statistics.contains(&Statistic::Rate),
                 "statistics",
-                "other statistics than RATE",
+                "statistics other than RATE",
             ),
         ];
-        let broken = needs_buckets.into_iter().find(|(asked, ..)| *asked && self.of_points());
+        let broken =
+            needs_buckets.into_iter().find(|(is_requested, ..)| *is_requested && self.of_points());
         broken.map_or(Ok(()), |(_, field, accepted)| {
-            let sentence = format!(
-                "needs buckets, which RAW has with a bucket_width only; without: {accepted}"
+            let description = format!(
+                "needs buckets, but granularity is RAW without a bucket_width: \
+                 set bucket_width, or use {accepted}"
             );
-            Err(QueryError::invalid(field, sentence))
+            Err(QueryError::invalid(field, description))
         })
     }
 }
@@ -116,9 +119,9 @@ fn max_points(max_points: u32) -> Result<Option<u32>, QueryError> {
         2..=MAX_MAX_POINTS => Ok(Some(max_points)),
         other => {
             let default = AggregatedQuery::DEFAULT_MAX_POINTS;
-            let sentence =
-                format!("is {other}; 2 to {MAX_MAX_POINTS}, or 0 for {default}, is accepted");
-            Err(QueryError::invalid("max_points", sentence))
+            let description =
+                format!("is {other}; use 2 to {MAX_MAX_POINTS}, or 0 for the default of {default}");
+            Err(QueryError::invalid("max_points", description))
         }
     }
 }
@@ -131,10 +134,10 @@ fn bucket_width(width: &prost_types::Duration) -> Result<i64, QueryError> {
             whole_micros && (MINUTE..=limit).contains(&micros) && micros % MINUTE == 0
         })
         .ok_or_else(|| {
-            let sentence = format!(
+            let description = format!(
                 "must be a whole number of minutes, from 1 minute to {MAX_WIDTH_DAYS} days"
             );
-            QueryError::invalid("bucket_width", sentence)
+            QueryError::invalid("bucket_width", description)
         })
 }
 
@@ -144,10 +147,11 @@ fn time_zone(name: &str) -> Result<Option<TimeZone>, QueryError> {
     }
     let zone = TimeZoneDatabase::bundled().get(name).map_err(|_| {
         let shown: String = name.chars().take(64).collect();
-        let sentence = format!(
-            "is {shown:?}; a name of the IANA database such as \"Europe/Berlin\", or none for UTC, is accepted"
+        let description = format!(
+            "is {shown:?}, which is not in the IANA time zone database; \
+             use a name such as \"Europe/Berlin\", or leave it empty for UTC"
         );
-        QueryError::invalid("time_zone", sentence)
+        QueryError::invalid("time_zone", description)
     })?;
     Ok((zone != TimeZone::UTC).then_some(zone))
 }
@@ -169,7 +173,8 @@ fn combine_devices(number: i32) -> Result<bool, QueryError> {
     }
 }
 
-/// Those that are asked for, each once; where none is, all that a rollup can tell.
+/// Returns the requested statistics without repetitions. If there are none, returns all that a
+/// rollup can answer.
 fn statistics(numbers: &[i32], combine_devices: bool) -> Result<Vec<Statistic>, QueryError> {
     use Statistic::{Avg, Count, First, Last, Max, Min, Stddev, Sum, Unspecified};
     let mut statistics = Vec::new();
@@ -190,7 +195,8 @@ fn statistics(numbers: &[i32], combine_devices: bool) -> Result<Vec<Statistic>, 
     })
 }
 
-/// Increases go from point to point, and of several devices a rollup does not know whose point was first.
+/// Returns the first of the statistics that only points can answer. An increase is the difference
+/// of two points. A rollup does not store which of several devices had the first or last point.
 fn raw_only(statistics: &[Statistic], combine_devices: bool) -> Option<&'static str> {
     let has = |statistic| statistics.contains(&statistic);
     match combine_devices {
@@ -202,7 +208,7 @@ fn raw_only(statistics: &[Statistic], combine_devices: bool) -> Option<&'static 
 }
 
 fn none_of(field: &str, number: i32, accepted: &str) -> QueryError {
-    QueryError::invalid(field, format!("has the number {number}, which is none of {accepted}"))
+    QueryError::invalid(field, format!("has the value {number}; it must be one of {accepted}"))
 }
 
 #[cfg(test)]

@@ -20,16 +20,17 @@ fn refused(change: impl FnOnce(&mut v1::QueryAggregatedRequest)) -> String {
 }
 
 #[test]
-fn unknown_enum_numbers_say_what_is_accepted() {
-    let sentence = refused(|request| request.granularity = 99);
+fn unknown_enum_values_are_refused_with_those_that_are_accepted() {
+    let description = refused(|request| request.granularity = 99);
     assert_eq!(
-        sentence,
-        "granularity: has the number 99, which is none of AUTO, RAW, MINUTE, HOUR, DAY"
+        description,
+        "granularity: has the value 99; it must be one of AUTO, RAW, MINUTE, HOUR, DAY"
     );
-    let sentence = refused(|request| request.statistics = vec![1, 99]);
+    let description = refused(|request| request.statistics = vec![1, 99]);
     assert!(
-        sentence.starts_with("statistics: has the number 99") && sentence.ends_with("STDDEV, RATE"),
-        "{sentence}"
+        description.starts_with("statistics: has the value 99")
+            && description.ends_with("STDDEV, RATE"),
+        "{description}"
     );
     assert!(refused(|request| request.gap_fill = 99).ends_with("NONE, NULL, LAST, LINEAR"));
     assert!(refused(|request| request.combine = 99).ends_with("SERIES, DEVICES"));
@@ -40,30 +41,31 @@ fn widths_are_whole_minutes_within_limits() {
     let width = |seconds, nanos| {
         refused(|request| request.bucket_width = Some(Duration { seconds, nanos }))
     };
-    let sentence = "bucket_width: must be a whole number of minutes, from 1 minute to 36500 days";
+    let description =
+        "bucket_width: must be a whole number of minutes, from 1 minute to 36500 days";
     for (seconds, nanos) in
         [(0, 0), (30, 0), (90, 0), (-60, 0), (60, 1), (60, 1_000), (36_501 * 86_400, 0)]
     {
-        assert_eq!(width(seconds, nanos), sentence, "{seconds} s {nanos} ns");
+        assert_eq!(width(seconds, nanos), description, "{seconds} s {nanos} ns");
     }
 }
 
 #[test]
-fn max_points_and_time_zones_say_what_is_accepted() {
+fn bad_max_points_and_time_zones_are_refused_with_those_that_are_accepted() {
     assert_eq!(
         refused(|request| request.max_points = 1_000_001),
-        "max_points: is 1000001; 2 to 1000000, or 0 for 1000, is accepted"
+        "max_points: is 1000001; use 2 to 1000000, or 0 for the default of 1000"
     );
     assert!(refused(|request| request.max_points = 1).contains("2 to 1000000"));
-    let sentence = refused(|request| request.time_zone = "Mars/Olympus".to_owned());
+    let description = refused(|request| request.time_zone = "Mars/Olympus".to_owned());
     assert!(
-        sentence.contains("\"Mars/Olympus\"") && sentence.contains("\"Europe/Berlin\""),
-        "{sentence}"
+        description.contains("\"Mars/Olympus\"") && description.contains("\"Europe/Berlin\""),
+        "{description}"
     );
 }
 
 #[test]
-fn points_alone_have_no_gaps_rates_or_devices_together() {
+fn raw_points_have_no_gaps_rates_or_combined_devices() {
     let points = |change: fn(&mut v1::QueryAggregatedRequest)| {
         refused(|request| {
             request.granularity = v1::Granularity::Raw as i32;
@@ -80,12 +82,12 @@ fn points_alone_have_no_gaps_rates_or_devices_together() {
     );
     assert!(
         points(|request| request.statistics = vec![Statistic::Rate as i32])
-            .contains("other statistics than RATE")
+            .contains("statistics other than RATE")
     );
 }
 
 #[test]
-fn statistics_have_a_default_and_are_told_once() {
+fn statistics_have_a_default_and_no_repetitions() {
     let with = |statistics: &[Statistic], combine: v1::Combine| {
         let statistics = statistics.iter().map(|&statistic| statistic as i32).collect();
         AggregatedQuery::check(v1::QueryAggregatedRequest {
@@ -109,10 +111,11 @@ fn statistics_have_a_default_and_are_told_once() {
 }
 
 #[test]
-fn an_interval_between_two_microseconds_overlaps_the_bucket_that_it_lies_in() {
+fn an_interval_between_two_microseconds_overlaps_the_bucket_that_contains_it() {
     let between = |granularity: v1::Granularity| {
         let instant = |nanos| Some(Timestamp { seconds: 59, nanos });
-        let (start, end) = (instant(999_999_100), instant(999_999_500));
+        let start = instant(999_999_100);
+        let end = instant(999_999_500);
         let request =
             v1::QueryAggregatedRequest { granularity: granularity as i32, start, end, ..request() };
         let query = AggregatedQuery::check(request).unwrap();

@@ -1,4 +1,4 @@
-//! Checks `DetectAnomalies`.
+//! Validates `DetectAnomalies`.
 
 use shared::granularity::Granularity;
 use shared::proto::v1::{self, AnomalyMethod};
@@ -21,16 +21,18 @@ const DEFAULT_MIN_BASELINE_COUNT: u32 = 30;
 const DEFAULT_MAX_ANOMALIES: u32 = 1_000;
 const MAX_MAX_ANOMALIES: u32 = 10_000;
 
-/// Points of a window against a baseline before it.
+/// A query that judges the points of a window by a baseline before it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AnomalyQuery {
     pub(crate) device_id: String,
     pub(crate) metric_name: String,
     /// Never `Unspecified`.
     pub(crate) method: AnomalyMethod,
-    /// Window to judge, [start, end) in microseconds; empty for one between two microseconds.
+    /// The window to judge, [start, end) in microseconds. Empty if the requested window was between
+    /// two microseconds.
     pub(crate) window: (i64, i64),
-    /// Before the window, [start, end) in microseconds: whole minutes, for `Seasonal` whole weeks that end with an hour.
+    /// The baseline before the window, [start, end) in microseconds: whole minutes, or for
+    /// `Seasonal` whole weeks that end on an hour.
     pub(crate) baseline: (i64, i64),
     pub(crate) threshold: f64,
     pub(crate) min_baseline_count: u64,
@@ -74,8 +76,9 @@ pub(super) fn method(method: i32) -> Result<AnomalyMethod, QueryError> {
         Ok(AnomalyMethod::Unspecified) => Ok(AnomalyMethod::ZScore),
         Ok(method) => Ok(method),
         Err(_) => {
-            let sentence = format!("is {method}, which is none of Z_SCORE, ROBUST, SEASONAL");
-            Err(QueryError::invalid("method", sentence))
+            let description =
+                format!("has the value {method}; it must be one of Z_SCORE, ROBUST, SEASONAL");
+            Err(QueryError::invalid("method", description))
         }
     }
 }
@@ -84,7 +87,8 @@ fn window(request: &v1::DetectAnomaliesRequest, now: i64) -> Result<(i64, i64), 
     let end = request.end.as_ref().map_or(Ok(nanos(now)), |end| instant("end", Some(end)))?;
     let start = match (&request.start, &request.window) {
         (Some(_), Some(_)) => {
-            return Err(QueryError::invalid("window", "stands beside start; set one of the two"));
+            let description = "cannot be combined with start: set only one of them";
+            return Err(QueryError::invalid("window", description));
         }
         (Some(start), None) => instant("start", Some(start))?,
         (None, None) => end - nanos(DEFAULT_WINDOW),
@@ -97,7 +101,7 @@ fn window(request: &v1::DetectAnomaliesRequest, now: i64) -> Result<(i64, i64), 
     if end - start > nanos(MAX_WINDOW) {
         return Err(QueryError::invalid(
             "start",
-            "lies more than 31 days before end, which is the limit",
+            "is more than 31 days before end, which is the limit: use a shorter window",
         ));
     }
     Ok(window)
@@ -115,16 +119,14 @@ pub(super) fn baseline_length(
         let Some(baseline) = baseline else { return Ok(DEFAULT_SEASONAL_BASELINE) };
         let weeks = time::from_duration(baseline)
             .filter(|micros| (WEEK..=MAX_SEASONAL_BASELINE).contains(micros) && micros % WEEK == 0);
-        let sentence = format!(
-            "is not 1 to {} whole weeks, which SEASONAL needs",
-            MAX_SEASONAL_BASELINE / WEEK
-        );
-        return weeks.ok_or_else(|| QueryError::invalid("baseline", sentence));
+        let description =
+            format!("must be 1 to {} whole weeks for SEASONAL", MAX_SEASONAL_BASELINE / WEEK);
+        return weeks.ok_or_else(|| QueryError::invalid("baseline", description));
     }
     let Some(baseline) = baseline else { return Ok(DEFAULT_BASELINE) };
     let micros = duration("baseline", baseline, MINUTE, MAX_BASELINE)?;
     if micros % MINUTE != 0 {
-        return Err(QueryError::invalid("baseline", "is not a whole number of minutes"));
+        return Err(QueryError::invalid("baseline", "must be a whole number of minutes"));
     }
     Ok(micros)
 }
@@ -138,10 +140,7 @@ fn duration(
     time::from_duration(duration).filter(|micros| (least..=most).contains(micros)).ok_or_else(
         || {
             let unit = if least == MINUTE { "1 minute" } else { "1 microsecond" };
-            QueryError::invalid(
-                field,
-                format!("is out of bounds: {unit} to {} days are accepted", most / DAY),
-            )
+            QueryError::invalid(field, format!("must be from {unit} to {} days", most / DAY))
         },
     )
 }
@@ -151,7 +150,7 @@ pub(super) fn threshold(threshold: f64) -> Result<f64, QueryError> {
     if !(0.1..=1_000.0).contains(&threshold) {
         return Err(QueryError::invalid(
             "threshold",
-            format!("is {threshold}; 0.1 to 1000 is accepted"),
+            format!("is {threshold}; use 0.1 to 1000, or 0 for the default of {DEFAULT_THRESHOLD}"),
         ));
     }
     Ok(threshold)
@@ -159,7 +158,12 @@ pub(super) fn threshold(threshold: f64) -> Result<f64, QueryError> {
 
 pub(super) fn min_baseline_count(count: u32) -> Result<u64, QueryError> {
     match if count == 0 { DEFAULT_MIN_BASELINE_COUNT } else { count } {
-        1 => Err(QueryError::invalid("min_baseline_count", "is 1; 2 or more is accepted")),
+        1 => {
+            let description = format!(
+                "is 1; use 2 or more, or 0 for the default of {DEFAULT_MIN_BASELINE_COUNT}"
+            );
+            Err(QueryError::invalid("min_baseline_count", description))
+        }
         count => Ok(u64::from(count)),
     }
 }
@@ -167,8 +171,8 @@ pub(super) fn min_baseline_count(count: u32) -> Result<u64, QueryError> {
 fn max_anomalies(most: u32) -> Result<u32, QueryError> {
     let most = if most == 0 { DEFAULT_MAX_ANOMALIES } else { most };
     if most > MAX_MAX_ANOMALIES {
-        let sentence = format!("is {most}; the limit is {MAX_MAX_ANOMALIES}");
-        return Err(QueryError::invalid("max_anomalies", sentence));
+        let description = format!("is {most}; the limit is {MAX_MAX_ANOMALIES}");
+        return Err(QueryError::invalid("max_anomalies", description));
     }
     Ok(most)
 }

@@ -1,4 +1,4 @@
-//! Checks the question for newest points.
+//! Validates `GetLatest`.
 
 use shared::proto::v1;
 
@@ -6,10 +6,10 @@ use super::check_id;
 use crate::error::QueryError;
 use crate::series::MAX_SERIES;
 
-/// Whose newest points.
+/// A query for the newest points of some series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LatestQuery {
-    /// Device and metric of each series, in two columns.
+    /// The device id and the metric name of each series, in two columns.
     Series(Vec<String>, Vec<String>),
     /// Every series of a device.
     Device(String),
@@ -18,15 +18,17 @@ pub(crate) enum LatestQuery {
 impl LatestQuery {
     pub(crate) fn check(request: v1::GetLatestRequest) -> Result<Self, QueryError> {
         match (request.series.len(), request.device_id.is_empty()) {
-            (0, true) => {
-                Err(QueryError::invalid("series", "is empty, and so is device_id: set one of them"))
-            }
+            (0, true) => Err(QueryError::invalid(
+                "series",
+                "is empty, and device_id is too: set one of them",
+            )),
             (0, false) => {
                 check_id("device_id", &request.device_id)?;
                 Ok(Self::Device(request.device_id))
             }
             (_, false) => {
-                Err(QueryError::invalid("device_id", "stands beside series: set only one of them"))
+                let description = "cannot be combined with series: set only one of them";
+                Err(QueryError::invalid("device_id", description))
             }
             (found, true) if found > MAX_SERIES => Err(QueryError::invalid(
                 "series",
@@ -56,15 +58,15 @@ mod tests {
     }
 
     #[test]
-    fn either_series_or_a_device_is_asked_for() {
+    fn a_request_names_either_series_or_a_device() {
         let key = |device_id: &str| v1::SeriesKey {
             device_id: device_id.to_owned(),
             metric_name: "m".to_owned(),
         };
-        assert_eq!(refused(vec![], ""), "series: is empty, and so is device_id: set one of them");
+        assert_eq!(refused(vec![], ""), "series: is empty, and device_id is too: set one of them");
         assert_eq!(
             refused(vec![key("d")], "d"),
-            "device_id: stands beside series: set only one of them"
+            "device_id: cannot be combined with series: set only one of them"
         );
         assert_eq!(
             refused(vec![key("d"); 10_001], ""),

@@ -36,15 +36,16 @@ fn intervals_are_half_open_and_not_empty() {
     assert!(refused(range(i64::MIN, 2)).contains("years 1 to 9999"));
 }
 
-/// So many nanoseconds after 1970-01-01T00:01:00Z.
+/// Returns the instant this many nanoseconds after 1970-01-01T00:01:00Z.
 fn after_a_minute(nanos: i32) -> Option<Timestamp> {
     Some(Timestamp { seconds: 60 - i64::from(nanos < 0), nanos: nanos.rem_euclid(1_000_000_000) })
 }
 
 #[test]
-fn bounds_between_two_microseconds_are_those_of_the_later_one() {
+fn bounds_between_two_microseconds_are_rounded_up() {
     let rounded = |start, end| {
-        let (start, end) = (after_a_minute(start), after_a_minute(end));
+        let start = after_a_minute(start);
+        let end = after_a_minute(end);
         let query = RangeQuery::check(v1::QueryRangeRequest { start, end, ..range(1, 2) }).unwrap();
         (query.start - 60_000_000, query.end - 60_000_000)
     };
@@ -52,7 +53,7 @@ fn bounds_between_two_microseconds_are_those_of_the_later_one() {
     assert_eq!(rounded(500, 5_000), (1, 5), "the point before the start is not");
     assert_eq!(rounded(1, 999_999_999), (1, 1_000_000), "the last microsecond is inside");
     assert_eq!(rounded(-1, 1), (0, 1));
-    assert_eq!(rounded(100, 500), (1, 1), "between two microseconds is nothing");
+    assert_eq!(rounded(100, 500), (1, 1), "an interval between two microseconds is empty");
     let refused = refused(v1::QueryRangeRequest {
         start: after_a_minute(500),
         end: after_a_minute(100),
@@ -75,7 +76,7 @@ fn windows_are_rounded_like_other_intervals() {
     };
     assert_eq!(window(after_a_minute(500), after_a_minute(5_001), None), (1, 6));
     assert_eq!(window(after_a_minute(100), after_a_minute(500), None), (1, 1));
-    // A thousand microseconds and a half before half a microsecond after the minute is a whole microsecond.
+    // A window of 1000.5 µs that ends 0.5 µs after the minute begins on a whole microsecond.
     let length = prost_types::Duration { seconds: 0, nanos: 1_000_500 };
     assert_eq!(window(None, after_a_minute(500), Some(length)), (-1_000, 1));
 }
@@ -83,14 +84,14 @@ fn windows_are_rounded_like_other_intervals() {
 #[test]
 fn selectors_are_bounded_and_complete() {
     let with = |selectors| refused(v1::QueryRangeRequest { selectors, ..range(1, 2) });
-    assert_eq!(with(vec![]), "selectors: has 0 entries; 1 to 100 are accepted");
+    assert_eq!(with(vec![]), "selectors: has 0 entries; it must have 1 to 100");
     assert_eq!(
         with(vec![by_id("d", "m"); 101]),
-        "selectors: has 101 entries; 1 to 100 are accepted"
+        "selectors: has 101 entries; it must have 1 to 100"
     );
     assert_eq!(
         with(vec![by_id("", "m")]),
-        "selectors[0].device_id: is empty; it needs 1 to 256 bytes"
+        "selectors[0].device_id: is empty; it must have 1 to 256 bytes"
     );
     assert_eq!(
         with(vec![by_id("d", &"m".repeat(257))]),
@@ -119,7 +120,7 @@ fn anomaly_windows_have_defaults_and_bounds() {
     let hour = prost_types::Duration { seconds: 3_600, nanos: 0 };
     assert!(
         refused(v1::DetectAnomaliesRequest { start: at(1), window: Some(hour), ..request() })
-            .contains("beside start")
+            .contains("cannot be combined with start")
     );
     assert!(refused(v1::DetectAnomaliesRequest { start: at(1), ..request() }).contains("31 days"));
     assert!(
@@ -159,6 +160,6 @@ fn page_sizes_follow_aip_158() {
     assert_eq!(sized(i32::MAX).unwrap().page_size, 1_000);
     assert_eq!(
         sized(-1).unwrap_err().to_string(),
-        "page_size: is -1; 0 (for 100) or more is accepted"
+        "page_size: is -1; use 1 or more, or 0 for the default of 100"
     );
 }

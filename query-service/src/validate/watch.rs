@@ -1,4 +1,4 @@
-//! Checks `WatchAnomalies`.
+//! Validates `WatchAnomalies`.
 
 use shared::proto::v1::{self, AnomalyMethod};
 use siphasher::sip::SipHasher13;
@@ -6,17 +6,17 @@ use siphasher::sip::SipHasher13;
 use super::{DeviceSelector, Selector, anomalies, selectors};
 use crate::error::QueryError;
 
-/// Points of several series, each against the baseline before it.
+/// A subscription to the anomalies of several series, each judged by the baseline before it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WatchQuery {
     pub(crate) selectors: Vec<Selector>,
     /// Never `Unspecified`.
     pub(crate) method: AnomalyMethod,
-    /// Length in microseconds.
+    /// The length of the baseline in microseconds.
     pub(crate) baseline: i64,
     pub(crate) threshold: f64,
     pub(crate) min_baseline_count: u64,
-    /// Empty where the subscription is new.
+    /// Empty for a new subscription.
     pub(crate) resume_token: String,
 }
 
@@ -33,19 +33,21 @@ impl WatchQuery {
         })
     }
 
-    /// Tells this question from others, on every instance and in every version: a token belongs to one question.
+    /// Returns a hash of the request without its token, which binds a token to the request. It is
+    /// the same on every instance and in every version.
     pub(crate) fn fingerprint(&self) -> u64 {
         let Self { method, baseline, threshold, min_baseline_count, .. } = self;
-        let mut question =
+        let mut text =
             format!("{}\0{baseline}\0{threshold:e}\0{min_baseline_count}", *method as i32);
         for Selector { device, metric_name } in &self.selectors {
             let (kind, name) = match device {
                 DeviceSelector::Id(id) => ("id", id),
                 DeviceSelector::Prefix(prefix) => ("prefix", prefix),
             };
-            question.extend(["\0", kind, "\0", name, "\0", metric_name]); // ids hold no control characters
+            // Ids contain no control characters, so that `\0` separates the parts.
+            text.extend(["\0", kind, "\0", name, "\0", metric_name]);
         }
-        SipHasher13::new().hash(question.as_bytes())
+        SipHasher13::new().hash(text.as_bytes())
     }
 }
 
@@ -60,11 +62,11 @@ mod tests {
     }
 
     #[test]
-    fn a_question_keeps_its_fingerprint_and_shares_it_with_none() {
+    fn a_fingerprint_is_stable_and_differs_between_requests() {
         let fingerprint = |request| WatchQuery::check(request).unwrap().fingerprint();
-        let asked = fingerprint(request("gate-1"));
+        let expected = fingerprint(request("gate-1"));
         assert_eq!(
-            asked,
+            expected,
             fingerprint(v1::WatchAnomaliesRequest {
                 threshold: 3.0,
                 method: 1,
@@ -72,7 +74,7 @@ mod tests {
             })
         );
         assert_eq!(
-            asked,
+            expected,
             fingerprint(v1::WatchAnomaliesRequest {
                 resume_token: "x".to_owned(),
                 ..request("gate-1")
@@ -85,12 +87,12 @@ mod tests {
             v1::WatchAnomaliesRequest { min_baseline_count: 7, ..request("gate-1") },
         ];
         for other in others {
-            assert_ne!(fingerprint(other), asked);
+            assert_ne!(fingerprint(other), expected);
         }
     }
 
     #[test]
-    fn what_is_not_served_names_the_limit() {
+    fn a_refusal_names_the_limit() {
         let refused = |request| WatchQuery::check(request).unwrap_err().to_string();
         assert!(refused(v1::WatchAnomaliesRequest::default()).contains("1 to 100"));
         assert!(

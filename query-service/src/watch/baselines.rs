@@ -1,4 +1,4 @@
-//! The baseline of every watched series for every step of time, read once each.
+//! The baselines of the watched series, one per series and time step. Each is read once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -16,21 +16,21 @@ use crate::validate::WatchQuery;
 const MINUTE: i64 = 60_000_000;
 const WEEK: i64 = 7 * 24 * 60 * MINUTE;
 
-/// What the points of one series and one step are judged by.
+/// The judge of the points of one series in one step, with its baseline.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Judged {
+pub(super) struct JudgedBaseline {
     pub(super) judge: Judge,
     moments: Moments,
-    /// Median and median absolute deviation, by ROBUST.
+    /// The median and the median absolute deviation, for ROBUST.
     median: Option<(f64, f64)>,
 }
 
-/// Judges by step and series. The baseline of a step ends where the step begins.
+/// The judges by step and series. The baseline of a step ends where the step begins.
 pub(super) struct Baselines {
     relations: Relations,
     query: WatchQuery,
-    steps: BTreeMap<i64, HashMap<i32, Judged>>,
-    /// Series whose judges are there for all these steps.
+    steps: BTreeMap<i64, HashMap<i32, JudgedBaseline>>,
+    /// The series that have judges for all of `steps`.
     known: HashSet<i32>,
 }
 
@@ -39,7 +39,8 @@ impl Baselines {
         Self { relations, query, steps: BTreeMap::new(), known: HashSet::new() }
     }
 
-    /// How long a baseline holds: as long as is cheap. By ROBUST every value is read again.
+    /// Returns the length of a step in microseconds. Longer steps read fewer baselines; ROBUST
+    /// reads every value of each.
     fn width(&self) -> i64 {
         match self.query.method {
             AnomalyMethod::Robust => 10 * MINUTE,
@@ -48,17 +49,18 @@ impl Baselines {
         }
     }
 
-    /// The step that holds the time.
+    /// Returns the start of the step that contains the time.
     pub(super) fn step(&self, time: i64) -> i64 {
         time - time.rem_euclid(self.width())
     }
 
-    /// Forgets the steps before the one that holds the time.
+    /// Removes the steps before the one that contains the time.
     pub(super) fn forget_before(&mut self, time: i64) {
         self.steps = self.steps.split_off(&self.step(time));
     }
 
-    /// Reads what is missing for these series from the step that holds `first` to the one that holds `last`.
+    /// Reads the missing baselines of these series, from the step that contains `first` to the one
+    /// that contains `last`.
     pub(super) async fn read(
         &mut self,
         pool: &ReadPool,
@@ -104,7 +106,7 @@ impl Baselines {
                             self.query.threshold,
                             self.query.min_baseline_count,
                         );
-                        let judged = Judged {
+                        let judged = JudgedBaseline {
                             judge,
                             moments: stats.moments,
                             median: Some((stats.median, stats.mad)),
@@ -129,9 +131,11 @@ impl Baselines {
                 }
             }
             AnomalyMethod::ZScore | AnomalyMethod::Unspecified => {
-                let (relations, length) = (&self.relations, self.query.baseline);
+                let relations = &self.relations;
+                let length = self.query.baseline;
                 let sliding =
-                    Sliding::read(pool, relations, series_ids, length, (first, last)).await?;
+                    SlidingBaselines::read(pool, relations, series_ids, length, (first, last))
+                        .await?;
                 for &step in steps {
                     self.keep(step, series_ids, &sliding.before(step));
                 }
@@ -145,12 +149,13 @@ impl Baselines {
     }
 
     fn keep(&mut self, step: i64, series_ids: &[i32], found: &HashMap<i32, Moments>) {
-        let (threshold, min_count) = (self.query.threshold, self.query.min_baseline_count);
+        let threshold = self.query.threshold;
+        let min_count = self.query.min_baseline_count;
         let judged = |&series_id: &i32| {
             let moments = found.get(&series_id).copied().unwrap_or(Moments::EMPTY);
             (
                 series_id,
-                Judged {
+                JudgedBaseline {
                     judge: Judge::z_score(&moments, threshold, min_count),
                     moments,
                     median: None,
@@ -160,15 +165,16 @@ impl Baselines {
         self.steps.entry(step).or_default().extend(series_ids.iter().map(judged));
     }
 
-    /// For each series that is judged at all from one step to another, the narrowest bounds of these steps: what lies within
-    /// them is no anomaly in any.
+    /// Returns the narrowest bounds of each series over the steps from `first` to `last`. A value
+    /// within them is no anomaly in any of the steps. Leaves out series that no step judges.
     pub(super) fn narrowest(
         &self,
         series_ids: &[i32],
         first: i64,
         last: i64,
     ) -> Vec<WatchedBounds> {
-        let (first, last) = (self.step(first), self.step(last));
+        let first = self.step(first);
+        let last = self.step(last);
         let mut bounds = Vec::new();
         for &series_id in series_ids {
             let steps =
@@ -186,29 +192,31 @@ impl Baselines {
         bounds
     }
 
-    /// The step and the judge of a time; times after the last step that was read belong to that one.
-    pub(super) fn of(&self, series_id: i32, time: i64) -> Option<(i64, &Judged)> {
+    /// Returns the step and the judge of a time. Times after the last step use the last step.
+    pub(super) fn of(&self, series_id: i32, time: i64) -> Option<(i64, &JudgedBaseline)> {
         let (&step, judged) = self.steps.range(..=time).next_back()?;
         Some((step, judged.get(&series_id)?))
     }
 
-    /// The baseline of a step as the contract has it.
-    pub(super) fn describe(&self, step: i64, judged: &Judged) -> v1::Baseline {
+    /// Returns the baseline of a step as a message of the contract.
+    pub(super) fn describe(&self, step: i64, judged: &JudgedBaseline) -> v1::Baseline {
         let baseline = baseline(self.interval(step), &judged.moments, judged.judge.state);
         let (median, median_absolute_deviation) = judged.median.unzip();
         v1::Baseline { median, median_absolute_deviation, ..baseline }
     }
 }
 
-/// The baselines of neighbouring minutes differ at their ends only, so the middle is read once, as a whole.
-struct Sliding {
+/// The baselines that end at each of several minutes. They differ at their ends only, so their
+/// common middle is read once.
+struct SlidingBaselines {
     length: i64,
     middle: HashMap<i32, Moments>,
     ends: Vec<(i32, i64, Moments)>,
 }
 
-impl Sliding {
-    /// Reads what the baselines of this length take that end at minutes from `first` to `last`.
+impl SlidingBaselines {
+    /// Reads the data of the baselines of this length that end at the minutes from `first` to
+    /// `last`.
     async fn read(
         pool: &ReadPool,
         relations: &Relations,
@@ -216,14 +224,14 @@ impl Sliding {
         length: i64,
         (first, last): (i64, i64),
     ) -> sqlx::Result<Self> {
-        let parts = Parts::new(length, first, last);
+        let ranges = BaselineRanges::new(length, first, last);
         let mut sliding = Self { length, middle: HashMap::new(), ends: Vec::new() };
-        for end in parts.ends {
+        for end in ranges.ends {
             for minutes in relations.parts(pool, Granularity::Minute, end).await? {
                 sliding.ends.extend(store::watched_minutes(pool, series_ids, &minutes).await?);
             }
         }
-        if let Some(middle) = parts.middle {
+        if let Some(middle) = ranges.middle {
             for minutes in relations.parts(pool, Granularity::Minute, middle).await? {
                 add(
                     &mut sliding.middle,
@@ -234,7 +242,7 @@ impl Sliding {
         Ok(sliding)
     }
 
-    /// The baselines that end at this minute.
+    /// Returns the baselines that end at this minute, by series.
     fn before(&self, minute: i64) -> HashMap<i32, Moments> {
         let mut baselines = self.middle.clone();
         for &(series_id, start, moments) in &self.ends {
@@ -246,7 +254,7 @@ impl Sliding {
     }
 }
 
-/// Adds moments of series to those that are there.
+/// Combines moments into the baselines, by series.
 fn add(baselines: &mut HashMap<i32, Moments>, more: Vec<(i32, Moments)>) {
     for (series_id, moments) in more {
         let baseline = baselines.entry(series_id).or_insert(Moments::EMPTY);
@@ -254,16 +262,18 @@ fn add(baselines: &mut HashMap<i32, Moments>, more: Vec<(i32, Moments)>) {
     }
 }
 
-/// What is read once as a whole, and what minute by minute; [start, end) each, without overlap.
+/// The ranges of the minutes to read, [start, end) each, without overlap. The middle is aggregated
+/// as a whole, the ends are read minute by minute.
 #[derive(Debug)]
-struct Parts {
+struct BaselineRanges {
     middle: Option<(i64, i64)>,
     ends: Vec<(i64, i64)>,
 }
 
-impl Parts {
+impl BaselineRanges {
     fn new(length: i64, first: i64, last: i64) -> Self {
-        let (start, middle) = (first - length, (last - length, first));
+        let start = first - length;
+        let middle = (last - length, first);
         let (middle, mut ends) = match middle.0 < middle.1 {
             true => (Some(middle), vec![(start, middle.0), (middle.1, last)]),
             false => (None, vec![(start, last)]),

@@ -1,4 +1,4 @@
-//! One subscription, from its first look to its end.
+//! One subscription, from its first scan to its end.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use super::baselines::Baselines;
-use super::{LOOK_BACK, Position, Watchers};
+use super::{MAX_LATENESS, WatchPosition, Watchers};
 use crate::error::QueryError;
 use crate::query_rpc::anomalies::anomaly;
 use crate::read_pool::ReadPool;
@@ -18,27 +18,31 @@ use crate::series;
 use crate::store::{self, WatchedPoint};
 use crate::validate::WatchQuery;
 
-/// Most series of one subscription, and most by ROBUST, which reads every value of a baseline.
+/// The maximum number of series of one subscription.
 const MAX_SERIES: usize = 1_000;
+/// The maximum number of series with ROBUST, which reads every value of a baseline.
 const MAX_ROBUST_SERIES: usize = 100;
-/// How far back most looks reach; every so many reach back all the way.
-const GLANCE: i64 = 15 * time::MICROS_PER_SECOND;
-const LOOKS_PER_SWEEP: u32 = 10;
-/// After so many looks, new series are looked for, and a client that was told nothing gets a token.
-const LOOKS_PER_TOKEN: u32 = 60;
-/// What a resumed subscription missed is made up for in pieces of this length, in microseconds.
-const PIECE: i64 = 3_600_000_000;
-/// Later than any point.
+/// How far back most scans reach, in microseconds.
+const RECENT: i64 = 15 * time::MICROS_PER_SECOND;
+/// A sweep is due after at least this many scan intervals. It reaches back as far as points may be
+/// late.
+const SCANS_PER_SWEEP: u32 = 10;
+/// After this many scans the selectors are matched again. After this many scans without a message
+/// the client gets an empty message with a new token.
+const SCANS_PER_TOKEN: u32 = 60;
+/// The length of time, in microseconds, that one scan of a sweep covers.
+const SWEEP_STEP: i64 = 3_600_000_000;
+/// A time after any point.
 const END_OF_TIME: i64 = 253_402_300_799_999_999;
-/// Points in a statement's answer.
+/// The maximum number of points that one statement returns.
 const PAGE_POINTS: usize = 10_000;
-/// Anomalies in a message.
+/// The maximum number of anomalies in a message.
 const MESSAGE_ANOMALIES: usize = 1_000;
 
-type Frames = FrameSender<v1::WatchAnomaliesResponse>;
+type AnomalySender = FrameSender<v1::WatchAnomaliesResponse>;
 
-/// The anomalies of one series and one baseline, for one message.
-struct Group<'p> {
+/// The anomalies of one message: those of one series and one baseline.
+struct AnomalyGroup<'p> {
     step: i64,
     series_id: i32,
     found: Vec<(&'p WatchedPoint, v1::Anomaly)>,
@@ -49,126 +53,132 @@ pub(crate) struct Subscription {
     pool: ReadPool,
     watchers: Watchers,
     query: WatchQuery,
-    question: u64,
+    fingerprint: u64,
     series: HashMap<i32, SeriesKey>,
     baselines: Baselines,
-    position: Position,
-    looks: u32,
-    looks_since_message: u32,
+    position: WatchPosition,
+    scans: u32,
+    scans_since_message: u32,
     began: Instant,
     next_sweep: Instant,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Subscription {
-    /// Finds the series and takes up the token's position, or that of now.
+    /// Finds the series, and starts from the position of the resume token, or from now.
     pub(crate) async fn new(
         pool: ReadPool,
         relations: Relations,
         watchers: Watchers,
         query: WatchQuery,
     ) -> Result<Self, QueryError> {
-        let place = watchers.place()?;
-        let (question, now) = (query.fingerprint(), time::now_micros());
+        let permit = watchers.acquire_subscription()?;
+        let fingerprint = query.fingerprint();
+        let now = time::now_micros();
         let position = match query.resume_token.as_str() {
-            "" => Position::new(now),
-            token => Position::of_token(token, question, now)?,
+            "" => WatchPosition::new(now),
+            token => WatchPosition::of_token(token, fingerprint, now)?,
         };
         let mut subscription = Self {
             baselines: Baselines::new(relations, query.clone()),
             pool,
             watchers,
             query,
-            question,
+            fingerprint,
             series: HashMap::new(),
             position,
-            looks: 0,
-            looks_since_message: 0,
+            scans: 0,
+            scans_since_message: 0,
             began: Instant::now(),
             next_sweep: Instant::now(),
-            _place: place,
+            _permit: permit,
         };
         subscription.find_series().await?;
         Ok(subscription)
     }
 
-    /// Tells of anomalies until it is of age, the service shuts down or the client has gone.
-    pub(crate) async fn run(mut self, frames: Frames) -> Result<(), StreamEnd> {
+    /// Reports anomalies until the subscription reaches its maximum age, the service shuts down or
+    /// the client disconnects.
+    pub(crate) async fn run(mut self, frames: AnomalySender) -> Result<(), StreamEnd> {
         let shutdown = self.watchers.shutdown.clone();
-        match shutdown.run_until_cancelled(self.tell(&frames)).await {
+        match shutdown.run_until_cancelled(self.report(&frames)).await {
             Some(end) => end,
             None => Err(QueryError::ShuttingDown.into()),
         }
     }
 
-    async fn tell(&mut self, frames: &Frames) -> Result<(), StreamEnd> {
+    async fn report(&mut self, frames: &AnomalySender) -> Result<(), StreamEnd> {
         if self.query.resume_token.is_empty() {
-            // What stands out already is not new; what arrives from now on is, however late.
+            // Anomalies that exist already are not new. Those that arrive from now on are, however
+            // late.
             self.sweep(None).await?;
         }
         self.send(frames, v1::WatchAnomaliesResponse::default()).await?;
         while self.began.elapsed() < self.watchers.max_age {
-            self.look(frames).await?;
-            if self.looks_since_message >= LOOKS_PER_TOKEN {
+            self.scan_or_sweep(frames).await?;
+            if self.scans_since_message >= SCANS_PER_TOKEN {
                 self.send(frames, v1::WatchAnomaliesResponse::default()).await?;
             }
             sleep(self.watchers.interval).await;
         }
-        self.send(frames, v1::WatchAnomaliesResponse::default()).await // so that the next one need not look back
+        // The last token lets the next subscription resume without a gap.
+        self.send(frames, v1::WatchAnomaliesResponse::default()).await
     }
 
-    async fn look(&mut self, frames: &Frames) -> Result<(), StreamEnd> {
-        self.looks += 1;
-        self.looks_since_message += 1;
-        if self.looks.is_multiple_of(LOOKS_PER_TOKEN) {
+    /// Scans the recent past, or everything since the floor if a sweep is due.
+    async fn scan_or_sweep(&mut self, frames: &AnomalySender) -> Result<(), StreamEnd> {
+        self.scans += 1;
+        self.scans_since_message += 1;
+        if self.scans.is_multiple_of(SCANS_PER_TOKEN) {
             self.find_series().await?;
         }
         if self.next_sweep <= Instant::now() {
             return self.sweep(Some(frames)).await;
         }
         let now = time::now_micros();
-        self.scan((now - GLANCE).max(self.position.floor()), END_OF_TIME, now, Some(frames)).await
+        self.scan((now - RECENT).max(self.position.floor()), END_OF_TIME, now, Some(frames)).await
     }
 
-    /// Looks at everything since the floor, and raises it. The next sweep is not due before three times as long has passed as
-    /// this one took.
-    async fn sweep(&mut self, frames: Option<&Frames>) -> Result<(), StreamEnd> {
-        let (began, now) = (Instant::now(), time::now_micros());
+    /// Scans everything since the floor, and raises the floor. The next sweep is due after at least
+    /// three times the duration of this one.
+    async fn sweep(&mut self, frames: Option<&AnomalySender>) -> Result<(), StreamEnd> {
+        let began = Instant::now();
+        let now = time::now_micros();
         let mut start = self.position.floor();
         while start <= now {
-            let end = if now - start < PIECE { END_OF_TIME } else { start + PIECE };
+            let end = if now - start < SWEEP_STEP { END_OF_TIME } else { start + SWEEP_STEP };
             self.scan(start, end, now, frames).await?;
-            self.position.advance(end.min(now - LOOK_BACK));
+            self.position.advance(end.min(now - MAX_LATENESS));
             self.baselines.forget_before(self.position.floor());
             start = end;
         }
         self.next_sweep =
-            Instant::now() + (self.watchers.interval * LOOKS_PER_SWEEP).max(began.elapsed() * 3);
+            Instant::now() + (self.watchers.interval * SCANS_PER_SWEEP).max(began.elapsed() * 3);
         Ok(())
     }
 
-    /// Tells of the anomalies in [start, end); without a client, notes them as told.
+    /// Reports the new anomalies in [start, end). Without `frames`, only marks them as reported.
     async fn scan(
         &mut self,
         start: i64,
         end: i64,
         now: i64,
-        frames: Option<&Frames>,
+        frames: Option<&AnomalySender>,
     ) -> Result<(), StreamEnd> {
         let series_ids: Vec<i32> = self.series.keys().copied().collect();
         let last = (end - 1).min(now.max(start));
-        let turn = self.watchers.turn().await?;
+        let permit = self.watchers.acquire_scan().await?;
         self.baselines.read(&self.pool, &series_ids, start, last).await?;
-        drop(turn);
+        drop(permit);
         let bounds = self.baselines.narrowest(&series_ids, start, last);
         let mut after = WatchedPoint::before(start);
         while !bounds.is_empty() {
-            let turn = self.watchers.turn().await?;
+            let permit = self.watchers.acquire_scan().await?;
             let page = store::watched(&self.pool, &bounds, after, end, PAGE_POINTS as i64).await?;
-            drop(turn); // not held while a slow client takes its messages
+            drop(permit); // not held while a slow client takes its messages
             match frames {
-                Some(frames) => self.tell_page(frames, &page).await?,
-                None => self.note(&page),
+                Some(frames) => self.report_page(frames, &page).await?,
+                None => self.mark_page(&page),
             }
             match page.last() {
                 Some(point) if page.len() == PAGE_POINTS => after = *point,
@@ -178,25 +188,30 @@ impl Subscription {
         Ok(())
     }
 
-    /// Takes what stands out as told.
-    fn note(&mut self, page: &[WatchedPoint]) {
+    /// Marks the anomalies of a page as reported.
+    fn mark_page(&mut self, page: &[WatchedPoint]) {
         for point in page {
-            if self.stands_out(point).is_some() {
-                self.position.tell(point);
+            if self.anomaly_of(point).is_some() {
+                self.position.mark_reported(point);
             }
         }
     }
 
-    /// The step of a point that stands out, and the anomaly.
-    fn stands_out(&self, found: &WatchedPoint) -> Option<(i64, v1::Anomaly)> {
+    /// Returns the step and the anomaly of a point, or `None` if it is no anomaly.
+    fn anomaly_of(&self, found: &WatchedPoint) -> Option<(i64, v1::Anomaly)> {
         let (step, judged) = self.baselines.of(found.series_id, found.point.timestamp)?;
         Some((step, anomaly(&judged.judge, found.point)?))
     }
 
-    async fn tell_page(&mut self, frames: &Frames, page: &[WatchedPoint]) -> Result<(), StreamEnd> {
-        for Group { step, series_id, found } in self.group(page) {
-            let told = found.into_iter().filter(|(point, _)| self.position.tell(point));
-            let anomalies: Vec<_> = told.map(|(_, anomaly)| anomaly).collect();
+    async fn report_page(
+        &mut self,
+        frames: &AnomalySender,
+        page: &[WatchedPoint],
+    ) -> Result<(), StreamEnd> {
+        for AnomalyGroup { step, series_id, found } in self.group(page) {
+            let reported =
+                found.into_iter().filter(|(point, _)| self.position.mark_reported(point));
+            let anomalies: Vec<_> = reported.map(|(_, anomaly)| anomaly).collect();
             let Some((_, judged)) = self.baselines.of(series_id, step) else { continue };
             let baseline = Some(self.baselines.describe(step, judged));
             let series = self.series.get(&series_id).cloned();
@@ -213,32 +228,32 @@ impl Subscription {
         Ok(())
     }
 
-    /// What stands out and was not told, in messages.
-    fn group<'p>(&self, page: &'p [WatchedPoint]) -> Vec<Group<'p>> {
-        let mut groups: Vec<Group<'p>> = Vec::new();
+    /// Groups the anomalies of a page that were not reported yet into messages.
+    fn group<'p>(&self, page: &'p [WatchedPoint]) -> Vec<AnomalyGroup<'p>> {
+        let mut groups: Vec<AnomalyGroup<'p>> = Vec::new();
         let mut open: HashMap<(i64, i32), usize> = HashMap::new();
-        for point in page.iter().filter(|point| !self.position.was_told(point)) {
-            let Some((step, anomaly)) = self.stands_out(point) else { continue };
+        for point in page.iter().filter(|point| !self.position.is_reported(point)) {
+            let Some((step, anomaly)) = self.anomaly_of(point) else { continue };
             let at = open.entry((step, point.series_id)).or_insert(groups.len());
             if groups.get(*at).is_none_or(|group| group.found.len() == MESSAGE_ANOMALIES) {
                 *at = groups.len();
-                groups.push(Group { step, series_id: point.series_id, found: Vec::new() });
+                groups.push(AnomalyGroup { step, series_id: point.series_id, found: Vec::new() });
             }
             groups[*at].found.push((point, anomaly));
         }
         groups
     }
 
-    /// Sends a message with the token of the position after it.
+    /// Sends a message, with the token of the position after it.
     async fn send(
         &mut self,
-        frames: &Frames,
+        frames: &AnomalySender,
         message: v1::WatchAnomaliesResponse,
     ) -> Result<(), StreamEnd> {
-        let resume_token = self.position.token(self.question);
+        let resume_token = self.position.token(self.fingerprint);
         frames.send(v1::WatchAnomaliesResponse { resume_token, ..message }).await?;
         frames.flush().await?;
-        self.looks_since_message = 0;
+        self.scans_since_message = 0;
         Ok(())
     }
 
@@ -253,13 +268,15 @@ impl Subscription {
         };
         let series: HashMap<i32, SeriesKey> = found.into_iter().map(key).collect();
         let (most, method) = match self.query.method {
-            v1::AnomalyMethod::Robust => (MAX_ROBUST_SERIES, " by ROBUST"),
+            v1::AnomalyMethod::Robust => (MAX_ROBUST_SERIES, " with ROBUST"),
             _ => (MAX_SERIES, ""),
         };
         if series.len() > most {
-            let sentence =
-                format!("match {} series; {most} can be watched at once{method}", series.len());
-            return Err(QueryError::invalid("selectors", sentence));
+            let description = format!(
+                "match {} series; the limit of a subscription{method} is {most}",
+                series.len()
+            );
+            return Err(QueryError::invalid("selectors", description));
         }
         self.series = series;
         Ok(())

@@ -1,5 +1,6 @@
-//! Local days of every zone around every transition, held against the definition of a day: it begins at the first instant whose
-//! local date it is. The definition is computed from offsets alone, without the calendar that the code under test asks.
+//! Tests the local days of every zone around every transition against the definition: a day begins
+//! at the first instant that has its local date. The definition is computed from offsets alone,
+//! without the calendar functions that the tested code uses.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,10 +10,11 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use super::{DAY, Grid, LocalDays};
 
 const HOUR: i64 = 3_600_000_000;
-/// How far around a transition days are looked at. Transitions of one zone may be weeks apart, so there may be several.
+/// The time before and after a transition whose days are checked. It may contain several
+/// transitions of the zone.
 const AROUND: i64 = 3 * DAY;
 
-/// A stretch of time with one offset from UTC: [start, end), all in microseconds.
+/// A stretch of time with one offset from UTC: [start, end). All fields are in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Stretch {
     start: i64,
@@ -24,14 +26,15 @@ fn micros(text: &str) -> i64 {
     text.parse::<Timestamp>().unwrap().as_microsecond()
 }
 
-/// The offsets of a zone from some days before 1970 until some days after 2037.
+/// Returns the offsets of a zone from a month before 1970 until a month after 2037.
 fn stretches(zone: &TimeZone) -> Vec<Stretch> {
     let first = micros("1969-12-01T00:00:00Z");
     let last = micros("2038-02-01T00:00:00Z");
     let begin = Timestamp::from_microsecond(first).unwrap();
     let mut stretches = vec![Stretch { start: first, end: last, offset: offset(zone, begin) }];
     for transition in zone.following(begin) {
-        let (at, offset) = (transition.timestamp().as_microsecond(), transition.offset().seconds());
+        let at = transition.timestamp().as_microsecond();
+        let offset = transition.offset().seconds();
         if at >= last {
             break;
         }
@@ -47,7 +50,8 @@ fn offset(zone: &TimeZone, time: Timestamp) -> i64 {
     i64::from(zone.to_offset(time).seconds()) * 1_000_000
 }
 
-/// The first instant of each local date that occurs in these stretches, in the order of the dates.
+/// Returns the first instant of each local date that occurs in these stretches, in the order of the
+/// dates.
 fn first_instants(stretches: &[Stretch]) -> Vec<i64> {
     let mut first: BTreeMap<i64, i64> = BTreeMap::new();
     for &Stretch { start, end, offset } in stretches {
@@ -59,7 +63,7 @@ fn first_instants(stretches: &[Stretch]) -> Vec<i64> {
     first.into_values().collect()
 }
 
-/// Holds the days around a time against the first instants of the dates there.
+/// Compares the days around a time with the first instants of the local dates.
 fn check_around(name: &str, zone: &TimeZone, stretches: &[Stretch], around: i64) {
     let near = stretches.partition_point(|stretch| stretch.end <= around - 2 * AROUND);
     let near = stretches[near..].iter().take_while(|stretch| stretch.start < around + 2 * AROUND);
@@ -69,9 +73,9 @@ fn check_around(name: &str, zone: &TimeZone, stretches: &[Stretch], around: i64)
         ..*stretch
     });
     let expected = first_instants(&clipped.collect::<Vec<_>>());
-    let expected = &expected[1..expected.len() - 1]; // the outermost dates are cut
+    let expected = &expected[1..expected.len() - 1]; // the outermost dates are incomplete
     let when = Timestamp::from_microsecond(around).unwrap();
-    assert!(expected.is_sorted_by(|one, next| one < next), "{name} at {when}: dates come in order");
+    assert!(expected.is_sorted_by(|one, next| one < next), "{name} at {when}: dates are in order");
 
     let days = LocalDays { zone, days: 1 };
     let at = |time: i64| expected.partition_point(|&edge| edge <= time);
@@ -92,7 +96,7 @@ fn check_around(name: &str, zone: &TimeZone, stretches: &[Stretch], around: i64)
         assert_eq!(
             days.edge(number),
             expected[at(time) - 1],
-            "{name} at {when}: the day that holds {time}"
+            "{name} at {when}: the day that contains {time}"
         );
     }
 }
@@ -106,7 +110,7 @@ fn days_of_every_zone_are_right_around_every_transition() {
         let zone = database.get(name.as_str()).unwrap();
         let stretches = stretches(&zone);
         if !seen.insert(stretches.clone()) {
-            continue; // another name of a zone that was checked
+            continue; // an alias of a zone that was checked
         }
         for stretch in &stretches[1..] {
             check_around(name.as_str(), &zone, &stretches, stretch.start);
