@@ -1,6 +1,7 @@
-//! Takes points over gRPC and writes them to TimescaleDB exactly once.
+//! Receives points over gRPC and writes them to TimescaleDB exactly once.
 //!
-//! The modules stand in the order in which a point goes through them; `docs/ARCHITECTURE.md` walks one along.
+//! The modules are declared in the order in which a point passes through them.
+//! `docs/ARCHITECTURE.md` describes that path.
 
 pub mod cli;
 pub mod config;
