@@ -1,6 +1,7 @@
--- Moves producers on and remembers their batches, the newest first: so the old bytes stay the end of the row, and the log of
--- changes has to hold only the new ones. A row whose entries fill a page hands them over first. Entries of an
--- earlier epoch are dropped, for that epoch is fenced.
+-- Advances producers and remembers their batches, newest first. New entries go before the old ones,
+-- so that the old bytes remain the suffix of the row and the write-ahead log holds only the new
+-- bytes. A row whose entries fill a page first moves them to producer_batches. Entries of an earlier
+-- epoch are dropped, because that epoch is fenced.
 WITH moved AS (
     SELECT *
     FROM unnest($1::text[], $2::int8[], $3::int8[], $4::bytea[]) AS moved (producer_id, epoch, last_sequence, entries)

@@ -1,5 +1,5 @@
--- Where a producer stands: its row, and the oldest page of its epoch. A row with epoch -1 was added for a batch that was not
--- applied.
+-- Reads the position of a producer: its row, and the oldest page of its epoch. A row with epoch -1
+-- was added for a batch that was not applied, so it is skipped.
 SELECT epoch,
        last_sequence,
        updated_at,

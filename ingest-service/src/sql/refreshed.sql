@@ -1,5 +1,6 @@
--- When the job of each rollup last ended well, in microseconds since 1970; one that never did counts from the last step of the
--- schema. An embedded database keeps no account of its jobs: now, as nothing is known against them.
+-- Returns when the refresh job of each rollup last succeeded, in microseconds since the Unix epoch.
+-- A job that never succeeded counts from the last migration. If the database keeps no job
+-- statistics, as the embedded one, the result is the current time.
 SELECT rollup.user_view_name::text,
        (extract(epoch FROM CASE WHEN known.runs THEN greatest(job_stats.last_successful_finish, installed.at) ELSE now() END)
         * 1000000)::int8

@@ -1,4 +1,5 @@
-//! A small flush as one statement, which is a transaction of its own: one round trip to the database instead of five.
+//! Writes a small flush in a single statement, which is its own transaction. This takes one round
+//! trip to the database instead of five.
 
 use sqlx::postgres::PgConnection;
 
@@ -6,8 +7,11 @@ use super::point_rows::{Columns, check_written};
 use crate::flush::SortedRuns;
 use crate::ledger::{PAGE_BYTES, REMEMBERED_BATCHES, Step, Steps};
 
-/// Moves the ledger on by these steps and inserts the points, both or neither. Returns whether it did: it does not if a
-/// ledger row is locked by somebody else or is not at the beginning of its step, for then there is something to decide.
+/// Advances the ledger by these steps and inserts the points, both or neither. Returns whether it
+/// did.
+///
+/// Writes nothing if a ledger row is locked by another transaction or is not at the start of its
+/// step. The transaction of several statements then decides about each batch.
 pub(super) async fn write(
     connection: &mut PgConnection,
     steps: &Steps<'_>,

@@ -1,4 +1,4 @@
-//! The statements on the ledger.
+//! Statements that read, lock and advance ledger rows.
 
 use std::collections::BTreeSet;
 
@@ -8,20 +8,23 @@ use sqlx::postgres::{PgConnection, Postgres};
 
 use crate::ledger::{self, Ledger, PAGE_BYTES, Position, Positions, REMEMBERED_BATCHES, Wanted};
 
-/// How long adding rows waits for a transaction that adds the same ones.
+/// Adding rows waits at most 1 s for a transaction that adds the same rows.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s'";
 const NO_LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = 0";
 
-/// The ledger rows of a flush's producers.
+/// Result of locking the ledger rows of a flush's producers.
 pub(super) struct Locked {
-    /// The ledger as the locked rows show it.
+    /// The ledger as read from the locked rows.
     pub(super) ledger: Ledger,
     /// Producers whose rows other transactions hold.
     pub(super) elsewhere: BTreeSet<String>,
 }
 
-/// Locks the ledger rows of these producers in sorted order, after adding those that are new. Does not wait for rows that
-/// another transaction holds. If some of these are not there yet, this transaction is of no further use.
+/// Locks the ledger rows of these producers in sorted order, after adding the missing ones. Does not
+/// wait for rows locked by another transaction.
+///
+/// If another transaction is still adding some of the rows, this transaction has failed and must be
+/// rolled back.
 pub(super) async fn lock(
     statements: &Statements,
     transaction: &mut Transaction<'_, Postgres>,
@@ -66,8 +69,8 @@ async fn select_for_update(
         .await
 }
 
-/// Adds rows. Returns `false` if another transaction is adding one of them and does not end in time; the transaction is of
-/// no further use then.
+/// Adds rows. Returns `false` if another transaction is adding one of them and does not end within
+/// 1 s. This transaction has then failed and must be rolled back.
 async fn add(
     transaction: &mut Transaction<'_, Postgres>,
     producers: &[&str],
@@ -88,7 +91,7 @@ async fn add(
     Ok(true)
 }
 
-/// Reads what is remembered of resent batches into the ledger.
+/// Reads the remembered batches of these producers into the ledger.
 pub(crate) async fn read_remembered(
     connection: &mut PgConnection,
     wanted: &[Wanted],
@@ -110,7 +113,7 @@ pub(crate) async fn read_remembered(
     Ok(())
 }
 
-/// Writes the ledger's new positions and entries.
+/// Writes the ledger's new positions and entries to the database.
 pub(super) async fn advance(
     transaction: &mut Transaction<'_, Postgres>,
     ledger: &Ledger,

@@ -1,4 +1,4 @@
-//! Which points of a batch the database refuses for good: found by trying halves.
+//! Finds the points of a batch that the database refuses permanently, by bisection.
 
 use shared::proto::v1::RejectionReason;
 
@@ -8,14 +8,16 @@ use crate::metrics::Operation;
 use crate::retry::{Backoff, Verdict, verdict};
 use crate::validate::Rejections;
 
-/// Most tries for one batch. What is undecided then is refused as it is, so that one hostile batch cannot hold up a lane; up to
-/// about two hundred bad points in a full batch are found one by one.
+/// Maximum number of trial writes for one batch. It finds about two hundred bad points in a full
+/// batch. Ranges that are undecided by then are refused as a whole, so that one hostile batch cannot
+/// block a lane.
 const MAX_TRIES: usize = 4_096;
 
-/// Points [start, end) of a batch that are refused, each on its own or, at the bound of tries, together.
+/// Ranges `[start, end)` of refused points of a batch. A range holds one point, or more if the limit
+/// of tries was reached.
 pub(super) type Refused = Vec<(usize, usize)>;
 
-/// Finds what is refused, in rising order. Waits for a database that is away.
+/// Finds the refused points, in ascending order. Waits while the database is unavailable.
 pub(super) async fn find(session: &mut Session, batch: &QueuedBatch) -> Refused {
     let mut search = Search::among(batch.points.len());
     while let Some((start, end)) = search.next() {
@@ -26,9 +28,9 @@ pub(super) async fn find(session: &mut Session, batch: &QueuedBatch) -> Refused 
     search.refused
 }
 
-/// Halves what is refused until single points are left. Pure.
+/// Bisection of refused ranges down to single points. Does no I/O.
 struct Search {
-    /// Still to be tried, the next one last.
+    /// Stack of ranges to try; the next one is the last.
     parts: Vec<(usize, usize)>,
     tries: usize,
     refused: Refused,
@@ -39,7 +41,7 @@ impl Search {
         Self { parts: vec![(0, points)], tries: 0, refused: Refused::new() }
     }
 
-    /// What to try next.
+    /// Returns the next range to try.
     fn next(&mut self) -> Option<(usize, usize)> {
         if self.tries == MAX_TRIES {
             self.refused.extend(self.parts.drain(..).rev());
@@ -48,7 +50,7 @@ impl Search {
         self.parts.pop()
     }
 
-    /// What was tried is refused.
+    /// Records that a range was refused.
     fn narrow(&mut self, start: usize, end: usize) {
         if end - start == 1 {
             return self.refused.push((start, end));
@@ -58,6 +60,7 @@ impl Search {
     }
 }
 
+/// Tries to write a range of the batch and rolls back. Returns whether the database refuses it.
 async fn is_refused(session: &mut Session, batch: &QueuedBatch, start: usize, end: usize) -> bool {
     let part = batch.points.part(start..end);
     let points = SortedRuns::of([(&part, &*batch.series_ids)].into_iter());
@@ -69,19 +72,20 @@ async fn is_refused(session: &mut Session, batch: &QueuedBatch, start: usize, en
             Err(error) => {
                 session.metrics().retry(Operation::RefusedPoints, &error);
                 let wait = backoff.next();
-                tracing::warn!(%error, ?wait, "cannot look for refused points; trying again");
+                tracing::warn!(%error, ?wait, "cannot search for refused points; retrying");
                 tokio::time::sleep(wait).await;
             }
         }
     }
 }
 
-/// Takes the refused points out of the batch, and says which they were as it was sent.
+/// Removes the refused points from the batch. Returns their rejections, with the indices of the
+/// batch as it was sent.
 pub(super) fn take_out(batch: &mut QueuedBatch, refused: &Refused) -> Rejections {
     let mut rejections = Rejections::default();
     for at in refused.iter().flat_map(|&(start, end)| start..end) {
         let sentence =
-            "the database refuses this point; its constraints or triggers say why".to_owned();
+            "the database refuses this point because of a constraint or trigger".to_owned();
         rejections.push(
             batch.points.sent_index(at),
             1,
@@ -99,7 +103,7 @@ pub(super) fn take_out(batch: &mut QueuedBatch, refused: &Refused) -> Rejections
 mod tests {
     use super::*;
 
-    /// Searches where these are refused.
+    /// Runs a search in which the bad points are refused.
     fn search(points: usize, is_bad: impl Fn(usize) -> bool) -> (Refused, usize) {
         let mut search = Search::among(points);
         let mut tries = 0;

@@ -1,4 +1,4 @@
-//! The statements of one attempt to write a flush.
+//! Runs one attempt to write a flush.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,40 +19,42 @@ use super::ledger_rows::Locked;
 use super::write_path::{Way, WritePath};
 use super::{at_once, ledger_rows, point_rows};
 
-/// The name of a writer's connection in `pg_stat_activity`.
+/// Name of a writer's connection in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "tidegauge writer";
-/// A writer that holds a transaction open for this many seconds without going on is stalled: its session may be ended.
+/// Seconds after which a writer that holds a transaction open and waits for its client counts as
+/// stalled. Other writers may then terminate its session.
 const STALLED_SECONDS: f64 = 5.0;
 
-/// The error while the server still runs an earlier attempt whose connection is lost.
+/// Error message while the server still runs an earlier attempt whose connection is lost.
 const OWN_ROW_HELD: &str = "an earlier attempt still holds the writer's ledger row";
 
-/// One attempt: what to write, and what was decided about it.
+/// One attempt to write a flush: its input and its results.
 pub(super) struct Attempt<'a> {
     pub(super) own: &'a Numbering,
     pub(super) flush: &'a [QueuedBatch],
     /// True on the first attempt.
     pub(super) first: bool,
-    /// One for each batch, once the ledger is locked or is to be found as expected.
+    /// One decision for each batch. Set once the ledger is locked, or before a single-statement
+    /// write.
     pub(super) decisions: Vec<Decision>,
-    /// What was written, once it was.
+    /// Figures for the metrics, set once the points are written.
     pub(super) shape: FlushShape,
 }
 
-/// How an attempt ended without an error.
+/// Outcome of an attempt that ended without an error.
 pub(super) enum Outcome {
     /// COMMIT returned.
     Committed,
-    /// The ledger shows that an earlier attempt, whose COMMIT got no answer, was committed. It remembers these answers, one
-    /// entry for each batch of the flush.
+    /// An earlier attempt, whose COMMIT got no answer, was committed. Holds the answer that the
+    /// ledger remembers of each batch of the flush.
     CommittedBefore(Vec<Option<BatchResult>>),
-    /// The writer's own row is gone: the ledger forgot it while nothing was written.
+    /// The writer's own row is gone: the database deleted it after a long idle time.
     Forgotten,
-    /// Nothing was written: other transactions hold the ledger rows of these producers.
+    /// Nothing was written, because other transactions hold the ledger rows of these producers.
     Locked(BTreeSet<String>),
 }
 
-/// How an attempt failed.
+/// Error of an attempt, by the point at which it failed.
 pub(super) enum Failure {
     /// Nothing was written.
     BeforeCommit(sqlx::Error),
@@ -66,10 +68,10 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-/// A connection to write through, made when needed.
+/// Connection of a writer, opened on demand.
 pub(super) struct Session {
     database: DatabaseConfig,
-    /// How long an attempt may take.
+    /// Timeout of one attempt.
     timeout: Duration,
     connection: Option<PgConnection>,
     write_path: WritePath,
@@ -94,13 +96,14 @@ impl Session {
         &self.metrics
     }
 
-    /// Runs an attempt in a transaction of its own, for a bounded time: a connection that was lost without a word would never
-    /// answer. It goes with the attempt; nobody else drops either.
+    /// Runs an attempt in its own transaction. The timeout covers connections that were lost
+    /// silently and would never answer. On a timeout the connection is dropped with the attempt.
     pub(super) async fn run(&mut self, attempt: &mut Attempt<'_>) -> Result<Outcome, Failure> {
         let timeout = self.timeout;
         match tokio::time::timeout(timeout, self.try_once(attempt)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Failure::InCommit(db::timed_out(timeout))), // COMMIT may have been sent
+            // COMMIT may have been sent.
+            Err(_) => Err(Failure::InCommit(db::timed_out(timeout))),
         }
     }
 
@@ -117,8 +120,11 @@ impl Session {
         Ok(outcome)
     }
 
-    /// Writes a small flush by a statement that is a transaction of its own, if each batch is the next one of its producer; if
-    /// not, nothing. Not what may have been written before: what was decided then must not be forgotten.
+    /// Writes a small flush in a single statement if each batch is the next one of its producer.
+    /// Returns whether it was written; if not, nothing was.
+    ///
+    /// Only the first attempt is written this way. A later one may repeat a flush that is already
+    /// committed, and must keep the decisions made then.
     async fn at_once(
         &mut self,
         connection: &mut PgConnection,
@@ -145,7 +151,8 @@ impl Session {
         self.metrics.statements().run("UPDATE producers INSERT points", statement).await
     }
 
-    /// Writes what the ledger says is to be applied; `points` are those of all batches.
+    /// Locks the ledger, decides about each batch, and writes those that are applied. `points` are
+    /// those of all batches.
     async fn in_transaction(
         &mut self,
         connection: &mut PgConnection,
@@ -189,7 +196,7 @@ impl Session {
         Ok(Outcome::Committed)
     }
 
-    /// Ends the sessions of other writers that hold a transaction open without going on. Returns how many.
+    /// Terminates the sessions of stalled writers. Returns their number.
     pub(super) async fn end_stalled(&mut self) -> sqlx::Result<i64> {
         let mut connection = self.connect().await?;
         let statement = sqlx::query_scalar(include_str!("../sql/ledger_stalled.sql"))
@@ -205,7 +212,7 @@ impl Session {
         Ok(ended)
     }
 
-    /// Tries points out: writes them and takes that back.
+    /// Writes points and rolls back, to find out whether the database refuses them.
     pub(super) async fn rehearse(&mut self, points: &SortedRuns<'_>) -> sqlx::Result<()> {
         db::within(self.timeout, self.write_and_take_back(points)).await
     }
@@ -256,7 +263,7 @@ impl Session {
 }
 
 impl SortedRuns<'_> {
-    /// What was written, for the metrics.
+    /// Returns the figures of a flush for the metrics.
     fn shape(&self, way: Way, watermark: i64) -> FlushShape {
         FlushShape {
             write_path: way.name(),
@@ -272,7 +279,7 @@ impl<'a> Attempt<'a> {
         self.flush.iter().filter_map(|batch| batch.numbering.as_ref())
     }
 
-    /// Returns the producers of the flush, the writer itself among them.
+    /// Returns the producers of the flush, including the writer itself.
     fn producers(&self) -> BTreeSet<&'a str> {
         self.numberings()
             .chain([self.own])

@@ -1,33 +1,37 @@
-//! Which way a flush goes into the hypertable: by INSERT or COPY, as rows or compressed at once.
+//! Chooses how a flush is written to the hypertable: INSERT or COPY, as rows or compressed.
 
 use sqlx::postgres::PgConnection;
 
 use crate::config::DirectCompress;
 use crate::flush::SortedRuns;
 
-/// From so many points a series on, compressing at once is the faster way: with one it is much slower than the row store,
-/// with a hundred much faster (`cargo xtask bench` prints both), and the two cross between one and five.
+/// Minimum average number of points per series for direct compress.
+///
+/// With one point per series, direct compress is much slower than the row store. With a hundred it
+/// is much faster. The two break even between one and five (`cargo xtask bench` prints both).
 const LEAST_ROWS_PER_SERIES: usize = 3;
-/// Smaller flushes come under light load, where what counts is how soon they are acknowledged: one statement is one round
-/// trip, while the end of a COPY waits up to 40 ms for the server's TCP to confirm its data (sqlx 0.9.0 does not set
-/// TCP_NODELAY). Small compressed pieces would also slow reading down.
+/// Minimum number of points for COPY. Smaller flushes are written with INSERT.
+///
+/// Small flushes occur under light load, where latency matters. An INSERT is one round trip. The end
+/// of a COPY waits up to 40 ms for the server's TCP acknowledgement, because sqlx 0.9.0 does not set
+/// TCP_NODELAY. Small compressed chunks would also slow down reads.
 const LEAST_ROWS_TO_COPY: usize = 10_000;
 
-/// How the points of a flush are written.
+/// Path on which the points of a flush are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// There are none.
+    /// The flush has no points.
     Nothing,
-    /// As rows, by one INSERT.
+    /// One INSERT into the row store.
     Insert,
-    /// As rows, by COPY.
+    /// COPY into the row store.
     Copy,
-    /// Compressed at once, by COPY.
+    /// COPY with direct compress into the columnstore.
     CopyCompressed,
 }
 
 impl Way {
-    /// As the metric has it.
+    /// Returns the label of the metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -38,12 +42,12 @@ impl Way {
     }
 }
 
-/// Decides for each flush.
+/// Chooser of the path of each flush.
 pub(super) struct WritePath {
     wanted: DirectCompress,
-    /// Whether the server compresses at once, also under rollups.
+    /// Whether the server supports direct compress on hypertables with rollups.
     served: bool,
-    /// Whether its sort of such rows can be turned off.
+    /// Whether the server can skip its own sort of compressed rows.
     takes_sorted: bool,
 }
 
@@ -52,7 +56,8 @@ impl WritePath {
         Self { wanted, served: false, takes_sorted: false }
     }
 
-    /// Finds out what the server can do; to be asked again after each connect, for it may have been upgraded.
+    /// Queries what the server supports. Must be called after each connect, because the server may
+    /// have been upgraded.
     pub(super) async fn look_at(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
         (self.served, self.takes_sorted) =
             sqlx::query_as(include_str!("../sql/direct_compress_served.sql"))
@@ -61,9 +66,11 @@ impl WritePath {
         Ok(())
     }
 
-    /// Returns the statements that turn direct compress on for the rest of a transaction. The server's sort goes off, because
-    /// rows are sent in the order of the columnstore. `..._client_sorted` stays off: it would promise that flushes do not
-    /// overlap in time, and queries would return rows in the wrong order.
+    /// Returns the statements that turn direct compress on for the rest of a transaction.
+    ///
+    /// The server's sort is turned off, because rows are sent in the order of the columnstore.
+    /// `..._client_sorted` stays off: it would promise that flushes do not overlap in time, and
+    /// queries would return rows in the wrong order.
     pub(super) fn settings(&self) -> &'static str {
         if self.takes_sorted {
             "SET LOCAL timescaledb.enable_direct_compress_copy = on;
@@ -73,6 +80,7 @@ impl WritePath {
         }
     }
 
+    /// Returns the path of a flush.
     pub(super) fn of(&self, points: &SortedRuns<'_>) -> Way {
         let wanted = if self.served { self.wanted } else { DirectCompress::Never };
         choose(wanted, points.rows, points.series)
