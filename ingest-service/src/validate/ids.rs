@@ -1,6 +1,8 @@
-//! What a device id, a metric name and a producer id may be. Two ids that look alike must not be two devices: white space at
-//! the ends, invisible characters and text that is not in normalization form C are refused. What was stored before these rules
-//! stays readable: query-service has no such checks.
+//! Rules for device ids, metric names and producer ids.
+//!
+//! Two ids that look alike must not be two devices. White space at either end, invisible characters
+//! and text that is not in Unicode normalization form C are therefore rejected. Series stored before
+//! these rules stay readable, because query-service has no such checks.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, WhiteSpace};
@@ -9,17 +11,17 @@ use shared::proto::v1::RejectionReason as Reason;
 
 use super::Refusal;
 
-/// Longest id, in bytes. Two of them fit an index entry of PostgreSQL.
+/// Maximum length of an id in bytes. Two ids fit into an index entry of PostgreSQL.
 pub(crate) const ID_MAX_BYTES: usize = 256;
 
-/// How an id can be wrong.
+/// Kind of fault in an id.
 pub(crate) enum IdFault {
     Empty,
     TooLong,
     Invalid,
 }
 
-/// Checks an id; the sentence names the field, the limit and what was found.
+/// Checks an id. The sentence of an error names the field, the limit and the value found.
 pub(crate) fn check<'m>(field: &str, id: &'m [u8]) -> Result<&'m str, (IdFault, String)> {
     if id.is_empty() {
         return Err((
@@ -39,7 +41,7 @@ pub(crate) fn check<'m>(field: &str, id: &'m [u8]) -> Result<&'m str, (IdFault, 
     }
 }
 
-/// Returns what is wrong with the characters of an id, as the end of a sentence.
+/// Returns the fault in the characters of an id, if there is one, as the end of a sentence.
 fn fault(id: &str) -> Option<String> {
     if is_plain(id.as_bytes()) {
         return None;
@@ -65,14 +67,16 @@ fn fault(id: &str) -> Option<String> {
     Some(format!("is not in Unicode normalization form C from {first} on: send it composed (NFC)"))
 }
 
-/// Most ids are ASCII without control characters and without spaces at the ends: they need no tables.
+/// Returns whether an id is ASCII without control characters and without spaces at either end. Most
+/// ids are, and need no Unicode tables.
 fn is_plain(id: &[u8]) -> bool {
     let graphic_or_space = id.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
     graphic_or_space && id.first() != Some(&b' ') && id.last() != Some(&b' ')
 }
 
-/// Zero-width characters, bidirectional controls, the byte-order mark, variation selectors, fillers, separators of lines and
-/// paragraphs, and the pattern of Braille that has no dots.
+/// Returns whether a character is invisible: zero-width characters, bidirectional controls, the
+/// byte-order mark, variation selectors, fillers, line and paragraph separators, and the blank
+/// Braille pattern.
 fn is_invisible(character: char) -> bool {
     const BRAILLE_BLANK: char = '\u{2800}';
     let category = CodePointMapData::<GeneralCategory>::new().get(character);
@@ -197,14 +201,15 @@ mod tests {
         assert_eq!(told("Z\u{fc}rich"), None);
         assert_eq!(
             told("Zu\u{308}rich").unwrap(),
-            "device_id is not in Unicode normalization form C from U+0075 at byte 1 on: send it composed (NFC)"
+            "device_id is not in Unicode normalization form C from U+0075 at byte 1 on: send it \
+             composed (NFC)"
         );
         let angstrom = told("1\u{212b}").unwrap();
         assert!(angstrom.contains("form C from U+212B at byte 1 on"), "{angstrom}");
-        assert!(told("\u{1100}\u{1161}").unwrap().contains("form C"), "Hangul in parts");
+        assert!(told("\u{1100}\u{1161}").unwrap().contains("form C"), "decomposed Hangul");
     }
 
-    /// The short cut must not let through what the tables refuse, nor refuse what they take.
+    /// The shortcut for ASCII must agree with the Unicode tables.
     #[test]
     fn ascii_is_judged_as_the_tables_would() {
         for byte in 0..=0x7f_u8 {

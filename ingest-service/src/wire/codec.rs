@@ -1,4 +1,4 @@
-//! Takes a message off the stream as it is; answers are encoded by prost.
+//! Codec that passes request messages on undecoded and encodes answers with prost.
 
 use std::marker::PhantomData;
 
@@ -7,11 +7,11 @@ use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic_prost::ProstEncoder;
 
-/// One request message, not read yet. Its buffer is the transport's own.
+/// An undecoded request message in the transport's buffer.
 #[derive(Clone, Debug)]
 pub(crate) struct Message(pub(crate) Bytes);
 
-/// Undecoded messages in, prost messages out.
+/// Codec of undecoded requests and prost answers.
 pub(crate) struct WireCodec<T>(PhantomData<T>);
 
 impl<T> Default for WireCodec<T> {
@@ -35,7 +35,7 @@ impl<T: prost::Message + Send + 'static> Codec for WireCodec<T> {
     }
 }
 
-/// Hands the buffer over.
+/// Decoder that passes the buffer on.
 pub(crate) struct WireDecoder;
 
 impl Decoder for WireDecoder {

@@ -1,23 +1,23 @@
-//! Fields of a message: numbers and values, in the order of the bytes.
+//! Iterates over the fields of a message in wire order.
 
-/// The bytes are not a message of the contract.
+/// Error of bytes that are not a message of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {
-    #[error("a field goes on beyond the end of its message")]
+    #[error("a field extends past the end of its message")]
     Truncated,
-    #[error("a number is longer than 10 bytes")]
+    #[error("a varint is longer than 10 bytes")]
     Varint,
-    #[error("a field has number 0 or a wire type that is not in use")]
+    #[error("a field has number 0 or an unsupported wire type")]
     Tag,
     #[error("field {0} has the wrong wire type")]
     Type(u32),
     #[error("a packed column's length is not a multiple of 8 bytes")]
     Column,
-    #[error("the message holds its batch twice")]
+    #[error("the message has more than one batch")]
     Twice,
 }
 
-/// The value of a field, by its wire type.
+/// Value of a field, by its wire type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Value<'m> {
     Varint(u64),
@@ -26,10 +26,10 @@ pub(crate) enum Value<'m> {
     Fixed32,
 }
 
-/// A field: its number, and its value.
+/// Number and value of a field.
 pub(crate) type Field<'m> = (u32, Value<'m>);
 
-/// Walks over the fields of a message; ends after the first error.
+/// Iterator over the fields of a message. Ends after the first error.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fields<'m>(pub(crate) &'m [u8]);
 
