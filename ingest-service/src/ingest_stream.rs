@@ -1,7 +1,8 @@
-//! The gRPC service: a stream becomes batches, batches go through validation, the resolver and a lane, outcomes come back.
+//! The gRPC service. Each batch of a call passes through validation, the series resolver and a lane;
+//! its outcome is returned to the call.
 //!
-//! Each call's work runs in a task of its own: a client that goes away drops the call, but whole batches that arrived are
-//! stored all the same. Knows no SQL.
+//! The work of each call runs in its own task. A client that disconnects drops the call, but batches
+//! that arrived completely are still stored. Does not depend on SQL.
 
 mod call;
 mod caller;
@@ -40,14 +41,16 @@ use call::Call;
 use caller::Caller;
 use sinks::AckSender;
 
-/// Acknowledgements that wait for a slow client before its stream is no longer read.
+/// Maximum number of acknowledgements that wait for a slow client. Beyond it, its stream is no
+/// longer read.
 const WAITING_ACKS: usize = 64;
 
-/// How long a unary call should take at most where the service is behind: it waits for room no longer than leaves time for what
-/// comes then, and is refused after it. Streams wait for as long as it takes.
+/// Time that a unary call should take at most while the queue is full. It waits for a permit only as
+/// long as its batch can still be written in time, and is refused after 250 ms. Streams wait without
+/// limit.
 const UNARY_PATIENCE: Duration = Duration::from_millis(250);
 
-/// What a batch goes through between its arrival and its lane; cheap to clone.
+/// Stages of a batch between its arrival and its lane; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Intake {
     pub(crate) limits: Arc<Limits>,
@@ -59,7 +62,8 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    /// Takes a request's batch in. When this returns it is queued, and will be stored whoever still listens.
+    /// Validates and queues the batch of a request. Once this returns, the batch will be stored even
+    /// if the client disconnects.
     async fn accept(&self, message: Message, caller: &Caller) -> Result<PendingAck, BatchError> {
         let accepted =
             self.queue(message, caller, Instant::now()).instrument(metrics::batch()).await;
@@ -82,10 +86,12 @@ impl Intake {
             )
         };
         let valid = match metrics::validate().in_scope(checked) {
-            Err(error) => return Box::pin(self.answer_again(error)).await, // rare and large
+            // Boxed, because this future is rare and large.
+            Err(error) => return Box::pin(self.answer_again(error)).await,
             Ok(valid) => valid,
         };
-        let (span, points) = (Span::current(), valid.points.len());
+        let span = Span::current();
+        let points = valid.points.len();
         caller
             .may_send(points + usize::try_from(valid.rejections.count).unwrap_or_default())
             .await?;
@@ -124,7 +130,8 @@ impl Intake {
         Ok(pending)
     }
 
-    /// Answers a batch that is over a limit of today, if it was applied while the limit was higher.
+    /// Answers a batch that exceeds the present limit of points, if it was applied while the limit
+    /// was higher.
     async fn answer_again(&self, error: BatchError) -> Result<PendingAck, BatchError> {
         if let BatchError::TooManyPoints { numbering: Some(numbering), .. } = &error
             && let Some(answer) = self.ledger.first_answer(numbering).await?
@@ -136,7 +143,7 @@ impl Intake {
     }
 }
 
-/// The service behind the contract.
+/// Server side of the contract's `IngestService`.
 pub(crate) struct IngestServer {
     pub(crate) intake: Intake,
     pub(crate) readiness: ReadinessHandle,
@@ -147,13 +154,13 @@ pub(crate) struct IngestServer {
 }
 
 impl IngestServer {
-    /// New calls are refused while nothing can be stored; calls under way wait instead.
+    /// Refuses new calls while the database is not ready. Calls in progress wait instead.
     fn check_ready(&self) -> Result<(), Status> {
         match self.readiness.now() {
             Readiness::Ready => Ok(()),
             Readiness::Waiting { .. } => {
                 let sentence =
-                    "the service cannot store points now: its database is not ready".to_owned();
+                    "the service cannot store points now: the database is not ready".to_owned();
                 Err(BatchError::Unavailable(sentence).into_status(""))
             }
         }
@@ -164,7 +171,8 @@ impl IngestServer {
         request: &Request<T>,
         patience: Option<Duration>,
     ) -> Result<Caller, Status> {
-        let (identity, quota) = (auth::identity(request.extensions())?, CallQuota::current());
+        let identity = auth::identity(request.extensions())?;
+        let quota = CallQuota::current();
         Ok(Caller { identity, quota, patience, shutdown: self.shutdown.clone() })
     }
 
@@ -177,13 +185,13 @@ impl IngestServer {
         }
     }
 
-    /// Runs a call's work to its end even where the call is dropped.
+    /// Runs the work of a call to its end, even if the call is dropped.
     async fn detached<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Status>> + Send + 'static,
     ) -> Result<T, Status> {
         self.tasks.spawn(work.in_current_span()).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a call's task failed");
+            tracing::error!(%error, "the task of a call failed");
             Err(status::internal())
         })
     }
@@ -199,7 +207,8 @@ impl IngestService for IngestServer {
         request: Request<Streaming<Message>>,
     ) -> Result<Response<v1::IngestResponse>, Status> {
         self.check_ready()?;
-        let (call, stream) = (self.call(self.caller(&request, None)?, None), request.into_inner());
+        let call = self.call(self.caller(&request, None)?, None);
+        let stream = request.into_inner();
         let work = async move {
             let mut summary = Summary::default();
             call.run(stream, &mut summary).await.map(|()| summary)
@@ -213,11 +222,12 @@ impl IngestService for IngestServer {
     ) -> Result<Response<Self::IngestWithAcksStream>, Status> {
         self.check_ready()?;
         let caller = self.caller(&request, None)?;
-        let (call, stream) = (self.call(caller, Some(self.stream_max_age)), request.into_inner());
+        let call = self.call(caller, Some(self.stream_max_age));
+        let stream = request.into_inner();
         let (answers, receiver) = mpsc::channel(WAITING_ACKS);
         let work = async move {
             if let Err(status) = call.run(stream, &mut AckSender(answers.clone())).await {
-                let _ = answers.send(Err(status)).await; // the client may have gone
+                let _ = answers.send(Err(status)).await; // fails if the client is gone
             }
         };
         self.tasks.spawn(work.in_current_span());
@@ -229,7 +239,8 @@ impl IngestService for IngestServer {
         request: Request<Message>,
     ) -> Result<Response<v1::IngestBatchResponse>, Status> {
         self.check_ready()?;
-        let (intake, caller) = (self.intake.clone(), self.caller(&request, Some(UNARY_PATIENCE))?);
+        let intake = self.intake.clone();
+        let caller = self.caller(&request, Some(UNARY_PATIENCE))?;
         let message = request.into_inner();
         let work = async move {
             let settled =

@@ -1,5 +1,6 @@
-//! The metrics and spans of ingest-service, each named once, and what is recorded in them: once a batch or a flush, never
-//! once a point. What both services have is in `shared::metrics`; `docs/OBSERVABILITY.md` lists all.
+//! Metrics and spans of ingest-service. They are recorded once per batch or flush, never per point.
+//!
+//! Metrics of both services are in `shared::metrics`. `docs/OBSERVABILITY.md` lists all of them.
 
 mod spans;
 
@@ -18,80 +19,83 @@ use crate::validate::{REASONS, Rejections};
 pub(crate) use spans::{acknowledge, batch, flush, queue, resolve, room, validate};
 
 const ACCEPTED: Spec =
-    Spec::new("tidegauge.points.accepted", "{point}", "Points that are committed");
+    Spec::new("tidegauge.points.accepted", "{point}", "Committed points, without duplicates");
 const DUPLICATE: Spec = Spec::new(
     "tidegauge.points.duplicate",
     "{point}",
-    "Points sent again that were committed before",
+    "Points of resent batches that were already committed",
 );
 const REJECTED: Spec =
-    Spec::new("tidegauge.points.rejected", "{point}", "Points refused, by reason");
+    Spec::new("tidegauge.points.rejected", "{point}", "Rejected points, by reason");
 const LATE: Spec = Spec::new(
     "tidegauge.points.late",
     "{point}",
-    "Committed points from before the minutes' watermark",
+    "Committed points older than the watermark of the minute rollup",
 );
-const BATCHES: Spec = Spec::new("tidegauge.batches", "{batch}", "Batches by what became of them");
+const BATCHES: Spec = Spec::new("tidegauge.batches", "{batch}", "Batches, by outcome");
 const ACK_LATENCY: Spec = Spec::new(
     "tidegauge.ack.latency",
     "s",
-    "From the arrival of a batch until its acknowledgement is handed on",
+    "Time from the arrival of a batch until its acknowledgement is sent",
 );
 const QUEUE: Spec =
-    Spec::new("tidegauge.queue.points", "{point}", "Points taken in that are not settled yet");
-const QUEUE_CAPACITY: Spec =
-    Spec::new("tidegauge.queue.capacity", "{point}", "TIDEGAUGE_QUEUE_MAX_POINTS");
+    Spec::new("tidegauge.queue.points", "{point}", "Accepted points that are not settled yet");
+const QUEUE_CAPACITY: Spec = Spec::new(
+    "tidegauge.queue.capacity",
+    "{point}",
+    "Maximum of tidegauge.queue.points (TIDEGAUGE_QUEUE_MAX_POINTS)",
+);
 const ROOM_WAIT: Spec =
-    Spec::new("tidegauge.queue.wait", "s", "How long a batch waits for room in the queue");
+    Spec::new("tidegauge.queue.wait", "s", "Time that a batch waits for space in the queue");
 const FLUSH_DURATION: Spec =
-    Spec::new("tidegauge.flush.duration", "s", "Duration of a flush, retries included");
+    Spec::new("tidegauge.flush.duration", "s", "Duration of a flush, including retries");
 const FLUSH_POINTS: Spec =
-    Spec::new("tidegauge.flush.points", "{point}", "Points that a flush writes");
+    Spec::new("tidegauge.flush.points", "{point}", "Points written by a flush");
 const FLUSH_BATCHES: Spec =
-    Spec::new("tidegauge.flush.batches", "{batch}", "Batches that a flush settles");
-const ROWS_PER_SERIES: Spec =
-    Spec::new("tidegauge.flush.rows_per_series", "{row}", "Points a series in a flush");
+    Spec::new("tidegauge.flush.batches", "{batch}", "Batches settled by a flush");
+const ROWS_PER_SERIES: Spec = Spec::new(
+    "tidegauge.flush.rows_per_series",
+    "{row}",
+    "Average number of points per series in a flush",
+);
 const WRITERS: Spec = Spec::new(
     "tidegauge.writers",
     "{writer}",
-    "TIDEGAUGE_WRITERS, and one for clients that hold little",
+    "Number of writers (TIDEGAUGE_WRITERS, and one for small clients)",
 );
 const WRITERS_BUSY: Spec =
-    Spec::new("tidegauge.writers.busy", "{writer}", "Writers with a flush under way");
-const RETRIES: Spec = Spec::new(
-    "tidegauge.retries",
-    "{retry}",
-    "Work with the database that is tried again, by cause",
-);
-const SERIES_CREATED: Spec = Spec::new(
-    "tidegauge.series.created",
-    "{series}",
-    "Series that did not exist before a batch named them",
-);
+    Spec::new("tidegauge.writers.busy", "{writer}", "Writers with a flush in progress");
+const RETRIES: Spec =
+    Spec::new("tidegauge.retries", "{retry}", "Retries of database operations, by cause");
+const SERIES_CREATED: Spec =
+    Spec::new("tidegauge.series.created", "{series}", "Series created by a batch");
 const CACHE_ENTRIES: Spec =
-    Spec::new("tidegauge.series_cache.entries", "{series}", "Series whose number is in memory");
-const CACHE_CAPACITY: Spec =
-    Spec::new("tidegauge.series_cache.capacity", "{series}", "TIDEGAUGE_SERIES_CACHE");
+    Spec::new("tidegauge.series_cache.entries", "{series}", "Series ids in the cache");
+const CACHE_CAPACITY: Spec = Spec::new(
+    "tidegauge.series_cache.capacity",
+    "{series}",
+    "Capacity of the cache (TIDEGAUGE_SERIES_CACHE)",
+);
 const CACHE_HITS: Spec =
-    Spec::new("tidegauge.series_cache.hits", "{series}", "Series found in memory");
+    Spec::new("tidegauge.series_cache.hits", "{series}", "Lookups answered by the cache");
 const CACHE_MISSES: Spec =
-    Spec::new("tidegauge.series_cache.misses", "{series}", "Series asked of the database");
+    Spec::new("tidegauge.series_cache.misses", "{series}", "Lookups sent to the database");
 pub(crate) const LEDGER_PRODUCERS: Spec = Spec::new(
     "tidegauge.ledger.producers",
     "{producer}",
-    "Producers in the ledger, estimated once a minute",
+    "Estimated number of producers in the ledger, sampled once a minute",
 );
 pub(crate) const LEDGER_SIZE: Spec =
-    Spec::new("tidegauge.ledger.size", "By", "The ledger on disk, indexes included");
+    Spec::new("tidegauge.ledger.size", "By", "Size of the ledger on disk, including indexes");
 pub(crate) const ROLLUP_LAG: Spec = Spec::new(
     "tidegauge.rollup.lag",
     "s",
-    "How far the watermark of a rollup lies behind the clock",
+    "Time by which the watermark of a rollup is behind the clock",
 );
 pub(crate) const ROLLUP_REFRESH_AGE: Spec = Spec::new(
     "tidegauge.rollup.refresh_age",
     "s",
-    "How long ago the job that refreshes a rollup last ended well",
+    "Time since the refresh job of a rollup last succeeded",
 );
 pub(crate) const JOBS_FAILING: Spec = Spec::new(
     "tidegauge.database.jobs.failing",
@@ -99,7 +103,7 @@ pub(crate) const JOBS_FAILING: Spec = Spec::new(
     "Jobs of the database whose last run failed",
 );
 
-/// What a job of the database runs.
+/// Label: the procedure that a job of the database runs.
 pub(crate) const PROCEDURE: &str = "procedure";
 const OUTCOME: &str = "outcome";
 const WRITE_PATH: &str = "write_path";
@@ -110,7 +114,7 @@ const POINTS_BOUNDS: [f64; 10] =
 const BATCHES_BOUNDS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0];
 const ROWS_BOUNDS: [f64; 9] = [1.0, 2.0, 3.0, 5.0, 10.0, 25.0, 50.0, 100.0, 1_000.0];
 
-/// What became of a batch.
+/// Outcome of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BatchOutcome {
     Applied,
@@ -167,7 +171,7 @@ impl BatchOutcome {
     }
 }
 
-/// What is tried again.
+/// Database operation that is retried.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Operation {
     Flush,
@@ -185,17 +189,20 @@ impl Operation {
     }
 }
 
-/// What a flush was like.
+/// Figures of one flush.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FlushShape {
-    /// As the metric has it.
+    /// Label of the write path.
     pub(crate) write_path: &'static str,
+    /// Number of points.
     pub(crate) rows: usize,
+    /// Number of distinct series.
     pub(crate) series: usize,
+    /// Number of late points.
     pub(crate) late: usize,
 }
 
-/// Everything that is counted; cheap to clone.
+/// Recorder of all metrics; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Instruments>);
 
@@ -204,7 +211,7 @@ struct Instruments {
     accepted: Counter<u64>,
     duplicate: Counter<u64>,
     rejected: Counter<u64>,
-    /// By the number of the reason.
+    /// Labels, indexed by the number of the reason.
     reasons: [KeyValue; REASONS],
     late: Counter<u64>,
     batches: Counter<u64>,
@@ -220,7 +227,7 @@ struct Instruments {
     cache_hits: Counter<u64>,
     cache_misses: Counter<u64>,
     statements: Statements,
-    /// Of the minutes, in microseconds, as the database last told.
+    /// Watermark of the minute rollup when last sampled, in microseconds since the Unix epoch.
     watermark: AtomicI64,
 }
 
@@ -252,7 +259,7 @@ impl Metrics {
         metrics
     }
 
-    /// A counter that appears only with its first event has no rate then; so all begin at once.
+    /// Starts all counters at zero. A counter that first appears with an event shows no rate for it.
     fn begin_at_zero(&self) {
         let it = &self.0;
         for counter in [
@@ -342,7 +349,8 @@ impl Metrics {
         self.0.cache_misses.add(misses as u64, &[]);
     }
 
-    /// Of the minutes, in microseconds; the smallest number there is until the database has told.
+    /// Returns the watermark of the minute rollup in microseconds since the Unix epoch, or
+    /// `i64::MIN` before the first sample.
     pub(crate) fn watermark(&self) -> i64 {
         self.0.watermark.load(Ordering::Relaxed)
     }
@@ -351,7 +359,8 @@ impl Metrics {
         self.0.watermark.store(micros, Ordering::Relaxed);
     }
 
-    /// Shows numbers that stay as they are, and the queue, whose free places the function tells.
+    /// Exports the capacity and the length of the queue. `free` returns the number of points that
+    /// still fit.
     pub(crate) fn observe_queue(
         &self,
         capacity: usize,
@@ -381,7 +390,7 @@ fn retry_attributes(operation: Operation, cause: &'static str) -> [KeyValue; 2] 
     [KeyValue::new(OPERATION, operation.name()), KeyValue::new(ERROR_TYPE, cause)]
 }
 
-/// As labels have it: `value_not_finite`.
+/// Returns the label of a reason, such as `value_not_finite`.
 fn reason_name(number: usize) -> String {
     let reason = i32::try_from(number)
         .ok()

@@ -1,4 +1,4 @@
-//! What the program says of its arguments and variables.
+//! Checks of the program's arguments and environment variables.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -74,7 +74,8 @@ fn a_file_of_identities_that_cannot_be_used_ends_the_start() {
 fn a_new_key_is_printed_apart_from_its_identity_and_hashed_to_the_same() {
     let new = run(&["keys", "new", "--name", "a", "--scope", "ingest", "--device-prefix", ""], &[]);
     assert!(new.status.success(), "{}", told(&new));
-    let (identity, told) = (String::from_utf8_lossy(&new.stdout).into_owned(), told(&new));
+    let identity = String::from_utf8_lossy(&new.stdout).into_owned();
+    let told = told(&new);
     let key = told.split_whitespace().find(|word| word.starts_with("tgk_")).unwrap();
     assert!(!identity.contains(key));
     let mut hash = Command::new(env!("CARGO_BIN_EXE_ingest-service"));
@@ -103,7 +104,8 @@ async fn migrate_refuses_settings_that_do_not_go_together_once_the_schema_is_the
     };
     let refused = migrate("400days").await;
     assert_eq!(refused.status.code(), Some(1));
-    let sentence = "unsafe settings: TIDEGAUGE_OLDEST_ACCEPTED is 400 days, but refreshes of points_1min look back 31 days";
+    let sentence = "unsafe settings: TIDEGAUGE_OLDEST_ACCEPTED is 400 days, but refreshes of \
+                    points_1min look back 31 days";
     let told = told(&refused);
     assert!(told.contains("schema is up to date") && told.contains(sentence), "{told}");
     assert!(migrate("30days").await.status.success());

@@ -6,7 +6,8 @@ use proptest::test_runner::Config;
 
 use super::{NOW, as_sent, check, seeds};
 
-/// Bytes that stand for others: where, how many, what.
+/// Applies edits to a message, each with its position, the number of bytes removed, and the bytes
+/// inserted.
 fn edited(mut message: Vec<u8>, edits: Vec<(Index, usize, Vec<u8>)>) -> Vec<u8> {
     for (at, length, replacement) in edits {
         let at = at.index(message.len() + 1);

@@ -1,5 +1,5 @@
-//! One streaming call: batches in, each settled in order, until the stream ends or something ends it. Does not know what
-//! becomes of an acknowledgement.
+//! One streaming call: reads batches and settles them in order, until the stream ends or fails. Does
+//! not depend on where acknowledgements go.
 
 use std::time::Duration;
 
@@ -15,41 +15,43 @@ use crate::error::BatchError;
 use crate::metrics::Metrics;
 use crate::wire::{Message, is_heartbeat};
 
-/// Batches of one call that may be under way; reading pauses beyond it.
+/// Maximum number of unsettled batches of one call. Reading pauses beyond it.
 const MAX_IN_FLIGHT: usize = 256;
 
-/// Takes the acknowledgements of a call, in the order of its batches.
+/// Receiver of a call's acknowledgements, in the order of its batches.
 pub(super) trait AckSink {
-    /// `false` where nobody listens any more.
+    /// Takes the next acknowledgement. Returns `false` if the client is gone.
     async fn take(&mut self, batch_index: u64, ack: Ack) -> bool;
 }
 
-/// What a call works with.
+/// State of a streaming call.
 pub(super) struct Call {
     pub(super) intake: Intake,
     pub(super) caller: Caller,
     pub(super) max_message_bytes: usize,
-    /// After which time no more is read and the call ends well.
+    /// Time after which the call stops reading and ends with OK.
     pub(super) max_age: Option<Duration>,
 }
 
-/// What ends a call early.
+/// Reason for which a call ends early.
 enum Failure {
-    /// One of its batches.
+    /// A batch failed.
     Batch { index: u64, error: BatchError },
-    /// The stream itself.
+    /// The stream failed.
     Stream(Status),
-    /// The service ends.
+    /// The service is shutting down.
     Shutdown,
 }
 
-/// What the reading half hands to the settling half, in order.
+/// Item that the reading half passes to the settling half, in order.
 type Read = Result<(u64, PendingAck), Failure>;
 
 impl Call {
-    /// Reads until the stream ends, its time is up or something fails; then waits until every batch that was read is
-    /// settled. Acknowledgements end at the first batch that failed. Both halves run at once, so that waiting for room
-    /// holds no acknowledgement back.
+    /// Reads until the stream ends, reaches its maximum age or fails. Then waits until every batch
+    /// that was read is settled.
+    ///
+    /// Acknowledgements stop at the first batch that failed. Reading and settling run concurrently,
+    /// so that waiting for a permit delays no acknowledgement.
     pub(super) async fn run(
         self,
         stream: Streaming<Message>,
@@ -85,11 +87,12 @@ impl Call {
                 message = stream.message() => message,
                 () = &mut max_age => return,
                 () = stop.cancelled() => return,
-                () = self.caller.shutdown.cancelled() => Err(status::internal()), // told apart below
+                // Reported as `Failure::Shutdown` below.
+                () = self.caller.shutdown.cancelled() => Err(status::internal()),
             };
             let read = match message {
                 Ok(Some(message)) if is_heartbeat(&message.0) => {
-                    drop(self.caller.quota.message()); // gives its bytes back
+                    drop(self.caller.quota.message()); // releases the quota of its bytes
                     continue;
                 }
                 Ok(Some(message)) => match self.intake.accept(message, &self.caller).await {
@@ -109,18 +112,20 @@ impl Call {
     }
 }
 
-/// How a call ended, once every batch that was read is settled.
+/// Result of a call, once every batch that was read is settled.
 #[derive(Default)]
 struct Settled {
-    /// Batches that were acknowledged: all before the first failure.
+    /// Number of acknowledged batches; all precede the first failure.
     acknowledged: u64,
     failure: Option<Failure>,
     /// Indices of batches that were stored after the first failure.
     stored_later: Vec<u64>,
 }
 
-/// Waits for each batch in turn. After a failure, or when nobody listens, the rest is waited for without an answer: it is
-/// stored, and the client sends again what was not acknowledged.
+/// Waits for each batch in turn and passes on its acknowledgement.
+///
+/// After a failure, or once the client is gone, the remaining batches are stored without an
+/// acknowledgement. The client resends what was not acknowledged.
 async fn settle(
     mut read: mpsc::Receiver<Read>,
     sink: &mut impl AckSink,
@@ -154,7 +159,8 @@ async fn settle(
 }
 
 impl Settled {
-    /// Returns the status of a call that failed: where, what had been committed before, and what was stored after.
+    /// Returns the status of a failed call. It says where the call failed, how many batches were
+    /// committed before, and which were stored after.
     fn into_result(self, max_message_bytes: usize) -> Result<(), Status> {
         let committed = self.acknowledged;
         Err(match self.failure {
@@ -172,18 +178,18 @@ impl Settled {
     }
 }
 
-/// Adds to the status of a batch where in the stream it was, and which batches after it are stored.
+/// Adds the position of the failed batch to its status, and the batches stored after it.
 fn with_position(status: &Status, failed: u64, stored_later: &[u64]) -> Status {
     let stored = ranges(stored_later);
     let appended = match stored.as_str() {
         "" => "; nothing after it is stored".to_owned(),
-        stored => format!("; of the messages after it, {stored} are stored"),
+        stored => format!("; stored messages after it: {stored}"),
     };
     let metadata = [("failed_batch_index", failed.to_string()), ("stored_batch_indices", stored)];
     status::with_metadata(status, "BATCH_FAILED", metadata, &appended)
 }
 
-/// Writes rising numbers as ranges, such as `7,9-12`.
+/// Formats ascending numbers as ranges, such as `7,9-12`.
 fn ranges(numbers: &[u64]) -> String {
     let runs = numbers.chunk_by(|one, next| one + 1 == *next);
     let written: Vec<String> = runs
