@@ -1,25 +1,27 @@
-//! Batches to flushes. Pure: no I/O, no clock of its own.
+//! Combines batches into flushes. Does no I/O and reads no clock.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// While others send as well, one client has no more of a flush than one of so many parts: a flush that is under way is what
-/// everybody waits for.
+/// While other clients send as well, one client gets at most 1/4 of a flush, because every client
+/// waits for the flush in progress.
 const SHARES: usize = 4;
-/// For how long a client counts as one that sends.
+/// A client counts as sending for 1 s after its last batch.
 const RECENT: Duration = Duration::from_secs(1);
-/// A hasty batch goes before those of its client that came by so much earlier, and no more: these must not wait for ever.
+/// A unary batch precedes streaming batches of its client that arrived up to 500 ms earlier. The
+/// limit keeps streaming batches from waiting forever.
 const HASTE: Duration = Duration::from_millis(500);
 
-/// Batches that wait to be written, of each client the oldest first, where hasty ones count as older than they are.
+/// Batches that wait to be written. Each client's are ordered by arrival, but unary batches count as
+/// 500 ms older.
 #[derive(Debug)]
 pub(crate) struct Batcher<T> {
     max_points: usize,
     hasty_max_points: usize,
     max_delay: Duration,
     clients: HashMap<Arc<str>, Client<T>>,
-    /// Those that have batches waiting, in the order in which it is their turn.
+    /// Clients with waiting batches, in the order of their turns.
     turns: VecDeque<Arc<str>>,
 }
 
@@ -38,7 +40,8 @@ struct Waiting<T> {
 }
 
 impl<T> Batcher<T> {
-    /// With most points of a flush, and of one while hasty batches wait: each waits for a flush under way and for its own.
+    /// Creates a batcher with the maximum number of points of a flush, and the maximum while unary
+    /// batches wait. A smaller flush shortens their wait for the flush in progress and for their own.
     pub(crate) fn new(max_points: usize, hasty_max_points: usize, max_delay: Duration) -> Self {
         Self {
             max_points,
@@ -49,6 +52,7 @@ impl<T> Batcher<T> {
         }
     }
 
+    /// Adds a batch that arrived now.
     pub(crate) fn push(
         &mut self,
         client: &Arc<str>,
@@ -63,7 +67,7 @@ impl<T> Batcher<T> {
             self.turns.push_back(Arc::clone(client));
         }
         let line = if hasty { &mut known.hasty } else { &mut known.others };
-        let points = points.max(1); // a numbered batch whose every point is refused takes its place in a flush too
+        let points = points.max(1); // a numbered batch without valid points occupies a flush as well
         line.push_back(Waiting { batch, points, arrived: now });
         known.last_arrival = now;
     }
@@ -72,9 +76,11 @@ impl<T> Batcher<T> {
         self.turns.is_empty()
     }
 
-    /// The next flush, to be called when a writer is free: of each client in turn its batches, in order, up to its
-    /// share, and only those that arrived within the bound of time after its first. All together stay within the bound of
-    /// points; a batch that is over it by itself is a flush of its own. Empty where nothing waits.
+    /// Takes the next flush. Call it when the writer is free. Empty if no batches wait.
+    ///
+    /// Visits the clients in turn and takes the batches of each in order. It takes at most the
+    /// client's share, and only batches that arrived within `max_delay` after its first. The flush
+    /// has at most `max_points` points, but a single batch above that limit forms its own flush.
     pub(crate) fn take(&mut self, now: Instant) -> Vec<T> {
         self.clients.retain(|_, client| client.is_waiting() || client.last_arrival + RECENT > now);
         let is_hasty = self.clients.values().any(|client| !client.hasty.is_empty());
@@ -84,7 +90,8 @@ impl<T> Batcher<T> {
         } else {
             max_points
         };
-        let (mut flush, mut points) = (Vec::new(), 0);
+        let mut flush = Vec::new();
+        let mut points = 0;
         for _ in 0..self.turns.len() {
             let Some(name) = self.turns.pop_front() else { break };
             let Some(client) = self.clients.get_mut(&name) else { continue };
@@ -96,7 +103,7 @@ impl<T> Batcher<T> {
                 &mut flush,
             );
             if taken == 0 {
-                self.turns.push_front(name); // what is full for one is full: it comes first the next time
+                self.turns.push_front(name); // the flush is full; this client starts the next one
                 break;
             }
             points += taken;
@@ -109,7 +116,7 @@ impl<T> Batcher<T> {
 }
 
 impl<T> Client<T> {
-    /// The line whose first batch comes next.
+    /// Returns the queue whose first batch comes next.
     fn next_line(&mut self) -> &mut VecDeque<Waiting<T>> {
         match (self.hasty.front(), self.others.front()) {
             (Some(hasty), Some(other)) if hasty.arrived <= other.arrived + HASTE => &mut self.hasty,
@@ -122,8 +129,10 @@ impl<T> Client<T> {
         !self.hasty.is_empty() || !self.others.is_empty()
     }
 
-    /// Takes its batches in order up to a share, the first in any case; none where that is more than is left. Says how many
-    /// points they have.
+    /// Moves the client's batches in order into the flush. Returns their number of points.
+    ///
+    /// Takes at least the first batch and at most the share. Takes nothing if the first batch exceeds
+    /// the points left in the flush.
     fn take(
         &mut self,
         share: usize,
@@ -131,7 +140,8 @@ impl<T> Client<T> {
         max_delay: Duration,
         flush: &mut Vec<T>,
     ) -> usize {
-        let (mut taken, mut last_arrival) = (0, None);
+        let mut taken = 0;
+        let mut last_arrival = None;
         loop {
             let line = self.next_line();
             let Some(next) = line.front() else { break };
@@ -159,7 +169,8 @@ mod tests {
 
     #[test]
     fn a_flush_keeps_the_order_and_the_bound_of_points() {
-        let (now, client) = (Instant::now(), Arc::from("client"));
+        let now = Instant::now();
+        let client = Arc::from("client");
         let mut batcher = batcher();
         for (name, points) in [("a", 60), ("b", 40), ("c", 1), ("d", 250), ("e", 5)] {
             batcher.push(&client, name, points, false, now);
@@ -173,7 +184,8 @@ mod tests {
 
     #[test]
     fn a_flush_spans_no_more_arrivals_of_a_client_than_the_bound_of_time() {
-        let (now, client) = (Instant::now(), Arc::from("client"));
+        let now = Instant::now();
+        let client = Arc::from("client");
         let mut batcher = batcher();
         batcher.push(&client, "a", 1, false, now);
         batcher.push(&client, "b", 1, false, now + Duration::from_secs(1));
@@ -184,14 +196,16 @@ mod tests {
 
     #[test]
     fn one_client_has_a_share_while_others_send_and_all_when_they_have_stopped() {
-        let (now, greedy, modest) = (Instant::now(), Arc::from("greedy"), Arc::from("modest"));
+        let now = Instant::now();
+        let greedy = Arc::from("greedy");
+        let modest = Arc::from("modest");
         let mut batcher = batcher();
         for _ in 0..20 {
             batcher.push(&greedy, "g", 10, false, now);
         }
         batcher.push(&modest, "m", 1, false, now);
         assert_eq!(batcher.take(now), ["g", "g", "m"]);
-        assert_eq!(batcher.take(now), ["g", "g"], "the other one may be back any time");
+        assert_eq!(batcher.take(now), ["g", "g"], "the other client still counts as sending");
         assert_eq!(batcher.take(now + RECENT).len(), 10);
     }
 
@@ -221,7 +235,8 @@ mod tests {
 
     #[test]
     fn of_one_client_the_hasty_ones_come_first() {
-        let (now, client) = (Instant::now(), Arc::from("client"));
+        let now = Instant::now();
+        let client = Arc::from("client");
         let mut batcher = batcher();
         for (name, points, hasty) in
             [("a", 60, false), ("b", 60, false), ("c", 30, true), ("d", 5, true)]
@@ -231,7 +246,7 @@ mod tests {
         assert_eq!(
             batcher.take(now),
             ["c", "d"],
-            "95 points are more than a flush has while hasty ones wait"
+            "95 points exceed the limit while unary batches wait"
         );
         batcher.push(&client, "e", 60, true, now);
         assert_eq!(batcher.take(now), ["e"]);
@@ -243,7 +258,8 @@ mod tests {
 
     #[test]
     fn whoever_has_waited_for_long_is_not_passed_by() {
-        let (began, client) = (Instant::now(), Arc::from("client"));
+        let began = Instant::now();
+        let client = Arc::from("client");
         let mut batcher = batcher();
         batcher.push(&client, "other", 50, false, began);
         for (name, after) in

@@ -1,7 +1,9 @@
-//! Lanes: each has a queue, a batcher and a writer, in a task of its own. Admission bounds what they hold together.
+//! Lanes: each has a queue, a batcher and a writer, and runs in its own task. Admission limits the
+//! points in all lanes together.
 //!
-//! Group commit: while a writer is busy, batches pile up; when it is free, all that wait make the next flush. The last lane, the
-//! quick one, is for clients that hold little: they wait for no large flush. Knows no SQL.
+//! Lanes perform group commit: while a writer is busy, batches accumulate; once it is free, they form
+//! the next flush. The last lane, the quick lane, serves small clients, so that they do not wait for
+//! large flushes. This module does not depend on SQL.
 
 mod deferred;
 mod room;
@@ -27,32 +29,34 @@ use room::Admission;
 pub(crate) use room::Room;
 use seats::Seats;
 
-/// Clients that hold at most this part of a flush hold little.
+/// A client that holds permits for at most 1/50 of a flush counts as small.
 const LITTLE: usize = 50;
-/// This part of a flush is the most that the quick lane writes at once.
+/// A flush of the quick lane has at most 1/20 of the points of a full flush.
 const QUICK: usize = 20;
-/// And this part the other ones, while unary calls wait.
+/// While unary calls wait, a flush of the other lanes has at most 1/2 of the points of a full flush.
 const HASTY: usize = 2;
 
-/// The way into the lanes; cheap to clone. The lanes end when the last clone is dropped and their queues are empty.
+/// Entrance to the lanes; cheap to clone. The lanes end once the last clone is dropped and their
+/// queues are empty.
 #[derive(Clone)]
 pub(crate) struct Lanes {
     admission: Admission,
     lanes: Arc<[Lane]>,
     seats: Arc<Seats>,
-    /// Points that are little for a client to hold.
+    /// Maximum number of points held by a small client.
     little: usize,
     flush_max_points: usize,
 }
 
 struct Lane {
-    /// Unbounded, because admission bounds what goes in.
+    /// Unbounded, because admission limits the points that enter.
     queue: mpsc::UnboundedSender<QueuedBatch>,
     waiting_points: Arc<AtomicUsize>,
 }
 
 impl Lanes {
-    /// Starts a task per writer, and one for the quick lane; the set is to be joined after the last `Lanes` is dropped.
+    /// Starts one task per writer and one for the quick lane. Join the set after dropping the last
+    /// `Lanes`.
     pub(crate) fn start(
         database: &DatabaseConfig,
         config: &FlushConfig,
@@ -98,9 +102,10 @@ impl Lanes {
         )
     }
 
-    /// Waits for room for so many points of a client: this is where backpressure begins. With patience, none where its batch
-    /// would probably not be settled within that time.
-    /// A producer whose batches are deferred waits before it asks.
+    /// Waits for a permit for the points of a client's batch. Backpressure begins here.
+    ///
+    /// With a timeout, returns `None` if the batch would probably not be settled within it. A producer
+    /// whose batches are deferred waits before it requests a permit.
     pub(crate) async fn room_for(
         &self,
         client: Arc<str>,
@@ -118,8 +123,11 @@ impl Lanes {
         self.admission.room_for(client, points, patience).await
     }
 
-    /// Queues a batch. While a producer has batches under way, all go through one lane, in order; whatever else comes goes to
-    /// the idlest. A producer that no longer holds little leaves the quick lane: this waits until it has nothing there.
+    /// Queues a batch in a lane.
+    ///
+    /// All unsettled batches of a producer are in one lane, in order. Other batches go to the lane
+    /// with the fewest points. A producer whose client is no longer small leaves the quick lane; this
+    /// function then waits until its batches there are settled.
     pub(crate) async fn queue(&self, batch: QueuedBatch) {
         let open = if batch.room.held_by_client() <= self.little {
             self.lanes.len()
@@ -136,11 +144,11 @@ impl Lanes {
         };
         let lane = &self.lanes[lane];
         lane.waiting_points.fetch_add(batch.points.len(), Ordering::Relaxed);
-        // A lane outlives its senders; if its task died, the dropped outcome tells the stream.
+        // A lane outlives its senders. If its task panicked, the dropped outcome ends the call.
         let _ = lane.queue.send(batch);
     }
 
-    /// Of the lanes that are open to a batch: the last one where none has more to do.
+    /// Returns the lane with the fewest points among the first `open` lanes, the last one in a tie.
     fn idlest(&self, open: usize) -> usize {
         let waiting_points =
             |&lane: &usize| self.lanes[lane].waiting_points.load(Ordering::Relaxed);
@@ -149,8 +157,11 @@ impl Lanes {
 }
 
 impl Lanes {
-    /// Returns the lane for a producer that has none. It may stay there for as long as it sends, so lanes whose queues differ by
-    /// less than a flush are compared by how many producers they have: of four that begin at once, two go to each of two lanes.
+    /// Returns the lane for a producer without one.
+    ///
+    /// A producer may stay in its lane as long as it sends. Lanes whose queues differ by less than a
+    /// flush are therefore compared by their number of producers. Four producers that start together
+    /// are spread over two lanes evenly.
     fn lane_for_producer(&self, open: usize, producers: &BTreeMap<usize, usize>) -> usize {
         let load = |&lane: &usize| {
             let points = self.lanes[lane].waiting_points.load(Ordering::Relaxed);
@@ -161,7 +172,7 @@ impl Lanes {
 }
 
 struct LaneTask {
-    /// Its index among the lanes.
+    /// Index of this lane.
     number: usize,
     batches: mpsc::UnboundedReceiver<QueuedBatch>,
     waiting_points: Arc<AtomicUsize>,
@@ -196,7 +207,7 @@ impl LaneTask {
         self.seats.set_deferred(self.number, |producer_id| self.deferred.holds(producer_id));
     }
 
-    /// Writes a flush. Returns the batches that could not be tried.
+    /// Writes a flush. Returns the batches that were not tried.
     async fn write(&mut self, mut flush: Vec<QueuedBatch>) -> Vec<QueuedBatch> {
         if flush.is_empty() {
             return flush;
@@ -213,8 +224,8 @@ impl LaneTask {
         not_tried
     }
 
-    /// Takes in all that has arrived. Waits if nothing has, at most until batches that were set aside are to be tried again.
-    /// Returns `false` when nothing can come any more.
+    /// Moves all queued batches into the batcher. If there are none, waits for the first, at most until
+    /// deferred batches are due for a retry. Returns `false` once no more batches can arrive.
     async fn wait_for_batches(&mut self) -> bool {
         if self.batcher.is_empty() {
             let retry = self.deferred.retry_at();
@@ -251,7 +262,7 @@ impl LaneTask {
     }
 }
 
-/// What a flush takes of a lane: its points, and its producers, one entry for each batch.
+/// Load of some batches on a lane: their points, and their producers with one entry per batch.
 struct Load {
     points: usize,
     producers: Vec<String>,
@@ -269,7 +280,7 @@ impl Load {
         }
     }
 
-    /// Takes away the load of batches that are part of this one.
+    /// Subtracts the load of some of these batches.
     fn subtract(&mut self, part: &Self) {
         self.points -= part.points;
         for producer_id in &part.producers {
@@ -290,7 +301,7 @@ mod tests {
     const LITTLE_POINTS: usize = 20;
     const QUICK_LANE: usize = 2;
 
-    /// Two lanes and the quick one; nobody writes what is queued.
+    /// Returns two lanes and the quick lane, without tasks, and the receivers of their queues.
     fn lanes() -> (Lanes, Vec<mpsc::UnboundedReceiver<QueuedBatch>>) {
         let (lanes, queues): (Vec<_>, _) = (0..=QUICK_LANE)
             .map(|_| {
@@ -327,7 +338,8 @@ mod tests {
         });
         let room = lanes.room_for(client.into(), None, count, None).await.unwrap();
         let (_, outcome) = PendingAck::new(tokio::time::Instant::now());
-        let (bytes, span) = (shared::quotas::HeldBytes::default(), Span::none());
+        let bytes = shared::quotas::HeldBytes::default();
+        let span = Span::none();
         let rejections = Rejections::default();
         let waiting = span.clone();
         QueuedBatch {
@@ -343,7 +355,7 @@ mod tests {
         }
     }
 
-    /// Which lane has got a batch since.
+    /// Takes the next queued batch and returns it with the number of its lane.
     fn taken(queues: &mut [mpsc::UnboundedReceiver<QueuedBatch>]) -> Option<(usize, QueuedBatch)> {
         queues.iter_mut().enumerate().find_map(|(lane, queue)| Some((lane, queue.try_recv().ok()?)))
     }
@@ -382,7 +394,7 @@ mod tests {
         tokio::pin!(queued);
         assert!(
             tokio::time::timeout(std::time::Duration::ZERO, &mut queued).await.is_err(),
-            "it keeps its order"
+            "the batch waits, so that the order is kept"
         );
         drop(held);
         lanes.seats.leave(&["producer".to_owned()]);

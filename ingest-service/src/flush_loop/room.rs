@@ -1,4 +1,5 @@
-//! Room for points: bounds what all lanes hold together, and sees to it that no client keeps the others out.
+//! Admission: limits the points in all lanes together, and prevents one client from locking out the
+//! others.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,8 +8,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// Gives out room. Whoever holds the fewest points comes first, of several the one that waits longest. Of one client, batches
-/// that wait for as long as it takes keep their order, and so do those that do not; the two take turns.
+/// Fair pool of permits for points.
+///
+/// The client that holds the fewest points comes first, and among equals the one that waits longest.
+/// Within a client, streaming and unary batches are each first-in, first-out, and the two take turns.
 pub(crate) struct Admission(Arc<Shared>);
 
 struct Shared {
@@ -20,55 +23,59 @@ struct Shared {
 struct State {
     held: usize,
     clients: HashMap<Arc<str>, Client>,
-    /// Clients that wait, the next one first: what they hold, and the turn of their first batch.
+    /// Waiting clients in order of service: points held, turn of the first waiting batch, name.
     line: BTreeSet<(usize, u64, Arc<str>)>,
-    /// Batches that asked for room so far.
+    /// Number of requests so far.
     asked: u64,
 }
 
-/// A client that holds room or waits for some.
+/// A client that holds permits or waits for one.
 #[derive(Default)]
 struct Client {
+    /// Number of points held.
     held: usize,
-    /// Those that wait for as long as it takes, and those that do not.
+    /// Waiting batches: of streams, and of unary calls.
     waiting: [VecDeque<Waiting>; 2],
-    /// Which of these come next.
+    /// Index of the queue in `waiting` that comes next.
     next: usize,
-    /// How long the batch that was settled last had room.
+    /// Time for which the last settled batch held its permit.
     settled_in: Duration,
 }
 
+/// A batch that waits for a permit.
 struct Waiting {
-    /// How many asked before it.
+    /// Number of requests before this one.
     turn: u64,
     points: usize,
     hasty: bool,
     granted: oneshot::Sender<Room>,
 }
 
-/// Room for a batch; given back when this is dropped.
+/// Permit for the points of one batch, released on drop.
 pub(crate) struct Room {
     shared: Arc<Shared>,
     client: Arc<str>,
     points: usize,
+    /// Number of points held by the client when this permit was granted, including its own.
     held: usize,
     hasty: bool,
-    /// When its batch got it; none where nobody waited for it any more.
+    /// Time of acquisition; `None` if the caller had given up by then.
     since: Option<Instant>,
 }
 
 impl Room {
-    /// Whose batch it is.
+    /// Returns the client of the batch.
     pub(crate) fn client(&self) -> &Arc<str> {
         &self.client
     }
 
-    /// Whether somebody waits who does not for long.
+    /// Returns whether the batch belongs to a unary call.
     pub(super) fn is_hasty(&self) -> bool {
         self.hasty
     }
 
-    /// What its client held when it got this, this included.
+    /// Returns the number of points that the client held when this permit was granted, including its
+    /// own.
     pub(super) fn held_by_client(&self) -> usize {
         self.held
     }
@@ -79,9 +86,11 @@ impl Admission {
         Self(Arc::new(Shared { capacity, state: Mutex::default() }))
     }
 
-    /// Room for so many points of a client, once there is some. With patience, none where its batch would not be settled within
-    /// that time, if it then took as long as the client's last one. This is said when that time has passed and not before:
-    /// whoever asks again at once, though told not to, costs what others could use.
+    /// Waits for a permit for the points of a client's batch.
+    ///
+    /// With a timeout, returns `None` if the permit comes too late for the batch to be settled within
+    /// it. The forecast assumes that the batch takes as long as the client's last one. The refusal is
+    /// returned only after the whole timeout, so that clients that retry immediately cost little.
     pub(super) async fn room_for(
         &self,
         client: Arc<str>,
@@ -107,7 +116,8 @@ impl Admission {
         Some(room)
     }
 
-    /// How long the client's last batch took, and room once there is some. Whoever no longer waits drops the receiver.
+    /// Requests a permit. Returns the time for which the client's last batch held its permit, and a
+    /// receiver of the new permit. Dropping the receiver cancels the request.
     fn ask(
         &self,
         client: Arc<str>,
@@ -121,7 +131,7 @@ impl Admission {
         let settled_in = state.change(&client, |client| {
             let line = &mut client.waiting[usize::from(hasty)];
             while line.front().is_some_and(|first| first.granted.is_closed()) {
-                line.pop_front(); // where nothing is settled for long, those who gave up must not pile up
+                line.pop_front(); // cancelled requests must not accumulate while nothing is settled
             }
             line.push_back(waiting);
             client.settled_in
@@ -130,7 +140,7 @@ impl Admission {
         (settled_in, room)
     }
 
-    /// How many points fit.
+    /// Returns the number of points that still fit.
     pub(super) fn free(&self) -> usize {
         self.0.capacity.saturating_sub(self.0.state().held)
     }
@@ -143,12 +153,13 @@ impl Clone for Admission {
 }
 
 impl Shared {
-    /// Whoever panicked with the lock held left whole numbers.
+    /// Locks the state. A panic while the lock is held leaves it consistent.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives out what room there is. Outside the lock, for room that nobody waits for any more comes back at once.
+    /// Grants permits as long as the next batch fits. Sends them after releasing the lock, because
+    /// the permit of a cancelled request is dropped at once and takes the lock again.
     fn grant(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let mut granted = Vec::new();
         while let Some((client, held, waiting)) = state.next(self.capacity) {
@@ -166,15 +177,19 @@ impl Shared {
 }
 
 impl State {
-    /// Of the clients that wait and may have more, the one that holds least: its next batch, if it fits. A client has a
-    /// quarter of all room left to others, so that there is some when they come. What it holds then is told beside the batch.
+    /// Takes the next batch to admit, if it fits, and returns its client and the points that the
+    /// client then holds.
+    ///
+    /// Chooses the waiting client that holds the fewest points. A client that already holds some may
+    /// not exceed three quarters of the capacity; the rest is for other clients.
     fn next(&mut self, capacity: usize) -> Option<(Arc<str>, usize, Waiting)> {
         let may_have_more = |(held, _, name): &&(usize, u64, Arc<str>)| {
             *held == 0
                 || held + self.clients.get(name).map_or(0, Client::next_points) <= capacity / 4 * 3
         };
         let (_, _, name) = self.line.iter().find(may_have_more)?;
-        let (name, points) = (Arc::clone(name), self.clients.get(name)?.next_points());
+        let name = Arc::clone(name);
+        let points = self.clients.get(&name)?.next_points();
         if self.held > 0 && self.held + points > capacity {
             return None;
         }
@@ -186,7 +201,8 @@ impl State {
         Some((name, held, waiting))
     }
 
-    /// Changes what a client holds or waits for, and its place in the line with it.
+    /// Changes a client and updates its place in the line. Removes a client that neither holds nor
+    /// waits.
     fn change<T>(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Client) -> T) -> T {
         let client = self.clients.entry(Arc::clone(name)).or_default();
         let place = |client: &Client| Some((client.held, client.first()?.turn, Arc::clone(name)));
@@ -204,18 +220,19 @@ impl State {
 }
 
 impl Client {
-    /// The batch that comes next.
+    /// Returns the batch that comes next.
     fn first(&self) -> Option<&Waiting> {
         self.waiting[self.next].front().or(self.waiting[1 - self.next].front())
     }
 
+    /// Takes the batch that comes next. The other queue has the next turn.
     fn take_first(&mut self) -> Option<Waiting> {
         let first = self.waiting[self.next].pop_front();
         self.next = 1 - self.next;
         first.or_else(|| self.waiting[self.next].pop_front())
     }
 
-    /// Points of the batch that comes next.
+    /// Returns the number of points of the batch that comes next.
     fn next_points(&self) -> usize {
         self.first().map_or(0, |waiting| waiting.points)
     }
@@ -254,9 +271,9 @@ mod tests {
         assert_eq!(held.len(), 7, "three quarters of 100");
         let mut modest = [ask(&admission, "modest", 20), ask(&admission, "modest", 20)];
         let first = modest[0].try_recv().unwrap();
-        assert!(modest[1].try_recv().is_err(), "110");
+        assert!(modest[1].try_recv().is_err(), "110 points exceed the capacity");
         held.pop();
-        assert!(modest[1].try_recv().is_ok(), "it came later than all those of the greedy client");
+        assert!(modest[1].try_recv().is_ok(), "it precedes older requests of the greedy client");
         drop((first, held));
         assert!(greedy[8].try_recv().is_ok());
     }
@@ -265,14 +282,16 @@ mod tests {
     fn the_batches_of_one_client_keep_their_order_and_a_large_one_is_not_passed_by() {
         let admission = Admission::new(100);
         let mut first = ask(&admission, "a", 60);
-        let (mut large, mut small) = (ask(&admission, "b", 90), ask(&admission, "b", 1));
-        let (mut other, held) = (ask(&admission, "c", 30), first.try_recv().unwrap());
+        let mut large = ask(&admission, "b", 90);
+        let mut small = ask(&admission, "b", 1);
+        let mut other = ask(&admission, "c", 30);
+        let held = first.try_recv().unwrap();
         assert!(
             large.try_recv().is_err() && small.try_recv().is_err() && other.try_recv().is_err()
         );
         drop(held);
         let large = large.try_recv().unwrap();
-        assert!(small.try_recv().is_err(), "beyond its share");
+        assert!(small.try_recv().is_err(), "91 points exceed three quarters");
         assert!(other.try_recv().is_err(), "30 more do not fit");
         drop(large);
         assert!(small.try_recv().is_ok() && other.try_recv().is_ok());
@@ -325,10 +344,10 @@ mod tests {
             drop(held);
         };
         assert!(tokio::join!(admission.room_for("a".into(), 75, PATIENCE), late).0.is_none());
-        assert_eq!(began.elapsed().as_millis(), 250, "not told before");
+        assert_eq!(began.elapsed().as_millis(), 250, "a refusal takes the whole timeout");
         assert!(
             admission.room_for("a".into(), 75, PATIENCE).await.is_some(),
-            "nothing is known of its last one"
+            "an idle client has no forecast"
         );
     }
 }

@@ -1,36 +1,37 @@
-//! Which lane a producer's batches go through. It stays the same while any of them is under way, so that they are written in
-//! order; a producer that has nothing under way may go wherever there is least to do.
+//! Lane affinity: all unsettled batches of a producer are in one lane, so that they are written in
+//! order. A producer without unsettled batches may use any lane.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The producers that have batches under way; as many entries as that.
+/// Lane of each producer that has unsettled batches.
 #[derive(Default)]
 pub(super) struct Seats {
     taken: Mutex<Taken>,
-    /// Notified whenever a producer has nothing under way any more, or may go on.
+    /// Notified whenever the last batch of a producer is settled, or its batches are no longer
+    /// deferred.
     left: Notify,
 }
 
 #[derive(Default)]
 struct Taken {
     seats: HashMap<String, Seat>,
-    /// How many producers each lane has.
+    /// Number of producers in each lane.
     by_lane: BTreeMap<usize, usize>,
 }
 
 struct Seat {
     lane: usize,
     batches: usize,
-    /// Whether another transaction holds the producer's ledger row, so that its batches are deferred.
+    /// Whether the producer's batches are deferred, because its ledger row is locked.
     is_deferred: bool,
 }
 
 impl Seats {
-    /// The lane for one more batch of a producer. Where it may not stay in the lane that it has, this waits until nothing of it
-    /// is under way there.
+    /// Returns the lane for one more batch of a producer. If the producer may not stay in its present
+    /// lane, waits until its batches there are settled.
     pub(super) async fn take(
         &self,
         producer_id: &str,
@@ -38,7 +39,7 @@ impl Seats {
         idlest: impl Fn(&BTreeMap<usize, usize>) -> usize,
     ) -> usize {
         loop {
-            let left = self.left.notified(); // from here on, so that none is missed
+            let left = self.left.notified(); // registered before the check, so that none is missed
             if let Some(lane) = self.try_take(producer_id, &may_stay, &idlest) {
                 return lane;
             }
@@ -65,10 +66,11 @@ impl Seats {
         Some(lane)
     }
 
-    /// Waits while the producer's batches are deferred. More of them would only take permits away from other producers.
+    /// Waits while the producer's batches are deferred. More of its batches would only take permits
+    /// away from other producers.
     pub(super) async fn until_not_deferred(&self, producer_id: &str) {
         loop {
-            let left = self.left.notified(); // from here on, so that none is missed
+            let left = self.left.notified(); // registered before the check, so that none is missed
             if !self.lock().seats.get(producer_id).is_some_and(|seat| seat.is_deferred) {
                 return;
             }
@@ -76,7 +78,7 @@ impl Seats {
         }
     }
 
-    /// Notes whose batches a lane defers, and that it does not defer any others.
+    /// Records which producers of a lane have deferred batches.
     pub(super) fn set_deferred(&self, lane: usize, is_deferred: impl Fn(&str) -> bool) {
         let mut taken = self.lock();
         for (producer_id, seat) in taken.seats.iter_mut().filter(|(_, seat)| seat.lane == lane) {
@@ -85,7 +87,7 @@ impl Seats {
         self.left.notify_waiters();
     }
 
-    /// A batch of each of these producers has been settled.
+    /// Records that one batch per entry has been settled.
     pub(super) fn leave(&self, producers: &[String]) {
         let mut taken = self.lock();
         for producer_id in producers {
@@ -100,7 +102,7 @@ impl Seats {
         }
     }
 
-    /// Whoever panicked with the lock held changed one entry at most.
+    /// Locks the state. A panic while the lock is held changes at most one entry.
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,7 +122,7 @@ mod tests {
         assert_eq!(take("a", 0), Some(1));
         assert_eq!(take("b", 0), Some(0));
         seats.leave(&["a".to_owned()]);
-        assert_eq!(take("a", 0), Some(1), "one batch is still under way");
+        assert_eq!(take("a", 0), Some(1), "one batch is not settled yet");
         seats.leave(&["a".to_owned(), "a".to_owned()]);
         assert_eq!(take("a", 0), Some(0));
         assert_eq!(seats.lock().seats.len(), 2);
@@ -153,7 +155,7 @@ mod tests {
         for producers in [vec![], vec!["a".to_owned()]] {
             seats.leave(&producers);
             let waited = tokio::time::timeout(Duration::ZERO, &mut moved).await;
-            assert!(waited.is_err(), "batches of it are under way in the other lane");
+            assert!(waited.is_err(), "the other lane still has batches of the producer");
         }
         seats.leave(&["a".to_owned()]);
         assert_eq!(moved.await, 1);
