@@ -13,8 +13,8 @@ const RECENT: Duration = Duration::from_secs(1);
 /// limit keeps streaming batches from waiting forever.
 const HASTE: Duration = Duration::from_millis(500);
 
-/// Batches that wait to be written. Each client's are ordered by arrival, but unary batches count as
-/// 500 ms older.
+/// Batches that wait to be written. Each client's are ordered by arrival, but unary batches count
+/// as 500 ms older.
 #[derive(Debug)]
 pub(crate) struct Batcher<T> {
     max_points: usize,
@@ -41,7 +41,8 @@ struct Waiting<T> {
 
 impl<T> Batcher<T> {
     /// Creates a batcher with the maximum number of points of a flush, and the maximum while unary
-    /// batches wait. A smaller flush shortens their wait for the flush in progress and for their own.
+    /// batches wait. A smaller flush shortens their wait for the flush in progress and for their
+    /// own.
     pub(crate) fn new(max_points: usize, hasty_max_points: usize, max_delay: Duration) -> Self {
         Self {
             max_points,
@@ -67,7 +68,7 @@ impl<T> Batcher<T> {
             self.turns.push_back(Arc::clone(client));
         }
         let line = if hasty { &mut known.hasty } else { &mut known.others };
-        let points = points.max(1); // a numbered batch without valid points occupies a flush as well
+        let points = points.max(1); // a numbered batch without valid points takes part as well
         line.push_back(Waiting { batch, points, arrived: now });
         known.last_arrival = now;
     }
@@ -131,8 +132,8 @@ impl<T> Client<T> {
 
     /// Moves the client's batches in order into the flush. Returns their number of points.
     ///
-    /// Takes at least the first batch and at most the share. Takes nothing if the first batch exceeds
-    /// the points left in the flush.
+    /// Takes at least the first batch and at most the share. Takes nothing if the first batch
+    /// exceeds the points left in the flush.
     fn take(
         &mut self,
         share: usize,

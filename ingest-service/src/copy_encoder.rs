@@ -19,8 +19,8 @@ pub(crate) const ROW_BYTES: usize = 2 + (4 + 8) + (4 + 4) + (4 + 8);
 /// Appends the points of one series in reverse order, because the columnstore and the index order
 /// them by descending time.
 ///
-/// The columns must have equal lengths. Timestamps are microseconds since the Unix epoch, within the
-/// accepted times and therefore far from overflow.
+/// The columns must have equal lengths. Timestamps are microseconds since the Unix epoch, within
+/// the accepted times and therefore far from overflow.
 pub(crate) fn encode_reversed(
     series_id: i32,
     timestamps: &[i64],

@@ -108,8 +108,8 @@ impl<'f> SortedRuns<'f> {
 /// Merges the runs of a series that overlap in time. The runs must be ordered by series and first
 /// time.
 ///
-/// Sorts each group of overlapping runs once, so that many short runs within a long one add no extra
-/// cost.
+/// Sorts each group of overlapping runs once, so that many short runs within a long one add no
+/// extra cost.
 fn merge_overlaps(runs: Vec<SortedRun<'_>>) -> Vec<SortedRun<'_>> {
     let overlaps = |one: &SortedRun<'_>, other: &SortedRun<'_>| {
         one.series_id == other.series_id && other.first() < one.last()

@@ -1,9 +1,9 @@
 //! Lanes: each has a queue, a batcher and a writer, and runs in its own task. Admission limits the
 //! points in all lanes together.
 //!
-//! Lanes perform group commit: while a writer is busy, batches accumulate; once it is free, they form
-//! the next flush. The last lane, the quick lane, serves small clients, so that they do not wait for
-//! large flushes. This module does not depend on SQL.
+//! Lanes perform group commit: while a writer is busy, batches accumulate; once it is free, they
+//! form the next flush. The last lane, the quick lane, serves small clients, so that they do not
+//! wait for large flushes. This module does not depend on SQL.
 
 mod deferred;
 mod room;
@@ -33,7 +33,8 @@ use seats::Seats;
 const LITTLE: usize = 50;
 /// A flush of the quick lane has at most 1/20 of the points of a full flush.
 const QUICK: usize = 20;
-/// While unary calls wait, a flush of the other lanes has at most 1/2 of the points of a full flush.
+/// While unary calls wait, a flush of the other lanes has at most 1/2 of the points of a full
+/// flush.
 const HASTY: usize = 2;
 
 /// Entrance to the lanes; cheap to clone. The lanes end once the last clone is dropped and their
@@ -104,8 +105,8 @@ impl Lanes {
 
     /// Waits for a permit for the points of a client's batch. Backpressure begins here.
     ///
-    /// With a timeout, returns `None` if the batch would probably not be settled within it. A producer
-    /// whose batches are deferred waits before it requests a permit.
+    /// With a timeout, returns `None` if the batch would probably not be settled within it. A
+    /// producer whose batches are deferred waits before it requests a permit.
     pub(crate) async fn room_for(
         &self,
         client: Arc<str>,
@@ -126,8 +127,8 @@ impl Lanes {
     /// Queues a batch in a lane.
     ///
     /// All unsettled batches of a producer are in one lane, in order. Other batches go to the lane
-    /// with the fewest points. A producer whose client is no longer small leaves the quick lane; this
-    /// function then waits until its batches there are settled.
+    /// with the fewest points. A producer whose client is no longer small leaves the quick lane;
+    /// this function then waits until its batches there are settled.
     pub(crate) async fn queue(&self, batch: QueuedBatch) {
         let open = if batch.room.held_by_client() <= self.little {
             self.lanes.len()
@@ -159,9 +160,9 @@ impl Lanes {
 impl Lanes {
     /// Returns the lane for a producer without one.
     ///
-    /// A producer may stay in its lane as long as it sends. Lanes whose queues differ by less than a
-    /// flush are therefore compared by their number of producers. Four producers that start together
-    /// are spread over two lanes evenly.
+    /// A producer may stay in its lane as long as it sends. Lanes whose queues differ by less than
+    /// a flush are therefore compared by their number of producers. Four producers that start
+    /// together are spread over two lanes evenly.
     fn lane_for_producer(&self, open: usize, producers: &BTreeMap<usize, usize>) -> usize {
         let load = |&lane: &usize| {
             let points = self.lanes[lane].waiting_points.load(Ordering::Relaxed);
@@ -224,8 +225,8 @@ impl LaneTask {
         not_tried
     }
 
-    /// Moves all queued batches into the batcher. If there are none, waits for the first, at most until
-    /// deferred batches are due for a retry. Returns `false` once no more batches can arrive.
+    /// Moves all queued batches into the batcher. If there are none, waits for the first, at most
+    /// until deferred batches are due for a retry. Returns `false` once no more batches can arrive.
     async fn wait_for_batches(&mut self) -> bool {
         if self.batcher.is_empty() {
             let retry = self.deferred.retry_at();

@@ -31,8 +31,8 @@ const PRODUCERS: &str = "gateway";
 /// enlarges its details by a third.
 const MAX_STATUS_BYTES: usize = 4_096;
 
-/// A point as sent: device, metric, microseconds since the Unix epoch, bits of the value. An invalid
-/// time is `None`. A missing value is NaN, which is never accepted.
+/// A point as sent: device, metric, microseconds since the Unix epoch, bits of the value. An
+/// invalid time is `None`. A missing value is NaN, which is never accepted.
 type Sent = (String, String, Option<i64>, u64);
 
 /// Processes the bytes like a message, from the wire to the bytes of COPY, and decodes the result.

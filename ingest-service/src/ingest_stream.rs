@@ -1,8 +1,8 @@
-//! The gRPC service. Each batch of a call passes through validation, the series resolver and a lane;
-//! its outcome is returned to the call.
+//! The gRPC service. Each batch of a call passes through validation, the series resolver and a
+//! lane; its outcome is returned to the call.
 //!
-//! The work of each call runs in its own task. A client that disconnects drops the call, but batches
-//! that arrived completely are still stored. Does not depend on SQL.
+//! The work of each call runs in its own task. A client that disconnects drops the call, but
+//! batches that arrived completely are still stored. Does not depend on SQL.
 
 mod call;
 mod caller;
@@ -45,9 +45,9 @@ use sinks::AckSender;
 /// longer read.
 const WAITING_ACKS: usize = 64;
 
-/// Time that a unary call should take at most while the queue is full. It waits for a permit only as
-/// long as its batch can still be written in time, and is refused after 250 ms. Streams wait without
-/// limit.
+/// Time that a unary call should take at most while the queue is full. It waits for a permit only
+/// as long as its batch can still be written in time, and is refused after 250 ms. Streams wait
+/// without limit.
 const UNARY_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Stages of a batch between its arrival and its lane; cheap to clone.
@@ -62,8 +62,8 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    /// Validates and queues the batch of a request. Once this returns, the batch will be stored even
-    /// if the client disconnects.
+    /// Validates and queues the batch of a request. Once this returns, the batch will be stored
+    /// even if the client disconnects.
     async fn accept(&self, message: Message, caller: &Caller) -> Result<PendingAck, BatchError> {
         let accepted =
             self.queue(message, caller, Instant::now()).instrument(metrics::batch()).await;

@@ -121,8 +121,8 @@ impl Ledger {
         }
     }
 
-    /// Decides about one batch. If it is applied, advances the producer's position and remembers the
-    /// answer.
+    /// Decides about one batch. If it is applied, advances the producer's position and remembers
+    /// the answer.
     pub(crate) fn decide(
         &mut self,
         numbering: &Numbering,
@@ -231,8 +231,8 @@ pub(crate) type Steps<'n> = BTreeMap<&'n str, Step>;
 /// Returns the steps of a flush under the assumption that each batch is the next one of its
 /// producer.
 ///
-/// Returns `None` if the batches contradict that, or if a producer begins an epoch and may be new to
-/// the ledger. Batches without a result, which are the writer's own, are not remembered.
+/// Returns `None` if the batches contradict that, or if a producer begins an epoch and may be new
+/// to the ledger. Batches without a result, which are the writer's own, are not remembered.
 pub(crate) fn steps<'n, 'r>(
     batches: impl Iterator<Item = (&'n Numbering, Option<&'r BatchResult>)>,
 ) -> Option<Steps<'n>> {

@@ -259,7 +259,8 @@ impl Metrics {
         metrics
     }
 
-    /// Starts all counters at zero. A counter that first appears with an event shows no rate for it.
+    /// Starts all counters at zero. A counter that first appears with an event shows no rate for
+    /// it.
     fn begin_at_zero(&self) {
         let it = &self.0;
         for counter in [

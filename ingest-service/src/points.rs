@@ -107,8 +107,8 @@ impl Points {
         points
     }
 
-    /// Iterates over the runs, each with its series (an index into the batch's list), timestamps and
-    /// values.
+    /// Iterates over the runs, each with its series (an index into the batch's list), timestamps
+    /// and values.
     pub(crate) fn runs(&self) -> impl Iterator<Item = (u32, &[i64], &[f64])> {
         let ends = self.runs.iter().skip(1).map(|run| run.start).chain([to_u32(self.len())]);
         self.runs.iter().zip(ends).map(|(run, end)| {

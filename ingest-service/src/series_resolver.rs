@@ -4,8 +4,8 @@
 //! The number of series that a client creates per minute is limited, because the name of a series
 //! stays even after its points are deleted or expire.
 //!
-//! The task owns its connection, so that a dropped call cannot leave a transaction open. This module
-//! does not depend on points.
+//! The task owns its connection, so that a dropped call cannot leave a transaction open. This
+//! module does not depend on points.
 
 mod create;
 
@@ -215,7 +215,8 @@ async fn fill_in(
             match creator.find(chunk, creates).await {
                 Ok(rows) => break rows,
                 Err(error) if verdict(&error) == Verdict::Refused => {
-                    tracing::error!(%error, series = chunk.len(), "the database refuses to create series");
+                    let series = chunk.len();
+                    tracing::error!(%error, series, "the database refuses to create series");
                     return Err(BatchError::Refused);
                 }
                 Err(error) => {

@@ -46,7 +46,8 @@ pub(crate) struct ValidBatch<'m> {
     pub(crate) rejections: Rejections,
 }
 
-/// Validates the points of a request message. `received_at` is in microseconds since the Unix epoch.
+/// Validates the points of a request message. `received_at` is in microseconds since the Unix
+/// epoch.
 ///
 /// # Errors
 /// Fails if the batch as a whole can never be stored, or this caller may not store it.

@@ -1,9 +1,9 @@
 //! Writes a flush in one transaction: locks the ledger, selects the batches that advance it, writes
 //! their points, commits, and acknowledges.
 //!
-//! Only this module writes points. It drops its connection after any error, because a broken COPY or
-//! COMMIT leaves it in an unknown state. The writer's own ledger row, which every flush advances,
-//! shows whether a broken COMMIT took effect.
+//! Only this module writes points. It drops its connection after any error, because a broken COPY
+//! or COMMIT leaves it in an unknown state. The writer's own ledger row, which every flush
+//! advances, shows whether a broken COMMIT took effect.
 //!
 //! A flush does not wait for ledger rows locked by another transaction. It returns the batches of
 //! these producers and writes the others.
@@ -54,8 +54,8 @@ impl Writer {
     /// A refused flush is halved until the faulty batches are isolated. A faulty batch is searched
     /// for its faulty points in the same way. All other points are stored.
     ///
-    /// Returns, in order, the batches that were not tried because other transactions hold the ledger
-    /// rows of their producers.
+    /// Returns, in order, the batches that were not tried because other transactions hold the
+    /// ledger rows of their producers.
     pub(crate) async fn write(&mut self, flush: Vec<QueuedBatch>) -> Vec<QueuedBatch> {
         let mut set_aside = SetAside::default();
         let mut parts = vec![flush]; // a stack: the next part is the last

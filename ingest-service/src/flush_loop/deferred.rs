@@ -27,8 +27,8 @@ impl Deferred {
         self.by_producer.contains_key(producer_id)
     }
 
-    /// Takes the next batches to retry, up to about `max_points`. Each producer gets an equal share,
-    /// its oldest batches first, and at least one batch.
+    /// Takes the next batches to retry, up to about `max_points`. Each producer gets an equal
+    /// share, its oldest batches first, and at least one batch.
     pub(super) fn take(&mut self, max_points: usize) -> Vec<QueuedBatch> {
         let share = max_points / self.by_producer.len().max(1);
         let mut taken = Vec::new();

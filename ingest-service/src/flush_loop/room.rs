@@ -10,8 +10,9 @@ use tokio::time::{sleep, timeout};
 
 /// Fair pool of permits for points.
 ///
-/// The client that holds the fewest points comes first, and among equals the one that waits longest.
-/// Within a client, streaming and unary batches are each first-in, first-out, and the two take turns.
+/// The client that holds the fewest points comes first, and among equals the one that waits
+/// longest. Within a client, streaming and unary batches are each first-in, first-out, and the two
+/// take turns.
 pub(crate) struct Admission(Arc<Shared>);
 
 struct Shared {
@@ -74,8 +75,8 @@ impl Room {
         self.hasty
     }
 
-    /// Returns the number of points that the client held when this permit was granted, including its
-    /// own.
+    /// Returns the number of points that the client held when this permit was granted, including
+    /// its own.
     pub(super) fn held_by_client(&self) -> usize {
         self.held
     }
@@ -88,9 +89,10 @@ impl Admission {
 
     /// Waits for a permit for the points of a client's batch.
     ///
-    /// With a timeout, returns `None` if the permit comes too late for the batch to be settled within
-    /// it. The forecast assumes that the batch takes as long as the client's last one. The refusal is
-    /// returned only after the whole timeout, so that clients that retry immediately cost little.
+    /// With a timeout, returns `None` if the permit comes too late for the batch to be settled
+    /// within it. The forecast assumes that the batch takes as long as the client's last one. The
+    /// refusal is returned only after the whole timeout, so that clients that retry immediately
+    /// cost little.
     pub(super) async fn room_for(
         &self,
         client: Arc<str>,
@@ -180,8 +182,8 @@ impl State {
     /// Takes the next batch to admit, if it fits, and returns its client and the points that the
     /// client then holds.
     ///
-    /// Chooses the waiting client that holds the fewest points. A client that already holds some may
-    /// not exceed three quarters of the capacity; the rest is for other clients.
+    /// Chooses the waiting client that holds the fewest points. A client that already holds some
+    /// may not exceed three quarters of the capacity; the rest is for other clients.
     fn next(&mut self, capacity: usize) -> Option<(Arc<str>, usize, Waiting)> {
         let may_have_more = |(held, _, name): &&(usize, u64, Arc<str>)| {
             *held == 0

@@ -30,8 +30,8 @@ struct Seat {
 }
 
 impl Seats {
-    /// Returns the lane for one more batch of a producer. If the producer may not stay in its present
-    /// lane, waits until its batches there are settled.
+    /// Returns the lane for one more batch of a producer. If the producer may not stay in its
+    /// present lane, waits until its batches there are settled.
     pub(super) async fn take(
         &self,
         producer_id: &str,

@@ -6,7 +6,8 @@ use shared::time;
 
 use super::{AHEAD, BACK, NOW};
 
-/// Returns request messages in both forms, numbered and unnumbered, with every kind of faulty point.
+/// Returns request messages in both forms, numbered and unnumbered, with every kind of faulty
+/// point.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let producer = Some(v1::Producer { producer_id: "gateway-1".to_owned(), epoch: 2 });

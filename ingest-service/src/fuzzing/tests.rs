@@ -37,7 +37,7 @@ proptest! {
     #![proptest_config(Config { cases: 5_000, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn whatever_becomes_of_a_message_its_points_are_accepted_or_rejected_and_encoded_as_they_were_sent(
+    fn each_point_of_a_damaged_message_is_rejected_or_encoded_as_it_was_sent(
         seed in select(seeds()),
         edits in vec((any::<Index>(), 0..9_usize, vec(any::<u8>(), 0..9)), 0..6),
     ) {

@@ -1,5 +1,5 @@
-//! One streaming call: reads batches and settles them in order, until the stream ends or fails. Does
-//! not depend on where acknowledgements go.
+//! One streaming call: reads batches and settles them in order, until the stream ends or fails.
+//! Does not depend on where acknowledgements go.
 
 use std::time::Duration;
 

@@ -6,7 +6,8 @@ SELECT proc_name::text,
            SELECT
            FROM rollup_rows_set_aside AS aside
            JOIN _timescaledb_catalog.continuous_agg AS kept ON kept.user_view_name = aside.rollup
-           WHERE jobs.proc_name = 'refresh_rollup' AND kept.mat_hypertable_id = (jobs.config ->> 'mat_hypertable_id')::int))
+           WHERE jobs.proc_name = 'refresh_rollup'
+             AND kept.mat_hypertable_id = (jobs.config ->> 'mat_hypertable_id')::int))
 FROM timescaledb_information.jobs
 LEFT JOIN timescaledb_information.job_stats USING (job_id)
 WHERE job_id >= 1000

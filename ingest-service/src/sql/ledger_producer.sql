@@ -6,7 +6,8 @@ SELECT epoch,
        recent,
        (SELECT entries
         FROM producer_batches
-        WHERE producer_batches.producer_id = producers.producer_id AND producer_batches.epoch = producers.epoch
+        WHERE producer_batches.producer_id = producers.producer_id
+          AND producer_batches.epoch = producers.epoch
         ORDER BY last_sequence
         LIMIT 1)
 FROM producers

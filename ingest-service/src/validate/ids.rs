@@ -1,8 +1,8 @@
 //! Rules for device ids, metric names and producer ids.
 //!
 //! Two ids that look alike must not be two devices. White space at either end, invisible characters
-//! and text that is not in Unicode normalization form C are therefore rejected. Series stored before
-//! these rules stay readable, because query-service has no such checks.
+//! and text that is not in Unicode normalization form C are therefore rejected. Series stored
+//! before these rules stay readable, because query-service has no such checks.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, WhiteSpace};

@@ -105,8 +105,8 @@ fn missing() -> Refusal {
     (Reason::TimestampMissing, sentence.to_owned())
 }
 
-/// Describes which part of a timestamp is out of range. Adds the unit that the seconds look like, if
-/// some unit puts them near the service's clock.
+/// Describes which part of a timestamp is out of range. Adds the unit that the seconds look like,
+/// if some unit puts them near the service's clock.
 #[cold]
 fn invalid(seconds: i64, nanos: i32, now: i64) -> String {
     if (time::FIRST_SECOND..=time::LAST_SECOND).contains(&seconds) {

@@ -46,8 +46,8 @@ impl fmt::Display for Unit {
     }
 }
 
-/// Returns the unit in which the number is near the clock, and the resulting time. Returns `None` if
-/// there is no such unit or it is the unit of the field.
+/// Returns the unit in which the number is near the clock, and the resulting time. Returns `None`
+/// if there is no such unit or it is the unit of the field.
 pub(super) fn guess(number: i64, field: Unit, now: i64) -> Option<(Unit, String)> {
     let near = |unit: &Unit| (unit.micros(number) - i128::from(now)).abs() <= NEAR_MICROS;
     let unit = Unit::ALL.into_iter().find(near).filter(|unit| *unit != field)?;

@@ -20,8 +20,8 @@ pub(super) struct Locked {
     pub(super) elsewhere: BTreeSet<String>,
 }
 
-/// Locks the ledger rows of these producers in sorted order, after adding the missing ones. Does not
-/// wait for rows locked by another transaction.
+/// Locks the ledger rows of these producers in sorted order, after adding the missing ones. Does
+/// not wait for rows locked by another transaction.
 ///
 /// If another transaction is still adding some of the rows, this transaction has failed and must be
 /// rolled back.

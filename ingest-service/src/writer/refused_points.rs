@@ -9,12 +9,12 @@ use crate::retry::{Backoff, Verdict, verdict};
 use crate::validate::Rejections;
 
 /// Maximum number of trial writes for one batch. It finds about two hundred bad points in a full
-/// batch. Ranges that are undecided by then are refused as a whole, so that one hostile batch cannot
-/// block a lane.
+/// batch. Ranges that are undecided by then are refused as a whole, so that one hostile batch
+/// cannot block a lane.
 const MAX_TRIES: usize = 4_096;
 
-/// Ranges `[start, end)` of refused points of a batch. A range holds one point, or more if the limit
-/// of tries was reached.
+/// Ranges `[start, end)` of refused points of a batch. A range holds one point, or more if the
+/// limit of tries was reached.
 pub(super) type Refused = Vec<(usize, usize)>;
 
 /// Finds the refused points, in ascending order. Waits while the database is unavailable.

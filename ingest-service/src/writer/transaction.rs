@@ -231,7 +231,8 @@ impl Session {
         transaction: &mut Transaction<'_, Postgres>,
         points: &SortedRuns<'_>,
     ) -> sqlx::Result<Way> {
-        let (way, statements) = (self.write_path.of(points), self.metrics.statements());
+        let way = self.write_path.of(points);
+        let statements = self.metrics.statements();
         if way == Way::CopyCompressed {
             let settings = self.write_path.settings();
             statements

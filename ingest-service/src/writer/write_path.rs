@@ -12,9 +12,9 @@ use crate::flush::SortedRuns;
 const LEAST_ROWS_PER_SERIES: usize = 3;
 /// Minimum number of points for COPY. Smaller flushes are written with INSERT.
 ///
-/// Small flushes occur under light load, where latency matters. An INSERT is one round trip. The end
-/// of a COPY waits up to 40 ms for the server's TCP acknowledgement, because sqlx 0.9.0 does not set
-/// TCP_NODELAY. Small compressed chunks would also slow down reads.
+/// Small flushes occur under light load, where latency matters. An INSERT is one round trip. The
+/// end of a COPY waits up to 40 ms for the server's TCP acknowledgement, because sqlx 0.9.0 does
+/// not set TCP_NODELAY. Small columnstore batches would also slow down reads.
 const LEAST_ROWS_TO_COPY: usize = 10_000;
 
 /// Path on which the points of a flush are written.
