@@ -8,8 +8,8 @@ use shared::quotas::HeldBytes;
 use tracing::Span;
 
 use crate::ack::{self, OutcomeSender};
-use crate::flush_loop::Room;
 use crate::points::Points;
+use crate::scheduling::admission::Room;
 use crate::validate::{Numbering, Rejections};
 
 /// A batch that is ready to be written.

@@ -17,9 +17,8 @@ mod points;
 
 mod series_resolver;
 
-mod batcher;
 mod flush;
-mod flush_loop;
+mod scheduling;
 
 mod ledger;
 mod ledger_reader;

@@ -18,11 +18,11 @@ use tonic::service::Routes;
 
 use crate::config::IngestConfig;
 use crate::database_sample;
-use crate::flush_loop::Lanes;
 use crate::ingest_stream::{IngestServer, Intake};
 use crate::ledger_reader::LedgerReader;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
+use crate::scheduling::lanes::Lanes;
 use crate::series_resolver::SeriesResolver;
 use crate::service::ingest_service_server::{IngestServiceServer, SERVICE_NAME};
 

@@ -16,7 +16,7 @@ const HASTE: Duration = Duration::from_millis(500);
 /// Batches that wait to be written. Each client's are ordered by arrival, but unary batches count
 /// as 500 ms older.
 #[derive(Debug)]
-pub(crate) struct Batcher<T> {
+pub(super) struct Batcher<T> {
     max_points: usize,
     hasty_max_points: usize,
     max_delay: Duration,
@@ -43,7 +43,7 @@ impl<T> Batcher<T> {
     /// Creates a batcher with the maximum number of points of a flush, and the maximum while unary
     /// batches wait. A smaller flush shortens their wait for the flush in progress and for their
     /// own.
-    pub(crate) fn new(max_points: usize, hasty_max_points: usize, max_delay: Duration) -> Self {
+    pub(super) fn new(max_points: usize, hasty_max_points: usize, max_delay: Duration) -> Self {
         Self {
             max_points,
             hasty_max_points,
@@ -54,7 +54,7 @@ impl<T> Batcher<T> {
     }
 
     /// Adds a batch that arrived now.
-    pub(crate) fn push(
+    pub(super) fn push(
         &mut self,
         client: &Arc<str>,
         batch: T,
@@ -73,7 +73,7 @@ impl<T> Batcher<T> {
         known.last_arrival = now;
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
 
@@ -82,7 +82,7 @@ impl<T> Batcher<T> {
     /// Visits the clients in turn and takes the batches of each in order. It takes at most the
     /// client's share, and only batches that arrived within `max_delay` after its first. The flush
     /// has at most `max_points` points, but a single batch above that limit forms its own flush.
-    pub(crate) fn take(&mut self, now: Instant) -> Vec<T> {
+    pub(super) fn take(&mut self, now: Instant) -> Vec<T> {
         self.clients.retain(|_, client| client.is_waiting() || client.last_arrival + RECENT > now);
         let is_hasty = self.clients.values().any(|client| !client.hasty.is_empty());
         let max_points = if is_hasty { self.hasty_max_points } else { self.max_points };

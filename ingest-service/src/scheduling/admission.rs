@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
+/// A client that already holds points may hold at most 3/4 of the capacity.
+const CLIENT_MAX_QUARTERS: usize = 3;
+
 /// Fair pool of permits for points.
 ///
 /// The client that holds the fewest points comes first, and among equals the one that waits
@@ -187,7 +190,8 @@ impl State {
     fn next(&mut self, capacity: usize) -> Option<(Arc<str>, usize, Waiting)> {
         let may_have_more = |(held, _, name): &&(usize, u64, Arc<str>)| {
             *held == 0
-                || held + self.clients.get(name).map_or(0, Client::next_points) <= capacity / 4 * 3
+                || held + self.clients.get(name).map_or(0, Client::next_points)
+                    <= capacity / 4 * CLIENT_MAX_QUARTERS
         };
         let (_, _, name) = self.line.iter().find(may_have_more)?;
         let name = Arc::clone(name);
@@ -257,99 +261,4 @@ impl Drop for Room {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ask(admission: &Admission, client: &str, points: usize) -> oneshot::Receiver<Room> {
-        admission.ask(client.into(), points, false).1
-    }
-
-    #[test]
-    fn room_goes_to_whoever_holds_least_and_some_is_left_to_others() {
-        let admission = Admission::new(100);
-        let mut greedy: Vec<_> = (0..20).map(|_| ask(&admission, "greedy", 10)).collect();
-        let mut held: Vec<Room> =
-            greedy.iter_mut().filter_map(|room| room.try_recv().ok()).collect();
-        assert_eq!(held.len(), 7, "three quarters of 100");
-        let mut modest = [ask(&admission, "modest", 20), ask(&admission, "modest", 20)];
-        let first = modest[0].try_recv().unwrap();
-        assert!(modest[1].try_recv().is_err(), "110 points exceed the capacity");
-        held.pop();
-        assert!(modest[1].try_recv().is_ok(), "it precedes older requests of the greedy client");
-        drop((first, held));
-        assert!(greedy[8].try_recv().is_ok());
-    }
-
-    #[test]
-    fn the_batches_of_one_client_keep_their_order_and_a_large_one_is_not_passed_by() {
-        let admission = Admission::new(100);
-        let mut first = ask(&admission, "a", 60);
-        let mut large = ask(&admission, "b", 90);
-        let mut small = ask(&admission, "b", 1);
-        let mut other = ask(&admission, "c", 30);
-        let held = first.try_recv().unwrap();
-        assert!(
-            large.try_recv().is_err() && small.try_recv().is_err() && other.try_recv().is_err()
-        );
-        drop(held);
-        let large = large.try_recv().unwrap();
-        assert!(small.try_recv().is_err(), "91 points exceed three quarters");
-        assert!(other.try_recv().is_err(), "30 more do not fit");
-        drop(large);
-        assert!(small.try_recv().is_ok() && other.try_recv().is_ok());
-    }
-
-    #[test]
-    fn room_that_nobody_waits_for_any_more_is_not_lost() {
-        let admission = Admission::new(100);
-        let mut first = ask(&admission, "a", 100);
-        drop(ask(&admission, "b", 100));
-        let mut last = ask(&admission, "c", 100);
-        drop(first.try_recv().unwrap());
-        drop(last.try_recv().unwrap());
-        assert_eq!(admission.free(), 100);
-        drop(ask(&admission, "gone", 100));
-        assert_eq!(admission.free(), 100);
-        assert!(admission.0.state().clients.is_empty());
-    }
-
-    #[test]
-    fn those_that_do_not_wait_long_take_turns_with_those_that_do() {
-        let admission = Admission::new(100);
-        let mut first = ask(&admission, "a", 75);
-        let mut patient: Vec<_> = (0..3).map(|_| ask(&admission, "a", 25)).collect();
-        let mut hasty: Vec<_> = (0..4).map(|_| admission.ask("a".into(), 25, true).1).collect();
-        drop(hasty.remove(0));
-        drop(first.try_recv().unwrap());
-        let held: Vec<Room> = hasty[..2]
-            .iter_mut()
-            .chain(&mut patient[..1])
-            .map(|room| room.try_recv().unwrap())
-            .collect();
-        assert!(hasty[2].try_recv().is_err() && patient[1].try_recv().is_err());
-        drop(held);
-        assert!(hasty[2].try_recv().is_ok() && patient[1].try_recv().is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_longer_than_its_patience_without_what_its_batch_takes_then() {
-        const PATIENCE: Option<Duration> = Some(Duration::from_millis(250));
-        let admission = Admission::new(100);
-        let held = admission.room_for("a".into(), 75, None).await.unwrap();
-        let began = tokio::time::Instant::now();
-        assert!(admission.room_for("a".into(), 75, PATIENCE).await.is_none());
-        assert_eq!(began.elapsed().as_millis(), 250);
-        admission.0.state().clients.get_mut("a").unwrap().settled_in = Duration::from_millis(200);
-        let began = tokio::time::Instant::now();
-        let late = async {
-            tokio::time::sleep(Duration::from_millis(51)).await;
-            drop(held);
-        };
-        assert!(tokio::join!(admission.room_for("a".into(), 75, PATIENCE), late).0.is_none());
-        assert_eq!(began.elapsed().as_millis(), 250, "a refusal takes the whole timeout");
-        assert!(
-            admission.room_for("a".into(), 75, PATIENCE).await.is_some(),
-            "an idle client has no forecast"
-        );
-    }
-}
+mod tests;

@@ -1,33 +1,23 @@
-//! Lanes: each has a queue, a batcher and a writer, and runs in its own task. Admission limits the
-//! points in all lanes together.
-//!
-//! Lanes perform group commit: while a writer is busy, batches accumulate; once it is free, they
-//! form the next flush. The last lane, the quick lane, serves small clients, so that they do not
-//! wait for large flushes. This module does not depend on SQL.
-
-mod deferred;
-mod room;
-mod seats;
+//! Entrance to the lanes: admits a batch, chooses its lane, and queues it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shared::config::DatabaseConfig;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{Instrument as _, Span};
 
-use crate::batcher::Batcher;
+use super::admission::{Admission, Room};
+use super::affinity::Seats;
+use super::batcher::Batcher;
+use super::deferred::Deferred;
+use super::lane_task::LaneTask;
 use crate::config::FlushConfig;
 use crate::flush::QueuedBatch;
-use crate::metrics::{self, Metrics};
+use crate::metrics::Metrics;
 use crate::writer::Writer;
-use deferred::{Deferred, RETRY};
-use room::Admission;
-pub(crate) use room::Room;
-use seats::Seats;
 
 /// A client that holds permits for at most 1/50 of a flush counts as small.
 const LITTLE: usize = 50;
@@ -155,9 +145,7 @@ impl Lanes {
             |&lane: &usize| self.lanes[lane].waiting_points.load(Ordering::Relaxed);
         (0..open).rev().min_by_key(waiting_points).unwrap_or(0)
     }
-}
 
-impl Lanes {
     /// Returns the lane for a producer without one.
     ///
     /// A producer may stay in its lane as long as it sends. Lanes whose queues differ by less than
@@ -172,128 +160,10 @@ impl Lanes {
     }
 }
 
-struct LaneTask {
-    /// Index of this lane.
-    number: usize,
-    batches: mpsc::UnboundedReceiver<QueuedBatch>,
-    waiting_points: Arc<AtomicUsize>,
-    seats: Arc<Seats>,
-    batcher: Batcher<QueuedBatch>,
-    deferred: Deferred,
-    flush_max_points: usize,
-    writer: Writer,
-    metrics: Metrics,
-}
-
-impl LaneTask {
-    async fn run(mut self) {
-        while self.wait_for_batches().await {
-            if self.deferred.retry_at().is_some_and(|retry_at| retry_at <= Instant::now()) {
-                let retried = self.deferred.take(self.flush_max_points);
-                let not_tried = self.write(retried).await;
-                let pause = if not_tried.is_empty() { Duration::ZERO } else { RETRY };
-                self.defer(not_tried, pause);
-            }
-            let flush = self.batcher.take(Instant::now());
-            let flush = self.deferred.filter(flush);
-            let not_tried = self.write(flush).await;
-            if !not_tried.is_empty() {
-                self.defer(not_tried, RETRY);
-            }
-        }
-    }
-
-    fn defer(&mut self, not_tried: Vec<QueuedBatch>, pause: Duration) {
-        self.deferred.put_back(not_tried, Instant::now() + pause);
-        self.seats.set_deferred(self.number, |producer_id| self.deferred.holds(producer_id));
-    }
-
-    /// Writes a flush. Returns the batches that were not tried.
-    async fn write(&mut self, mut flush: Vec<QueuedBatch>) -> Vec<QueuedBatch> {
-        if flush.is_empty() {
-            return flush;
-        }
-        flush.iter_mut().for_each(|batch| batch.waiting = Span::none());
-        let span = metrics::flush(flush.iter().map(|batch| &batch.span));
-        let mut settled = Load::of(&flush);
-        self.metrics.writer_busy(1);
-        let not_tried = self.writer.write(flush).instrument(span).await;
-        self.metrics.writer_busy(-1);
-        settled.subtract(&Load::of(&not_tried));
-        self.seats.leave(&settled.producers);
-        self.waiting_points.fetch_sub(settled.points, Ordering::Relaxed);
-        not_tried
-    }
-
-    /// Moves all queued batches into the batcher. If there are none, waits for the first, at most
-    /// until deferred batches are due for a retry. Returns `false` once no more batches can arrive.
-    async fn wait_for_batches(&mut self) -> bool {
-        if self.batcher.is_empty() {
-            let retry = self.deferred.retry_at();
-            let received = match retry {
-                None => self.batches.recv().await,
-                Some(retry_at) => {
-                    match tokio::time::timeout_at(retry_at.into(), self.batches.recv()).await {
-                        Ok(None) => {
-                            tokio::time::sleep_until(retry_at.into()).await;
-                            None
-                        }
-                        Ok(received) => received,
-                        Err(_) => None,
-                    }
-                }
-            };
-            match received {
-                Some(batch) => self.push(batch),
-                None if retry.is_none() => return false,
-                None => {}
-            }
-        }
-        while let Ok(batch) = self.batches.try_recv() {
-            self.push(batch);
-        }
-        true
-    }
-
-    fn push(&mut self, batch: QueuedBatch) {
-        let points = batch.points.len();
-        let client = Arc::clone(batch.room.client());
-        let hasty = batch.room.is_hasty();
-        self.batcher.push(&client, batch, points, hasty, Instant::now());
-    }
-}
-
-/// Load of some batches on a lane: their points, and their producers with one entry per batch.
-struct Load {
-    points: usize,
-    producers: Vec<String>,
-}
-
-impl Load {
-    fn of(flush: &[QueuedBatch]) -> Self {
-        Self {
-            points: flush.iter().map(|batch| batch.points.len()).sum(),
-            producers: flush
-                .iter()
-                .filter_map(QueuedBatch::producer_id)
-                .map(str::to_owned)
-                .collect(),
-        }
-    }
-
-    /// Subtracts the load of some of these batches.
-    fn subtract(&mut self, part: &Self) {
-        self.points -= part.points;
-        for producer_id in &part.producers {
-            if let Some(at) = self.producers.iter().position(|it| it == producer_id) {
-                self.producers.swap_remove(at);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tracing::Span;
+
     use super::*;
     use crate::ack::PendingAck;
     use crate::points::Points;
