@@ -9,7 +9,7 @@ use tracing::Span;
 
 use crate::ack::{self, OutcomeSender};
 use crate::points::Points;
-use crate::scheduling::admission::Room;
+use crate::scheduling::admission::Permit;
 use crate::validate::{Numbering, Rejections};
 
 /// A batch that is ready to be written.
@@ -22,7 +22,7 @@ pub(crate) struct QueuedBatch {
     pub(crate) rejections: Rejections,
     pub(crate) outcome: OutcomeSender,
     /// Permit for the batch's points, released when the batch is settled.
-    pub(crate) room: Room,
+    pub(crate) permit: Permit,
     /// Quota for the bytes of the batch's message, released when the batch is settled.
     pub(crate) bytes: HeldBytes,
     /// Span of the batch.

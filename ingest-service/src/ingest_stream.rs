@@ -109,9 +109,10 @@ impl Intake {
         let series_ids = resolved.instrument(metrics::resolve()).await?;
         let wait = Instant::now();
         let producer_id = numbering.as_ref().map(|numbering| numbering.producer_id.as_str());
-        let room = self.lanes.room_for(caller.quota.client(), producer_id, points, caller.patience);
-        let room = room.instrument(metrics::room()).await.ok_or(BatchError::Overloaded)?;
-        self.metrics.waited_for_room(wait.elapsed());
+        let permit =
+            self.lanes.acquire(caller.quota.client(), producer_id, points, caller.patience);
+        let permit = permit.instrument(metrics::permit()).await.ok_or(BatchError::Overloaded)?;
+        self.metrics.waited_for_permit(wait.elapsed());
         let (pending, outcome) = PendingAck::new(arrived);
         let points = valid_points;
         let waiting = metrics::queue();
@@ -121,7 +122,7 @@ impl Intake {
             series_ids,
             rejections,
             outcome,
-            room,
+            permit,
             bytes,
             span,
             waiting,

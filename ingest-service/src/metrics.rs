@@ -16,7 +16,7 @@ use shared::telemetry::{Statements, error_type};
 
 use crate::validate::{REASONS, Rejections};
 
-pub(crate) use spans::{acknowledge, batch, flush, queue, resolve, room, validate};
+pub(crate) use spans::{acknowledge, batch, flush, permit, queue, resolve, validate};
 
 const ACCEPTED: Spec =
     Spec::new("tidegauge.points.accepted", "{point}", "Committed points, without duplicates");
@@ -45,7 +45,7 @@ const QUEUE_CAPACITY: Spec = Spec::new(
     "{point}",
     "Maximum of tidegauge.queue.points (TIDEGAUGE_QUEUE_MAX_POINTS)",
 );
-const ROOM_WAIT: Spec =
+const QUEUE_WAIT: Spec =
     Spec::new("tidegauge.queue.wait", "s", "Time that a batch waits for space in the queue");
 const FLUSH_DURATION: Spec =
     Spec::new("tidegauge.flush.duration", "s", "Duration of a flush, including retries");
@@ -216,7 +216,7 @@ struct Instruments {
     late: Counter<u64>,
     batches: Counter<u64>,
     ack_latency: Histogram<f64>,
-    room_wait: Histogram<f64>,
+    queue_wait: Histogram<f64>,
     flush_duration: Histogram<f64>,
     flush_points: Histogram<f64>,
     flush_batches: Histogram<f64>,
@@ -241,7 +241,7 @@ impl Metrics {
             late: LATE.counter(&meter),
             batches: BATCHES.counter(&meter),
             ack_latency: ACK_LATENCY.histogram(&meter),
-            room_wait: ROOM_WAIT.histogram(&meter),
+            queue_wait: QUEUE_WAIT.histogram(&meter),
             flush_duration: FLUSH_DURATION.histogram(&meter),
             flush_points: FLUSH_POINTS.sizes(&meter, &POINTS_BOUNDS),
             flush_batches: FLUSH_BATCHES.sizes(&meter, &BATCHES_BOUNDS),
@@ -313,8 +313,8 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn waited_for_room(&self, wait: Duration) {
-        self.0.room_wait.record(wait.as_secs_f64(), &[]);
+    pub(crate) fn waited_for_permit(&self, wait: Duration) {
+        self.0.queue_wait.record(wait.as_secs_f64(), &[]);
     }
 
     pub(crate) fn acknowledged(&self, latency: Duration) {

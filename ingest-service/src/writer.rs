@@ -212,7 +212,7 @@ impl Writer {
             Err(error) => self.refusals.batch(error),
         }
         let _ = batch.outcome.send(outcome); // fails if the call is gone; its points are stored
-        drop((batch.room, batch.bytes));
+        drop((batch.permit, batch.bytes));
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn resolve() -> Span {
 }
 
 /// Starts the span of waiting for space in the queue.
-pub(crate) fn room() -> Span {
+pub(crate) fn permit() -> Span {
     debug_span!("room")
 }
 

@@ -52,11 +52,11 @@ struct Waiting {
     turn: u64,
     points: usize,
     hasty: bool,
-    granted: oneshot::Sender<Room>,
+    granted: oneshot::Sender<Permit>,
 }
 
 /// Permit for the points of one batch, released on drop.
-pub(crate) struct Room {
+pub(crate) struct Permit {
     shared: Arc<Shared>,
     client: Arc<str>,
     points: usize,
@@ -67,7 +67,7 @@ pub(crate) struct Room {
     since: Option<Instant>,
 }
 
-impl Room {
+impl Permit {
     /// Returns the client of the batch.
     pub(crate) fn client(&self) -> &Arc<str> {
         &self.client
@@ -96,29 +96,29 @@ impl Admission {
     /// within it. The forecast assumes that the batch takes as long as the client's last one. The
     /// refusal is returned only after the whole timeout, so that clients that retry immediately
     /// cost little.
-    pub(super) async fn room_for(
+    pub(super) async fn acquire(
         &self,
         client: Arc<str>,
         points: usize,
         patience: Option<Duration>,
-    ) -> Option<Room> {
-        let (settled_in, room) = self.ask(client, points, patience.is_some());
-        let mut room = match patience {
+    ) -> Option<Permit> {
+        let (settled_in, permit) = self.ask(client, points, patience.is_some());
+        let mut permit = match patience {
             Some(patience) => {
                 let refusal = sleep(patience);
-                match timeout(patience.saturating_sub(settled_in), room).await {
-                    Ok(room) => room,
+                match timeout(patience.saturating_sub(settled_in), permit).await {
+                    Ok(permit) => permit,
                     Err(_) => {
                         refusal.await;
                         return None;
                     }
                 }
             }
-            None => room.await,
+            None => permit.await,
         }
         .ok()?;
-        room.since = Some(Instant::now());
-        Some(room)
+        permit.since = Some(Instant::now());
+        Some(permit)
     }
 
     /// Requests a permit. Returns the time for which the client's last batch held its permit, and a
@@ -128,8 +128,8 @@ impl Admission {
         client: Arc<str>,
         points: usize,
         hasty: bool,
-    ) -> (Duration, oneshot::Receiver<Room>) {
-        let (granted, room) = oneshot::channel();
+    ) -> (Duration, oneshot::Receiver<Permit>) {
+        let (granted, permit) = oneshot::channel();
         let mut state = self.0.state();
         let waiting = Waiting { turn: state.asked, points: points.max(1), hasty, granted };
         state.asked += 1;
@@ -142,7 +142,7 @@ impl Admission {
             client.settled_in
         });
         self.0.grant(state);
-        (settled_in, room)
+        (settled_in, permit)
     }
 
     /// Returns the number of points that still fit.
@@ -171,12 +171,12 @@ impl Shared {
             let Waiting { points, hasty, granted: receiver, .. } = waiting;
             granted.push((
                 receiver,
-                Room { shared: Arc::clone(self), client, points, held, hasty, since: None },
+                Permit { shared: Arc::clone(self), client, points, held, hasty, since: None },
             ));
         }
         drop(state);
-        for (receiver, room) in granted {
-            drop(receiver.send(room));
+        for (receiver, permit) in granted {
+            drop(receiver.send(permit));
         }
     }
 }
@@ -244,7 +244,7 @@ impl Client {
     }
 }
 
-impl Drop for Room {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         state.held -= self.points;

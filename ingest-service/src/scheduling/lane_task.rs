@@ -103,8 +103,8 @@ impl LaneTask {
     /// Adds a batch to the batcher.
     fn push(&mut self, batch: QueuedBatch) {
         let points = batch.points.len();
-        let client = Arc::clone(batch.room.client());
-        let hasty = batch.room.is_hasty();
+        let client = Arc::clone(batch.permit.client());
+        let hasty = batch.permit.is_hasty();
         self.batcher.push(&client, batch, points, hasty, Instant::now());
     }
 }

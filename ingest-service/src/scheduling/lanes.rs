@@ -9,7 +9,7 @@ use shared::config::DatabaseConfig;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::admission::{Admission, Room};
+use super::admission::{Admission, Permit};
 use super::affinity::Seats;
 use super::batcher::Batcher;
 use super::deferred::Deferred;
@@ -97,13 +97,13 @@ impl Lanes {
     ///
     /// With a timeout, returns `None` if the batch would probably not be settled within it. A
     /// producer whose batches are deferred waits before it requests a permit.
-    pub(crate) async fn room_for(
+    pub(crate) async fn acquire(
         &self,
         client: Arc<str>,
         producer_id: Option<&str>,
         points: usize,
         patience: Option<Duration>,
-    ) -> Option<Room> {
+    ) -> Option<Permit> {
         if let Some(producer_id) = producer_id {
             let may_ask = self.seats.until_not_deferred(producer_id);
             match patience {
@@ -111,7 +111,7 @@ impl Lanes {
                 None => may_ask.await,
             }
         }
-        self.admission.room_for(client, points, patience).await
+        self.admission.acquire(client, points, patience).await
     }
 
     /// Queues a batch in a lane.
@@ -120,7 +120,7 @@ impl Lanes {
     /// with the fewest points. A producer whose client is no longer small leaves the quick lane;
     /// this function then waits until its batches there are settled.
     pub(crate) async fn queue(&self, batch: QueuedBatch) {
-        let open = if batch.room.held_by_client() <= self.little {
+        let open = if batch.permit.held_by_client() <= self.little {
             self.lanes.len()
         } else {
             self.lanes.len() - 1
@@ -207,7 +207,7 @@ mod tests {
             sequence: 1,
             content_hash: 0,
         });
-        let room = lanes.room_for(client.into(), None, count, None).await.unwrap();
+        let permit = lanes.acquire(client.into(), None, count, None).await.unwrap();
         let (_, outcome) = PendingAck::new(tokio::time::Instant::now());
         let bytes = shared::quotas::HeldBytes::default();
         let span = Span::none();
@@ -219,7 +219,7 @@ mod tests {
             series_ids: vec![1],
             rejections,
             outcome,
-            room,
+            permit,
             bytes,
             waiting,
             span,

@@ -1,14 +1,15 @@
 use super::*;
 
-fn ask(admission: &Admission, client: &str, points: usize) -> oneshot::Receiver<Room> {
+fn ask(admission: &Admission, client: &str, points: usize) -> oneshot::Receiver<Permit> {
     admission.ask(client.into(), points, false).1
 }
 
 #[test]
-fn room_goes_to_whoever_holds_least_and_some_is_left_to_others() {
+fn permits_go_to_the_client_that_holds_least_and_some_are_left_to_others() {
     let admission = Admission::new(100);
     let mut greedy: Vec<_> = (0..20).map(|_| ask(&admission, "greedy", 10)).collect();
-    let mut held: Vec<Room> = greedy.iter_mut().filter_map(|room| room.try_recv().ok()).collect();
+    let mut held: Vec<Permit> =
+        greedy.iter_mut().filter_map(|permit| permit.try_recv().ok()).collect();
     assert_eq!(held.len(), 7, "three quarters of 100");
     let mut modest = [ask(&admission, "modest", 20), ask(&admission, "modest", 20)];
     let first = modest[0].try_recv().unwrap();
@@ -37,7 +38,7 @@ fn the_batches_of_one_client_keep_their_order_and_a_large_one_is_not_passed_by()
 }
 
 #[test]
-fn room_that_nobody_waits_for_any_more_is_not_lost() {
+fn the_permit_of_a_cancelled_request_is_not_lost() {
     let admission = Admission::new(100);
     let mut first = ask(&admission, "a", 100);
     drop(ask(&admission, "b", 100));
@@ -58,10 +59,10 @@ fn those_that_do_not_wait_long_take_turns_with_those_that_do() {
     let mut hasty: Vec<_> = (0..4).map(|_| admission.ask("a".into(), 25, true).1).collect();
     drop(hasty.remove(0));
     drop(first.try_recv().unwrap());
-    let held: Vec<Room> = hasty[..2]
+    let held: Vec<Permit> = hasty[..2]
         .iter_mut()
         .chain(&mut patient[..1])
-        .map(|room| room.try_recv().unwrap())
+        .map(|permit| permit.try_recv().unwrap())
         .collect();
     assert!(hasty[2].try_recv().is_err() && patient[1].try_recv().is_err());
     drop(held);
@@ -72,9 +73,9 @@ fn those_that_do_not_wait_long_take_turns_with_those_that_do() {
 async fn nobody_waits_for_longer_than_its_patience_without_what_its_batch_takes_then() {
     const PATIENCE: Option<Duration> = Some(Duration::from_millis(250));
     let admission = Admission::new(100);
-    let held = admission.room_for("a".into(), 75, None).await.unwrap();
+    let held = admission.acquire("a".into(), 75, None).await.unwrap();
     let began = tokio::time::Instant::now();
-    assert!(admission.room_for("a".into(), 75, PATIENCE).await.is_none());
+    assert!(admission.acquire("a".into(), 75, PATIENCE).await.is_none());
     assert_eq!(began.elapsed().as_millis(), 250);
     admission.0.state().clients.get_mut("a").unwrap().settled_in = Duration::from_millis(200);
     let began = tokio::time::Instant::now();
@@ -82,10 +83,10 @@ async fn nobody_waits_for_longer_than_its_patience_without_what_its_batch_takes_
         tokio::time::sleep(Duration::from_millis(51)).await;
         drop(held);
     };
-    assert!(tokio::join!(admission.room_for("a".into(), 75, PATIENCE), late).0.is_none());
+    assert!(tokio::join!(admission.acquire("a".into(), 75, PATIENCE), late).0.is_none());
     assert_eq!(began.elapsed().as_millis(), 250, "a refusal takes the whole timeout");
     assert!(
-        admission.room_for("a".into(), 75, PATIENCE).await.is_some(),
+        admission.acquire("a".into(), 75, PATIENCE).await.is_some(),
         "an idle client has no forecast"
     );
 }
