@@ -48,7 +48,7 @@ const WAITING_ACKS: usize = 64;
 /// Time that a unary call should take at most while the queue is full. It waits for a permit only
 /// as long as its batch can still be written in time, and is refused after 250 ms. Streams wait
 /// without limit.
-const UNARY_PATIENCE: Duration = Duration::from_millis(250);
+const UNARY_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Stages of a batch between its arrival and its lane; cheap to clone.
 #[derive(Clone)]
@@ -109,8 +109,7 @@ impl Intake {
         let series_ids = resolved.instrument(metrics::resolve()).await?;
         let wait = Instant::now();
         let producer_id = numbering.as_ref().map(|numbering| numbering.producer_id.as_str());
-        let permit =
-            self.lanes.acquire(caller.quota.client(), producer_id, points, caller.patience);
+        let permit = self.lanes.acquire(caller.quota.client(), producer_id, points, caller.timeout);
         let permit = permit.instrument(metrics::permit()).await.ok_or(BatchError::Overloaded)?;
         self.metrics.waited_for_permit(wait.elapsed());
         let (pending, outcome) = PendingAck::new(arrived);
@@ -167,14 +166,10 @@ impl IngestServer {
         }
     }
 
-    fn caller<T>(
-        &self,
-        request: &Request<T>,
-        patience: Option<Duration>,
-    ) -> Result<Caller, Status> {
+    fn caller<T>(&self, request: &Request<T>, timeout: Option<Duration>) -> Result<Caller, Status> {
         let identity = auth::identity(request.extensions())?;
         let quota = CallQuota::current();
-        Ok(Caller { identity, quota, patience, shutdown: self.shutdown.clone() })
+        Ok(Caller { identity, quota, timeout, shutdown: self.shutdown.clone() })
     }
 
     fn call(&self, caller: Caller, max_age: Option<Duration>) -> Call {
@@ -241,7 +236,7 @@ impl IngestService for IngestServer {
     ) -> Result<Response<v1::IngestBatchResponse>, Status> {
         self.check_ready()?;
         let intake = self.intake.clone();
-        let caller = self.caller(&request, Some(UNARY_PATIENCE))?;
+        let caller = self.caller(&request, Some(UNARY_TIMEOUT))?;
         let message = request.into_inner();
         let work = async move {
             let settled =

@@ -14,7 +14,7 @@ pub(super) struct Caller {
     pub(super) identity: Arc<Identity>,
     pub(super) quota: CallQuota,
     /// Time that a batch should take at most. Without it, a batch waits for a permit without limit.
-    pub(super) patience: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
     pub(super) shutdown: CancellationToken,
 }
 

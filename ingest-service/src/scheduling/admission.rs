@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// A client that already holds points may hold at most 3/4 of the capacity.
 const CLIENT_MAX_QUARTERS: usize = 3;
@@ -51,7 +51,7 @@ struct Waiting {
     /// Number of requests before this one.
     turn: u64,
     points: usize,
-    hasty: bool,
+    unary: bool,
     granted: oneshot::Sender<Permit>,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Permit {
     points: usize,
     /// Number of points held by the client when this permit was granted, including its own.
     held: usize,
-    hasty: bool,
+    unary: bool,
     /// Time of acquisition; `None` if the caller had given up by then.
     since: Option<Instant>,
 }
@@ -74,8 +74,8 @@ impl Permit {
     }
 
     /// Returns whether the batch belongs to a unary call.
-    pub(super) fn is_hasty(&self) -> bool {
-        self.hasty
+    pub(super) fn is_unary(&self) -> bool {
+        self.unary
     }
 
     /// Returns the number of points that the client held when this permit was granted, including
@@ -100,13 +100,13 @@ impl Admission {
         &self,
         client: Arc<str>,
         points: usize,
-        patience: Option<Duration>,
+        timeout: Option<Duration>,
     ) -> Option<Permit> {
-        let (settled_in, permit) = self.ask(client, points, patience.is_some());
-        let mut permit = match patience {
-            Some(patience) => {
-                let refusal = sleep(patience);
-                match timeout(patience.saturating_sub(settled_in), permit).await {
+        let (settled_in, permit) = self.ask(client, points, timeout.is_some());
+        let mut permit = match timeout {
+            Some(timeout) => {
+                let refusal = sleep(timeout);
+                match tokio::time::timeout(timeout.saturating_sub(settled_in), permit).await {
                     Ok(permit) => permit,
                     Err(_) => {
                         refusal.await;
@@ -127,14 +127,14 @@ impl Admission {
         &self,
         client: Arc<str>,
         points: usize,
-        hasty: bool,
+        unary: bool,
     ) -> (Duration, oneshot::Receiver<Permit>) {
         let (granted, permit) = oneshot::channel();
         let mut state = self.0.state();
-        let waiting = Waiting { turn: state.asked, points: points.max(1), hasty, granted };
+        let waiting = Waiting { turn: state.asked, points: points.max(1), unary, granted };
         state.asked += 1;
         let settled_in = state.change(&client, |client| {
-            let line = &mut client.waiting[usize::from(hasty)];
+            let line = &mut client.waiting[usize::from(unary)];
             while line.front().is_some_and(|first| first.granted.is_closed()) {
                 line.pop_front(); // cancelled requests must not accumulate while nothing is settled
             }
@@ -168,10 +168,10 @@ impl Shared {
     fn grant(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let mut granted = Vec::new();
         while let Some((client, held, waiting)) = state.next(self.capacity) {
-            let Waiting { points, hasty, granted: receiver, .. } = waiting;
+            let Waiting { points, unary, granted: receiver, .. } = waiting;
             granted.push((
                 receiver,
-                Permit { shared: Arc::clone(self), client, points, held, hasty, since: None },
+                Permit { shared: Arc::clone(self), client, points, held, unary, since: None },
             ));
         }
         drop(state);

@@ -11,14 +11,14 @@ const SHARES: usize = 4;
 const RECENT: Duration = Duration::from_secs(1);
 /// A unary batch precedes streaming batches of its client that arrived up to 500 ms earlier. The
 /// limit keeps streaming batches from waiting forever.
-const HASTE: Duration = Duration::from_millis(500);
+const UNARY_PRIORITY: Duration = Duration::from_millis(500);
 
 /// Batches that wait to be written. Each client's are ordered by arrival, but unary batches count
 /// as 500 ms older.
 #[derive(Debug)]
 pub(super) struct Batcher<T> {
     max_points: usize,
-    hasty_max_points: usize,
+    unary_max_points: usize,
     max_delay: Duration,
     clients: HashMap<Arc<str>, Client<T>>,
     /// Clients with waiting batches, in the order of their turns.
@@ -27,8 +27,8 @@ pub(super) struct Batcher<T> {
 
 #[derive(Debug)]
 struct Client<T> {
-    hasty: VecDeque<Waiting<T>>,
-    others: VecDeque<Waiting<T>>,
+    unary: VecDeque<Waiting<T>>,
+    streaming: VecDeque<Waiting<T>>,
     last_arrival: Instant,
 }
 
@@ -43,10 +43,10 @@ impl<T> Batcher<T> {
     /// Creates a batcher with the maximum number of points of a flush, and the maximum while unary
     /// batches wait. A smaller flush shortens their wait for the flush in progress and for their
     /// own.
-    pub(super) fn new(max_points: usize, hasty_max_points: usize, max_delay: Duration) -> Self {
+    pub(super) fn new(max_points: usize, unary_max_points: usize, max_delay: Duration) -> Self {
         Self {
             max_points,
-            hasty_max_points,
+            unary_max_points,
             max_delay,
             clients: HashMap::new(),
             turns: VecDeque::new(),
@@ -59,15 +59,16 @@ impl<T> Batcher<T> {
         client: &Arc<str>,
         batch: T,
         points: usize,
-        hasty: bool,
+        unary: bool,
         now: Instant,
     ) {
-        let new = || Client { hasty: VecDeque::new(), others: VecDeque::new(), last_arrival: now };
+        let new =
+            || Client { unary: VecDeque::new(), streaming: VecDeque::new(), last_arrival: now };
         let known = self.clients.entry(Arc::clone(client)).or_insert_with(new);
         if !known.is_waiting() {
             self.turns.push_back(Arc::clone(client));
         }
-        let line = if hasty { &mut known.hasty } else { &mut known.others };
+        let line = if unary { &mut known.unary } else { &mut known.streaming };
         let points = points.max(1); // a numbered batch without valid points takes part as well
         line.push_back(Waiting { batch, points, arrived: now });
         known.last_arrival = now;
@@ -84,8 +85,8 @@ impl<T> Batcher<T> {
     /// has at most `max_points` points, but a single batch above that limit forms its own flush.
     pub(super) fn take(&mut self, now: Instant) -> Vec<T> {
         self.clients.retain(|_, client| client.is_waiting() || client.last_arrival + RECENT > now);
-        let is_hasty = self.clients.values().any(|client| !client.hasty.is_empty());
-        let max_points = if is_hasty { self.hasty_max_points } else { self.max_points };
+        let is_unary = self.clients.values().any(|client| !client.unary.is_empty());
+        let max_points = if is_unary { self.unary_max_points } else { self.max_points };
         let share = if self.clients.len() > 1 {
             max_points / SHARES.max(self.turns.len())
         } else {
@@ -119,15 +120,19 @@ impl<T> Batcher<T> {
 impl<T> Client<T> {
     /// Returns the queue whose first batch comes next.
     fn next_line(&mut self) -> &mut VecDeque<Waiting<T>> {
-        match (self.hasty.front(), self.others.front()) {
-            (Some(hasty), Some(other)) if hasty.arrived <= other.arrived + HASTE => &mut self.hasty,
-            (Some(_), None) => &mut self.hasty,
-            _ => &mut self.others,
+        match (self.unary.front(), self.streaming.front()) {
+            (Some(unary), Some(streaming))
+                if unary.arrived <= streaming.arrived + UNARY_PRIORITY =>
+            {
+                &mut self.unary
+            }
+            (Some(_), None) => &mut self.unary,
+            _ => &mut self.streaming,
         }
     }
 
     fn is_waiting(&self) -> bool {
-        !self.hasty.is_empty() || !self.others.is_empty()
+        !self.unary.is_empty() || !self.streaming.is_empty()
     }
 
     /// Moves the client's batches in order into the flush. Returns their number of points.
@@ -235,14 +240,14 @@ mod tests {
     }
 
     #[test]
-    fn of_one_client_the_hasty_ones_come_first() {
+    fn unary_batches_of_a_client_come_first() {
         let now = Instant::now();
         let client = Arc::from("client");
         let mut batcher = batcher();
-        for (name, points, hasty) in
+        for (name, points, unary) in
             [("a", 60, false), ("b", 60, false), ("c", 30, true), ("d", 5, true)]
         {
-            batcher.push(&client, name, points, hasty, now);
+            batcher.push(&client, name, points, unary, now);
         }
         assert_eq!(
             batcher.take(now),
@@ -258,14 +263,16 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_waited_for_long_is_not_passed_by() {
+    fn a_streaming_batch_that_has_waited_long_is_not_overtaken() {
         let began = Instant::now();
         let client = Arc::from("client");
         let mut batcher = batcher();
         batcher.push(&client, "other", 50, false, began);
-        for (name, after) in
-            [("a", Duration::ZERO), ("b", HASTE), ("c", HASTE + Duration::from_nanos(1))]
-        {
+        for (name, after) in [
+            ("a", Duration::ZERO),
+            ("b", UNARY_PRIORITY),
+            ("c", UNARY_PRIORITY + Duration::from_nanos(1)),
+        ] {
             batcher.push(&client, name, 50, true, began + after);
         }
         let flushes: Vec<_> = std::iter::from_fn(|| batcher.take(began).pop()).collect();

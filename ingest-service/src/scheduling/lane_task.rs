@@ -104,8 +104,8 @@ impl LaneTask {
     fn push(&mut self, batch: QueuedBatch) {
         let points = batch.points.len();
         let client = Arc::clone(batch.permit.client());
-        let hasty = batch.permit.is_hasty();
-        self.batcher.push(&client, batch, points, hasty, Instant::now());
+        let unary = batch.permit.is_unary();
+        self.batcher.push(&client, batch, points, unary, Instant::now());
     }
 }
 

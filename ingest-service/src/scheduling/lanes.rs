@@ -25,7 +25,7 @@ const LITTLE: usize = 50;
 const QUICK: usize = 20;
 /// While unary calls wait, a flush of the other lanes has at most 1/2 of the points of a full
 /// flush.
-const HASTY: usize = 2;
+const UNARY_FLUSH_DIVISOR: usize = 2;
 
 /// Entrance to the lanes; cheap to clone. The lanes end once the last clone is dropped and their
 /// queues are empty.
@@ -57,9 +57,9 @@ impl Lanes {
         let seats = Arc::new(Seats::default());
         let flush_max_points = config.flush_max_points.get();
         let quick = flush_max_points.div_ceil(QUICK);
-        let most = [flush_max_points, flush_max_points.div_ceil(HASTY)];
+        let most = [flush_max_points, flush_max_points.div_ceil(UNARY_FLUSH_DIVISOR)];
         let all = std::iter::repeat_n(most, config.writers.get()).chain([[quick; 2]]).enumerate();
-        let lanes = all.map(|(number, [most, hasty_most])| {
+        let lanes = all.map(|(number, [most, unary_most])| {
             let (queue, batches) = mpsc::unbounded_channel();
             let waiting_points = Arc::new(AtomicUsize::new(0));
             let task = LaneTask {
@@ -67,7 +67,7 @@ impl Lanes {
                 batches,
                 waiting_points: Arc::clone(&waiting_points),
                 seats: Arc::clone(&seats),
-                batcher: Batcher::new(most, hasty_most, config.flush_max_delay),
+                batcher: Batcher::new(most, unary_most, config.flush_max_delay),
                 deferred: Deferred::default(),
                 flush_max_points: most,
                 writer: Writer::new(database.clone(), config, metrics.clone()),
@@ -102,16 +102,16 @@ impl Lanes {
         client: Arc<str>,
         producer_id: Option<&str>,
         points: usize,
-        patience: Option<Duration>,
+        timeout: Option<Duration>,
     ) -> Option<Permit> {
         if let Some(producer_id) = producer_id {
             let may_ask = self.seats.until_not_deferred(producer_id);
-            match patience {
-                Some(patience) => tokio::time::timeout(patience, may_ask).await.ok()?,
+            match timeout {
+                Some(timeout) => tokio::time::timeout(timeout, may_ask).await.ok()?,
                 None => may_ask.await,
             }
         }
-        self.admission.acquire(client, points, patience).await
+        self.admission.acquire(client, points, timeout).await
     }
 
     /// Queues a batch in a lane.

@@ -52,30 +52,30 @@ fn the_permit_of_a_cancelled_request_is_not_lost() {
 }
 
 #[test]
-fn those_that_do_not_wait_long_take_turns_with_those_that_do() {
+fn unary_batches_take_turns_with_streaming_ones() {
     let admission = Admission::new(100);
     let mut first = ask(&admission, "a", 75);
-    let mut patient: Vec<_> = (0..3).map(|_| ask(&admission, "a", 25)).collect();
-    let mut hasty: Vec<_> = (0..4).map(|_| admission.ask("a".into(), 25, true).1).collect();
-    drop(hasty.remove(0));
+    let mut streaming: Vec<_> = (0..3).map(|_| ask(&admission, "a", 25)).collect();
+    let mut unary: Vec<_> = (0..4).map(|_| admission.ask("a".into(), 25, true).1).collect();
+    drop(unary.remove(0));
     drop(first.try_recv().unwrap());
-    let held: Vec<Permit> = hasty[..2]
+    let held: Vec<Permit> = unary[..2]
         .iter_mut()
-        .chain(&mut patient[..1])
+        .chain(&mut streaming[..1])
         .map(|permit| permit.try_recv().unwrap())
         .collect();
-    assert!(hasty[2].try_recv().is_err() && patient[1].try_recv().is_err());
+    assert!(unary[2].try_recv().is_err() && streaming[1].try_recv().is_err());
     drop(held);
-    assert!(hasty[2].try_recv().is_ok() && patient[1].try_recv().is_ok());
+    assert!(unary[2].try_recv().is_ok() && streaming[1].try_recv().is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_longer_than_its_patience_without_what_its_batch_takes_then() {
-    const PATIENCE: Option<Duration> = Some(Duration::from_millis(250));
+async fn a_batch_waits_no_longer_than_its_timeout_less_the_time_of_the_last_one() {
+    const TIMEOUT: Option<Duration> = Some(Duration::from_millis(250));
     let admission = Admission::new(100);
     let held = admission.acquire("a".into(), 75, None).await.unwrap();
     let began = tokio::time::Instant::now();
-    assert!(admission.acquire("a".into(), 75, PATIENCE).await.is_none());
+    assert!(admission.acquire("a".into(), 75, TIMEOUT).await.is_none());
     assert_eq!(began.elapsed().as_millis(), 250);
     admission.0.state().clients.get_mut("a").unwrap().settled_in = Duration::from_millis(200);
     let began = tokio::time::Instant::now();
@@ -83,10 +83,10 @@ async fn nobody_waits_for_longer_than_its_patience_without_what_its_batch_takes_
         tokio::time::sleep(Duration::from_millis(51)).await;
         drop(held);
     };
-    assert!(tokio::join!(admission.acquire("a".into(), 75, PATIENCE), late).0.is_none());
+    assert!(tokio::join!(admission.acquire("a".into(), 75, TIMEOUT), late).0.is_none());
     assert_eq!(began.elapsed().as_millis(), 250, "a refusal takes the whole timeout");
     assert!(
-        admission.acquire("a".into(), 75, PATIENCE).await.is_some(),
+        admission.acquire("a".into(), 75, TIMEOUT).await.is_some(),
         "an idle client has no forecast"
     );
 }
