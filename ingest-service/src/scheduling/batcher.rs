@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// While other clients send as well, one client gets at most 1/4 of a flush, because every client
 /// waits for the flush in progress.
-const SHARES: usize = 4;
+const MIN_SHARES: usize = 4;
 /// A client counts as sending for 1 s after its last batch.
 const RECENT: Duration = Duration::from_secs(1);
 /// A unary batch precedes streaming batches of its client that arrived up to 500 ms earlier. The
@@ -88,7 +88,7 @@ impl<T> Batcher<T> {
         let is_unary = self.clients.values().any(|client| !client.unary.is_empty());
         let max_points = if is_unary { self.unary_max_points } else { self.max_points };
         let share = if self.clients.len() > 1 {
-            max_points / SHARES.max(self.turns.len())
+            max_points / MIN_SHARES.max(self.turns.len())
         } else {
             max_points
         };

@@ -20,9 +20,9 @@ use crate::metrics::Metrics;
 use crate::writer::Writer;
 
 /// A client that holds permits for at most 1/50 of a flush counts as small.
-const LITTLE: usize = 50;
+const SMALL_CLIENT_DIVISOR: usize = 50;
 /// A flush of the quick lane has at most 1/20 of the points of a full flush.
-const QUICK: usize = 20;
+const QUICK_FLUSH_DIVISOR: usize = 20;
 /// While unary calls wait, a flush of the other lanes has at most 1/2 of the points of a full
 /// flush.
 const UNARY_FLUSH_DIVISOR: usize = 2;
@@ -35,7 +35,7 @@ pub(crate) struct Lanes {
     lanes: Arc<[Lane]>,
     seats: Arc<Seats>,
     /// Maximum number of points held by a small client.
-    little: usize,
+    small_client_points: usize,
     flush_max_points: usize,
 }
 
@@ -56,7 +56,7 @@ impl Lanes {
         let mut tasks = JoinSet::new();
         let seats = Arc::new(Seats::default());
         let flush_max_points = config.flush_max_points.get();
-        let quick = flush_max_points.div_ceil(QUICK);
+        let quick = flush_max_points.div_ceil(QUICK_FLUSH_DIVISOR);
         let most = [flush_max_points, flush_max_points.div_ceil(UNARY_FLUSH_DIVISOR)];
         let all = std::iter::repeat_n(most, config.writers.get()).chain([[quick; 2]]).enumerate();
         let lanes = all.map(|(number, [most, unary_most])| {
@@ -86,7 +86,7 @@ impl Lanes {
                 admission,
                 lanes,
                 seats,
-                little: flush_max_points.div_ceil(LITTLE),
+                small_client_points: flush_max_points.div_ceil(SMALL_CLIENT_DIVISOR),
                 flush_max_points,
             },
             tasks,
@@ -120,7 +120,7 @@ impl Lanes {
     /// with the fewest points. A producer whose client is no longer small leaves the quick lane;
     /// this function then waits until its batches there are settled.
     pub(crate) async fn queue(&self, batch: QueuedBatch) {
-        let open = if batch.permit.held_by_client() <= self.little {
+        let open = if batch.permit.held_by_client() <= self.small_client_points {
             self.lanes.len()
         } else {
             self.lanes.len() - 1
@@ -169,7 +169,7 @@ mod tests {
     use crate::points::Points;
     use crate::validate::{Numbering, Rejections};
 
-    const LITTLE_POINTS: usize = 20;
+    const SMALL_CLIENT_POINTS: usize = 20;
     const QUICK_LANE: usize = 2;
 
     /// Returns two lanes and the quick lane, without tasks, and the receivers of their queues.
@@ -186,7 +186,7 @@ mod tests {
                 admission,
                 lanes: lanes.into(),
                 seats: Arc::default(),
-                little: LITTLE_POINTS,
+                small_client_points: SMALL_CLIENT_POINTS,
                 flush_max_points: 1_000,
             },
             queues,
@@ -232,13 +232,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_whoever_holds_little_goes_through_the_quick_lane() {
+    async fn only_small_clients_use_the_quick_lane() {
         let (lanes, mut queues) = lanes();
         let mut under_way = Vec::new();
         for (client, points, expected) in [
-            ("a", LITTLE_POINTS, 2),
+            ("a", SMALL_CLIENT_POINTS, 2),
             ("a", 1, 1),
-            ("b", LITTLE_POINTS + 1, 0),
+            ("b", SMALL_CLIENT_POINTS + 1, 0),
             ("b", 1, 1),
             ("c", 1, 1),
             ("d", 9, 1),
@@ -255,10 +255,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_producer_that_no_longer_holds_little_leaves_the_quick_lane_once_nothing_of_it_is_there()
-     {
+    async fn a_producer_of_a_grown_client_leaves_the_quick_lane_once_its_batches_there_are_settled()
+    {
         let (lanes, mut queues) = lanes();
-        lanes.queue(batch(&lanes, "client", Some("producer"), LITTLE_POINTS).await).await;
+        lanes.queue(batch(&lanes, "client", Some("producer"), SMALL_CLIENT_POINTS).await).await;
         let (lane, held) = taken(&mut queues).unwrap();
         assert_eq!(lane, QUICK_LANE);
         let queued = lanes.queue(batch(&lanes, "client", Some("producer"), 1).await);
