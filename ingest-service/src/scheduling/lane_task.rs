@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::{Instrument as _, Span};
 
-use super::affinity::Seats;
+use super::affinity::LaneAffinity;
 use super::batcher::Batcher;
 use super::deferred::{Deferred, RETRY};
 use crate::flush::QueuedBatch;
@@ -20,7 +20,7 @@ pub(super) struct LaneTask {
     pub(super) number: usize,
     pub(super) batches: mpsc::UnboundedReceiver<QueuedBatch>,
     pub(super) waiting_points: Arc<AtomicUsize>,
-    pub(super) seats: Arc<Seats>,
+    pub(super) affinity: Arc<LaneAffinity>,
     pub(super) batcher: Batcher<QueuedBatch>,
     pub(super) deferred: Deferred,
     pub(super) flush_max_points: usize,
@@ -47,10 +47,10 @@ impl LaneTask {
         }
     }
 
-    /// Defers batches that were not tried, and tells the affinity whose they are.
+    /// Defers batches that were not tried, and records their producers as deferred.
     fn defer(&mut self, not_tried: Vec<QueuedBatch>, pause: Duration) {
         self.deferred.put_back(not_tried, Instant::now() + pause);
-        self.seats.set_deferred(self.number, |producer_id| self.deferred.holds(producer_id));
+        self.affinity.set_deferred(self.number, |producer_id| self.deferred.holds(producer_id));
     }
 
     /// Writes a flush. Returns the batches that were not tried.
@@ -65,7 +65,7 @@ impl LaneTask {
         let not_tried = self.writer.write(flush).instrument(span).await;
         self.metrics.writer_busy(-1);
         settled.subtract(&Load::of(&not_tried));
-        self.seats.leave(&settled.producers);
+        self.affinity.release(&settled.producers);
         self.waiting_points.fetch_sub(settled.points, Ordering::Relaxed);
         not_tried
     }

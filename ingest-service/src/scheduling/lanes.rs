@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::admission::{Admission, Permit};
-use super::affinity::Seats;
+use super::affinity::LaneAffinity;
 use super::batcher::Batcher;
 use super::deferred::Deferred;
 use super::lane_task::LaneTask;
@@ -33,7 +33,7 @@ const UNARY_FLUSH_DIVISOR: usize = 2;
 pub(crate) struct Lanes {
     admission: Admission,
     lanes: Arc<[Lane]>,
-    seats: Arc<Seats>,
+    affinity: Arc<LaneAffinity>,
     /// Maximum number of points held by a small client.
     small_client_points: usize,
     flush_max_points: usize,
@@ -54,7 +54,7 @@ impl Lanes {
         metrics: &Metrics,
     ) -> (Self, JoinSet<()>) {
         let mut tasks = JoinSet::new();
-        let seats = Arc::new(Seats::default());
+        let affinity = Arc::new(LaneAffinity::default());
         let flush_max_points = config.flush_max_points.get();
         let quick = flush_max_points.div_ceil(QUICK_FLUSH_DIVISOR);
         let most = [flush_max_points, flush_max_points.div_ceil(UNARY_FLUSH_DIVISOR)];
@@ -66,7 +66,7 @@ impl Lanes {
                 number,
                 batches,
                 waiting_points: Arc::clone(&waiting_points),
-                seats: Arc::clone(&seats),
+                affinity: Arc::clone(&affinity),
                 batcher: Batcher::new(most, unary_most, config.flush_max_delay),
                 deferred: Deferred::default(),
                 flush_max_points: most,
@@ -85,7 +85,7 @@ impl Lanes {
             Self {
                 admission,
                 lanes,
-                seats,
+                affinity,
                 small_client_points: flush_max_points.div_ceil(SMALL_CLIENT_DIVISOR),
                 flush_max_points,
             },
@@ -105,10 +105,10 @@ impl Lanes {
         timeout: Option<Duration>,
     ) -> Option<Permit> {
         if let Some(producer_id) = producer_id {
-            let may_ask = self.seats.until_not_deferred(producer_id);
+            let not_deferred = self.affinity.wait_until_not_deferred(producer_id);
             match timeout {
-                Some(timeout) => tokio::time::timeout(timeout, may_ask).await.ok()?,
-                None => may_ask.await,
+                Some(timeout) => tokio::time::timeout(timeout, not_deferred).await.ok()?,
+                None => not_deferred.await,
             }
         }
         self.admission.acquire(client, points, timeout).await
@@ -127,11 +127,11 @@ impl Lanes {
         };
         let lane = match &batch.numbering {
             Some(numbering) => {
-                let idlest =
+                let choose =
                     |producers: &BTreeMap<usize, usize>| self.lane_for_producer(open, producers);
-                self.seats.take(&numbering.producer_id, |lane| lane < open, idlest).await
+                self.affinity.assign(&numbering.producer_id, |lane| lane < open, choose).await
             }
-            None => self.idlest(open),
+            None => self.least_loaded(open),
         };
         let lane = &self.lanes[lane];
         lane.waiting_points.fetch_add(batch.points.len(), Ordering::Relaxed);
@@ -140,7 +140,7 @@ impl Lanes {
     }
 
     /// Returns the lane with the fewest points among the first `open` lanes, the last one in a tie.
-    fn idlest(&self, open: usize) -> usize {
+    fn least_loaded(&self, open: usize) -> usize {
         let waiting_points =
             |&lane: &usize| self.lanes[lane].waiting_points.load(Ordering::Relaxed);
         (0..open).rev().min_by_key(waiting_points).unwrap_or(0)
@@ -185,7 +185,7 @@ mod tests {
             Lanes {
                 admission,
                 lanes: lanes.into(),
-                seats: Arc::default(),
+                affinity: Arc::default(),
                 small_client_points: SMALL_CLIENT_POINTS,
                 flush_max_points: 1_000,
             },
@@ -227,14 +227,16 @@ mod tests {
     }
 
     /// Takes the next queued batch and returns it with the number of its lane.
-    fn taken(queues: &mut [mpsc::UnboundedReceiver<QueuedBatch>]) -> Option<(usize, QueuedBatch)> {
+    fn next_queued(
+        queues: &mut [mpsc::UnboundedReceiver<QueuedBatch>],
+    ) -> Option<(usize, QueuedBatch)> {
         queues.iter_mut().enumerate().find_map(|(lane, queue)| Some((lane, queue.try_recv().ok()?)))
     }
 
     #[tokio::test]
     async fn only_small_clients_use_the_quick_lane() {
         let (lanes, mut queues) = lanes();
-        let mut under_way = Vec::new();
+        let mut unsettled = Vec::new();
         for (client, points, expected) in [
             ("a", SMALL_CLIENT_POINTS, 2),
             ("a", 1, 1),
@@ -244,14 +246,14 @@ mod tests {
             ("d", 9, 1),
         ] {
             lanes.queue(batch(&lanes, client, None, points).await).await;
-            let (lane, batch) = taken(&mut queues).unwrap();
+            let (lane, batch) = next_queued(&mut queues).unwrap();
             assert_eq!(lane, expected, "{points} points of {client}");
-            under_way.push(batch);
+            unsettled.push(batch);
         }
         lanes.lanes[0].waiting_points.store(100, Ordering::Relaxed);
         lanes.lanes[1].waiting_points.store(100, Ordering::Relaxed);
         lanes.queue(batch(&lanes, "e", None, 1).await).await;
-        assert_eq!(taken(&mut queues).unwrap().0, QUICK_LANE);
+        assert_eq!(next_queued(&mut queues).unwrap().0, QUICK_LANE);
     }
 
     #[tokio::test]
@@ -259,7 +261,7 @@ mod tests {
     {
         let (lanes, mut queues) = lanes();
         lanes.queue(batch(&lanes, "client", Some("producer"), SMALL_CLIENT_POINTS).await).await;
-        let (lane, held) = taken(&mut queues).unwrap();
+        let (lane, held) = next_queued(&mut queues).unwrap();
         assert_eq!(lane, QUICK_LANE);
         let queued = lanes.queue(batch(&lanes, "client", Some("producer"), 1).await);
         tokio::pin!(queued);
@@ -268,8 +270,8 @@ mod tests {
             "the batch waits, so that the order is kept"
         );
         drop(held);
-        lanes.seats.leave(&["producer".to_owned()]);
+        lanes.affinity.release(&["producer".to_owned()]);
         queued.await;
-        assert_ne!(taken(&mut queues).unwrap().0, QUICK_LANE);
+        assert_ne!(next_queued(&mut queues).unwrap().0, QUICK_LANE);
     }
 }
