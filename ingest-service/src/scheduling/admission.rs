@@ -16,38 +16,42 @@ const CLIENT_MAX_QUARTERS: usize = 3;
 /// The client that holds the fewest points comes first, and among equals the one that waits
 /// longest. Within a client, streaming and unary batches are each first-in, first-out, and the two
 /// take turns.
-pub(crate) struct Admission(Arc<Shared>);
+pub(crate) struct Admission(Arc<PermitPool>);
 
-struct Shared {
+/// Pool that the admission and its permits share.
+struct PermitPool {
+    /// Maximum number of points held together.
     capacity: usize,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
 }
 
+/// Permits that are held, and requests that wait.
 #[derive(Default)]
-struct State {
+struct PoolState {
+    /// Number of points held by all clients.
     held: usize,
-    clients: HashMap<Arc<str>, Client>,
-    /// Waiting clients in order of service: points held, turn of the first waiting batch, name.
+    clients: HashMap<Arc<str>, PermitHolder>,
+    /// PermitRequest clients in order of service: points held, turn of the first waiting batch, name.
     line: BTreeSet<(usize, u64, Arc<str>)>,
     /// Number of requests so far.
-    asked: u64,
+    requested: u64,
 }
 
 /// A client that holds permits or waits for one.
 #[derive(Default)]
-struct Client {
+struct PermitHolder {
     /// Number of points held.
     held: usize,
-    /// Waiting batches: of streams, and of unary calls.
-    waiting: [VecDeque<Waiting>; 2],
+    /// PermitRequest batches: of streams, and of unary calls.
+    waiting: [VecDeque<PermitRequest>; 2],
     /// Index of the queue in `waiting` that comes next.
     next: usize,
     /// Time for which the last settled batch held its permit.
-    settled_in: Duration,
+    last_hold_time: Duration,
 }
 
 /// A batch that waits for a permit.
-struct Waiting {
+struct PermitRequest {
     /// Number of requests before this one.
     turn: u64,
     points: usize,
@@ -57,7 +61,7 @@ struct Waiting {
 
 /// Permit for the points of one batch, released on drop.
 pub(crate) struct Permit {
-    shared: Arc<Shared>,
+    pool: Arc<PermitPool>,
     client: Arc<str>,
     points: usize,
     /// Number of points held by the client when this permit was granted, including its own.
@@ -87,7 +91,7 @@ impl Permit {
 
 impl Admission {
     pub(super) fn new(capacity: usize) -> Self {
-        Self(Arc::new(Shared { capacity, state: Mutex::default() }))
+        Self(Arc::new(PermitPool { capacity, state: Mutex::default() }))
     }
 
     /// Waits for a permit for the points of a client's batch.
@@ -102,11 +106,11 @@ impl Admission {
         points: usize,
         timeout: Option<Duration>,
     ) -> Option<Permit> {
-        let (settled_in, permit) = self.ask(client, points, timeout.is_some());
+        let (last_hold_time, permit) = self.request(client, points, timeout.is_some());
         let mut permit = match timeout {
             Some(timeout) => {
                 let refusal = sleep(timeout);
-                match tokio::time::timeout(timeout.saturating_sub(settled_in), permit).await {
+                match tokio::time::timeout(timeout.saturating_sub(last_hold_time), permit).await {
                     Ok(permit) => permit,
                     Err(_) => {
                         refusal.await;
@@ -123,7 +127,7 @@ impl Admission {
 
     /// Requests a permit. Returns the time for which the client's last batch held its permit, and a
     /// receiver of the new permit. Dropping the receiver cancels the request.
-    fn ask(
+    fn request(
         &self,
         client: Arc<str>,
         points: usize,
@@ -131,18 +135,19 @@ impl Admission {
     ) -> (Duration, oneshot::Receiver<Permit>) {
         let (granted, permit) = oneshot::channel();
         let mut state = self.0.state();
-        let waiting = Waiting { turn: state.asked, points: points.max(1), unary, granted };
-        state.asked += 1;
-        let settled_in = state.change(&client, |client| {
+        let waiting =
+            PermitRequest { turn: state.requested, points: points.max(1), unary, granted };
+        state.requested += 1;
+        let last_hold_time = state.change(&client, |client| {
             let line = &mut client.waiting[usize::from(unary)];
             while line.front().is_some_and(|first| first.granted.is_closed()) {
                 line.pop_front(); // cancelled requests must not accumulate while nothing is settled
             }
             line.push_back(waiting);
-            client.settled_in
+            client.last_hold_time
         });
         self.0.grant(state);
-        (settled_in, permit)
+        (last_hold_time, permit)
     }
 
     /// Returns the number of points that still fit.
@@ -157,21 +162,21 @@ impl Clone for Admission {
     }
 }
 
-impl Shared {
+impl PermitPool {
     /// Locks the state. A panic while the lock is held leaves it consistent.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Grants permits as long as the next batch fits. Sends them after releasing the lock, because
     /// the permit of a cancelled request is dropped at once and takes the lock again.
-    fn grant(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+    fn grant(self: &Arc<Self>, mut state: MutexGuard<'_, PoolState>) {
         let mut granted = Vec::new();
         while let Some((client, held, waiting)) = state.next(self.capacity) {
-            let Waiting { points, unary, granted: receiver, .. } = waiting;
+            let PermitRequest { points, unary, granted: receiver, .. } = waiting;
             granted.push((
                 receiver,
-                Permit { shared: Arc::clone(self), client, points, held, unary, since: None },
+                Permit { pool: Arc::clone(self), client, points, held, unary, since: None },
             ));
         }
         drop(state);
@@ -181,16 +186,16 @@ impl Shared {
     }
 }
 
-impl State {
+impl PoolState {
     /// Takes the next batch to admit, if it fits, and returns its client and the points that the
     /// client then holds.
     ///
     /// Chooses the waiting client that holds the fewest points. A client that already holds some
     /// may not exceed three quarters of the capacity; the rest is for other clients.
-    fn next(&mut self, capacity: usize) -> Option<(Arc<str>, usize, Waiting)> {
+    fn next(&mut self, capacity: usize) -> Option<(Arc<str>, usize, PermitRequest)> {
         let may_have_more = |(held, _, name): &&(usize, u64, Arc<str>)| {
             *held == 0
-                || held + self.clients.get(name).map_or(0, Client::next_points)
+                || held + self.clients.get(name).map_or(0, PermitHolder::next_points)
                     <= capacity / 4 * CLIENT_MAX_QUARTERS
         };
         let (_, _, name) = self.line.iter().find(may_have_more)?;
@@ -209,9 +214,10 @@ impl State {
 
     /// Changes a client and updates its place in the line. Removes a client that neither holds nor
     /// waits.
-    fn change<T>(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Client) -> T) -> T {
+    fn change<T>(&mut self, name: &Arc<str>, change: impl FnOnce(&mut PermitHolder) -> T) -> T {
         let client = self.clients.entry(Arc::clone(name)).or_default();
-        let place = |client: &Client| Some((client.held, client.first()?.turn, Arc::clone(name)));
+        let place =
+            |client: &PermitHolder| Some((client.held, client.first()?.turn, Arc::clone(name)));
         if let Some(place) = place(client) {
             self.line.remove(&place);
         }
@@ -225,14 +231,14 @@ impl State {
     }
 }
 
-impl Client {
+impl PermitHolder {
     /// Returns the batch that comes next.
-    fn first(&self) -> Option<&Waiting> {
+    fn first(&self) -> Option<&PermitRequest> {
         self.waiting[self.next].front().or(self.waiting[1 - self.next].front())
     }
 
     /// Takes the batch that comes next. The other queue has the next turn.
-    fn take_first(&mut self) -> Option<Waiting> {
+    fn take_first(&mut self) -> Option<PermitRequest> {
         let first = self.waiting[self.next].pop_front();
         self.next = 1 - self.next;
         first.or_else(|| self.waiting[self.next].pop_front())
@@ -246,17 +252,18 @@ impl Client {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut state = self.shared.state();
+        let mut state = self.pool.state();
         state.held -= self.points;
         state.change(&self.client, |client| {
             client.held -= self.points;
-            client.settled_in = self.since.map_or(client.settled_in, |since| since.elapsed());
+            client.last_hold_time =
+                self.since.map_or(client.last_hold_time, |since| since.elapsed());
             client
                 .waiting
                 .iter_mut()
                 .for_each(|line| line.retain(|waiting| !waiting.granted.is_closed()));
         });
-        self.shared.grant(state);
+        self.pool.grant(state);
     }
 }
 

@@ -20,20 +20,22 @@ pub(super) struct Batcher<T> {
     max_points: usize,
     unary_max_points: usize,
     max_delay: Duration,
-    clients: HashMap<Arc<str>, Client<T>>,
+    clients: HashMap<Arc<str>, ClientQueues<T>>,
     /// Clients with waiting batches, in the order of their turns.
     turns: VecDeque<Arc<str>>,
 }
 
+/// Waiting batches of one client. It is kept for 1 s after the last arrival, even if empty.
 #[derive(Debug)]
-struct Client<T> {
-    unary: VecDeque<Waiting<T>>,
-    streaming: VecDeque<Waiting<T>>,
+struct ClientQueues<T> {
+    unary: VecDeque<PendingBatch<T>>,
+    streaming: VecDeque<PendingBatch<T>>,
     last_arrival: Instant,
 }
 
+/// A batch that waits to be written.
 #[derive(Debug)]
-struct Waiting<T> {
+struct PendingBatch<T> {
     batch: T,
     points: usize,
     arrived: Instant,
@@ -62,15 +64,18 @@ impl<T> Batcher<T> {
         unary: bool,
         now: Instant,
     ) {
-        let new =
-            || Client { unary: VecDeque::new(), streaming: VecDeque::new(), last_arrival: now };
+        let new = || ClientQueues {
+            unary: VecDeque::new(),
+            streaming: VecDeque::new(),
+            last_arrival: now,
+        };
         let known = self.clients.entry(Arc::clone(client)).or_insert_with(new);
         if !known.is_waiting() {
             self.turns.push_back(Arc::clone(client));
         }
         let line = if unary { &mut known.unary } else { &mut known.streaming };
         let points = points.max(1); // a numbered batch without valid points takes part as well
-        line.push_back(Waiting { batch, points, arrived: now });
+        line.push_back(PendingBatch { batch, points, arrived: now });
         known.last_arrival = now;
     }
 
@@ -117,9 +122,9 @@ impl<T> Batcher<T> {
     }
 }
 
-impl<T> Client<T> {
+impl<T> ClientQueues<T> {
     /// Returns the queue whose first batch comes next.
-    fn next_line(&mut self) -> &mut VecDeque<Waiting<T>> {
+    fn next_line(&mut self) -> &mut VecDeque<PendingBatch<T>> {
         match (self.unary.front(), self.streaming.front()) {
             (Some(unary), Some(streaming))
                 if unary.arrived <= streaming.arrived + UNARY_PRIORITY =>

@@ -60,11 +60,11 @@ impl LaneTask {
         }
         flush.iter_mut().for_each(|batch| batch.waiting = Span::none());
         let span = metrics::flush(flush.iter().map(|batch| &batch.span));
-        let mut settled = Load::of(&flush);
+        let mut settled = LaneLoad::of(&flush);
         self.metrics.writer_busy(1);
         let not_tried = self.writer.write(flush).instrument(span).await;
         self.metrics.writer_busy(-1);
-        settled.subtract(&Load::of(&not_tried));
+        settled.subtract(&LaneLoad::of(&not_tried));
         self.affinity.release(&settled.producers);
         self.waiting_points.fetch_sub(settled.points, Ordering::Relaxed);
         not_tried
@@ -110,12 +110,12 @@ impl LaneTask {
 }
 
 /// Load of some batches on a lane: their points, and their producers with one entry per batch.
-struct Load {
+struct LaneLoad {
     points: usize,
     producers: Vec<String>,
 }
 
-impl Load {
+impl LaneLoad {
     fn of(flush: &[QueuedBatch]) -> Self {
         Self {
             points: flush.iter().map(|batch| batch.points.len()).sum(),

@@ -39,6 +39,7 @@ pub(crate) struct Lanes {
     flush_max_points: usize,
 }
 
+/// The sending side of a lane.
 struct Lane {
     /// Unbounded, because admission limits the points that enter.
     queue: mpsc::UnboundedSender<QueuedBatch>,
