@@ -20,14 +20,14 @@ const SUMMARY_MAX_RANGES: usize = 100_000;
 
 /// Handle through which a call awaits the outcome of its batch.
 pub(crate) struct PendingAck {
-    outcome: Outcome,
+    state: AckState,
     /// Span of the batch; it ends with the acknowledgement.
     span: Span,
     /// When the batch arrived.
     arrived: Instant,
 }
 
-enum Outcome {
+enum AckState {
     Known(Box<v1::BatchResult>),
     Awaited(oneshot::Receiver<Result<v1::BatchResult, BatchError>>),
 }
@@ -37,13 +37,13 @@ impl PendingAck {
     /// that of the batch.
     pub(crate) fn new(arrived: Instant) -> (Self, OutcomeSender) {
         let (sender, receiver) = oneshot::channel();
-        (Self { outcome: Outcome::Awaited(receiver), span: Span::current(), arrived }, sender)
+        (Self { state: AckState::Awaited(receiver), span: Span::current(), arrived }, sender)
     }
 
     /// Returns the acknowledgement of a batch that needs no flush.
     pub(crate) fn known(result: v1::BatchResult) -> Self {
         Self {
-            outcome: Outcome::Known(Box::new(result)),
+            state: AckState::Known(Box::new(result)),
             span: Span::current(),
             arrived: Instant::now(),
         }
@@ -51,9 +51,9 @@ impl PendingAck {
 
     /// Waits until the batch is committed or refused.
     pub(crate) async fn settled(self, metrics: &Metrics) -> Result<Ack, BatchError> {
-        let result = match self.outcome {
-            Outcome::Known(result) => *result,
-            Outcome::Awaited(outcome) => {
+        let result = match self.state {
+            AckState::Known(result) => *result,
+            AckState::Awaited(outcome) => {
                 outcome.await.unwrap_or_else(|_| Err(BatchError::shutting_down()))?
             }
         };

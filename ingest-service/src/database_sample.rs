@@ -28,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Figures of one sample. Times are microseconds since the Unix epoch.
 #[derive(Clone, Debug, Default)]
-struct Sample {
+struct DatabaseSample {
     /// Watermark of each rollup.
     watermarks: Vec<(Granularity, i64)>,
     /// Time of each rollup's last successful refresh.
@@ -39,7 +39,7 @@ struct Sample {
     failing: BTreeMap<String, f64>,
 }
 
-type Latest = Arc<Mutex<Sample>>;
+type LatestSample = Arc<Mutex<DatabaseSample>>;
 
 /// Starts the task that samples the database until the token is cancelled, and exports the figures.
 pub(crate) fn start(
@@ -48,7 +48,7 @@ pub(crate) fn start(
     metrics: &Metrics,
     shutdown: CancellationToken,
 ) {
-    let latest = Latest::default();
+    let latest = LatestSample::default();
     observe(metrics, &latest);
     let metrics = metrics.clone();
     tokio::spawn(shutdown.run_until_cancelled_owned(async move {
@@ -71,7 +71,7 @@ pub(crate) fn start(
     }));
 }
 
-async fn sample(database: &DatabaseConfig) -> sqlx::Result<Sample> {
+async fn sample(database: &DatabaseConfig) -> sqlx::Result<DatabaseSample> {
     let mut connection = db::connect(database, "tidegauge metrics").await?;
     let watermarks = by_rollup(&mut connection, include_str!("sql/watermarks.sql")).await?;
     let refreshed = by_rollup(&mut connection, include_str!("sql/refreshed.sql")).await?;
@@ -81,7 +81,7 @@ async fn sample(database: &DatabaseConfig) -> sqlx::Result<Sample> {
         sqlx::query_as(include_str!("sql/jobs_failing.sql")).fetch_all(&mut connection).await?;
     connection.close().await?;
     let failing = failing.into_iter().map(|(job, count)| (job, count as f64)).collect();
-    Ok(Sample { watermarks, refreshed, ledger, failing })
+    Ok(DatabaseSample { watermarks, refreshed, ledger, failing })
 }
 
 async fn by_rollup(
@@ -100,8 +100,9 @@ fn seconds_since(micros: i64) -> f64 {
     ((time::now_micros() - micros) as f64 / time::MICROS_PER_SECOND as f64).max(0.0)
 }
 
-fn observe(metrics: &Metrics, latest: &Latest) {
-    let read = |latest: &Latest| latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+fn observe(metrics: &Metrics, latest: &LatestSample) {
+    let read =
+        |latest: &LatestSample| latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let sample = Arc::clone(latest);
     ROLLUP_LAG.observe(metrics.meter(), move |gauge| {
         for (rollup, watermark) in read(&sample).watermarks {

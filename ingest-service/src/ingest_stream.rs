@@ -37,7 +37,7 @@ use crate::series_resolver::SeriesResolver;
 use crate::service::ingest_service_server::IngestService;
 use crate::validate::{Permissions, ValidBatch, check_producer_id, validate};
 use crate::wire::Message;
-use call::Call;
+use call::StreamingCall;
 use caller::Caller;
 use sinks::AckSender;
 
@@ -172,8 +172,8 @@ impl IngestServer {
         Ok(Caller { identity, quota, timeout, shutdown: self.shutdown.clone() })
     }
 
-    fn call(&self, caller: Caller, max_age: Option<Duration>) -> Call {
-        Call {
+    fn call(&self, caller: Caller, max_age: Option<Duration>) -> StreamingCall {
+        StreamingCall {
             caller,
             intake: self.intake.clone(),
             max_message_bytes: self.max_message_bytes,

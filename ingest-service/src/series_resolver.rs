@@ -24,7 +24,7 @@ use crate::error::BatchError;
 use crate::metrics::{Metrics, Operation};
 use crate::retry::{Backoff, Verdict, verdict};
 use crate::validate::SeriesName;
-use create::Creator;
+use create::SeriesCreator;
 
 /// Maximum number of series that one statement looks up or creates.
 const CHUNK: usize = 10_000;
@@ -48,13 +48,13 @@ impl SeriesKey {
 #[derive(Clone)]
 pub(crate) struct SeriesResolver {
     cache: Arc<SeriesCache>,
-    misses: mpsc::Sender<Misses>,
+    misses: mpsc::Sender<SeriesRequest>,
     per_minute: NonZeroUsize,
     metrics: Metrics,
 }
 
 /// Request for the series of one batch that are not in the cache.
-struct Misses {
+struct SeriesRequest {
     keys: Vec<SeriesKey>,
     /// Quota against which new series count.
     quota: CallQuota,
@@ -75,7 +75,7 @@ impl SeriesResolver {
         let (misses, requests) = mpsc::channel(MAX_REQUESTS);
         let observed = Arc::clone(&cache);
         metrics.observe_cache(capacity, move || observed.len());
-        let creator = Creator::new(database, timeout, metrics.clone());
+        let creator = SeriesCreator::new(database, timeout, metrics.clone());
         tokio::spawn(answer_misses(requests, Arc::clone(&cache), creator, per_minute));
         Self { cache, misses, per_minute, metrics }
     }
@@ -96,7 +96,7 @@ impl SeriesResolver {
         self.metrics.looked_up(ids.len() - missing.len(), missing.len());
         while !missing.is_empty() {
             let keys = missing.iter().map(|&at| SeriesKey::of(&series[at])).collect();
-            let found = self.ask(keys, quota.clone()).await?;
+            let found = self.request(keys, quota.clone()).await?;
             missing.iter().zip(found).for_each(|(&at, id)| ids[at] = id);
             missing.retain(|&at| ids[at].is_none());
             if !missing.is_empty() {
@@ -111,13 +111,13 @@ impl SeriesResolver {
     }
 
     /// Sends a request to the task and waits for its answer.
-    async fn ask(
+    async fn request(
         &self,
         keys: Vec<SeriesKey>,
         quota: CallQuota,
     ) -> Result<Vec<Option<i32>>, BatchError> {
         let (ids, receiver) = oneshot::channel();
-        let sent = self.misses.send(Misses { keys, quota, ids }).await;
+        let sent = self.misses.send(SeriesRequest { keys, quota, ids }).await;
         sent.map_err(|_| BatchError::shutting_down())?;
         receiver.await.map_err(|_| BatchError::shutting_down())?
     }
@@ -129,20 +129,20 @@ fn missing(ids: &[Option<i32>]) -> Vec<usize> {
 }
 
 /// Requested series in sorted order, without repetition.
-type Found = BTreeMap<SeriesKey, Option<i32>>;
+type FoundSeries = BTreeMap<SeriesKey, Option<i32>>;
 
 /// Runs the task: answers all waiting requests together.
 async fn answer_misses(
-    mut requests: mpsc::Receiver<Misses>,
+    mut requests: mpsc::Receiver<SeriesRequest>,
     cache: Arc<SeriesCache>,
-    mut creator: Creator,
+    mut creator: SeriesCreator,
     per_minute: NonZeroUsize,
 ) {
     let mut waiting = Vec::new();
     while requests.recv_many(&mut waiting, MAX_REQUESTS).await > 0 {
         // An earlier round may have added some of them to the cache.
         let keys = waiting.iter().flat_map(|request| request.keys.iter().cloned());
-        let mut found: Found = keys
+        let mut found: FoundSeries = keys
             .map(|key| (cache.get(&key.device_id, &key.metric_name), key))
             .map(|(id, key)| (key, id))
             .collect();
@@ -162,9 +162,9 @@ async fn answer_misses(
 
 /// Looks up all series, then creates those that the clients may create.
 async fn find_or_create(
-    creator: &mut Creator,
-    requests: &[Misses],
-    found: &mut Found,
+    creator: &mut SeriesCreator,
+    requests: &[SeriesRequest],
+    found: &mut FoundSeries,
     per_minute: NonZeroUsize,
 ) -> Result<(), BatchError> {
     let unknown: Vec<SeriesKey> =
@@ -187,7 +187,11 @@ async fn find_or_create(
 
 /// Returns the series to create, in order. Each client may create as many of its new series as its
 /// quota allows now.
-fn permitted(requests: &[Misses], found: &Found, per_minute: NonZeroUsize) -> Vec<SeriesKey> {
+fn permitted(
+    requests: &[SeriesRequest],
+    found: &FoundSeries,
+    per_minute: NonZeroUsize,
+) -> Vec<SeriesKey> {
     let mut permitted = BTreeSet::new();
     for request in requests {
         let is_new = |key: &&SeriesKey| {
@@ -204,10 +208,10 @@ fn permitted(requests: &[Misses], found: &Found, per_minute: NonZeroUsize) -> Ve
 /// Looks up keys chunk by chunk, and creates missing ones first if `creates` is set. Retries until
 /// the database has answered.
 async fn fill_in(
-    creator: &mut Creator,
+    creator: &mut SeriesCreator,
     keys: &[SeriesKey],
     creates: bool,
-    found: &mut Found,
+    found: &mut FoundSeries,
 ) -> Result<(), BatchError> {
     for chunk in keys.chunks(CHUNK) {
         let mut backoff = Backoff::default();

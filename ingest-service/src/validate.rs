@@ -70,7 +70,7 @@ pub(crate) fn validate<'m>(
     }
     // In row form the number of distinct names is small and not known in advance.
     let named = batch.series().count().min(found);
-    let mut pass = Pass {
+    let mut pass = ValidationPass {
         permissions,
         times: AcceptedTimes::new(limits, received_at),
         numbered: numbering.is_some(),
@@ -87,7 +87,7 @@ pub(crate) fn validate<'m>(
     for series in batch.series() {
         pass.columns(&series?);
     }
-    let Pass { series, points, rejections, forbidden, .. } = pass;
+    let ValidationPass { series, points, rejections, forbidden, .. } = pass;
     if forbidden == found {
         return Err(Permissions::nothing_permitted(found));
     }
@@ -104,7 +104,7 @@ fn count(batch: &WireBatch<'_>) -> Result<usize, Malformed> {
 type Lookup<'m> = HashMap<(&'m [u8], &'m [u8]), Result<u32, Refusal>, foldhash::fast::RandomState>;
 
 /// State of one pass over a batch. Names are checked once per series, not once per point.
-struct Pass<'m, 'p> {
+struct ValidationPass<'m, 'p> {
     permissions: Permissions<'p>,
     times: AcceptedTimes,
     /// Whether the batch is numbered: then every point needs a timestamp.
@@ -119,7 +119,7 @@ struct Pass<'m, 'p> {
     index: usize,
 }
 
-impl<'m> Pass<'m, '_> {
+impl<'m> ValidationPass<'m, '_> {
     /// Validates a point in row form.
     fn row(&mut self, point: &WirePoint<'m>) {
         let checked = self.series(point.device_id, point.metric_name).and_then(|series| {

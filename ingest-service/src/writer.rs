@@ -31,11 +31,11 @@ use crate::refusals::Refusals;
 use crate::retry::{Backoff, Verdict, verdict};
 use crate::validate::{Numbering, OWN_PRODUCERS};
 pub(crate) use ledger_rows::read_remembered;
-use transaction::{Attempt, Failure, Outcome, Session};
+use transaction::{Attempt, AttemptFailure, AttemptOutcome, WriterSession};
 
 /// Writer of flushes, one after the other.
 pub(crate) struct Writer {
-    session: Session,
+    session: WriterSession,
     /// Position of the writer's own ledger row, which every flush advances by one.
     own: Numbering,
     metrics: Metrics,
@@ -44,7 +44,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(database: DatabaseConfig, config: &FlushConfig, metrics: Metrics) -> Self {
-        let session = Session::new(database, config, metrics.clone());
+        let session = WriterSession::new(database, config, metrics.clone());
         Self { session, own: own_numbering(), refusals: Refusals::new(metrics.clone()), metrics }
     }
 
@@ -120,28 +120,28 @@ impl Writer {
             let mut attempt =
                 Attempt { own: &self.own, flush, first, decisions, shape: FlushShape::default() };
             let error = match self.session.run(&mut attempt).await {
-                Ok(Outcome::Committed) => {
+                Ok(AttemptOutcome::Committed) => {
                     self.count(began, flush, attempt.shape);
                     return Ok(attempt.decisions);
                 }
-                Ok(Outcome::CommittedBefore(recalled)) => {
+                Ok(AttemptOutcome::CommittedBefore(recalled)) => {
                     let (decisions, shape) = decided_before(unknown, recalled);
                     self.count(began, flush, shape);
                     return Ok(decisions);
                 }
-                Ok(Outcome::Forgotten) => {
+                Ok(AttemptOutcome::Forgotten) => {
                     self.own = Numbering { sequence: 1, ..own_numbering() };
                     continue;
                 }
-                Ok(Outcome::Locked(producers)) if unknown.is_none() => {
+                Ok(AttemptOutcome::Locked(producers)) if unknown.is_none() => {
                     self.own.sequence -= 1; // nothing was written under it
                     return Err(NotWritten::Locked(producers));
                 }
-                Ok(Outcome::Locked(_)) => {
+                Ok(AttemptOutcome::Locked(_)) => {
                     sqlx::Error::Protocol("ledger rows of the flush are locked".to_owned())
                 }
-                Err(Failure::BeforeCommit(error)) => error,
-                Err(Failure::InCommit(error)) => {
+                Err(AttemptFailure::BeforeCommit(error)) => error,
+                Err(AttemptFailure::InCommit(error)) => {
                     if !attempt.decisions.is_empty() {
                         unknown = Some((attempt.decisions, attempt.shape));
                     }

@@ -25,7 +25,7 @@ pub(super) trait AckSink {
 }
 
 /// State of a streaming call.
-pub(super) struct Call {
+pub(super) struct StreamingCall {
     pub(super) intake: Intake,
     pub(super) caller: Caller,
     pub(super) max_message_bytes: usize,
@@ -34,7 +34,7 @@ pub(super) struct Call {
 }
 
 /// Reason for which a call ends early.
-enum Failure {
+enum CallFailure {
     /// A batch failed.
     Batch { index: u64, error: BatchError },
     /// The stream failed.
@@ -44,9 +44,9 @@ enum Failure {
 }
 
 /// Item that the reading half passes to the settling half, in order.
-type Read = Result<(u64, PendingAck), Failure>;
+type ReadBatch = Result<(u64, PendingAck), CallFailure>;
 
-impl Call {
+impl StreamingCall {
     /// Reads until the stream ends, reaches its maximum age or fails. Then waits until every batch
     /// that was read is settled.
     ///
@@ -71,7 +71,7 @@ impl Call {
     async fn read(
         self,
         mut stream: Streaming<Message>,
-        queue: mpsc::Sender<Read>,
+        queue: mpsc::Sender<ReadBatch>,
         stop: CancellationToken,
     ) {
         let max_age = async {
@@ -87,7 +87,7 @@ impl Call {
                 message = stream.message() => message,
                 () = &mut max_age => return,
                 () = stop.cancelled() => return,
-                // Reported as `Failure::Shutdown` below.
+                // Reported as `CallFailure::Shutdown` below.
                 () = self.caller.shutdown.cancelled() => Err(status::internal()),
             };
             let read = match message {
@@ -97,11 +97,11 @@ impl Call {
                 }
                 Ok(Some(message)) => match self.intake.accept(message, &self.caller).await {
                     Ok(pending) => Ok((index, pending)),
-                    Err(error) => Err(Failure::Batch { index, error }),
+                    Err(error) => Err(CallFailure::Batch { index, error }),
                 },
                 Ok(None) => return,
-                Err(_) if self.caller.shutdown.is_cancelled() => Err(Failure::Shutdown),
-                Err(status) => Err(Failure::Stream(status)),
+                Err(_) if self.caller.shutdown.is_cancelled() => Err(CallFailure::Shutdown),
+                Err(status) => Err(CallFailure::Stream(status)),
             };
             let failed = read.is_err();
             if queue.send(read).await.is_err() || failed {
@@ -114,10 +114,10 @@ impl Call {
 
 /// Result of a call, once every batch that was read is settled.
 #[derive(Default)]
-struct Settled {
+struct SettledCall {
     /// Number of acknowledged batches; all precede the first failure.
     acknowledged: u64,
-    failure: Option<Failure>,
+    failure: Option<CallFailure>,
     /// Indices of batches that were stored after the first failure.
     stored_later: Vec<u64>,
 }
@@ -127,18 +127,18 @@ struct Settled {
 /// After a failure, or once the client is gone, the remaining batches are stored without an
 /// acknowledgement. The client resends what was not acknowledged.
 async fn settle(
-    mut read: mpsc::Receiver<Read>,
+    mut read: mpsc::Receiver<ReadBatch>,
     sink: &mut impl AckSink,
     stop: CancellationToken,
     metrics: &Metrics,
-) -> Settled {
-    let mut ended = Settled::default();
+) -> SettledCall {
+    let mut ended = SettledCall::default();
     let mut listening = true;
     while let Some(next) = read.recv().await {
         let settled = match next {
             Ok((index, pending)) => match pending.settled(metrics).await {
                 Ok(ack) => Ok((index, ack)),
-                Err(error) => Err(Failure::Batch { index, error }),
+                Err(error) => Err(CallFailure::Batch { index, error }),
             },
             Err(failure) => Err(failure),
         };
@@ -158,20 +158,20 @@ async fn settle(
     ended
 }
 
-impl Settled {
+impl SettledCall {
     /// Returns the status of a failed call. It says where the call failed, how many batches were
     /// committed before, and which were stored after.
     fn into_result(self, max_message_bytes: usize) -> Result<(), Status> {
         let committed = self.acknowledged;
         Err(match self.failure {
             None => return Ok(()),
-            Some(Failure::Batch { index, error }) => {
+            Some(CallFailure::Batch { index, error }) => {
                 let prefix =
                     format!("message {index} ({committed} batches of this call are committed): ");
                 with_position(&error.into_status(&prefix), index, &self.stored_later)
             }
-            Some(Failure::Stream(status)) => status::from_transport(status, max_message_bytes),
-            Some(Failure::Shutdown) => {
+            Some(CallFailure::Stream(status)) => status::from_transport(status, max_message_bytes),
+            Some(CallFailure::Shutdown) => {
                 BatchError::shutting_down().into_status(&format!("after {committed} batches: "))
             }
         })

@@ -10,14 +10,14 @@ use super::SeriesKey;
 use crate::metrics::Metrics;
 
 /// Connection that looks up and creates series.
-pub(super) struct Creator {
+pub(super) struct SeriesCreator {
     database: DatabaseConfig,
     timeout: Duration,
     connection: Option<PgConnection>,
     pub(super) metrics: Metrics,
 }
 
-impl Creator {
+impl SeriesCreator {
     pub(super) fn new(database: DatabaseConfig, timeout: Duration, metrics: Metrics) -> Self {
         Self { database, timeout, connection: None, metrics }
     }

@@ -2,7 +2,7 @@
 
 use shared::proto::v1::RejectionReason;
 
-use super::transaction::Session;
+use super::transaction::WriterSession;
 use crate::flush::{QueuedBatch, SortedRuns};
 use crate::metrics::Operation;
 use crate::retry::{Backoff, Verdict, verdict};
@@ -18,8 +18,8 @@ const MAX_TRIES: usize = 4_096;
 pub(super) type Refused = Vec<(usize, usize)>;
 
 /// Finds the refused points, in ascending order. Waits while the database is unavailable.
-pub(super) async fn find(session: &mut Session, batch: &QueuedBatch) -> Refused {
-    let mut search = Search::among(batch.points.len());
+pub(super) async fn find(session: &mut WriterSession, batch: &QueuedBatch) -> Refused {
+    let mut search = RefusedSearch::among(batch.points.len());
     while let Some((start, end)) = search.next() {
         if is_refused(session, batch, start, end).await {
             search.narrow(start, end);
@@ -29,14 +29,14 @@ pub(super) async fn find(session: &mut Session, batch: &QueuedBatch) -> Refused 
 }
 
 /// Bisection of refused ranges down to single points. Does no I/O.
-struct Search {
+struct RefusedSearch {
     /// Stack of ranges to try; the next one is the last.
     parts: Vec<(usize, usize)>,
     tries: usize,
     refused: Refused,
 }
 
-impl Search {
+impl RefusedSearch {
     fn among(points: usize) -> Self {
         Self { parts: vec![(0, points)], tries: 0, refused: Refused::new() }
     }
@@ -61,7 +61,12 @@ impl Search {
 }
 
 /// Tries to write a range of the batch and rolls back. Returns whether the database refuses it.
-async fn is_refused(session: &mut Session, batch: &QueuedBatch, start: usize, end: usize) -> bool {
+async fn is_refused(
+    session: &mut WriterSession,
+    batch: &QueuedBatch,
+    start: usize,
+    end: usize,
+) -> bool {
     let part = batch.points.part(start..end);
     let points = SortedRuns::of([(&part, &*batch.series_ids)].into_iter());
     let mut backoff = Backoff::default();
@@ -105,7 +110,7 @@ mod tests {
 
     /// Runs a search in which the bad points are refused.
     fn search(points: usize, is_bad: impl Fn(usize) -> bool) -> (Refused, usize) {
-        let mut search = Search::among(points);
+        let mut search = RefusedSearch::among(points);
         let mut tries = 0;
         while let Some((start, end)) = search.next() {
             tries += 1;

@@ -41,8 +41,8 @@ pub(super) struct Attempt<'a> {
     pub(super) shape: FlushShape,
 }
 
-/// Outcome of an attempt that ended without an error.
-pub(super) enum Outcome {
+/// AttemptOutcome of an attempt that ended without an error.
+pub(super) enum AttemptOutcome {
     /// COMMIT returned.
     Committed,
     /// An earlier attempt, whose COMMIT got no answer, was committed. Holds the answer that the
@@ -55,21 +55,21 @@ pub(super) enum Outcome {
 }
 
 /// Error of an attempt, by the point at which it failed.
-pub(super) enum Failure {
+pub(super) enum AttemptFailure {
     /// Nothing was written.
     BeforeCommit(sqlx::Error),
     /// COMMIT was sent, or may have been: whether it took effect is unknown.
     InCommit(sqlx::Error),
 }
 
-impl From<sqlx::Error> for Failure {
+impl From<sqlx::Error> for AttemptFailure {
     fn from(error: sqlx::Error) -> Self {
         Self::BeforeCommit(error)
     }
 }
 
 /// Connection of a writer, opened on demand.
-pub(super) struct Session {
+pub(super) struct WriterSession {
     database: DatabaseConfig,
     /// Timeout of one attempt.
     timeout: Duration,
@@ -79,7 +79,7 @@ pub(super) struct Session {
     metrics: Metrics,
 }
 
-impl Session {
+impl WriterSession {
     pub(super) fn new(database: DatabaseConfig, config: &FlushConfig, metrics: Metrics) -> Self {
         let write_path = WritePath::new(config.direct_compress);
         Self {
@@ -98,24 +98,33 @@ impl Session {
 
     /// Runs an attempt in its own transaction. The timeout covers connections that were lost
     /// silently and would never answer. On a timeout the connection is dropped with the attempt.
-    pub(super) async fn run(&mut self, attempt: &mut Attempt<'_>) -> Result<Outcome, Failure> {
+    pub(super) async fn run(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<AttemptOutcome, AttemptFailure> {
         let timeout = self.timeout;
         match tokio::time::timeout(timeout, self.try_once(attempt)).await {
             Ok(outcome) => outcome,
             // COMMIT may have been sent.
-            Err(_) => Err(Failure::InCommit(db::timed_out(timeout))),
+            Err(_) => Err(AttemptFailure::InCommit(db::timed_out(timeout))),
         }
     }
 
-    async fn try_once(&mut self, attempt: &mut Attempt<'_>) -> Result<Outcome, Failure> {
+    async fn try_once(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<AttemptOutcome, AttemptFailure> {
         let mut connection = self.connect().await?;
         let points = SortedRuns::gather(attempt.flush);
-        let outcome =
-            if self.at_once(&mut connection, attempt, &points).await.map_err(Failure::InCommit)? {
-                Outcome::Committed
-            } else {
-                self.in_transaction(&mut connection, attempt, points).await?
-            };
+        let outcome = if self
+            .at_once(&mut connection, attempt, &points)
+            .await
+            .map_err(AttemptFailure::InCommit)?
+        {
+            AttemptOutcome::Committed
+        } else {
+            self.in_transaction(&mut connection, attempt, points).await?
+        };
         self.connection = Some(connection); // only after success
         Ok(outcome)
     }
@@ -158,7 +167,7 @@ impl Session {
         connection: &mut PgConnection,
         attempt: &mut Attempt<'_>,
         mut points: SortedRuns<'_>,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<AttemptOutcome, AttemptFailure> {
         let metrics = self.metrics.clone();
         let statements = metrics.statements();
         attempt.decisions.clear();
@@ -166,12 +175,14 @@ impl Session {
         let Locked { mut ledger, elsewhere } =
             ledger_rows::lock(statements, &mut transaction, &attempt.producers()).await?;
         if elsewhere.contains(&attempt.own.producer_id) {
-            return Err(Failure::BeforeCommit(sqlx::Error::Protocol(OWN_ROW_HELD.to_owned())));
+            return Err(AttemptFailure::BeforeCommit(sqlx::Error::Protocol(
+                OWN_ROW_HELD.to_owned(),
+            )));
         }
         let own = ledger.decide_own(attempt.own);
         if own == OwnDecision::Write && !elsewhere.is_empty() {
             transaction.rollback().await?;
-            return Ok(Outcome::Locked(elsewhere));
+            return Ok(AttemptOutcome::Locked(elsewhere));
         }
         let wanted = ledger.wanted(attempt.numberings());
         if !wanted.is_empty() {
@@ -181,8 +192,10 @@ impl Session {
         if own != OwnDecision::Write {
             transaction.rollback().await?;
             return Ok(match own {
-                OwnDecision::CommittedBefore => Outcome::CommittedBefore(attempt.recall(&ledger)),
-                _ => Outcome::Forgotten,
+                OwnDecision::CommittedBefore => {
+                    AttemptOutcome::CommittedBefore(attempt.recall(&ledger))
+                }
+                _ => AttemptOutcome::Forgotten,
             });
         }
         attempt.decide(&mut ledger);
@@ -192,8 +205,8 @@ impl Session {
         let way = self.write(&mut transaction, &points).await?;
         statements.run("UPDATE producers", ledger_rows::advance(&mut transaction, &ledger)).await?;
         attempt.shape = points.shape(way, metrics.watermark());
-        statements.run("COMMIT", transaction.commit()).await.map_err(Failure::InCommit)?;
-        Ok(Outcome::Committed)
+        statements.run("COMMIT", transaction.commit()).await.map_err(AttemptFailure::InCommit)?;
+        Ok(AttemptOutcome::Committed)
     }
 
     /// Terminates the sessions of stalled writers. Returns their number.
