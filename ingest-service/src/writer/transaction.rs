@@ -16,7 +16,7 @@ use crate::metrics::{FlushShape, Metrics};
 use crate::validate::Numbering;
 
 use super::ledger_rows::Locked;
-use super::write_path::{Way, WritePath};
+use super::write_path::{WritePath, WritePathChooser};
 use super::{at_once, ledger_rows, point_rows};
 
 /// Name of a writer's connection in `pg_stat_activity`.
@@ -74,14 +74,14 @@ pub(super) struct WriterSession {
     /// Timeout of one attempt.
     timeout: Duration,
     connection: Option<PgConnection>,
-    write_path: WritePath,
+    write_path: WritePathChooser,
     buffer: Vec<u8>,
     metrics: Metrics,
 }
 
 impl WriterSession {
     pub(super) fn new(database: DatabaseConfig, config: &FlushConfig, metrics: Metrics) -> Self {
-        let write_path = WritePath::new(config.direct_compress);
+        let write_path = WritePathChooser::new(config.direct_compress);
         Self {
             database,
             timeout: config.write_timeout,
@@ -132,7 +132,7 @@ impl WriterSession {
     /// Writes a small flush in a single statement if each batch is the next one of its producer.
     /// Returns whether it was written; if not, nothing was.
     ///
-    /// Only the first attempt is written this way. A later one may repeat a flush that is already
+    /// Only the first attempt is written this path. A later one may repeat a flush that is already
     /// committed, and must keep the decisions made then.
     async fn at_once(
         &mut self,
@@ -140,8 +140,8 @@ impl WriterSession {
         attempt: &mut Attempt<'_>,
         points: &SortedRuns<'_>,
     ) -> sqlx::Result<bool> {
-        let way = self.write_path.of(points);
-        if !attempt.first || way != Way::Insert {
+        let path = self.write_path.choose(points);
+        if !attempt.first || path != WritePath::Insert {
             return Ok(false);
         }
         let committed_at = time::now_micros();
@@ -155,7 +155,7 @@ impl WriterSession {
         };
         attempt.decisions =
             answers.into_iter().map(|answer| Decision::Apply(Box::new(answer))).collect();
-        attempt.shape = points.shape(way, self.metrics.watermark());
+        attempt.shape = points.shape(path, self.metrics.watermark());
         let statement = at_once::write(connection, &steps, points);
         self.metrics.statements().run("UPDATE producers INSERT points", statement).await
     }
@@ -202,9 +202,9 @@ impl WriterSession {
         if attempt.decisions.iter().any(|decision| !matches!(decision, Decision::Apply(_))) {
             points = SortedRuns::gather(attempt.applied());
         }
-        let way = self.write(&mut transaction, &points).await?;
+        let path = self.write(&mut transaction, &points).await?;
         statements.run("UPDATE producers", ledger_rows::advance(&mut transaction, &ledger)).await?;
-        attempt.shape = points.shape(way, metrics.watermark());
+        attempt.shape = points.shape(path, metrics.watermark());
         statements.run("COMMIT", transaction.commit()).await.map_err(AttemptFailure::InCommit)?;
         Ok(AttemptOutcome::Committed)
     }
@@ -243,27 +243,27 @@ impl WriterSession {
         &mut self,
         transaction: &mut Transaction<'_, Postgres>,
         points: &SortedRuns<'_>,
-    ) -> sqlx::Result<Way> {
-        let way = self.write_path.of(points);
+    ) -> sqlx::Result<WritePath> {
+        let path = self.write_path.choose(points);
         let statements = self.metrics.statements();
-        if way == Way::CopyCompressed {
+        if path == WritePath::CopyCompressed {
             let settings = self.write_path.settings();
             statements
                 .run("SET LOCAL", sqlx::raw_sql(settings).execute(&mut **transaction))
                 .await?;
         }
-        match way {
-            Way::Nothing => {}
-            Way::Insert => {
+        match path {
+            WritePath::Nothing => {}
+            WritePath::Insert => {
                 statements.run("INSERT points", point_rows::insert(transaction, points)).await?
             }
-            Way::Copy | Way::CopyCompressed => {
+            WritePath::Copy | WritePath::CopyCompressed => {
                 statements
                     .run("COPY points", point_rows::copy(transaction, points, &mut self.buffer))
                     .await?;
             }
         }
-        Ok(way)
+        Ok(path)
     }
 
     async fn connect(&mut self) -> sqlx::Result<PgConnection> {
@@ -271,16 +271,16 @@ impl WriterSession {
             return Ok(connection);
         }
         let mut connection = db::connect(&self.database, APPLICATION_NAME).await?;
-        self.write_path.look_at(&mut connection).await?;
+        self.write_path.query_support(&mut connection).await?;
         Ok(connection)
     }
 }
 
 impl SortedRuns<'_> {
     /// Returns the figures of a flush for the metrics.
-    fn shape(&self, way: Way, watermark: i64) -> FlushShape {
+    fn shape(&self, path: WritePath, watermark: i64) -> FlushShape {
         FlushShape {
-            write_path: way.name(),
+            write_path: path.name(),
             rows: self.rows,
             series: self.series,
             late: self.before(watermark),

@@ -19,7 +19,7 @@ const LEAST_ROWS_TO_COPY: usize = 10_000;
 
 /// Path on which the points of a flush are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum WritePath {
     /// The flush has no points.
     Nothing,
     /// One INSERT into the row store.
@@ -30,7 +30,7 @@ pub(super) enum Way {
     CopyCompressed,
 }
 
-impl Way {
+impl WritePath {
     /// Returns the label of the metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -43,23 +43,26 @@ impl Way {
 }
 
 /// Chooser of the path of each flush.
-pub(super) struct WritePath {
+pub(super) struct WritePathChooser {
     wanted: DirectCompress,
     /// Whether the server supports direct compress on hypertables with rollups.
-    served: bool,
+    supported: bool,
     /// Whether the server can skip its own sort of compressed rows.
-    takes_sorted: bool,
+    accepts_sorted: bool,
 }
 
-impl WritePath {
+impl WritePathChooser {
     pub(super) fn new(wanted: DirectCompress) -> Self {
-        Self { wanted, served: false, takes_sorted: false }
+        Self { wanted, supported: false, accepts_sorted: false }
     }
 
     /// Queries what the server supports. Must be called after each connect, because the server may
     /// have been upgraded.
-    pub(super) async fn look_at(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        (self.served, self.takes_sorted) =
+    pub(super) async fn query_support(
+        &mut self,
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<()> {
+        (self.supported, self.accepts_sorted) =
             sqlx::query_as(include_str!("../sql/direct_compress_served.sql"))
                 .fetch_one(connection)
                 .await?;
@@ -72,7 +75,7 @@ impl WritePath {
     /// `..._client_sorted` stays off: it would promise that flushes do not overlap in time, and
     /// queries would return rows in the wrong order.
     pub(super) fn settings(&self) -> &'static str {
-        if self.takes_sorted {
+        if self.accepts_sorted {
             "SET LOCAL timescaledb.enable_direct_compress_copy = on;
              SET LOCAL timescaledb.enable_direct_compress_copy_sort_batches = off"
         } else {
@@ -81,19 +84,19 @@ impl WritePath {
     }
 
     /// Returns the path of a flush.
-    pub(super) fn of(&self, points: &SortedRuns<'_>) -> Way {
-        let wanted = if self.served { self.wanted } else { DirectCompress::Never };
-        choose(wanted, points.rows, points.series)
+    pub(super) fn choose(&self, points: &SortedRuns<'_>) -> WritePath {
+        let wanted = if self.supported { self.wanted } else { DirectCompress::Never };
+        path_for(wanted, points.rows, points.series)
     }
 }
 
-fn choose(wanted: DirectCompress, rows: usize, series: usize) -> Way {
+fn path_for(wanted: DirectCompress, rows: usize, series: usize) -> WritePath {
     match wanted {
-        _ if rows == 0 => Way::Nothing,
-        DirectCompress::Always => Way::CopyCompressed,
-        _ if rows < LEAST_ROWS_TO_COPY => Way::Insert,
-        DirectCompress::Auto if rows >= LEAST_ROWS_PER_SERIES * series => Way::CopyCompressed,
-        DirectCompress::Auto | DirectCompress::Never => Way::Copy,
+        _ if rows == 0 => WritePath::Nothing,
+        DirectCompress::Always => WritePath::CopyCompressed,
+        _ if rows < LEAST_ROWS_TO_COPY => WritePath::Insert,
+        DirectCompress::Auto if rows >= LEAST_ROWS_PER_SERIES * series => WritePath::CopyCompressed,
+        DirectCompress::Auto | DirectCompress::Never => WritePath::Copy,
     }
 }
 
@@ -103,13 +106,13 @@ mod tests {
 
     #[test]
     fn large_flushes_with_several_points_a_series_are_compressed_at_once() {
-        let auto = |rows, series| choose(DirectCompress::Auto, rows, series);
-        assert_eq!(auto(100_000, 1_000), Way::CopyCompressed);
-        assert_eq!(auto(30_000, 10_000), Way::CopyCompressed);
-        assert_eq!(auto(29_999, 10_000), Way::Copy);
-        assert_eq!(auto(9_999, 1), Way::Insert);
-        assert_eq!(auto(0, 0), Way::Nothing);
-        assert_eq!(choose(DirectCompress::Never, 100_000, 1), Way::Copy);
-        assert_eq!(choose(DirectCompress::Always, 1, 1), Way::CopyCompressed);
+        let auto = |rows, series| path_for(DirectCompress::Auto, rows, series);
+        assert_eq!(auto(100_000, 1_000), WritePath::CopyCompressed);
+        assert_eq!(auto(30_000, 10_000), WritePath::CopyCompressed);
+        assert_eq!(auto(29_999, 10_000), WritePath::Copy);
+        assert_eq!(auto(9_999, 1), WritePath::Insert);
+        assert_eq!(auto(0, 0), WritePath::Nothing);
+        assert_eq!(path_for(DirectCompress::Never, 100_000, 1), WritePath::Copy);
+        assert_eq!(path_for(DirectCompress::Always, 1, 1), WritePath::CopyCompressed);
     }
 }
