@@ -8,10 +8,10 @@
 //! A flush does not wait for ledger rows locked by another transaction. It returns the batches of
 //! these producers and writes the others.
 
-mod at_once;
 mod ledger_rows;
 mod point_rows;
 mod refused_points;
+mod single_statement;
 mod transaction;
 mod write_path;
 

@@ -71,7 +71,7 @@ async fn is_refused(
     let points = SortedRuns::of([(&part, &*batch.series_ids)].into_iter());
     let mut backoff = Backoff::default();
     loop {
-        match session.rehearse(&points).await {
+        match session.try_write(&points).await {
             Ok(()) => return false,
             Err(error) if verdict(&error) == Verdict::Refused => return true,
             Err(error) => {

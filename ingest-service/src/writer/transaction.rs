@@ -17,7 +17,7 @@ use crate::validate::Numbering;
 
 use super::ledger_rows::Locked;
 use super::write_path::{WritePath, WritePathChooser};
-use super::{at_once, ledger_rows, point_rows};
+use super::{ledger_rows, point_rows, single_statement};
 
 /// Name of a writer's connection in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "tidegauge writer";
@@ -117,13 +117,13 @@ impl WriterSession {
         let mut connection = self.connect().await?;
         let points = SortedRuns::gather(attempt.flush);
         let outcome = if self
-            .at_once(&mut connection, attempt, &points)
+            .write_single_statement(&mut connection, attempt, &points)
             .await
             .map_err(AttemptFailure::InCommit)?
         {
             AttemptOutcome::Committed
         } else {
-            self.in_transaction(&mut connection, attempt, points).await?
+            self.write_in_transaction(&mut connection, attempt, points).await?
         };
         self.connection = Some(connection); // only after success
         Ok(outcome)
@@ -132,9 +132,9 @@ impl WriterSession {
     /// Writes a small flush in a single statement if each batch is the next one of its producer.
     /// Returns whether it was written; if not, nothing was.
     ///
-    /// Only the first attempt is written this path. A later one may repeat a flush that is already
+    /// Only the first attempt is written this way. A later one may repeat a flush that is already
     /// committed, and must keep the decisions made then.
-    async fn at_once(
+    async fn write_single_statement(
         &mut self,
         connection: &mut PgConnection,
         attempt: &mut Attempt<'_>,
@@ -156,13 +156,13 @@ impl WriterSession {
         attempt.decisions =
             answers.into_iter().map(|answer| Decision::Apply(Box::new(answer))).collect();
         attempt.shape = points.shape(path, self.metrics.watermark());
-        let statement = at_once::write(connection, &steps, points);
+        let statement = single_statement::write(connection, &steps, points);
         self.metrics.statements().run("UPDATE producers INSERT points", statement).await
     }
 
     /// Locks the ledger, decides about each batch, and writes those that are applied. `points` are
     /// those of all batches.
-    async fn in_transaction(
+    async fn write_in_transaction(
         &mut self,
         connection: &mut PgConnection,
         attempt: &mut Attempt<'_>,
@@ -226,11 +226,11 @@ impl WriterSession {
     }
 
     /// Writes points and rolls back, to find out whether the database refuses them.
-    pub(super) async fn rehearse(&mut self, points: &SortedRuns<'_>) -> sqlx::Result<()> {
-        db::within(self.timeout, self.write_and_take_back(points)).await
+    pub(super) async fn try_write(&mut self, points: &SortedRuns<'_>) -> sqlx::Result<()> {
+        db::within(self.timeout, self.write_and_roll_back(points)).await
     }
 
-    async fn write_and_take_back(&mut self, points: &SortedRuns<'_>) -> sqlx::Result<()> {
+    async fn write_and_roll_back(&mut self, points: &SortedRuns<'_>) -> sqlx::Result<()> {
         let mut connection = self.connect().await?;
         let mut transaction = connection.begin().await?;
         self.write(&mut transaction, points).await?;

@@ -9,13 +9,13 @@ use crate::flush::SortedRuns;
 ///
 /// With one point per series, direct compress is much slower than the row store. With a hundred it
 /// is much faster. The two break even between one and five (`cargo xtask bench` prints both).
-const LEAST_ROWS_PER_SERIES: usize = 3;
+const MIN_ROWS_PER_SERIES: usize = 3;
 /// Minimum number of points for COPY. Smaller flushes are written with INSERT.
 ///
 /// Small flushes occur under light load, where latency matters. An INSERT is one round trip. The
 /// end of a COPY waits up to 40 ms for the server's TCP acknowledgement, because sqlx 0.9.0 does
 /// not set TCP_NODELAY. Small columnstore batches would also slow down reads.
-const LEAST_ROWS_TO_COPY: usize = 10_000;
+const MIN_ROWS_TO_COPY: usize = 10_000;
 
 /// Path on which the points of a flush are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +94,8 @@ fn path_for(wanted: DirectCompress, rows: usize, series: usize) -> WritePath {
     match wanted {
         _ if rows == 0 => WritePath::Nothing,
         DirectCompress::Always => WritePath::CopyCompressed,
-        _ if rows < LEAST_ROWS_TO_COPY => WritePath::Insert,
-        DirectCompress::Auto if rows >= LEAST_ROWS_PER_SERIES * series => WritePath::CopyCompressed,
+        _ if rows < MIN_ROWS_TO_COPY => WritePath::Insert,
+        DirectCompress::Auto if rows >= MIN_ROWS_PER_SERIES * series => WritePath::CopyCompressed,
         DirectCompress::Auto | DirectCompress::Never => WritePath::Copy,
     }
 }
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_flushes_with_several_points_a_series_are_compressed_at_once() {
+    fn large_flushes_with_several_points_a_series_are_written_with_direct_compress() {
         let auto = |rows, series| path_for(DirectCompress::Auto, rows, series);
         assert_eq!(auto(100_000, 1_000), WritePath::CopyCompressed);
         assert_eq!(auto(30_000, 10_000), WritePath::CopyCompressed);

@@ -20,7 +20,7 @@ pub(super) async fn write(
     let producers: Vec<&str> = steps.keys().copied().collect();
     let column = |of: fn(&Step) -> i64| -> Vec<i64> { steps.values().map(of).collect() };
     let columns = Columns::of(points);
-    let written = sqlx::query(include_str!("../sql/points_insert_at_once.sql"))
+    let written = sqlx::query(include_str!("../sql/points_insert_single_statement.sql"))
         .bind(producers)
         .bind(column(|step| step.epoch))
         .bind(column(|step| step.before))
