@@ -39,7 +39,7 @@ fn method(name: &str, route: &str) -> MethodBuilder {
         .name(name)
         .route_name(route)
         .comment(route)
-        .input_type("crate::wire::Message")
+        .input_type("crate::wire::RawMessage")
         .output_type(format!("shared::proto::v1::{route}Response"))
         .codec_path("crate::wire::WireCodec")
 }

@@ -36,7 +36,7 @@ use crate::scheduling::lanes::Lanes;
 use crate::series_resolver::SeriesResolver;
 use crate::service::ingest_service_server::IngestService;
 use crate::validate::{Permissions, ValidBatch, check_producer_id, validate};
-use crate::wire::Message;
+use crate::wire::RawMessage;
 use call::StreamingCall;
 use caller::Caller;
 use sinks::AckSender;
@@ -64,7 +64,7 @@ pub(crate) struct Intake {
 impl Intake {
     /// Validates and queues the batch of a request. Once this returns, the batch will be stored
     /// even if the client disconnects.
-    async fn accept(&self, message: Message, caller: &Caller) -> Result<PendingAck, BatchError> {
+    async fn accept(&self, message: RawMessage, caller: &Caller) -> Result<PendingAck, BatchError> {
         let accepted =
             self.queue(message, caller, Instant::now()).instrument(metrics::batch()).await;
         accepted.inspect_err(|error| self.refusals.batch(error))
@@ -72,7 +72,7 @@ impl Intake {
 
     async fn queue(
         &self,
-        message: Message,
+        message: RawMessage,
         caller: &Caller,
         arrived: Instant,
     ) -> Result<PendingAck, BatchError> {
@@ -87,13 +87,13 @@ impl Intake {
         };
         let valid = match metrics::validate().in_scope(checked) {
             // Boxed, because this future is rare and large.
-            Err(error) => return Box::pin(self.answer_again(error)).await,
+            Err(error) => return Box::pin(self.answer_from_ledger(error)).await,
             Ok(valid) => valid,
         };
         let span = Span::current();
         let points = valid.points.len();
         caller
-            .may_send(points + usize::try_from(valid.rejections.count).unwrap_or_default())
+            .wait_for_quota(points + usize::try_from(valid.rejections.count).unwrap_or_default())
             .await?;
         let ValidBatch { numbering, series, points: valid_points, rejections } = valid;
         span.record("tidegauge.points", points);
@@ -132,7 +132,7 @@ impl Intake {
 
     /// Answers a batch that exceeds the present limit of points, if it was applied while the limit
     /// was higher.
-    async fn answer_again(&self, error: BatchError) -> Result<PendingAck, BatchError> {
+    async fn answer_from_ledger(&self, error: BatchError) -> Result<PendingAck, BatchError> {
         if let BatchError::TooManyPoints { numbering: Some(numbering), .. } = &error
             && let Some(answer) = self.ledger.first_answer(numbering).await?
         {
@@ -200,7 +200,7 @@ impl IngestService for IngestServer {
 
     async fn ingest(
         &self,
-        request: Request<Streaming<Message>>,
+        request: Request<Streaming<RawMessage>>,
     ) -> Result<Response<v1::IngestResponse>, Status> {
         self.check_ready()?;
         let call = self.call(self.caller(&request, None)?, None);
@@ -214,7 +214,7 @@ impl IngestService for IngestServer {
 
     async fn ingest_with_acks(
         &self,
-        request: Request<Streaming<Message>>,
+        request: Request<Streaming<RawMessage>>,
     ) -> Result<Response<Self::IngestWithAcksStream>, Status> {
         self.check_ready()?;
         let caller = self.caller(&request, None)?;
@@ -232,7 +232,7 @@ impl IngestService for IngestServer {
 
     async fn ingest_batch(
         &self,
-        request: Request<Message>,
+        request: Request<RawMessage>,
     ) -> Result<Response<v1::IngestBatchResponse>, Status> {
         self.check_ready()?;
         let intake = self.intake.clone();

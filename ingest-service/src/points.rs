@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn points_know_where_they_were_sent() {
+    fn points_keep_their_original_indices() {
         let mut points = Points::default();
         points.skip(1);
         points.push(0, 1, 0.5);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_taken_over_in_runs_of_rising_times() {
+    fn columns_become_runs_of_ascending_times() {
         let bytes = |numbers: &[i64]| {
             numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>()
         };

@@ -9,5 +9,5 @@ mod codec;
 mod fields;
 
 pub(crate) use batch::{WireBatch, WirePoint, WireSeries, is_heartbeat};
-pub(crate) use codec::{Message, WireCodec};
+pub(crate) use codec::{RawMessage, WireCodec};
 pub(crate) use fields::Malformed;

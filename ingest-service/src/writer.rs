@@ -91,7 +91,7 @@ impl Writer {
     ) {
         let Some(batch) = flush.first_mut() else { return };
         let refused = refused_points::find(&mut self.session, batch).await;
-        let rejections = refused_points::take_out(batch, &refused);
+        let rejections = refused_points::remove(batch, &refused);
         self.refusals.points(&rejections);
         batch.rejections.merge(rejections);
         match self.commit(&flush).await {

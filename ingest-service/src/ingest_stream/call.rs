@@ -13,7 +13,7 @@ use super::caller::Caller;
 use crate::ack::{Ack, PendingAck};
 use crate::error::BatchError;
 use crate::metrics::Metrics;
-use crate::wire::{Message, is_heartbeat};
+use crate::wire::{RawMessage, is_heartbeat};
 
 /// Maximum number of unsettled batches of one call. Reading pauses beyond it.
 const MAX_IN_FLIGHT: usize = 256;
@@ -54,7 +54,7 @@ impl StreamingCall {
     /// so that waiting for a permit delays no acknowledgement.
     pub(super) async fn run(
         self,
-        stream: Streaming<Message>,
+        stream: Streaming<RawMessage>,
         sink: &mut impl AckSink,
     ) -> Result<(), Status> {
         let (queue, read) = mpsc::channel(MAX_IN_FLIGHT);
@@ -70,7 +70,7 @@ impl StreamingCall {
 
     async fn read(
         self,
-        mut stream: Streaming<Message>,
+        mut stream: Streaming<RawMessage>,
         queue: mpsc::Sender<ReadBatch>,
         stop: CancellationToken,
     ) {

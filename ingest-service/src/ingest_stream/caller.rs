@@ -21,7 +21,7 @@ pub(super) struct Caller {
 impl Caller {
     /// Waits until the client's quota admits this number of points, or refuses them. A batch that
     /// still waits at shutdown is refused.
-    pub(super) async fn may_send(&self, points: usize) -> Result<(), BatchError> {
+    pub(super) async fn wait_for_quota(&self, points: usize) -> Result<(), BatchError> {
         match self.shutdown.run_until_cancelled(self.quota.points(points)).await {
             Some(admitted) => admitted.map_err(BatchError::OverLimit),
             None => Err(BatchError::shutting_down()),

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn no_span_is_made_where_neither_a_collector_nor_the_log_wants_it() {
+    fn no_span_is_created_if_neither_a_collector_nor_the_log_asks_for_it() {
         assert!(logged_at(LevelFilter::INFO).iter().all(Span::is_disabled));
         let wanted = logged_at(LevelFilter::DEBUG);
         assert!(!wanted[0].is_disabled() && !wanted[4].is_disabled(), "the log asks for them");

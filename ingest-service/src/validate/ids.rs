@@ -116,12 +116,12 @@ pub(super) fn check_metric_name(name: &[u8]) -> Result<&str, Refusal> {
 mod tests {
     use super::*;
 
-    fn told(id: &str) -> Option<String> {
+    fn fault_of(id: &str) -> Option<String> {
         check("device_id", id.as_bytes()).err().map(|(_, sentence)| sentence)
     }
 
     #[test]
-    fn names_of_every_script_are_taken_as_they_are() {
+    fn names_of_every_script_are_accepted_unchanged() {
         for id in [
             "c07",
             "a b",
@@ -142,27 +142,27 @@ mod tests {
     #[test]
     fn white_space_at_an_end_is_refused_with_its_code_point_and_byte() {
         assert_eq!(
-            told("c07 ").unwrap(),
+            fault_of("c07 ").unwrap(),
             "device_id ends with the white space U+0020 at byte 3: remove it"
         );
         assert_eq!(
-            told(" c07").unwrap(),
+            fault_of(" c07").unwrap(),
             "device_id begins with the white space U+0020 at byte 0: remove it"
         );
         assert_eq!(
-            told("ä\u{a0}").unwrap(),
+            fault_of("ä\u{a0}").unwrap(),
             "device_id ends with the white space U+00A0 at byte 2: remove it"
         );
         assert_eq!(
-            told("\u{3000}c07").unwrap(),
+            fault_of("\u{3000}c07").unwrap(),
             "device_id begins with the white space U+3000 at byte 0: remove it"
         );
         assert_eq!(
-            told(" ").unwrap(),
+            fault_of(" ").unwrap(),
             "device_id begins with the white space U+0020 at byte 0: remove it"
         );
         assert_eq!(
-            told("\u{85}c07").unwrap(),
+            fault_of("\u{85}c07").unwrap(),
             "device_id has the control character U+0085 at byte 0"
         );
     }
@@ -184,7 +184,7 @@ mod tests {
                 let expected = format!(
                     "device_id has the invisible character U+{code:04X} at byte {at}: remove it"
                 );
-                assert_eq!(told(&id).unwrap(), expected);
+                assert_eq!(fault_of(&id).unwrap(), expected);
             }
         }
         for separator in ['\u{2028}', '\u{2029}'] {
@@ -192,26 +192,26 @@ mod tests {
                 "device_id has the invisible character U+{:04X} at byte 1: remove it",
                 separator as u32
             );
-            assert_eq!(told(&format!("c{separator}07")).unwrap(), expected);
+            assert_eq!(fault_of(&format!("c{separator}07")).unwrap(), expected);
         }
     }
 
     #[test]
-    fn of_the_two_forms_of_a_letter_only_the_composed_one_is_taken() {
-        assert_eq!(told("Z\u{fc}rich"), None);
+    fn only_the_composed_form_of_a_letter_is_accepted() {
+        assert_eq!(fault_of("Z\u{fc}rich"), None);
         assert_eq!(
-            told("Zu\u{308}rich").unwrap(),
+            fault_of("Zu\u{308}rich").unwrap(),
             "device_id is not in Unicode normalization form C from U+0075 at byte 1 on: send it \
              composed (NFC)"
         );
-        let angstrom = told("1\u{212b}").unwrap();
+        let angstrom = fault_of("1\u{212b}").unwrap();
         assert!(angstrom.contains("form C from U+212B at byte 1 on"), "{angstrom}");
-        assert!(told("\u{1100}\u{1161}").unwrap().contains("form C"), "decomposed Hangul");
+        assert!(fault_of("\u{1100}\u{1161}").unwrap().contains("form C"), "decomposed Hangul");
     }
 
     /// The shortcut for ASCII must agree with the Unicode tables.
     #[test]
-    fn ascii_is_judged_as_the_tables_would() {
+    fn the_ascii_shortcut_agrees_with_the_unicode_tables() {
         for byte in 0..=0x7f_u8 {
             for id in [vec![byte], vec![byte, b'a'], vec![b'a', byte], vec![b'a', byte, b'a']] {
                 let text = std::str::from_utf8(&id).unwrap();

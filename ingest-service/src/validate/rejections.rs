@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_listed_does_not_lengthen_the_last_entry() {
+    fn unlisted_rejections_do_not_extend_the_last_entry() {
         let mut rejections = rejected((0..202).step_by(2), RejectionReason::ValueNotFinite);
         let last = rejections.listed[MAX_LISTED - 1].clone();
         rejections.push(199, 1, RejectionReason::ValueNotFinite, "why".to_owned());
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn points_that_the_database_refuses_are_merged_in_rising_order() {
+    fn points_that_the_database_refuses_are_merged_in_ascending_order() {
         let mut rejections = rejected([1, 2, 9].into_iter(), RejectionReason::ValueNotFinite);
         rejections.merge(rejected([3, 7].into_iter(), RejectionReason::RefusedByDatabase));
         assert_eq!(indices(&rejections), [1, 2, 3, 7, 9]);

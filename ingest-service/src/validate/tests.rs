@@ -149,8 +149,11 @@ fn look_alike_names_are_refused_for_devices_metrics_and_producers() {
     );
     let producer = Some(v1::Producer { producer_id: "gateway\u{202e}".to_owned(), epoch: 1 });
     let numbered = v1::Batch { producer, sequence: 1, ..rows(vec![point("a", NOW, 1.0)]) };
-    let told = validate(&numbered, &limits(), NOW).unwrap_err().to_string();
-    assert!(told.contains("producer_id has the invisible character U+202E at byte 7"), "{told}");
+    let refusal = validate(&numbered, &limits(), NOW).unwrap_err().to_string();
+    assert!(
+        refusal.contains("producer_id has the invisible character U+202E at byte 7"),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -167,7 +170,7 @@ fn a_series_without_points_is_neither_stored_nor_refused_whatever_its_name() {
 }
 
 #[test]
-fn series_form_is_indexed_after_row_form_and_refused_as_a_whole_where_its_columns_differ() {
+fn series_form_is_indexed_after_row_form_and_rejected_as_a_whole_if_its_columns_differ() {
     let columns = |timestamps_us: Vec<i64>, values: Vec<f64>| v1::SeriesPoints {
         device_id: "a".to_owned(),
         metric_name: "temperature".to_owned(),
@@ -251,7 +254,7 @@ fn every_refusal_is_counted_but_only_the_first_hundred_are_listed() {
 }
 
 #[test]
-fn bytes_that_are_no_message_are_refused_as_a_whole() {
+fn malformed_bytes_are_refused_as_a_whole() {
     let error = super::validate(&[0x0a, 200], &limits(), Permissions::of(&Identity::anyone()), NOW)
         .unwrap_err();
     assert_eq!(
@@ -268,7 +271,7 @@ fn bytes_that_are_no_message_are_refused_as_a_whole() {
 }
 
 #[test]
-fn points_out_of_bounds_are_refused_one_by_one_and_a_batch_of_nothing_else_as_a_whole() {
+fn forbidden_points_are_rejected_one_by_one_and_a_batch_of_nothing_else_as_a_whole() {
     let mixed = rows(vec![
         point("a/1", NOW, 1.0),
         point("b/1", NOW, 2.0),
@@ -290,7 +293,7 @@ fn points_out_of_bounds_are_refused_one_by_one_and_a_batch_of_nothing_else_as_a_
 }
 
 #[test]
-fn a_producer_out_of_bounds_is_refused_before_its_points_are_looked_at() {
+fn a_producer_that_is_not_permitted_is_refused_before_its_points_are_checked() {
     let mut batch = rows(vec![point("a", NOW, f64::NAN)]);
     batch.producer = Some(v1::Producer { producer_id: "gateway-7".to_owned(), epoch: 1 });
     batch.sequence = 1;

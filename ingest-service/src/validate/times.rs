@@ -139,10 +139,10 @@ mod tests {
     }
 
     #[test]
-    fn seconds_out_of_range_are_told_the_limit_and_the_unit_that_they_look_like() {
-        let told = |seconds: i64| of(Some((seconds, 0)), false, &times()).unwrap_err();
+    fn seconds_out_of_range_are_rejected_with_the_limit_and_the_probable_unit() {
+        let rejection = |seconds: i64| of(Some((seconds, 0)), false, &times()).unwrap_err();
         assert_eq!(
-            told(1_795_611_171_000),
+            rejection(1_795_611_171_000),
             (
                 Reason::TimestampInvalid,
                 "timestamp.seconds is 1795611171000; -62135596800 to 253402300799 are accepted \
@@ -152,42 +152,42 @@ mod tests {
             )
         );
         assert!(
-            told(1_795_611_171_000_000)
+            rejection(1_795_611_171_000_000)
                 .1
                 .contains("looks like microseconds since 1970 (2026-11-25T12:52:51Z)")
         );
         assert!(
-            told(1_795_611_171_000_000_000)
+            rejection(1_795_611_171_000_000_000)
                 .1
                 .contains("looks like nanoseconds since 1970 (2026-11-25T12:52:51Z)")
         );
-        assert!(told(i64::MAX).1.ends_with("(the years 0001 to 9999)"));
-        assert!(told(i64::MIN).1.ends_with("(the years 0001 to 9999)"));
+        assert!(rejection(i64::MAX).1.ends_with("(the years 0001 to 9999)"));
+        assert!(rejection(i64::MIN).1.ends_with("(the years 0001 to 9999)"));
     }
 
     #[test]
-    fn nanos_out_of_range_are_told_the_limit() {
-        let told = of(Some((1_795_611_171, 1_000_000_000)), false, &times()).unwrap_err();
+    fn nanos_out_of_range_are_rejected_with_the_limit() {
+        let rejection = of(Some((1_795_611_171, 1_000_000_000)), false, &times()).unwrap_err();
         let sentence = "timestamp.nanos is 1000000000; 0 to 999999999 are accepted".to_owned();
-        assert_eq!(told, (Reason::TimestampInvalid, sentence));
+        assert_eq!(rejection, (Reason::TimestampInvalid, sentence));
     }
 
     #[test]
-    fn entries_in_another_unit_are_told_which_they_look_like() {
-        let told = |entry: i64| times().check_entry(entry).unwrap_err();
+    fn entries_in_another_unit_are_rejected_with_the_probable_unit() {
+        let rejection = |entry: i64| times().check_entry(entry).unwrap_err();
         for (entry, reason, unit) in [
             (1_795_611_171, Reason::TimestampTooOld, "seconds"),
             (1_795_611_171_000, Reason::TimestampTooOld, "milliseconds"),
             (1_795_611_171_000_000_000, Reason::TimestampTooNew, "nanoseconds"),
         ] {
-            let (found, sentence) = told(entry);
+            let (found, sentence) = rejection(entry);
             let hint = format!(
                 "; timestamps_us has {entry}, which looks like {unit} (2026-11-25T12:52:51Z), but \
                  must be in microseconds since 1970"
             );
             assert!(found == reason && sentence.ends_with(&hint), "{sentence}");
         }
-        let old = told(NOW - 31 * 86_400_000_000).1;
+        let old = rejection(NOW - 31 * 86_400_000_000).1;
         assert!(
             old.ends_with("(30days ago)"),
             "a time that is merely too old suggests no other unit: {old}"

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_prost_encodes_is_read_back() {
+    fn a_message_encoded_by_prost_is_read_back() {
         let timestamp = Some(prost_types::Timestamp { seconds: -5, nanos: 7 });
         let device_id = "dev".to_owned();
         let metric_name = "met".to_owned();

@@ -9,7 +9,7 @@ use tonic_prost::ProstEncoder;
 
 /// An undecoded request message in the transport's buffer.
 #[derive(Clone, Debug)]
-pub(crate) struct Message(pub(crate) Bytes);
+pub(crate) struct RawMessage(pub(crate) Bytes);
 
 /// Codec of undecoded requests and prost answers.
 pub(crate) struct WireCodec<T>(PhantomData<T>);
@@ -22,7 +22,7 @@ impl<T> Default for WireCodec<T> {
 
 impl<T: prost::Message + Send + 'static> Codec for WireCodec<T> {
     type Encode = T;
-    type Decode = Message;
+    type Decode = RawMessage;
     type Encoder = ProstEncoder<T>;
     type Decoder = WireDecoder;
 
@@ -39,10 +39,10 @@ impl<T: prost::Message + Send + 'static> Codec for WireCodec<T> {
 pub(crate) struct WireDecoder;
 
 impl Decoder for WireDecoder {
-    type Item = Message;
+    type Item = RawMessage;
     type Error = Status;
 
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Message>, Status> {
-        Ok(Some(Message(source.copy_to_bytes(source.remaining()))))
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<RawMessage>, Status> {
+        Ok(Some(RawMessage(source.copy_to_bytes(source.remaining()))))
     }
 }

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_bytes_are_reading_them_ends() {
+    fn reading_any_bytes_ends() {
         let endless = [0xff; 11];
         assert_eq!(
             Fields(&[0x08].into_iter().chain(endless).collect::<Vec<_>>()).next(),

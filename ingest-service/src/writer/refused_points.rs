@@ -15,10 +15,10 @@ const MAX_TRIES: usize = 4_096;
 
 /// Ranges `[start, end)` of refused points of a batch. A range holds one point, or more if the
 /// limit of tries was reached.
-pub(super) type Refused = Vec<(usize, usize)>;
+pub(super) type RefusedRanges = Vec<(usize, usize)>;
 
 /// Finds the refused points, in ascending order. Waits while the database is unavailable.
-pub(super) async fn find(session: &mut WriterSession, batch: &QueuedBatch) -> Refused {
+pub(super) async fn find(session: &mut WriterSession, batch: &QueuedBatch) -> RefusedRanges {
     let mut search = RefusedSearch::among(batch.points.len());
     while let Some((start, end)) = search.next() {
         if is_refused(session, batch, start, end).await {
@@ -33,12 +33,12 @@ struct RefusedSearch {
     /// Stack of ranges to try; the next one is the last.
     parts: Vec<(usize, usize)>,
     tries: usize,
-    refused: Refused,
+    refused: RefusedRanges,
 }
 
 impl RefusedSearch {
     fn among(points: usize) -> Self {
-        Self { parts: vec![(0, points)], tries: 0, refused: Refused::new() }
+        Self { parts: vec![(0, points)], tries: 0, refused: RefusedRanges::new() }
     }
 
     /// Returns the next range to try.
@@ -86,7 +86,7 @@ async fn is_refused(
 
 /// Removes the refused points from the batch. Returns their rejections, with the indices of the
 /// batch as it was sent.
-pub(super) fn take_out(batch: &mut QueuedBatch, refused: &Refused) -> Rejections {
+pub(super) fn remove(batch: &mut QueuedBatch, refused: &RefusedRanges) -> Rejections {
     let mut rejections = Rejections::default();
     for at in refused.iter().flat_map(|&(start, end)| start..end) {
         let sentence =
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     /// Runs a search in which the bad points are refused.
-    fn search(points: usize, is_bad: impl Fn(usize) -> bool) -> (Refused, usize) {
+    fn search(points: usize, is_bad: impl Fn(usize) -> bool) -> (RefusedRanges, usize) {
         let mut search = RefusedSearch::among(points);
         let mut tries = 0;
         while let Some((start, end)) = search.next() {
@@ -129,10 +129,10 @@ mod tests {
     }
 
     #[test]
-    fn tries_are_bounded_and_what_is_undecided_is_refused_as_it_is() {
+    fn tries_are_bounded_and_undecided_ranges_are_refused_as_a_whole() {
         let (refused, tries) = search(100_000, |_| true);
         assert_eq!(tries, MAX_TRIES);
-        let told: Vec<usize> = refused.into_iter().flat_map(|(start, end)| start..end).collect();
-        assert!(told.into_iter().eq(0..100_000), "every point once, in order");
+        let found: Vec<usize> = refused.into_iter().flat_map(|(start, end)| start..end).collect();
+        assert!(found.into_iter().eq(0..100_000), "every point once, in order");
     }
 }
