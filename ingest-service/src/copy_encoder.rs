@@ -13,7 +13,7 @@ pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// Bytes after the last row.
 pub(crate) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
-/// Size of one encoded row: the number of fields, then each field's length and value.
+/// Size of one encoded row in bytes: the number of fields, then each field's length and value.
 pub(crate) const ROW_BYTES: usize = 2 + (4 + 8) + (4 + 4) + (4 + 8);
 
 /// Appends the points of one series in reverse order, because the columnstore and the index order

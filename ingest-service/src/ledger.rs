@@ -58,7 +58,7 @@ pub(crate) enum Decision {
     Reused { expected: i64, current: i64 },
     /// The sequence was applied, but is no longer remembered.
     TooOld { expected: i64, current: i64 },
-    /// Batches before it are missing.
+    /// Earlier batches of the epoch are missing.
     Gap { expected: i64, current: Option<i64> },
     /// A higher epoch has taken over.
     Fenced { current: i64 },

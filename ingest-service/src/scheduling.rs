@@ -18,8 +18,9 @@
 //!
 //! "Full flush" means `TIDEGAUGE_FLUSH_MAX_POINTS`, by default 100,000 points.
 //!
-//! | admission | reason | constant |
+//! | rule | reason | constant |
 //! |---|---|---|
+//! | **Admission** | | |
 //! | All lanes hold at most 400,000 points. | bounded memory | `TIDEGAUGE_QUEUE_MAX_POINTS` |
 //! | The client that holds the fewest points is next. | fairness | |
 //! | In a tie, the client that has waited longest is next. | fairness | |
@@ -28,21 +29,14 @@
 //! | A unary batch must settle within 250 ms by forecast. | no late answers | `UNARY_TIMEOUT` |
 //! | Its refusal is sent only after 250 ms. | cheap instant retries | `UNARY_TIMEOUT` |
 //! | A producer with deferred batches gets no permit. | reserve for others | |
-//!
-//! The forecast is the time for which the client's last batch held its permit. A client that holds
-//! no points may exceed the 3/4, so that a large batch is never stuck.
-//!
-//! | choice of the lane | reason | constant |
-//! |---|---|---|
+//! | **Choice of the lane** | | |
 //! | All unsettled batches of a producer are in one lane. | order | |
 //! | A new producer takes the lane with the fewest whole flushes. | load | |
 //! | In a tie, it takes the lane with the fewest producers. | it may stay for long | |
 //! | An unnumbered batch takes the lane with the fewest points. | load | |
-//! | A client with at most 1/50 of a full flush is small. | see below | `SMALL_CLIENT_DIVISOR` |
+//! | A client with at most 1/50 of a full flush is small. | latency | `SMALL_CLIENT_DIVISOR` |
 //! | Only small clients use the quick lane. | no wait for large flushes | |
-//!
-//! | size and order of flushes | reason | constant |
-//! |---|---|---|
+//! | **Size and order of flushes** | | |
 //! | The quick lane writes at most 1/20 of a full flush. | latency | `QUICK_FLUSH_DIVISOR` |
 //! | While unary calls wait, a flush is at most 1/2 full. | latency | `UNARY_FLUSH_DIVISOR` |
 //! | While others send, a client gets at most 1/4 of a flush. | fairness | `MIN_SHARES` |
@@ -50,6 +44,9 @@
 //! | Unary batches count as 500 ms older than they are. | a caller waits | `UNARY_PRIORITY` |
 //! | A client's batches in a flush span at most 1 s. | order | `TIDEGAUGE_FLUSH_MAX_DELAY` |
 //! | Deferred batches are retried every 250 ms. | locks are short | `RETRY` |
+//!
+//! The forecast is the time for which the client's last batch held its permit. A client that holds
+//! no points may exceed the 3/4, so that a large batch is never stuck.
 
 pub(crate) mod admission;
 mod affinity;

@@ -31,7 +31,7 @@ struct PoolState {
     /// Number of points held by all clients.
     held: usize,
     clients: HashMap<Arc<str>, PermitHolder>,
-    /// PermitRequest clients in order of service: points held, turn of the first waiting batch, name.
+    /// Waiting clients in order of service: points held, turn of the first waiting batch, name.
     line: BTreeSet<(usize, u64, Arc<str>)>,
     /// Number of requests so far.
     requested: u64,
@@ -42,7 +42,7 @@ struct PoolState {
 struct PermitHolder {
     /// Number of points held.
     held: usize,
-    /// PermitRequest batches: of streams, and of unary calls.
+    /// Waiting batches: of streams, and of unary calls.
     waiting: [VecDeque<PermitRequest>; 2],
     /// Index of the queue in `waiting` that comes next.
     next: usize,
@@ -67,7 +67,7 @@ pub(crate) struct Permit {
     /// Number of points held by the client when this permit was granted, including its own.
     held: usize,
     unary: bool,
-    /// Time of acquisition; `None` if the caller had given up by then.
+    /// Time of acquisition; `None` if the request was cancelled before.
     since: Option<Instant>,
 }
 

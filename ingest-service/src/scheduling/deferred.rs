@@ -44,8 +44,7 @@ impl Deferred {
         taken
     }
 
-    /// Returns batches that were not tried. They precede the other deferred batches of their
-    /// producers.
+    /// Defers batches that were not tried, ahead of the other deferred batches of their producers.
     pub(super) fn put_back(&mut self, not_tried: Vec<QueuedBatch>, retry_at: Instant) {
         for batch in not_tried.into_iter().rev() {
             let producer_id = batch.producer_id().unwrap_or_default().to_owned();

@@ -41,7 +41,7 @@ pub(super) struct Attempt<'a> {
     pub(super) shape: FlushShape,
 }
 
-/// AttemptOutcome of an attempt that ended without an error.
+/// Outcome of an attempt that ended without an error.
 pub(super) enum AttemptOutcome {
     /// COMMIT returned.
     Committed,
