@@ -2,7 +2,9 @@
 //!
 //! Metrics of both services are in `shared::metrics`. `docs/OBSERVABILITY.md` lists all of them.
 
+mod labels;
 mod spans;
+mod specs;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,184 +12,25 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
-use shared::metrics::{ERROR_TYPE, REASON, Spec};
+use shared::metrics::{ERROR_TYPE, REASON};
 use shared::proto::v1::RejectionReason;
 use shared::telemetry::{Statements, error_type};
 
 use crate::validate::{REASONS, Rejections};
 
+use labels::{OPERATION, OUTCOME, WRITE_PATH};
+use specs::{
+    ACCEPTED, ACK_LATENCY, BATCHES, BATCHES_BOUNDS, CACHE_CAPACITY, CACHE_ENTRIES, CACHE_HITS,
+    CACHE_MISSES, DUPLICATE, FLUSH_BATCHES, FLUSH_DURATION, FLUSH_POINTS, LATE, POINTS_BOUNDS,
+    QUEUE, QUEUE_CAPACITY, QUEUE_WAIT, REJECTED, RETRIES, ROWS_BOUNDS, ROWS_PER_SERIES,
+    SERIES_CREATED, WRITERS, WRITERS_BUSY,
+};
+
+pub(crate) use labels::{BatchOutcome, Operation, PROCEDURE};
 pub(crate) use spans::{acknowledge, batch, flush, permit, queue, resolve, validate};
-
-const ACCEPTED: Spec =
-    Spec::new("tidegauge.points.accepted", "{point}", "Committed points, without duplicates");
-const DUPLICATE: Spec = Spec::new(
-    "tidegauge.points.duplicate",
-    "{point}",
-    "Points of resent batches that were already committed",
-);
-const REJECTED: Spec =
-    Spec::new("tidegauge.points.rejected", "{point}", "Rejected points, by reason");
-const LATE: Spec = Spec::new(
-    "tidegauge.points.late",
-    "{point}",
-    "Committed points older than the watermark of the minute rollup",
-);
-const BATCHES: Spec = Spec::new("tidegauge.batches", "{batch}", "Batches, by outcome");
-const ACK_LATENCY: Spec = Spec::new(
-    "tidegauge.ack.latency",
-    "s",
-    "Time from the arrival of a batch until its acknowledgement is sent",
-);
-const QUEUE: Spec =
-    Spec::new("tidegauge.queue.points", "{point}", "Accepted points that are not settled yet");
-const QUEUE_CAPACITY: Spec = Spec::new(
-    "tidegauge.queue.capacity",
-    "{point}",
-    "Maximum of tidegauge.queue.points (TIDEGAUGE_QUEUE_MAX_POINTS)",
-);
-const QUEUE_WAIT: Spec =
-    Spec::new("tidegauge.queue.wait", "s", "Time that a batch waits for space in the queue");
-const FLUSH_DURATION: Spec =
-    Spec::new("tidegauge.flush.duration", "s", "Duration of a flush, including retries");
-const FLUSH_POINTS: Spec =
-    Spec::new("tidegauge.flush.points", "{point}", "Points written by a flush");
-const FLUSH_BATCHES: Spec =
-    Spec::new("tidegauge.flush.batches", "{batch}", "Batches settled by a flush");
-const ROWS_PER_SERIES: Spec = Spec::new(
-    "tidegauge.flush.rows_per_series",
-    "{row}",
-    "Average number of points per series in a flush",
-);
-const WRITERS: Spec = Spec::new(
-    "tidegauge.writers",
-    "{writer}",
-    "Number of writers (TIDEGAUGE_WRITERS, and one for small clients)",
-);
-const WRITERS_BUSY: Spec =
-    Spec::new("tidegauge.writers.busy", "{writer}", "Writers with a flush in progress");
-const RETRIES: Spec =
-    Spec::new("tidegauge.retries", "{retry}", "Retries of database operations, by cause");
-const SERIES_CREATED: Spec =
-    Spec::new("tidegauge.series.created", "{series}", "Series created by a batch");
-const CACHE_ENTRIES: Spec =
-    Spec::new("tidegauge.series_cache.entries", "{series}", "Series ids in the cache");
-const CACHE_CAPACITY: Spec = Spec::new(
-    "tidegauge.series_cache.capacity",
-    "{series}",
-    "Capacity of the cache (TIDEGAUGE_SERIES_CACHE)",
-);
-const CACHE_HITS: Spec =
-    Spec::new("tidegauge.series_cache.hits", "{series}", "Lookups answered by the cache");
-const CACHE_MISSES: Spec =
-    Spec::new("tidegauge.series_cache.misses", "{series}", "Lookups sent to the database");
-pub(crate) const LEDGER_PRODUCERS: Spec = Spec::new(
-    "tidegauge.ledger.producers",
-    "{producer}",
-    "Estimated number of producers in the ledger, sampled once a minute",
-);
-pub(crate) const LEDGER_SIZE: Spec =
-    Spec::new("tidegauge.ledger.size", "By", "Size of the ledger on disk, including indexes");
-pub(crate) const ROLLUP_LAG: Spec = Spec::new(
-    "tidegauge.rollup.lag",
-    "s",
-    "Time by which the watermark of a rollup is behind the clock",
-);
-pub(crate) const ROLLUP_REFRESH_AGE: Spec = Spec::new(
-    "tidegauge.rollup.refresh_age",
-    "s",
-    "Time since the refresh job of a rollup last succeeded",
-);
-pub(crate) const JOBS_FAILING: Spec = Spec::new(
-    "tidegauge.database.jobs.failing",
-    "{job}",
-    "Jobs of the database whose last run failed",
-);
-
-/// Label: the procedure that a job of the database runs.
-pub(crate) const PROCEDURE: &str = "procedure";
-const OUTCOME: &str = "outcome";
-const WRITE_PATH: &str = "write_path";
-const OPERATION: &str = "operation";
-
-const POINTS_BOUNDS: [f64; 10] =
-    [1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 25_000.0, 50_000.0, 75_000.0, 100_000.0];
-const BATCHES_BOUNDS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0];
-const ROWS_BOUNDS: [f64; 9] = [1.0, 2.0, 3.0, 5.0, 10.0, 25.0, 50.0, 100.0, 1_000.0];
-
-/// Outcome of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BatchOutcome {
-    Applied,
-    Duplicate,
-    NothingValid,
-    Invalid,
-    Forbidden,
-    TooLarge,
-    Gap,
-    Fenced,
-    Reused,
-    SequenceTooOld,
-    Refused,
-    OverLimit,
-    Overloaded,
-    Unavailable,
-}
-
-impl BatchOutcome {
-    const ALL: [Self; 14] = [
-        Self::Applied,
-        Self::Duplicate,
-        Self::NothingValid,
-        Self::Invalid,
-        Self::TooLarge,
-        Self::Gap,
-        Self::Fenced,
-        Self::Reused,
-        Self::SequenceTooOld,
-        Self::Refused,
-        Self::Forbidden,
-        Self::OverLimit,
-        Self::Overloaded,
-        Self::Unavailable,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Duplicate => "duplicate",
-            Self::NothingValid => "nothing_valid",
-            Self::Invalid => "invalid",
-            Self::Forbidden => "forbidden",
-            Self::TooLarge => "too_large",
-            Self::Gap => "gap",
-            Self::Fenced => "fenced",
-            Self::Reused => "sequence_reused",
-            Self::SequenceTooOld => "sequence_too_old",
-            Self::Refused => "refused",
-            Self::OverLimit => "over_limit",
-            Self::Overloaded => "overloaded",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
-
-/// Database operation that is retried.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Operation {
-    Flush,
-    Series,
-    RefusedPoints,
-}
-
-impl Operation {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Flush => "flush",
-            Self::Series => "series",
-            Self::RefusedPoints => "refused_points",
-        }
-    }
-}
+pub(crate) use specs::{
+    JOBS_FAILING, LEDGER_PRODUCERS, LEDGER_SIZE, ROLLUP_LAG, ROLLUP_REFRESH_AGE,
+};
 
 /// Figures of one flush.
 #[derive(Clone, Copy, Debug, Default)]

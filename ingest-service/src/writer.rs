@@ -8,6 +8,7 @@
 //! A flush does not wait for ledger rows locked by another transaction. It returns the batches of
 //! these producers and writes the others.
 
+mod attempt;
 mod ledger_rows;
 mod point_rows;
 mod refused_points;
@@ -30,8 +31,9 @@ use crate::metrics::{FlushShape, Metrics, Operation};
 use crate::refusals::Refusals;
 use crate::retry::{Backoff, Verdict, verdict};
 use crate::validate::{Numbering, OWN_PRODUCERS};
+use attempt::{Attempt, AttemptFailure, AttemptOutcome};
 pub(crate) use ledger_rows::read_remembered;
-use transaction::{Attempt, AttemptFailure, AttemptOutcome, WriterSession};
+use transaction::WriterSession;
 
 /// Writer of flushes, one after the other.
 pub(crate) struct Writer {

@@ -1,20 +1,18 @@
 //! Runs one attempt to write a flush.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::config::DatabaseConfig;
-use shared::proto::v1::BatchResult;
 use shared::{db, time};
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{Connection as _, Transaction};
 
 use crate::config::FlushConfig;
-use crate::flush::{QueuedBatch, SortedRuns};
-use crate::ledger::{self, Decision, Ledger, OwnDecision};
+use crate::flush::SortedRuns;
+use crate::ledger::{self, Decision, OwnDecision};
 use crate::metrics::{FlushShape, Metrics};
-use crate::validate::Numbering;
 
+use super::attempt::{Attempt, AttemptFailure, AttemptOutcome};
 use super::ledger_rows::Locked;
 use super::write_path::{WritePath, WritePathChooser};
 use super::{ledger_rows, point_rows, single_statement};
@@ -27,46 +25,6 @@ const STALLED_SECONDS: f64 = 5.0;
 
 /// Error message while the server still runs an earlier attempt whose connection is lost.
 const OWN_ROW_HELD: &str = "an earlier attempt still holds the writer's ledger row";
-
-/// One attempt to write a flush: its input and its results.
-pub(super) struct Attempt<'a> {
-    pub(super) own: &'a Numbering,
-    pub(super) flush: &'a [QueuedBatch],
-    /// True on the first attempt.
-    pub(super) first: bool,
-    /// One decision for each batch. Set once the ledger is locked, or before a single-statement
-    /// write.
-    pub(super) decisions: Vec<Decision>,
-    /// Figures for the metrics, set once the points are written.
-    pub(super) shape: FlushShape,
-}
-
-/// Outcome of an attempt that ended without an error.
-pub(super) enum AttemptOutcome {
-    /// COMMIT returned.
-    Committed,
-    /// An earlier attempt, whose COMMIT got no answer, was committed. Holds the answer that the
-    /// ledger remembers of each batch of the flush.
-    CommittedBefore(Vec<Option<BatchResult>>),
-    /// The writer's own row is gone: the database deleted it after a long idle time.
-    Forgotten,
-    /// Nothing was written, because other transactions hold the ledger rows of these producers.
-    Locked(BTreeSet<String>),
-}
-
-/// Error of an attempt, by the point at which it failed.
-pub(super) enum AttemptFailure {
-    /// Nothing was written.
-    BeforeCommit(sqlx::Error),
-    /// COMMIT was sent, or may have been: whether it took effect is unknown.
-    InCommit(sqlx::Error),
-}
-
-impl From<sqlx::Error> for AttemptFailure {
-    fn from(error: sqlx::Error) -> Self {
-        Self::BeforeCommit(error)
-    }
-}
 
 /// Connection of a writer, opened on demand.
 pub(super) struct WriterSession {
@@ -285,47 +243,5 @@ impl SortedRuns<'_> {
             series: self.series,
             late: self.before(watermark),
         }
-    }
-}
-
-impl<'a> Attempt<'a> {
-    fn numberings(&self) -> impl Iterator<Item = &'a Numbering> + use<'a> {
-        self.flush.iter().filter_map(|batch| batch.numbering.as_ref())
-    }
-
-    /// Returns the producers of the flush, including the writer itself.
-    fn producers(&self) -> BTreeSet<&'a str> {
-        self.numberings()
-            .chain([self.own])
-            .map(|numbering| numbering.producer_id.as_str())
-            .collect()
-    }
-
-    fn decide(&mut self, ledger: &mut Ledger) {
-        let committed_at = time::now_micros();
-        let decisions = self.flush.iter().map(|batch| {
-            let answer = || batch.answer(committed_at);
-            match &batch.numbering {
-                Some(numbering) => ledger.decide(numbering, answer),
-                None => Decision::Apply(Box::new(answer())),
-            }
-        });
-        self.decisions = decisions.collect();
-    }
-
-    /// Returns the first answer of each batch that the ledger remembers.
-    fn recall(&self, ledger: &Ledger) -> Vec<Option<BatchResult>> {
-        self.flush
-            .iter()
-            .map(|batch| batch.numbering.as_ref().and_then(|it| ledger.first_answer(it)).cloned())
-            .collect()
-    }
-
-    fn applied(&self) -> impl Iterator<Item = &'a QueuedBatch> {
-        self.flush
-            .iter()
-            .zip(&self.decisions)
-            .filter(|(_, decision)| matches!(decision, Decision::Apply(_)))
-            .map(|(batch, _)| batch)
     }
 }
