@@ -25,12 +25,12 @@ pub(crate) use remembered::{PAGE_BYTES, REMEMBERED_BATCHES, RememberedBatch, dec
 
 /// Position of a producer: the last batch that was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
+pub(crate) struct ProducerPosition {
     pub(crate) epoch: i64,
     pub(crate) last_sequence: i64,
 }
 
-impl Position {
+impl ProducerPosition {
     /// Position of a producer without a ledger row. Its epoch is lower than any that a client can
     /// send.
     pub(crate) const UNKNOWN: Self = Self { epoch: -1, last_sequence: 0 };
@@ -65,12 +65,12 @@ pub(crate) enum Decision {
 }
 
 /// Positions of a flush's producers, in the order in which their rows are locked.
-pub(crate) type Positions = BTreeMap<String, Position>;
+pub(crate) type ProducerPositions = BTreeMap<String, ProducerPosition>;
 
 /// The part of the ledger that one flush reads and changes.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    positions: Positions,
+    positions: ProducerPositions,
     /// Applied batches of each producer's current epoch, by producer and sequence.
     remembered: HashMap<(String, i64), RememberedBatch>,
     /// Encoded entries that the flush adds, for each producer that it advances.
@@ -86,7 +86,7 @@ pub(crate) struct Wanted {
 }
 
 impl Ledger {
-    pub(crate) fn new(positions: Positions) -> Self {
+    pub(crate) fn new(positions: ProducerPositions) -> Self {
         Self { positions, ..Self::default() }
     }
 
@@ -129,7 +129,8 @@ impl Ledger {
         answer: impl FnOnce() -> BatchResult,
     ) -> Decision {
         let Numbering { producer_id, epoch, sequence, content_hash } = numbering;
-        let position = self.positions.get(producer_id).copied().unwrap_or(Position::UNKNOWN);
+        let position =
+            self.positions.get(producer_id).copied().unwrap_or(ProducerPosition::UNKNOWN);
         if *epoch < position.epoch {
             return Decision::Fenced { current: position.epoch };
         }
@@ -150,7 +151,11 @@ impl Ledger {
         }
         let result = answer();
         let batch = RememberedBatch { content_hash: *content_hash, result };
-        self.take_over(producer_id, position, Position { epoch: *epoch, last_sequence: *sequence });
+        self.take_over(
+            producer_id,
+            position,
+            ProducerPosition { epoch: *epoch, last_sequence: *sequence },
+        );
         batch.append_to(self.entries.entry(producer_id.clone()).or_default());
         let result = Box::new(batch.result.clone());
         self.remembered.insert((producer_id.clone(), *sequence), batch);
@@ -168,7 +173,7 @@ impl Ledger {
     }
 
     /// Moves a producer to a new position. Forgets its batches if the epoch changes.
-    fn take_over(&mut self, producer_id: &str, from: Position, to: Position) {
+    fn take_over(&mut self, producer_id: &str, from: ProducerPosition, to: ProducerPosition) {
         if from.epoch != to.epoch {
             self.remembered.retain(|(remembered, _), _| remembered != producer_id);
             self.entries.remove(producer_id);
@@ -178,7 +183,8 @@ impl Ledger {
 
     /// Advances the writer's own row to the flush's number, unless an earlier attempt already did.
     pub(crate) fn decide_own(&mut self, own: &Numbering) -> OwnDecision {
-        let position = self.positions.get(&own.producer_id).copied().unwrap_or(Position::UNKNOWN);
+        let position =
+            self.positions.get(&own.producer_id).copied().unwrap_or(ProducerPosition::UNKNOWN);
         let last_sequence = position.last_sequence_in(own.epoch);
         if own.sequence <= last_sequence {
             return OwnDecision::CommittedBefore;
@@ -186,7 +192,7 @@ impl Ledger {
         if own.sequence > last_sequence + 1 {
             return OwnDecision::Forgotten;
         }
-        let position = Position { epoch: own.epoch, last_sequence: own.sequence };
+        let position = ProducerPosition { epoch: own.epoch, last_sequence: own.sequence };
         self.positions.insert(own.producer_id.clone(), position);
         self.entries.insert(own.producer_id.clone(), Vec::new());
         OwnDecision::Write
@@ -194,9 +200,10 @@ impl Ledger {
 
     /// Returns the new positions and entries of the producers that the flush advances, in sorted
     /// order.
-    pub(crate) fn moved(&self) -> impl Iterator<Item = (&str, Position, &[u8])> {
+    pub(crate) fn moved(&self) -> impl Iterator<Item = (&str, ProducerPosition, &[u8])> {
         self.entries.iter().map(|(producer_id, entries)| {
-            let position = self.positions.get(producer_id).copied().unwrap_or(Position::UNKNOWN);
+            let position =
+                self.positions.get(producer_id).copied().unwrap_or(ProducerPosition::UNKNOWN);
             (producer_id.as_str(), position, entries.as_slice())
         })
     }
@@ -215,7 +222,7 @@ pub(crate) enum OwnDecision {
 
 /// Advance of a producer by one flush within an epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct LedgerStep {
     pub(crate) epoch: i64,
     /// Last sequence applied before the flush.
     pub(crate) before: i64,
@@ -226,7 +233,7 @@ pub(crate) struct Step {
 }
 
 /// Steps of a flush's producers, in the order in which their rows are locked.
-pub(crate) type Steps<'n> = BTreeMap<&'n str, Step>;
+pub(crate) type LedgerSteps<'n> = BTreeMap<&'n str, LedgerStep>;
 
 /// Returns the steps of a flush under the assumption that each batch is the next one of its
 /// producer.
@@ -235,11 +242,11 @@ pub(crate) type Steps<'n> = BTreeMap<&'n str, Step>;
 /// to the ledger. Batches without a result, which are the writer's own, are not remembered.
 pub(crate) fn steps<'n, 'r>(
     batches: impl Iterator<Item = (&'n Numbering, Option<&'r BatchResult>)>,
-) -> Option<Steps<'n>> {
-    let mut steps = Steps::new();
+) -> Option<LedgerSteps<'n>> {
+    let mut steps = LedgerSteps::new();
     for (Numbering { producer_id, epoch, sequence, content_hash }, result) in batches {
         let before = sequence - 1;
-        let new = Step { epoch: *epoch, before, after: before, entries: Vec::new() };
+        let new = LedgerStep { epoch: *epoch, before, after: before, entries: Vec::new() };
         let step = steps.entry(producer_id).or_insert(new);
         if step.before == 0 || *epoch != step.epoch || *sequence != step.after + 1 {
             return None;

@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
 
 use crate::error::BatchError;
-use crate::ledger::{self, Decision, Ledger, Position, Positions};
+use crate::ledger::{self, Decision, Ledger, ProducerPosition, ProducerPositions};
 use crate::validate::Numbering;
 use crate::writer;
 
@@ -75,8 +75,8 @@ async fn read_producer(
     connection: &mut PgConnection,
     producer_id: &str,
 ) -> sqlx::Result<Option<GetProducerResponse>> {
-    type Row = (i64, i64, Micros, Vec<u8>, Option<Vec<u8>>);
-    let row: Option<Row> = sqlx::query_as(include_str!("sql/ledger_producer.sql"))
+    type ProducerRow = (i64, i64, Micros, Vec<u8>, Option<Vec<u8>>);
+    let row: Option<ProducerRow> = sqlx::query_as(include_str!("sql/ledger_producer.sql"))
         .bind(producer_id)
         .fetch_optional(connection)
         .await?;
@@ -102,8 +102,9 @@ async fn read_first_answer(
     connection: &mut PgConnection,
     numbering: &Numbering,
 ) -> sqlx::Result<Option<BatchResult>> {
-    let position = Position { epoch: numbering.epoch, last_sequence: numbering.sequence };
-    let mut ledger = Ledger::new(Positions::from([(numbering.producer_id.clone(), position)]));
+    let position = ProducerPosition { epoch: numbering.epoch, last_sequence: numbering.sequence };
+    let mut ledger =
+        Ledger::new(ProducerPositions::from([(numbering.producer_id.clone(), position)]));
     let wanted = ledger.wanted([numbering].into_iter());
     writer::read_remembered(connection, &wanted, &mut ledger).await?;
     Ok(match ledger.decide(numbering, BatchResult::default) {

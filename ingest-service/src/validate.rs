@@ -27,7 +27,7 @@ use times::AcceptedTimes;
 const MAX_VALUE: f64 = 1e100;
 
 /// Reason why a point is rejected: a code for programs and a sentence for people.
-type Refusal = (Reason, String);
+type PointRefusal = (Reason, String);
 
 /// Name of a series, borrowed from the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,8 @@ fn count(batch: &WireBatch<'_>) -> Result<usize, Malformed> {
 
 /// Result for each pair (device, metric) of a batch: its index in the list of series, or the reason
 /// why its points are rejected.
-type Lookup<'m> = HashMap<(&'m [u8], &'m [u8]), Result<u32, Refusal>, foldhash::fast::RandomState>;
+type Lookup<'m> =
+    HashMap<(&'m [u8], &'m [u8]), Result<u32, PointRefusal>, foldhash::fast::RandomState>;
 
 /// State of one pass over a batch. Names are checked once per series, not once per point.
 struct ValidationPass<'m, 'p> {
@@ -185,7 +186,7 @@ impl<'m> ValidationPass<'m, '_> {
     }
 
     /// Returns the index of a series. Checks its name and the caller's permission on first use.
-    fn series(&mut self, device_id: &'m [u8], metric_name: &'m [u8]) -> Result<u32, Refusal> {
+    fn series(&mut self, device_id: &'m [u8], metric_name: &'m [u8]) -> Result<u32, PointRefusal> {
         let series = &mut self.series;
         let permissions = self.permissions;
         let known = self.lookup.entry((device_id, metric_name)).or_insert_with(|| {
@@ -215,13 +216,13 @@ fn accepts_value(value: f64) -> bool {
 }
 
 #[cold]
-fn value_missing() -> Refusal {
+fn value_missing() -> PointRefusal {
     let sentence = "value is missing; set it even if it is 0 (client code generated before value \
                     became optional omits 0: regenerate it, or send series form)";
     (Reason::ValueMissing, sentence.to_owned())
 }
 
-fn check_value(value: f64) -> Result<(), Refusal> {
+fn check_value(value: f64) -> Result<(), PointRefusal> {
     if accepts_value(value) {
         return Ok(());
     }

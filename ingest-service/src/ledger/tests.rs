@@ -26,7 +26,10 @@ fn duplicate(sequence: i64) -> Decision {
 }
 
 fn at(epoch: i64, last_sequence: i64) -> Ledger {
-    Ledger::new(Positions::from([("p".to_owned(), Position { epoch, last_sequence })]))
+    Ledger::new(ProducerPositions::from([(
+        "p".to_owned(),
+        ProducerPosition { epoch, last_sequence },
+    )]))
 }
 
 #[test]
@@ -37,7 +40,7 @@ fn each_sequence_is_applied_once_and_in_order() {
     assert_eq!(decided(&mut ledger, 0, 1), duplicate(1), "a resend within one flush");
     assert_eq!(decided(&mut ledger, 0, 2), applied(2));
     assert_eq!(decided(&mut ledger, 0, 4), Decision::Gap { expected: 3, current: Some(0) });
-    assert_eq!(ledger.positions["p"], Position { epoch: 0, last_sequence: 2 });
+    assert_eq!(ledger.positions["p"], ProducerPosition { epoch: 0, last_sequence: 2 });
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn nothing_of_a_fenced_epoch_is_remembered() {
         "the same sequence and content, but another epoch"
     );
     let (_, position, entries) = ledger.moved().next().unwrap();
-    assert_eq!(position, Position { epoch: 1, last_sequence: 1 });
+    assert_eq!(position, ProducerPosition { epoch: 1, last_sequence: 1 });
     assert_eq!(decode(entries).unwrap().len(), 1, "the entry of the fenced epoch is gone");
 }
 
@@ -102,20 +105,20 @@ fn a_writer_finds_out_whether_its_flush_was_committed() {
     assert_eq!(ledger.decide_own(&number("p", 0, 5)), OwnDecision::Write);
     assert_eq!(
         ledger.moved().next(),
-        Some(("p", Position { epoch: 0, last_sequence: 5 }, &[][..]))
+        Some(("p", ProducerPosition { epoch: 0, last_sequence: 5 }, &[][..]))
     );
 }
 
 #[test]
 fn batches_in_order_are_a_step_of_each_producer() {
     let in_order = [number("p", 3, 5), number("q", 0, 2), number("p", 3, 6)];
-    fn unremembered(numberings: &[Numbering]) -> Option<Steps<'_>> {
+    fn unremembered(numberings: &[Numbering]) -> Option<LedgerSteps<'_>> {
         steps(numberings.iter().map(|numbering| (numbering, None)))
     }
-    let step = |epoch, before, after| Step { epoch, before, after, entries: Vec::new() };
+    let step = |epoch, before, after| LedgerStep { epoch, before, after, entries: Vec::new() };
     assert_eq!(
         unremembered(&in_order),
-        Some(Steps::from([("p", step(3, 4, 6)), ("q", step(0, 1, 2))]))
+        Some(LedgerSteps::from([("p", step(3, 4, 6)), ("q", step(0, 1, 2))]))
     );
     for (last, why) in [
         (number("p", 3, 6), "a sequence occurs twice"),

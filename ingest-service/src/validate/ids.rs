@@ -9,7 +9,7 @@ use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, WhiteSpa
 use icu_properties::{CodePointMapData, CodePointSetData};
 use shared::proto::v1::RejectionReason as Reason;
 
-use super::Refusal;
+use super::PointRefusal;
 
 /// Maximum length of an id in bytes. Two ids fit into an index entry of PostgreSQL.
 pub(crate) const ID_MAX_BYTES: usize = 256;
@@ -90,7 +90,7 @@ fn is_invisible(character: char) -> bool {
         .contains(&category)
 }
 
-pub(super) fn check_device_id(id: &[u8]) -> Result<&str, Refusal> {
+pub(super) fn check_device_id(id: &[u8]) -> Result<&str, PointRefusal> {
     check("device_id", id).map_err(|(fault, sentence)| {
         let reason = match fault {
             IdFault::Empty => Reason::DeviceIdEmpty,
@@ -101,7 +101,7 @@ pub(super) fn check_device_id(id: &[u8]) -> Result<&str, Refusal> {
     })
 }
 
-pub(super) fn check_metric_name(name: &[u8]) -> Result<&str, Refusal> {
+pub(super) fn check_metric_name(name: &[u8]) -> Result<&str, PointRefusal> {
     check("metric_name", name).map_err(|(fault, sentence)| {
         let reason = match fault {
             IdFault::Empty => Reason::MetricNameEmpty,

@@ -3,7 +3,7 @@
 use shared::auth::{DevicePrefixes, Identity};
 use shared::proto::v1::RejectionReason as Reason;
 
-use super::Refusal;
+use super::PointRefusal;
 use crate::error::BatchError;
 
 /// Prefixes of the devices and producers that a caller may use.
@@ -20,7 +20,7 @@ impl<'p> Permissions<'p> {
     }
 
     /// Rejects points of a device that the caller may not write.
-    pub(super) fn check_device(self, device_id: &str) -> Result<(), Refusal> {
+    pub(super) fn check_device(self, device_id: &str) -> Result<(), PointRefusal> {
         if self.devices.allow(device_id) {
             return Ok(());
         }

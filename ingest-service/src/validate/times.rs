@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::proto::v1::RejectionReason as Reason;
 use shared::time;
 
-use super::Refusal;
+use super::PointRefusal;
 use super::units::{self, Unit};
 use crate::config::Limits;
 
@@ -39,14 +39,14 @@ impl AcceptedTimes {
 
     /// Rejects a time that is not accepted.
     #[inline]
-    pub(super) fn check(&self, timestamp: i64) -> Result<(), Refusal> {
+    pub(super) fn check(&self, timestamp: i64) -> Result<(), PointRefusal> {
         if self.accept(timestamp) { Ok(()) } else { Err(self.refusal(timestamp)) }
     }
 
     /// Rejects an entry of `timestamps_us` that is not accepted, with a guess of the unit that the
     /// client used.
     #[inline]
-    pub(super) fn check_entry(&self, timestamp: i64) -> Result<(), Refusal> {
+    pub(super) fn check_entry(&self, timestamp: i64) -> Result<(), PointRefusal> {
         self.check(timestamp)
             .map_err(|(reason, sentence)| (reason, sentence + &self.other_unit(timestamp)))
     }
@@ -63,7 +63,7 @@ impl AcceptedTimes {
     }
 
     #[cold]
-    fn refusal(&self, timestamp: i64) -> Refusal {
+    fn refusal(&self, timestamp: i64) -> PointRefusal {
         let found = time::display(timestamp);
         if timestamp < self.oldest {
             let oldest = time::display(self.oldest);
@@ -90,7 +90,7 @@ pub(super) fn of(
     timestamp: Option<(i64, i32)>,
     numbered: bool,
     times: &AcceptedTimes,
-) -> Result<i64, Refusal> {
+) -> Result<i64, PointRefusal> {
     let Some((seconds, nanos)) = timestamp else {
         return if numbered { Err(missing()) } else { Ok(times.received_at) };
     };
@@ -99,7 +99,7 @@ pub(super) fn of(
 }
 
 #[cold]
-fn missing() -> Refusal {
+fn missing() -> PointRefusal {
     let sentence = "timestamp is missing; every point of a numbered batch needs one, so that a \
                     resend carries the same data";
     (Reason::TimestampMissing, sentence.to_owned())

@@ -1,4 +1,4 @@
-//! A batch, its points and its columns as views of the message's bytes. Field numbers are those of
+//! A batch, its points and its columns as views of the message's bytes. WireField numbers are those of
 //! the contract.
 
 use std::borrow::Cow;
@@ -6,7 +6,7 @@ use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher13;
 
-use super::fields::{Fields, Malformed, Value};
+use super::fields::{Fields, Malformed, WireValue};
 
 /// A `Batch` message. Its points are decoded lazily.
 #[derive(Clone, Debug, Default)]
@@ -172,12 +172,18 @@ impl<'m> WireSeries<'m> {
 
 /// Appends to a column of 8-byte numbers. The first packed run is borrowed; further runs and
 /// unpacked numbers are copied.
-fn append<'m>(column: &mut Cow<'m, [u8]>, value: Value<'m>, number: u32) -> Result<(), Malformed> {
+fn append<'m>(
+    column: &mut Cow<'m, [u8]>,
+    value: WireValue<'m>,
+    number: u32,
+) -> Result<(), Malformed> {
     match value {
-        Value::Bytes(packed) if !packed.len().is_multiple_of(8) => return Err(Malformed::Column),
-        Value::Bytes(packed) if column.is_empty() => *column = Cow::Borrowed(packed),
-        Value::Bytes(packed) => column.to_mut().extend_from_slice(packed),
-        Value::Fixed64(one) => column.to_mut().extend_from_slice(&one),
+        WireValue::Bytes(packed) if !packed.len().is_multiple_of(8) => {
+            return Err(Malformed::Column);
+        }
+        WireValue::Bytes(packed) if column.is_empty() => *column = Cow::Borrowed(packed),
+        WireValue::Bytes(packed) => column.to_mut().extend_from_slice(packed),
+        WireValue::Fixed64(one) => column.to_mut().extend_from_slice(&one),
         _ => return Err(Malformed::Type(number)),
     }
     Ok(())
@@ -230,12 +236,12 @@ mod tests {
     #[test]
     fn columns_may_come_in_pieces_or_one_by_one() {
         let mut column = Cow::Borrowed(&[][..]);
-        append(&mut column, Value::Bytes(&[1; 8]), 3).unwrap();
-        append(&mut column, Value::Fixed64([2; 8]), 3).unwrap();
-        append(&mut column, Value::Bytes(&[3; 16]), 3).unwrap();
+        append(&mut column, WireValue::Bytes(&[1; 8]), 3).unwrap();
+        append(&mut column, WireValue::Fixed64([2; 8]), 3).unwrap();
+        append(&mut column, WireValue::Bytes(&[3; 16]), 3).unwrap();
         assert_eq!(*column, [[1; 8], [2; 8], [3; 8], [3; 8]].concat());
-        assert_eq!(append(&mut column, Value::Bytes(&[3; 9]), 3), Err(Malformed::Column));
-        assert_eq!(append(&mut column, Value::Varint(3), 3), Err(Malformed::Type(3)));
+        assert_eq!(append(&mut column, WireValue::Bytes(&[3; 9]), 3), Err(Malformed::Column));
+        assert_eq!(append(&mut column, WireValue::Varint(3), 3), Err(Malformed::Type(3)));
     }
 
     #[test]

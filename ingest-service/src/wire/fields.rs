@@ -19,7 +19,7 @@ pub(crate) enum Malformed {
 
 /// Value of a field, by its wire type.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Value<'m> {
+pub(crate) enum WireValue<'m> {
     Varint(u64),
     Fixed64([u8; 8]),
     Bytes(&'m [u8]),
@@ -27,14 +27,14 @@ pub(crate) enum Value<'m> {
 }
 
 /// Number and value of a field.
-pub(crate) type Field<'m> = (u32, Value<'m>);
+pub(crate) type WireField<'m> = (u32, WireValue<'m>);
 
 /// Iterator over the fields of a message. Ends after the first error.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fields<'m>(pub(crate) &'m [u8]);
 
 impl<'m> Iterator for Fields<'m> {
-    type Item = Result<Field<'m>, Malformed>;
+    type Item = Result<WireField<'m>, Malformed>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -51,22 +51,22 @@ impl<'m> Iterator for Fields<'m> {
 
 impl<'m> Fields<'m> {
     #[inline]
-    fn field(&mut self) -> Result<Field<'m>, Malformed> {
+    fn field(&mut self) -> Result<WireField<'m>, Malformed> {
         let tag = u32::try_from(self.varint()?).map_err(|_| Malformed::Tag)?;
         let number = tag >> 3;
         if number == 0 {
             return Err(Malformed::Tag);
         }
         let value = match tag & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => Value::Fixed64(*self.take_array()?),
+            0 => WireValue::Varint(self.varint()?),
+            1 => WireValue::Fixed64(*self.take_array()?),
             2 => {
                 let length = usize::try_from(self.varint()?).map_err(|_| Malformed::Truncated)?;
-                Value::Bytes(self.take(length)?)
+                WireValue::Bytes(self.take(length)?)
             }
             5 => {
                 self.take_array::<4>()?;
-                Value::Fixed32
+                WireValue::Fixed32
             }
             _ => return Err(Malformed::Tag),
         };
@@ -110,7 +110,7 @@ impl<'m> Fields<'m> {
     }
 }
 
-impl<'m> Value<'m> {
+impl<'m> WireValue<'m> {
     #[inline]
     pub(crate) fn bytes(self, number: u32) -> Result<&'m [u8], Malformed> {
         match self {
@@ -145,10 +145,15 @@ mod tests {
         let bytes =
             [0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x19, 1, 0, 0, 0, 0, 0, 0, 0, 0x25, 1, 2, 3, 4];
         let fields: Vec<_> = Fields(&bytes).map(Result::unwrap).collect();
-        let fixed = Value::Fixed64([1, 0, 0, 0, 0, 0, 0, 0]);
+        let fixed = WireValue::Fixed64([1, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(
             fields,
-            [(1, Value::Varint(150)), (2, Value::Bytes(b"hi")), (3, fixed), (4, Value::Fixed32)]
+            [
+                (1, WireValue::Varint(150)),
+                (2, WireValue::Bytes(b"hi")),
+                (3, fixed),
+                (4, WireValue::Fixed32)
+            ]
         );
     }
 

@@ -6,14 +6,16 @@ use shared::telemetry::Statements;
 use sqlx::Transaction;
 use sqlx::postgres::{PgConnection, Postgres};
 
-use crate::ledger::{self, Ledger, PAGE_BYTES, Position, Positions, REMEMBERED_BATCHES, Wanted};
+use crate::ledger::{
+    self, Ledger, PAGE_BYTES, ProducerPosition, ProducerPositions, REMEMBERED_BATCHES, Wanted,
+};
 
 /// Adding rows waits at most 1 s for a transaction that adds the same rows.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s'";
 const NO_LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = 0";
 
 /// Result of locking the ledger rows of a flush's producers.
-pub(super) struct Locked {
+pub(super) struct LockedRows {
     /// The ledger as read from the locked rows.
     pub(super) ledger: Ledger,
     /// Producers whose rows other transactions hold.
@@ -29,7 +31,7 @@ pub(super) async fn lock(
     statements: &Statements,
     transaction: &mut Transaction<'_, Postgres>,
     producers: &BTreeSet<&str>,
-) -> sqlx::Result<Locked> {
+) -> sqlx::Result<LockedRows> {
     let producers: Vec<&str> = producers.iter().copied().collect();
     let mut rows =
         statements.run("SELECT producers", select_for_update(transaction, &producers)).await?;
@@ -45,24 +47,24 @@ pub(super) async fn lock(
             elsewhere = new.into_iter().map(str::to_owned).collect();
         }
     }
-    let mut positions = Positions::new();
+    let mut positions = ProducerPositions::new();
     for (producer_id, epoch, last_sequence, is_locked) in rows {
         if is_locked {
-            positions.insert(producer_id, Position { epoch, last_sequence });
+            positions.insert(producer_id, ProducerPosition { epoch, last_sequence });
         } else {
             elsewhere.insert(producer_id);
         }
     }
-    Ok(Locked { ledger: Ledger::new(positions), elsewhere })
+    Ok(LockedRows { ledger: Ledger::new(positions), elsewhere })
 }
 
 /// A ledger row: producer, epoch, last sequence, and whether this transaction has locked it.
-type Row = (String, i64, i64, bool);
+type LedgerRow = (String, i64, i64, bool);
 
 async fn select_for_update(
     transaction: &mut Transaction<'_, Postgres>,
     producers: &[&str],
-) -> sqlx::Result<Vec<Row>> {
+) -> sqlx::Result<Vec<LedgerRow>> {
     sqlx::query_as(include_str!("../sql/ledger_lock.sql"))
         .bind(producers)
         .fetch_all(&mut **transaction)

@@ -12,13 +12,13 @@ use crate::flush::SortedRuns;
 const PIECE_ROWS: usize = 256 * 1024 / ROW_BYTES;
 
 /// Points as arrays with one entry per point.
-pub(super) struct Columns {
+pub(super) struct PointColumns {
     pub(super) timestamps: Vec<Micros>,
     pub(super) series_ids: Vec<i32>,
     pub(super) values: Vec<f64>,
 }
 
-impl Columns {
+impl PointColumns {
     pub(super) fn of(points: &SortedRuns<'_>) -> Self {
         let runs = || points.runs.iter();
         Self {
@@ -39,7 +39,7 @@ pub(super) async fn insert(
     transaction: &mut Transaction<'_, Postgres>,
     points: &SortedRuns<'_>,
 ) -> sqlx::Result<()> {
-    let columns = Columns::of(points);
+    let columns = PointColumns::of(points);
     let written = sqlx::query(include_str!("../sql/points_insert.sql"))
         .bind(columns.timestamps)
         .bind(columns.series_ids)

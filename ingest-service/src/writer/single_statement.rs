@@ -3,9 +3,9 @@
 
 use sqlx::postgres::PgConnection;
 
-use super::point_rows::{Columns, check_written};
+use super::point_rows::{PointColumns, check_written};
 use crate::flush::SortedRuns;
-use crate::ledger::{PAGE_BYTES, REMEMBERED_BATCHES, Step, Steps};
+use crate::ledger::{LedgerStep, LedgerSteps, PAGE_BYTES, REMEMBERED_BATCHES};
 
 /// Advances the ledger by these steps and inserts the points, both or neither. Returns whether it
 /// did.
@@ -14,12 +14,12 @@ use crate::ledger::{PAGE_BYTES, REMEMBERED_BATCHES, Step, Steps};
 /// step. The transaction of several statements then decides about each batch.
 pub(super) async fn write(
     connection: &mut PgConnection,
-    steps: &Steps<'_>,
+    steps: &LedgerSteps<'_>,
     points: &SortedRuns<'_>,
 ) -> sqlx::Result<bool> {
     let producers: Vec<&str> = steps.keys().copied().collect();
-    let column = |of: fn(&Step) -> i64| -> Vec<i64> { steps.values().map(of).collect() };
-    let columns = Columns::of(points);
+    let column = |of: fn(&LedgerStep) -> i64| -> Vec<i64> { steps.values().map(of).collect() };
+    let columns = PointColumns::of(points);
     let written = sqlx::query(include_str!("../sql/points_insert_single_statement.sql"))
         .bind(producers)
         .bind(column(|step| step.epoch))

@@ -13,7 +13,7 @@ use crate::ledger::{self, Decision, OwnDecision};
 use crate::metrics::{FlushShape, Metrics};
 
 use super::attempt::{Attempt, AttemptFailure, AttemptOutcome};
-use super::ledger_rows::Locked;
+use super::ledger_rows::LockedRows;
 use super::write_path::{WritePath, WritePathChooser};
 use super::{ledger_rows, point_rows, single_statement};
 
@@ -130,7 +130,7 @@ impl WriterSession {
         let statements = metrics.statements();
         attempt.decisions.clear();
         let mut transaction = statements.run("BEGIN", connection.begin()).await?;
-        let Locked { mut ledger, elsewhere } =
+        let LockedRows { mut ledger, elsewhere } =
             ledger_rows::lock(statements, &mut transaction, &attempt.producers()).await?;
         if elsewhere.contains(&attempt.own.producer_id) {
             return Err(AttemptFailure::BeforeCommit(sqlx::Error::Protocol(
