@@ -1,4 +1,4 @@
-//! A batch, its points and its columns as views of the message's bytes. WireField numbers are those of
+//! A batch, its points and its columns as views of the message's bytes. Field numbers are those of
 //! the contract.
 
 use std::borrow::Cow;
