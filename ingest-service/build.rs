@@ -1,6 +1,8 @@
-//! Generates the server side of `tidegauge.v1.IngestService` with a codec of our own: its messages are not decoded into
-//! objects first (see `src/wire.rs`). Names and shapes are those of `proto/tidegauge/v1/ingest.proto`; the tests hold them
-//! against clients that are generated from it.
+//! Generates the server side of `tidegauge.v1.IngestService` with the codec of `src/wire.rs`, which
+//! does not decode messages into objects.
+//!
+//! Names and shapes follow `proto/tidegauge/v1/ingest.proto`. The tests compare them with clients
+//! generated from that file.
 
 use tonic_build::manual::{Builder, Method, MethodBuilder, Service};
 
@@ -37,7 +39,7 @@ fn method(name: &str, route: &str) -> MethodBuilder {
         .name(name)
         .route_name(route)
         .comment(route)
-        .input_type("crate::wire::Message")
+        .input_type("crate::wire::RawMessage")
         .output_type(format!("shared::proto::v1::{route}Response"))
         .codec_path("crate::wire::WireCodec")
 }

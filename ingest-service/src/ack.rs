@@ -1,4 +1,4 @@
-//! The outcome of a flush, back to the calls that wait for it.
+//! Returns the outcome of a flush to the calls that wait for it.
 
 use shared::proto::v1;
 use shared::time;
@@ -10,49 +10,50 @@ use crate::error::BatchError;
 use crate::metrics::{self, Metrics};
 use crate::validate::Rejections;
 
-/// The writer's end: exactly one outcome goes through it, after COMMIT returned.
+/// The writer's end of the channel. Exactly one outcome is sent, after COMMIT has returned.
 pub(crate) type OutcomeSender = oneshot::Sender<Result<v1::BatchResult, BatchError>>;
 
-/// Most rejections that the summary of a stream lists.
+/// Maximum number of rejections listed in the summary of a stream.
 const SUMMARY_MAX_LISTED: usize = 10_000;
-/// Most ranges of refused points that the summary of a stream holds.
+/// Maximum number of ranges of rejected points in the summary of a stream.
 const SUMMARY_MAX_RANGES: usize = 100_000;
 
-/// A batch under way, seen from its call.
+/// Handle through which a call awaits the outcome of its batch.
 pub(crate) struct PendingAck {
-    outcome: Outcome,
-    /// The batch's own: it ends with the acknowledgement.
+    state: AckState,
+    /// Span of the batch; it ends with the acknowledgement.
     span: Span,
     /// When the batch arrived.
     arrived: Instant,
 }
 
-enum Outcome {
+enum AckState {
     Known(Box<v1::BatchResult>),
     Awaited(oneshot::Receiver<Result<v1::BatchResult, BatchError>>),
 }
 
 impl PendingAck {
-    /// Returns the acknowledgement to wait for, and what resolves it. The batch is the one of the current span.
+    /// Returns a pending acknowledgement and the sender that resolves it. The current span must be
+    /// that of the batch.
     pub(crate) fn new(arrived: Instant) -> (Self, OutcomeSender) {
         let (sender, receiver) = oneshot::channel();
-        (Self { outcome: Outcome::Awaited(receiver), span: Span::current(), arrived }, sender)
+        (Self { state: AckState::Awaited(receiver), span: Span::current(), arrived }, sender)
     }
 
-    /// Returns the acknowledgement of a batch whose answer is known without a flush.
+    /// Returns the acknowledgement of a batch that needs no flush.
     pub(crate) fn known(result: v1::BatchResult) -> Self {
         Self {
-            outcome: Outcome::Known(Box::new(result)),
+            state: AckState::Known(Box::new(result)),
             span: Span::current(),
             arrived: Instant::now(),
         }
     }
 
-    /// Waits for the commit.
+    /// Waits until the batch is committed or refused.
     pub(crate) async fn settled(self, metrics: &Metrics) -> Result<Ack, BatchError> {
-        let result = match self.outcome {
-            Outcome::Known(result) => *result,
-            Outcome::Awaited(outcome) => {
+        let result = match self.state {
+            AckState::Known(result) => *result,
+            AckState::Awaited(outcome) => {
                 outcome.await.unwrap_or_else(|_| Err(BatchError::shutting_down()))?
             }
         };
@@ -62,7 +63,7 @@ impl PendingAck {
     }
 }
 
-/// Returns the answer of a batch, from the number of its points that are stored and those that are refused.
+/// Builds the answer to a batch from the number of its stored points and its rejections.
 pub(crate) fn answer(
     sequence: u64,
     accepted: usize,
@@ -81,11 +82,11 @@ pub(crate) fn answer(
     }
 }
 
-/// A settled batch.
+/// The acknowledgement of a committed batch.
 #[derive(Debug)]
 pub(crate) struct Ack {
     result: v1::BatchResult,
-    /// They end when this is handed on.
+    /// Spans that end when the acknowledgement is sent.
     _spans: [Span; 2],
 }
 
@@ -95,7 +96,7 @@ impl From<Ack> for v1::BatchResult {
     }
 }
 
-/// The sum of a stream's acknowledgements.
+/// Summary of a stream's acknowledgements.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     response: v1::IngestResponse,
@@ -103,7 +104,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Adds the next batch of the stream.
+    /// Adds the acknowledgement of the stream's next batch.
     pub(crate) fn add(&mut self, ack: Ack) {
         let v1::BatchResult { accepted_count, rejections, rejected_points, is_duplicate, .. } =
             ack.result;

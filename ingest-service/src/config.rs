@@ -1,4 +1,5 @@
-//! Configuration of ingest-service, one small struct per concern; what both services take is in `shared::config`.
+//! Configuration of ingest-service, one struct per concern. Settings of both services are in
+//! `shared::config`.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -9,105 +10,174 @@ use shared::config::{DatabaseConfig, ServerConfig, count, duration};
 /// Everything that `run` needs.
 #[derive(Args, Clone, Debug)]
 pub struct IngestConfig {
-    /// Which database.
+    /// Database connection.
     #[command(flatten)]
     pub database: DatabaseConfig,
-    /// How calls are served.
+    /// gRPC server.
     #[command(flatten)]
     pub server: ServerConfig,
-    /// What is accepted.
+    /// Limits of accepted batches.
     #[command(flatten)]
     pub limits: Limits,
-    /// How many series a client may create.
+    /// Limits on new series.
     #[command(flatten)]
     pub series: SeriesConfig,
-    /// How points are written.
+    /// Writing of points.
     #[command(flatten)]
     pub flush: FlushConfig,
-    /// Bring the schema in at start (for development; in production run the subcommand `migrate` first)
+    /// Migrate the schema at startup (for development; in production run the subcommand `migrate`
+    /// first)
     #[arg(long, env = "TIDEGAUGE_MIGRATE", help_heading = "Service")]
     pub migrate: bool,
 }
 
-/// What is accepted in a batch.
+/// Limits of accepted batches.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "What is accepted")]
+#[command(next_help_heading = "Accepted points")]
 pub struct Limits {
-    /// Most points in one batch
-    #[arg(long, env = "TIDEGAUGE_BATCH_MAX_POINTS", default_value = "100000", value_name = "POINTS", value_parser = count)]
+    /// Maximum number of points in one batch
+    #[arg(
+        long,
+        env = "TIDEGAUGE_BATCH_MAX_POINTS",
+        default_value = "100000",
+        value_name = "POINTS",
+        value_parser = count
+    )]
     pub batch_max_points: NonZeroUsize,
-    /// How far back a timestamp may lie
-    #[arg(long, env = "TIDEGAUGE_OLDEST_ACCEPTED", default_value = "30days", value_name = "DURATION", value_parser = duration)]
+    /// Maximum age of a timestamp, relative to the service's clock
+    #[arg(
+        long,
+        env = "TIDEGAUGE_OLDEST_ACCEPTED",
+        default_value = "30days",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
     pub oldest_accepted: Duration,
-    /// How far ahead of the service's clock a timestamp may lie
-    #[arg(long, env = "TIDEGAUGE_LATEST_ACCEPTED", default_value = "10m", value_name = "DURATION", value_parser = duration)]
+    /// Maximum time by which a timestamp may be ahead of the service's clock
+    #[arg(
+        long,
+        env = "TIDEGAUGE_LATEST_ACCEPTED",
+        default_value = "10m",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
     pub latest_accepted: Duration,
 }
 
-/// How many series a client may create.
+/// Limits on the series that a client creates.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Limits of one client")]
 pub struct SeriesConfig {
-    /// Most series that one client creates in a minute, a minute's worth at once; a unary call beyond it is refused, a stream
-    /// is held back
-    #[arg(long, env = "TIDEGAUGE_NEW_SERIES_PER_MINUTE", default_value = "100000", value_name = "SERIES", value_parser = count)]
+    /// Maximum number of series that one client creates per minute, also as a single burst; beyond
+    /// it a unary call is refused and a stream waits
+    #[arg(
+        long,
+        env = "TIDEGAUGE_NEW_SERIES_PER_MINUTE",
+        default_value = "100000",
+        value_name = "SERIES",
+        value_parser = count
+    )]
     pub new_series_per_minute: NonZeroUsize,
 }
 
-/// How points are written.
+/// Settings of the queue and of the writers.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Writing")]
 pub struct FlushConfig {
-    /// Most points that one transaction writes
-    #[arg(long, env = "TIDEGAUGE_FLUSH_MAX_POINTS", default_value = "100000", value_name = "POINTS", value_parser = count)]
+    /// Maximum number of points written in one transaction
+    #[arg(
+        long,
+        env = "TIDEGAUGE_FLUSH_MAX_POINTS",
+        default_value = "100000",
+        value_name = "POINTS",
+        value_parser = count
+    )]
     pub flush_max_points: NonZeroUsize,
-    /// Longest span of arrivals that one transaction writes
-    #[arg(long, env = "TIDEGAUGE_FLUSH_MAX_DELAY", default_value = "1s", value_name = "DURATION", value_parser = duration)]
+    /// Maximum time between the arrivals of a client's first and last batch in one transaction
+    #[arg(
+        long,
+        env = "TIDEGAUGE_FLUSH_MAX_DELAY",
+        default_value = "1s",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
     pub flush_max_delay: Duration,
-    /// Whether large flushes are compressed as they are written, where the server can (TimescaleDB 2.24 or later)
-    #[arg(long, env = "TIDEGAUGE_DIRECT_COMPRESS", value_enum, default_value_t = DirectCompress::Auto)]
+    /// Whether large flushes are written compressed, if the server supports it (TimescaleDB 2.24 or
+    /// later)
+    #[arg(
+        long,
+        env = "TIDEGAUGE_DIRECT_COMPRESS",
+        value_enum,
+        default_value_t = DirectCompress::Auto
+    )]
     pub direct_compress: DirectCompress,
-    /// How long the database may take to write before the same is tried again on a new connection
-    #[arg(long, env = "TIDEGAUGE_WRITE_TIMEOUT", default_value = "2m", value_name = "DURATION", value_parser = duration)]
+    /// Timeout of one write attempt, after which the flush is retried on a new connection
+    #[arg(
+        long,
+        env = "TIDEGAUGE_WRITE_TIMEOUT",
+        default_value = "2m",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
     pub write_timeout: Duration,
-    /// Connections that write at the same time, beside one for clients that send little
-    #[arg(long, env = "TIDEGAUGE_WRITERS", default_value = "2", value_name = "NUMBER", value_parser = count)]
+    /// Number of connections that write in parallel, in addition to the one for small clients
+    #[arg(
+        long,
+        env = "TIDEGAUGE_WRITERS",
+        default_value = "2",
+        value_name = "NUMBER",
+        value_parser = count
+    )]
     pub writers: NonZeroUsize,
-    /// Most points taken in but not yet committed; senders wait beyond it
-    #[arg(long, env = "TIDEGAUGE_QUEUE_MAX_POINTS", default_value = "400000", value_name = "POINTS", value_parser = count)]
+    /// Maximum number of points accepted but not yet committed; beyond it streams wait, and unary
+    /// calls are refused after a short wait
+    #[arg(
+        long,
+        env = "TIDEGAUGE_QUEUE_MAX_POINTS",
+        default_value = "400000",
+        value_name = "POINTS",
+        value_parser = count
+    )]
     pub queue_max_points: NonZeroUsize,
-    /// Most series whose number is kept in memory
-    #[arg(long, env = "TIDEGAUGE_SERIES_CACHE", default_value = "1000000", value_name = "SERIES", value_parser = count)]
+    /// Maximum number of series whose ids are cached in memory
+    #[arg(
+        long,
+        env = "TIDEGAUGE_SERIES_CACHE",
+        default_value = "1000000",
+        value_name = "SERIES",
+        value_parser = count
+    )]
     pub series_cache: NonZeroUsize,
 }
 
-/// When a flush is compressed as it is written.
+/// Choice of the flushes that are written compressed.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectCompress {
-    /// Where a flush has enough points, in all and a series.
+    /// Flushes with enough points, both in total and per series.
     Auto,
-    /// Never: the columnstore policy does it later.
+    /// No flush: the columnstore policy compresses the points later.
     Never,
-    /// Whatever the flush.
+    /// Every flush.
     Always,
 }
 
 impl IngestConfig {
-    /// Checks what one value alone cannot tell.
+    /// Checks the settings that depend on each other.
     ///
     /// # Errors
-    /// Says which variables contradict each other.
+    /// Names the variables that contradict each other.
     pub fn check(&self) -> Result<(), String> {
-        let (batch, queue) = (self.limits.batch_max_points, self.flush.queue_max_points);
+        let batch = self.limits.batch_max_points;
+        let queue = self.flush.queue_max_points;
         if batch > queue {
             return Err(format!(
-                "TIDEGAUGE_QUEUE_MAX_POINTS is {queue}: it must hold at least one batch \
-                 (TIDEGAUGE_BATCH_MAX_POINTS is {batch})"
+                "TIDEGAUGE_QUEUE_MAX_POINTS is {queue}: it must be at least \
+                 TIDEGAUGE_BATCH_MAX_POINTS, which is {batch}"
             ));
         }
         if u32::try_from(queue.get()).is_err() {
             return Err(format!(
-                "TIDEGAUGE_QUEUE_MAX_POINTS is {queue}: at most {} is accepted",
+                "TIDEGAUGE_QUEUE_MAX_POINTS is {queue}: the limit is {}",
                 u32::MAX
             ));
         }

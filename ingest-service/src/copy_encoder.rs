@@ -1,24 +1,26 @@
-//! Points to the bytes of `COPY points (timestamp, series_id, value) FROM STDIN (FORMAT binary)`, and nothing else.
+//! Encodes points for `COPY points (timestamp, series_id, value) FROM STDIN (FORMAT binary)`.
 //!
-//! The format is that of PostgreSQL's manual, "COPY", section "Binary Format".
+//! PostgreSQL's manual describes the format under "COPY", section "Binary Format".
 
 use shared::db::POSTGRES_EPOCH;
 
-/// The statement whose data this module encodes.
+/// Statement whose data this module encodes.
 pub(crate) const STATEMENT: &str =
     "COPY points (\"timestamp\", series_id, value) FROM STDIN (FORMAT binary)";
 
-/// Goes before the first row: signature, flags, no extension.
+/// Bytes before the first row: signature, flags, no extension.
 pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// Goes after the last row.
+/// Bytes after the last row.
 pub(crate) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
-/// Bytes of one encoded row: the number of fields, then each field's length and value.
+/// Size of one encoded row in bytes: the number of fields, then each field's length and value.
 pub(crate) const ROW_BYTES: usize = 2 + (4 + 8) + (4 + 4) + (4 + 8);
 
-/// Appends the points of one series, the last one first: the columnstore and the index order them by falling time. The columns
-/// have equal lengths. Timestamps are microseconds since the Unix epoch, within the accepted times and so far from the ends of
-/// the type.
+/// Appends the points of one series in reverse order, because the columnstore and the index order
+/// them by descending time.
+///
+/// The columns must have equal lengths. Timestamps are microseconds since the Unix epoch, within
+/// the accepted times and therefore far from overflow.
 pub(crate) fn encode_reversed(
     series_id: i32,
     timestamps: &[i64],

@@ -1,5 +1,5 @@
-//! What only the database knows, asked for once a minute on a connection of its own: how far the rollups are, how large the
-//! ledger is, which jobs fail.
+//! Samples figures of the database once a minute on its own connection: the watermarks of the
+//! rollups, the size of the ledger, and failing jobs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,33 +21,34 @@ use crate::metrics::{
 };
 
 const INTERVAL: Duration = Duration::from_secs(60);
-/// How soon it is tried again where the database is not ready.
+/// Time until the next try while the database is not ready.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Estimates and catalogs: an answer that takes longer is not worth waiting for.
+/// Timeout of a sample, which reads only estimates and catalogs.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What was found last.
+/// Figures of one sample. Times are microseconds since the Unix epoch.
 #[derive(Clone, Debug, Default)]
-struct Sample {
-    /// By rollup, in microseconds.
+struct DatabaseSample {
+    /// Watermark of each rollup.
     watermarks: Vec<(Granularity, i64)>,
-    /// By rollup: when its last refresh ended well, in microseconds.
+    /// Time of each rollup's last successful refresh.
     refreshed: Vec<(Granularity, i64)>,
+    /// Number of producers, and size on disk in bytes.
     ledger: Option<(f64, f64)>,
-    /// By procedure: jobs whose last run failed.
+    /// Number of failing jobs by procedure.
     failing: BTreeMap<String, f64>,
 }
 
-type Latest = Arc<Mutex<Sample>>;
+type LatestSample = Arc<Mutex<DatabaseSample>>;
 
-/// Asks until the token is cancelled.
+/// Starts the task that samples the database until the token is cancelled, and exports the figures.
 pub(crate) fn start(
     database: DatabaseConfig,
     readiness: ReadinessHandle,
     metrics: &Metrics,
     shutdown: CancellationToken,
 ) {
-    let latest = Latest::default();
+    let latest = LatestSample::default();
     observe(metrics, &latest);
     let metrics = metrics.clone();
     tokio::spawn(shutdown.run_until_cancelled_owned(async move {
@@ -63,14 +64,14 @@ pub(crate) fn start(
                     minutes.iter().for_each(|(_, watermark)| metrics.set_watermark(*watermark));
                     *latest.lock().unwrap_or_else(PoisonError::into_inner) = found;
                 }
-                Err(error) => tracing::warn!(%error, "cannot ask the database for its metrics"),
+                Err(error) => tracing::warn!(%error, "cannot read metrics of the database"),
             }
             tokio::time::sleep(INTERVAL).await;
         }
     }));
 }
 
-async fn sample(database: &DatabaseConfig) -> sqlx::Result<Sample> {
+async fn sample(database: &DatabaseConfig) -> sqlx::Result<DatabaseSample> {
     let mut connection = db::connect(database, "tidegauge metrics").await?;
     let watermarks = by_rollup(&mut connection, include_str!("sql/watermarks.sql")).await?;
     let refreshed = by_rollup(&mut connection, include_str!("sql/refreshed.sql")).await?;
@@ -80,7 +81,7 @@ async fn sample(database: &DatabaseConfig) -> sqlx::Result<Sample> {
         sqlx::query_as(include_str!("sql/jobs_failing.sql")).fetch_all(&mut connection).await?;
     connection.close().await?;
     let failing = failing.into_iter().map(|(job, count)| (job, count as f64)).collect();
-    Ok(Sample { watermarks, refreshed, ledger, failing })
+    Ok(DatabaseSample { watermarks, refreshed, ledger, failing })
 }
 
 async fn by_rollup(
@@ -91,15 +92,17 @@ async fn by_rollup(
     let rollup =
         |name: &str| Granularity::ROLLUPS.into_iter().find(|rollup| rollup.relation() == name);
     let known = rows.into_iter().filter_map(|(name, micros)| Some((rollup(&name)?, micros)));
-    Ok(known.filter(|(_, micros)| *micros > 0).collect()) // a rollup that never was has the smallest time there is
+    // A rollup that was never refreshed has the lowest possible watermark.
+    Ok(known.filter(|(_, micros)| *micros > 0).collect())
 }
 
 fn seconds_since(micros: i64) -> f64 {
     ((time::now_micros() - micros) as f64 / time::MICROS_PER_SECOND as f64).max(0.0)
 }
 
-fn observe(metrics: &Metrics, latest: &Latest) {
-    let read = |latest: &Latest| latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+fn observe(metrics: &Metrics, latest: &LatestSample) {
+    let read =
+        |latest: &LatestSample| latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let sample = Arc::clone(latest);
     ROLLUP_LAG.observe(metrics.meter(), move |gauge| {
         for (rollup, watermark) in read(&sample).watermarks {

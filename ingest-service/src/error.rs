@@ -1,4 +1,5 @@
-//! Why a whole batch is refused, and the status that says so. Refused points are not errors: see `validate`.
+//! Reasons for refusing a whole batch, and the statuses that report them. Rejected points are not
+//! errors: see `validate`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,58 +12,65 @@ use crate::ledger::REMEMBERED_BATCHES;
 use crate::validate::Numbering;
 use crate::wire::Malformed;
 
-/// A key of the metadata of sequence errors.
+/// Metadata key of sequence errors: the next sequence of the batch's epoch.
 const EXPECTED_SEQUENCE: &str = "expected_sequence";
 
-/// Why a batch was not stored. Nothing of it was.
+/// Reason why a batch was not stored. None of its points are stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BatchError {
-    /// Can never succeed: a field and a sentence about what it accepts.
+    /// The batch can never succeed. Names the field and what it accepts.
     #[error("{field}: {sentence}")]
     Invalid { field: &'static str, sentence: String },
-    /// Who sends it may not.
+    /// The caller may not send this batch.
     #[error("{sentence}")]
     Forbidden { reason: &'static str, sentence: String },
-    /// More points than one batch may have.
-    #[error("batch has {found} points; the limit is {limit}: send it as several batches")]
+    /// The batch has more points than allowed. `numbering` is kept to look up an earlier answer.
+    #[error("batch has {found} points; the limit is {limit}: split it into several batches")]
     TooManyPoints { found: usize, limit: usize, numbering: Option<Box<Numbering>> },
     /// Batches before this one are missing.
-    #[error("{0} leaves a gap: the next sequence of epoch {epoch} is {expected}", epoch = .0.epoch, expected = .0.expected_sequence)]
-    Gap(SequenceError),
-    /// A newer incarnation of the producer has taken over.
-    #[error("{0} is fenced: epoch {current} has taken over", current = .0.current_epoch.unwrap_or_default())]
-    Fenced(SequenceError),
-    /// Other content was applied under the same number.
     #[error(
-        "{0} was applied with different content; nothing of this batch is stored. A sender that lost its place begins a new \
-         epoch at sequence 1 (the current epoch is {epoch}); one that did not goes on at sequence {expected}",
-        epoch = .0.epoch, expected = .0.expected_sequence
+        "{0} leaves a gap: the next sequence of epoch {epoch} is {expected}",
+        epoch = .0.epoch,
+        expected = .0.expected_sequence
+    )]
+    Gap(SequenceError),
+    /// A higher epoch of the producer has taken over.
+    #[error(
+        "{0} is fenced: epoch {current} has taken over",
+        current = .0.current_epoch.unwrap_or_default()
+    )]
+    Fenced(SequenceError),
+    /// Different content was applied under the same number.
+    #[error(
+        "{0} was already applied with different content; this batch is not stored. If the sender \
+         lost its position, begin a new epoch at sequence 1 (the current epoch is {epoch}); \
+         otherwise continue at sequence {expected}",
+        epoch = .0.epoch,
+        expected = .0.expected_sequence
     )]
     Reused(SequenceError),
-    /// It was applied too long ago for its answer to be remembered.
+    /// The batch was applied too long ago for its answer to be remembered.
     #[error(
-        "{0} was applied, but its answer is no longer remembered (the last {REMEMBERED_BATCHES} batches are); \
-         go on at sequence {expected}",
+        "{0} was applied, but its answer is no longer remembered (only the last \
+         {REMEMBERED_BATCHES} batches are); continue at sequence {expected}",
         expected = .0.expected_sequence
     )]
     TooOld(SequenceError),
-    /// The database looked at it and refused it.
-    #[error("the database refused the batch; the service's log has the details")]
+    /// The database refuses the batch permanently.
+    #[error("the database refused the batch; see the service's log for details")]
     Refused,
-    /// Its sender is over a limit, for now.
+    /// The client exceeds a limit and may retry later.
     #[error("{0}")]
     OverLimit(OverLimit),
-    /// More is sent than can be stored.
-    #[error(
-        "the service is behind: there is no room for more points now (TIDEGAUGE_QUEUE_MAX_POINTS)"
-    )]
+    /// The queue is full.
+    #[error("the service is overloaded: its queue of points is full (TIDEGAUGE_QUEUE_MAX_POINTS)")]
     Overloaded,
-    /// Nothing can be stored now.
+    /// The service cannot store anything at present.
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// A batch whose number does not fit what the ledger holds of its producer.
+/// A batch whose number contradicts the ledger's position of its producer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SequenceError {
     pub(crate) producer_id: String,
@@ -82,7 +90,7 @@ impl fmt::Display for SequenceError {
 }
 
 impl SequenceError {
-    /// Returns what a program needs to go on.
+    /// Returns the values from which a client can recover.
     fn metadata(&self) -> HashMap<String, String> {
         let expected = (EXPECTED_SEQUENCE.to_owned(), self.expected_sequence.to_string());
         let current =
@@ -105,7 +113,8 @@ impl BatchError {
         Self::Unavailable("the service is shutting down; send to another instance".to_owned())
     }
 
-    /// The status with the contract's details; `prefix` says where in a stream it happened.
+    /// Converts the error into a status with the contract's details. `prefix` says where in a
+    /// stream it happened.
     pub(crate) fn into_status(self, prefix: &str) -> Status {
         let sentence = format!("{prefix}{self}");
         match self {
@@ -119,7 +128,7 @@ impl BatchError {
             }
             Self::Fenced(error) => {
                 let mut metadata = error.metadata();
-                metadata.remove(EXPECTED_SEQUENCE); // its epoch has no next sequence
+                metadata.remove(EXPECTED_SEQUENCE); // a fenced epoch has no next sequence
                 status::failed_precondition("EPOCH_FENCED", metadata, sentence)
             }
             Self::Reused(error) => {

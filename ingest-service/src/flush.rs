@@ -1,4 +1,5 @@
-//! The batches of a flush, and their points in the order in which they are written. Knows no SQL.
+//! The batches of a flush, and their points in the order in which they are written. Does not depend
+//! on SQL.
 
 use std::borrow::Cow;
 
@@ -7,25 +8,26 @@ use shared::quotas::HeldBytes;
 use tracing::Span;
 
 use crate::ack::{self, OutcomeSender};
-use crate::flush_loop::Room;
 use crate::points::Points;
+use crate::scheduling::admission::Permit;
 use crate::validate::{Numbering, Rejections};
 
 /// A batch that is ready to be written.
 pub(crate) struct QueuedBatch {
     pub(crate) numbering: Option<Numbering>,
     pub(crate) points: Points,
-    /// Ids of the batch's series, in the order of its list.
+    /// Ids of the batch's series, by the series index of `points`.
     pub(crate) series_ids: Vec<i32>,
-    /// Points of the batch that are refused; they are not among `points`.
+    /// Rejected points of the batch; they are not among `points`.
     pub(crate) rejections: Rejections,
     pub(crate) outcome: OutcomeSender,
-    /// Gives its room back when the batch has been settled.
-    pub(crate) room: Room,
-    /// Likewise, the bytes of its message.
+    /// Permit for the batch's points, released when the batch is settled.
+    pub(crate) permit: Permit,
+    /// Quota for the bytes of the batch's message, released when the batch is settled.
     pub(crate) bytes: HeldBytes,
-    /// The batch's own, and that of its waiting for a writer.
+    /// Span of the batch.
     pub(crate) span: Span,
+    /// Span of the batch's wait for a writer.
     pub(crate) waiting: Span,
 }
 
@@ -35,7 +37,8 @@ impl QueuedBatch {
         self.numbering.as_ref().map(|numbering| numbering.producer_id.as_str())
     }
 
-    /// Returns the batch's answer if it is stored now.
+    /// Returns the answer to the batch if it is committed at this time, in microseconds since the
+    /// Unix epoch.
     pub(crate) fn answer(&self, committed_at: i64) -> BatchResult {
         let sequence =
             self.numbering.as_ref().map_or(0, |numbering| numbering.sequence.unsigned_abs());
@@ -43,7 +46,7 @@ impl QueuedBatch {
     }
 }
 
-/// Points of one series in the order of their times.
+/// Points of one series in chronological order; never empty.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SortedRun<'f> {
     pub(crate) series_id: i32,
@@ -61,21 +64,23 @@ impl SortedRun<'_> {
     }
 }
 
-/// The points of a flush, in runs ordered by series and time that do not overlap. Points are borrowed from their batches,
-/// except for those of runs that overlapped.
+/// The points of a flush in runs that are ordered by series and time and do not overlap. Points are
+/// borrowed from their batches, except for those of runs that overlapped.
 pub(crate) struct SortedRuns<'f> {
     pub(crate) runs: Vec<SortedRun<'f>>,
+    /// Number of points.
     pub(crate) rows: usize,
-    /// Distinct series.
+    /// Number of distinct series.
     pub(crate) series: usize,
 }
 
 impl<'f> SortedRuns<'f> {
+    /// Sorts the points of these batches.
     pub(crate) fn gather(batches: impl IntoIterator<Item = &'f QueuedBatch>) -> Self {
         Self::of(batches.into_iter().map(|batch| (&batch.points, &*batch.series_ids)))
     }
 
-    /// Of points whose series refer to the ids beside them.
+    /// Sorts points, each part with the ids to which its series indices refer.
     pub(crate) fn of(parts: impl Iterator<Item = (&'f Points, &'f [i32])>) -> Self {
         let mut runs: Vec<SortedRun<'f>> = parts
             .flat_map(|(points, series_ids)| {
@@ -93,15 +98,18 @@ impl<'f> SortedRuns<'f> {
         Self { runs, rows, series }
     }
 
-    /// How many points lie before a time.
+    /// Returns the number of points before a time, in microseconds since the Unix epoch.
     pub(crate) fn before(&self, micros: i64) -> usize {
         let some = self.runs.iter().filter(|run| run.first() < micros);
         some.map(|run| run.timestamps.partition_point(|&timestamp| timestamp < micros)).sum()
     }
 }
 
-/// Merges the runs of a series that overlap in time; the runs are ordered by series and first time. Sorts each group of
-/// overlapping runs once, so that many short runs within a long one cost no more than any others.
+/// Merges the runs of a series that overlap in time. The runs must be ordered by series and first
+/// time.
+///
+/// Sorts each group of overlapping runs once, so that many short runs within a long one add no
+/// extra cost.
 fn merge_overlaps(runs: Vec<SortedRun<'_>>) -> Vec<SortedRun<'_>> {
     let overlaps = |one: &SortedRun<'_>, other: &SortedRun<'_>| {
         one.series_id == other.series_id && other.first() < one.last()
@@ -115,7 +123,7 @@ fn merge_overlaps(runs: Vec<SortedRun<'_>>) -> Vec<SortedRun<'_>> {
 fn merge_groups(runs: Vec<SortedRun<'_>>) -> Vec<SortedRun<'_>> {
     let mut merged = Vec::with_capacity(runs.len());
     let mut group: Vec<SortedRun<'_>> = Vec::new();
-    let mut last = i64::MIN; // of the group
+    let mut last = i64::MIN; // latest time in the group
     for run in runs {
         if group
             .first()
@@ -140,7 +148,7 @@ fn merge<'f>(group: &mut Vec<SortedRun<'f>>) -> Option<SortedRun<'f>> {
     let columns =
         group.iter().map(|run| run.timestamps.iter().copied().zip(run.values.iter().copied()));
     let mut points: Vec<(i64, f64)> = columns.flatten().collect();
-    points.sort_by_key(|&(timestamp, _)| timestamp); // stable: finds the runs that are there
+    points.sort_by_key(|&(timestamp, _)| timestamp); // the stable sort is fast on existing runs
     group.clear();
     let (timestamps, values): (Vec<i64>, Vec<f64>) = points.into_iter().unzip();
     Some(SortedRun { series_id, timestamps: timestamps.into(), values: values.into() })

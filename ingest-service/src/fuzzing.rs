@@ -1,5 +1,5 @@
-//! What must hold for any bytes that come as a message: decoded, validated, sorted, encoded. For `cargo xtask fuzz` and tests;
-//! no part of the service.
+//! Properties that must hold for any bytes sent as a message, from decoding to encoding. Used by
+//! `cargo xtask fuzz` and tests; not part of the service.
 
 mod seeds;
 
@@ -18,25 +18,27 @@ use crate::wire::WireBatch;
 
 pub use seeds::seeds;
 
-/// 2026-11-23: the time of receipt of all messages here.
+/// Time of receipt of all messages here: 2026-11-23.
 const NOW: i64 = 1_795_413_426_000_000;
 const BACK: i64 = 30 * 86_400 * time::MICROS_PER_SECOND;
 const AHEAD: i64 = 600 * time::MICROS_PER_SECOND;
 const MAX_POINTS: usize = 1_000;
-/// With what the ids of the sender's devices begin, and of its producers.
+/// Prefix of the device ids that the caller may write.
 const DEVICES: &str = "sensor";
+/// Prefix of the producer ids that the caller may use.
 const PRODUCERS: &str = "gateway";
-/// A status travels in trailers, which are capped near 8 KiB; base64 makes a third more of its details.
+/// Maximum size of a status. It travels in trailers, which are limited to about 8 KiB, and base64
+/// enlarges its details by a third.
 const MAX_STATUS_BYTES: usize = 4_096;
 
-/// A point: device, metric, microseconds, bits of the value. None for a time that is not valid; NaN, which is never accepted,
-/// for a value that is missing.
+/// A point as sent: device, metric, microseconds since the Unix epoch, bits of the value. An
+/// invalid time is `None`. A missing value is NaN, which is never accepted.
 type Sent = (String, String, Option<i64>, u64);
 
-/// Takes the bytes the way of a message, from the wire to the bytes of COPY, and back.
+/// Processes the bytes like a message, from the wire to the bytes of COPY, and decodes the result.
 ///
 /// # Panics
-/// Something that must hold for any bytes does not.
+/// Panics if one of the properties does not hold.
 pub fn check(message: &[u8]) {
     let limits = Limits {
         batch_max_points: MAX_POINTS.try_into().unwrap_or(std::num::NonZeroUsize::MIN),
@@ -54,7 +56,7 @@ pub fn check(message: &[u8]) {
         }
         Err(error) => {
             let status = error.into_status("");
-            assert!(!status.message().is_empty(), "a refusal says why");
+            assert!(!status.message().is_empty(), "a refusal has a message");
             assert!(
                 status.message().len() + status.details().len() <= MAX_STATUS_BYTES,
                 "{status:?} is too long"
@@ -64,16 +66,16 @@ pub fn check(message: &[u8]) {
 }
 
 fn check_counts(message: &[u8], batch: &ValidBatch<'_>) {
-    let Ok(wire) = WireBatch::parse(message) else { panic!("a valid batch is read again") };
+    let Ok(wire) = WireBatch::parse(message) else { panic!("a valid batch can be parsed again") };
     let in_columns: usize = wire.series().flatten().map(|series| series.len()).sum();
     let sent = wire.row_count + in_columns;
     let refused = usize::try_from(batch.rejections.count).unwrap_or(usize::MAX);
-    assert_eq!(batch.points.len() + refused, sent, "accepted and rejected are what was sent");
+    assert_eq!(batch.points.len() + refused, sent, "every sent point is accepted or rejected");
     assert!((1..=MAX_POINTS).contains(&sent));
     let listed: u64 =
         batch.rejections.listed.iter().map(|entry| u64::from(entry.point_count)).sum();
     assert_eq!(batch.rejections.truncated, listed < batch.rejections.count);
-    let mut next = 0; // entries are in order, apart from each other and from the points that were accepted
+    let mut next = 0; // entries are in order and overlap neither each other nor accepted points
     for entry in &batch.rejections.listed {
         assert!(entry.point_index >= next && entry.point_count > 0 && !entry.message.is_empty());
         next = entry.point_index + entry.point_count;
@@ -92,20 +94,20 @@ fn check_counts(message: &[u8], batch: &ValidBatch<'_>) {
 
 fn check_accepted(batch: &ValidBatch<'_>) {
     let producer = batch.numbering.as_ref().map_or(PRODUCERS, |numbering| &numbering.producer_id);
-    assert!(producer.starts_with(PRODUCERS), "{producer:?} is somebody else's");
+    assert!(producer.starts_with(PRODUCERS), "{producer:?} is not permitted");
     for (index, series) in batch.series.iter().enumerate() {
-        assert!(series.device_id.starts_with(DEVICES), "{:?} is somebody else's", series.device_id);
+        assert!(series.device_id.starts_with(DEVICES), "{:?} is not permitted", series.device_id);
         for id in [series.device_id, series.metric_name] {
             assert!(
                 (1..=256).contains(&id.len()) && !id.chars().any(char::is_control),
-                "{id:?} is not an id"
+                "{id:?} is not a valid id"
             );
             assert!(
                 id.trim() == id && !id.contains(['\u{feff}', '\u{200b}', '\u{202e}']),
                 "{id:?} looks like another id"
             );
         }
-        assert!(!batch.series[..index].contains(series), "each series stands once");
+        assert!(!batch.series[..index].contains(series), "each series is listed once");
     }
     for (series, timestamps, values) in batch.points.runs() {
         assert!(
@@ -115,11 +117,12 @@ fn check_accepted(batch: &ValidBatch<'_>) {
         );
         assert_eq!(timestamps.len(), values.len());
         assert!(timestamps.iter().all(|timestamp| (NOW - BACK..=NOW + AHEAD).contains(timestamp)));
-        assert!(values.iter().all(|value| value.abs() <= 1e100), "NaN is not, either");
+        assert!(values.iter().all(|value| value.abs() <= 1e100), "NaN is rejected");
     }
 }
 
-/// Where prost can read the message too, which takes valid UTF-8, each accepted point is the one that prost has in its place.
+/// Compares each accepted point with the one that prost decodes at the same index. Skips messages
+/// that prost cannot decode, such as those with invalid UTF-8.
 fn check_against_prost(message: &[u8], batch: &ValidBatch<'_>) {
     let Ok(v1::IngestRequest { batch: Some(expected) }) = v1::IngestRequest::decode(message) else {
         return;
@@ -150,7 +153,8 @@ fn check_against_prost(message: &[u8], batch: &ValidBatch<'_>) {
     }
 }
 
-/// The points in the order of their indices; what is missing in the shorter column is never accepted.
+/// Returns the points in the order of their indices. Entries missing from the shorter column become
+/// values that are never accepted.
 fn as_sent(batch: &v1::Batch) -> Vec<Sent> {
     let rows = batch.points.iter().map(|point| {
         let timestamp = point.timestamp.as_ref().map_or(Some(NOW), time::from_timestamp);
@@ -174,7 +178,7 @@ fn as_sent(batch: &v1::Batch) -> Vec<Sent> {
 fn check_encoded(points: &Points, series: usize) {
     let series_ids: Vec<i32> = (0..).take(series).map(|index: i32| 1_000_000 - index).collect();
     let sorted = SortedRuns::of(std::iter::once((points, &*series_ids)));
-    assert_eq!(sorted.rows, points.len(), "a flush has the points of its batch");
+    assert_eq!(sorted.rows, points.len(), "a flush has all points of its batch");
     assert!(sorted.series <= series);
     let mut encoded = Vec::new();
     for run in sorted.runs.iter().rev() {
@@ -184,7 +188,7 @@ fn check_encoded(points: &Points, series: usize) {
     let mut decoded: Vec<_> = encoded.as_chunks::<ROW_BYTES>().0.iter().map(decode).collect();
     let ordered =
         decoded.is_sorted_by_key(|&(id, timestamp, _)| std::cmp::Reverse((id, timestamp)));
-    assert!(ordered, "rows are in the order of series and time");
+    assert!(ordered, "rows are ordered by series and time");
     let mut expected: Vec<_> = points
         .runs()
         .flat_map(|(series, timestamps, values)| {
@@ -197,10 +201,11 @@ fn check_encoded(points: &Points, series: usize) {
         .collect();
     decoded.sort_unstable();
     expected.sort_unstable();
-    assert_eq!(decoded, expected, "what is written is what was accepted");
+    assert_eq!(decoded, expected, "the written points are the accepted ones");
 }
 
-/// A row as PostgreSQL's manual describes it ("COPY", "Binary Format"), written apart from the encoder: three fields.
+/// Decodes a row of three fields, independently of the encoder, as PostgreSQL's manual describes it
+/// under "COPY", "Binary Format".
 fn decode(row: &[u8; ROW_BYTES]) -> (i32, i64, u64) {
     let (count, mut rest) = row.split_at(2);
     assert_eq!(count, [0, 3]);

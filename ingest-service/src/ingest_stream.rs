@@ -1,7 +1,8 @@
-//! The gRPC service: a stream becomes batches, batches go through validation, the resolver and a lane, outcomes come back.
+//! The gRPC service. Each batch of a call passes through validation, the series resolver and a
+//! lane; its outcome is returned to the call.
 //!
-//! Each call's work runs in a task of its own: a client that goes away drops the call, but whole batches that arrived are
-//! stored all the same. Knows no SQL.
+//! The work of each call runs in its own task. A client that disconnects drops the call, but
+//! batches that arrived completely are still stored. Does not depend on SQL.
 //!
 //! New calls are refused with UNAVAILABLE while the database is not ready; calls under way wait. A
 //! stream has at most 256 unsettled batches. The end of a stream decides nothing: every message
@@ -33,26 +34,28 @@ use crate::ack::{self, PendingAck, Summary};
 use crate::config::Limits;
 use crate::error::BatchError;
 use crate::flush::QueuedBatch;
-use crate::flush_loop::Lanes;
 use crate::ledger_reader::LedgerReader;
 use crate::metrics::{self, BatchOutcome, Metrics};
 use crate::refusals::Refusals;
+use crate::scheduling::lanes::Lanes;
 use crate::series_resolver::SeriesResolver;
 use crate::service::ingest_service_server::IngestService;
 use crate::validate::{Permissions, ValidBatch, check_producer_id, validate};
-use crate::wire::Message;
-use call::Call;
+use crate::wire::RawMessage;
+use call::StreamingCall;
 use caller::Caller;
 use sinks::AckSender;
 
-/// Acknowledgements that wait for a slow client before its stream is no longer read.
+/// Maximum number of acknowledgements that wait for a slow client. Beyond it, its stream is no
+/// longer read.
 const WAITING_ACKS: usize = 64;
 
-/// How long a unary call should take at most where the service is behind: it waits for room no longer than leaves time for what
-/// comes then, and is refused after it. Streams wait for as long as it takes.
-const UNARY_PATIENCE: Duration = Duration::from_millis(250);
+/// Time that a unary call should take at most while the queue is full. It waits for a permit only
+/// as long as its batch can still be written in time, and is refused after 250 ms. Streams wait
+/// without limit.
+const UNARY_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// What a batch goes through between its arrival and its lane; cheap to clone.
+/// Stages of a batch between its arrival and its lane; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Intake {
     pub(crate) limits: Arc<Limits>,
@@ -64,8 +67,9 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    /// Takes a request's batch in. When this returns it is queued, and will be stored whoever still listens.
-    async fn accept(&self, message: Message, caller: &Caller) -> Result<PendingAck, BatchError> {
+    /// Validates and queues the batch of a request. Once this returns, the batch will be stored
+    /// even if the client disconnects.
+    async fn accept(&self, message: RawMessage, caller: &Caller) -> Result<PendingAck, BatchError> {
         let accepted =
             self.queue(message, caller, Instant::now()).instrument(metrics::batch()).await;
         accepted.inspect_err(|error| self.refusals.batch(error))
@@ -73,7 +77,7 @@ impl Intake {
 
     async fn queue(
         &self,
-        message: Message,
+        message: RawMessage,
         caller: &Caller,
         arrived: Instant,
     ) -> Result<PendingAck, BatchError> {
@@ -87,12 +91,14 @@ impl Intake {
             )
         };
         let valid = match metrics::validate().in_scope(checked) {
-            Err(error) => return Box::pin(self.answer_again(error)).await, // rare and large
+            // Boxed, because this future is rare and large.
+            Err(error) => return Box::pin(self.answer_from_ledger(error)).await,
             Ok(valid) => valid,
         };
-        let (span, points) = (Span::current(), valid.points.len());
+        let span = Span::current();
+        let points = valid.points.len();
         caller
-            .may_send(points + usize::try_from(valid.rejections.count).unwrap_or_default())
+            .wait_for_quota(points + usize::try_from(valid.rejections.count).unwrap_or_default())
             .await?;
         let ValidBatch { numbering, series, points: valid_points, rejections } = valid;
         span.record("tidegauge.points", points);
@@ -108,9 +114,9 @@ impl Intake {
         let series_ids = resolved.instrument(metrics::resolve()).await?;
         let wait = Instant::now();
         let producer_id = numbering.as_ref().map(|numbering| numbering.producer_id.as_str());
-        let room = self.lanes.room_for(caller.quota.client(), producer_id, points, caller.patience);
-        let room = room.instrument(metrics::room()).await.ok_or(BatchError::Overloaded)?;
-        self.metrics.waited_for_room(wait.elapsed());
+        let permit = self.lanes.acquire(caller.quota.client(), producer_id, points, caller.timeout);
+        let permit = permit.instrument(metrics::permit()).await.ok_or(BatchError::Overloaded)?;
+        self.metrics.waited_for_permit(wait.elapsed());
         let (pending, outcome) = PendingAck::new(arrived);
         let points = valid_points;
         let waiting = metrics::queue();
@@ -120,7 +126,7 @@ impl Intake {
             series_ids,
             rejections,
             outcome,
-            room,
+            permit,
             bytes,
             span,
             waiting,
@@ -129,8 +135,9 @@ impl Intake {
         Ok(pending)
     }
 
-    /// Answers a batch that is over a limit of today, if it was applied while the limit was higher.
-    async fn answer_again(&self, error: BatchError) -> Result<PendingAck, BatchError> {
+    /// Answers a batch that exceeds the present limit of points, if it was applied while the limit
+    /// was higher.
+    async fn answer_from_ledger(&self, error: BatchError) -> Result<PendingAck, BatchError> {
         if let BatchError::TooManyPoints { numbering: Some(numbering), .. } = &error
             && let Some(answer) = self.ledger.first_answer(numbering).await?
         {
@@ -141,7 +148,7 @@ impl Intake {
     }
 }
 
-/// The service behind the contract.
+/// Server side of the contract's `IngestService`.
 pub(crate) struct IngestServer {
     pub(crate) intake: Intake,
     pub(crate) readiness: ReadinessHandle,
@@ -152,29 +159,26 @@ pub(crate) struct IngestServer {
 }
 
 impl IngestServer {
-    /// New calls are refused while nothing can be stored; calls under way wait instead.
+    /// Refuses new calls while the database is not ready. Calls in progress wait instead.
     fn check_ready(&self) -> Result<(), Status> {
         match self.readiness.now() {
             Readiness::Ready => Ok(()),
             Readiness::Waiting { .. } => {
                 let sentence =
-                    "the service cannot store points now: its database is not ready".to_owned();
+                    "the service cannot store points now: the database is not ready".to_owned();
                 Err(BatchError::Unavailable(sentence).into_status(""))
             }
         }
     }
 
-    fn caller<T>(
-        &self,
-        request: &Request<T>,
-        patience: Option<Duration>,
-    ) -> Result<Caller, Status> {
-        let (identity, quota) = (auth::identity(request.extensions())?, CallQuota::current());
-        Ok(Caller { identity, quota, patience, shutdown: self.shutdown.clone() })
+    fn caller<T>(&self, request: &Request<T>, timeout: Option<Duration>) -> Result<Caller, Status> {
+        let identity = auth::identity(request.extensions())?;
+        let quota = CallQuota::current();
+        Ok(Caller { identity, quota, timeout, shutdown: self.shutdown.clone() })
     }
 
-    fn call(&self, caller: Caller, max_age: Option<Duration>) -> Call {
-        Call {
+    fn call(&self, caller: Caller, max_age: Option<Duration>) -> StreamingCall {
+        StreamingCall {
             caller,
             intake: self.intake.clone(),
             max_message_bytes: self.max_message_bytes,
@@ -182,13 +186,13 @@ impl IngestServer {
         }
     }
 
-    /// Runs a call's work to its end even where the call is dropped.
+    /// Runs the work of a call to its end, even if the call is dropped.
     async fn detached<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Status>> + Send + 'static,
     ) -> Result<T, Status> {
         self.tasks.spawn(work.in_current_span()).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a call's task failed");
+            tracing::error!(%error, "the task of a call failed");
             Err(status::internal())
         })
     }
@@ -201,10 +205,11 @@ impl IngestService for IngestServer {
 
     async fn ingest(
         &self,
-        request: Request<Streaming<Message>>,
+        request: Request<Streaming<RawMessage>>,
     ) -> Result<Response<v1::IngestResponse>, Status> {
         self.check_ready()?;
-        let (call, stream) = (self.call(self.caller(&request, None)?, None), request.into_inner());
+        let call = self.call(self.caller(&request, None)?, None);
+        let stream = request.into_inner();
         let work = async move {
             let mut summary = Summary::default();
             call.run(stream, &mut summary).await.map(|()| summary)
@@ -214,15 +219,16 @@ impl IngestService for IngestServer {
 
     async fn ingest_with_acks(
         &self,
-        request: Request<Streaming<Message>>,
+        request: Request<Streaming<RawMessage>>,
     ) -> Result<Response<Self::IngestWithAcksStream>, Status> {
         self.check_ready()?;
         let caller = self.caller(&request, None)?;
-        let (call, stream) = (self.call(caller, Some(self.stream_max_age)), request.into_inner());
+        let call = self.call(caller, Some(self.stream_max_age));
+        let stream = request.into_inner();
         let (answers, receiver) = mpsc::channel(WAITING_ACKS);
         let work = async move {
             if let Err(status) = call.run(stream, &mut AckSender(answers.clone())).await {
-                let _ = answers.send(Err(status)).await; // the client may have gone
+                let _ = answers.send(Err(status)).await; // fails if the client is gone
             }
         };
         self.tasks.spawn(work.in_current_span());
@@ -231,10 +237,11 @@ impl IngestService for IngestServer {
 
     async fn ingest_batch(
         &self,
-        request: Request<Message>,
+        request: Request<RawMessage>,
     ) -> Result<Response<v1::IngestBatchResponse>, Status> {
         self.check_ready()?;
-        let (intake, caller) = (self.intake.clone(), self.caller(&request, Some(UNARY_PATIENCE))?);
+        let intake = self.intake.clone();
+        let caller = self.caller(&request, Some(UNARY_TIMEOUT))?;
         let message = request.into_inner();
         let work = async move {
             let settled =

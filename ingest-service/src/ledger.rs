@@ -1,6 +1,8 @@
-//! Decides which batches of a flush are applied, and how the others are answered. Pure: no SQL, no clock.
+//! Decides which batches of a flush are applied, and how the others are answered. Does no I/O and
+//! reads no clock.
 //!
-//! The rule, for a batch numbered (epoch, sequence) of a producer whose ledger row is at (epoch, last sequence):
+//! The rule for a batch numbered (epoch, sequence), given the (epoch, last sequence) of its
+//! producer's ledger row:
 //!
 //! | batch | decision |
 //! |---|---|
@@ -21,18 +23,19 @@ use shared::proto::v1::BatchResult;
 use crate::validate::Numbering;
 pub(crate) use remembered::{PAGE_BYTES, REMEMBERED_BATCHES, RememberedBatch, decode};
 
-/// Up to where a producer's batches are applied.
+/// Position of a producer: the last batch that was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
+pub(crate) struct ProducerPosition {
     pub(crate) epoch: i64,
     pub(crate) last_sequence: i64,
 }
 
-impl Position {
-    /// The position of a producer without a ledger row. Its epoch is lower than any that a client can send.
+impl ProducerPosition {
+    /// Position of a producer without a ledger row. Its epoch is lower than any that a client can
+    /// send.
     pub(crate) const UNKNOWN: Self = Self { epoch: -1, last_sequence: 0 };
 
-    /// Returns the last applied sequence of an epoch that is not fenced.
+    /// Returns the last applied sequence of an epoch that is not fenced, 0 if there is none.
     fn last_sequence_in(self, epoch: i64) -> i64 {
         if epoch > self.epoch { 0 } else { self.last_sequence }
     }
@@ -43,37 +46,38 @@ impl Position {
     }
 }
 
-/// What happens with one batch.
+/// Decision about one batch. `expected` is the next sequence of the batch's epoch, `current` the
+/// ledger's epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Decision {
-    /// It is written; this is its answer once the flush is committed.
+    /// The batch is written. Holds its answer, to be sent once the flush is committed.
     Apply(Box<BatchResult>),
-    /// It was applied before; this is the answer of its first sending, marked as a duplicate.
+    /// The batch was applied before. Holds the answer to its first sending, marked as a duplicate.
     Duplicate(Box<BatchResult>),
-    /// Its sequence was applied with different content.
+    /// The sequence was applied with different content.
     Reused { expected: i64, current: i64 },
-    /// Its sequence was applied, and nothing is remembered of it any more.
+    /// The sequence was applied, but is no longer remembered.
     TooOld { expected: i64, current: i64 },
-    /// Batches before it are missing.
+    /// Earlier batches of the epoch are missing.
     Gap { expected: i64, current: Option<i64> },
     /// A higher epoch has taken over.
     Fenced { current: i64 },
 }
 
-/// The positions of a flush's producers, in the order in which their rows are locked.
-pub(crate) type Positions = BTreeMap<String, Position>;
+/// Positions of a flush's producers, in the order in which their rows are locked.
+pub(crate) type ProducerPositions = BTreeMap<String, ProducerPosition>;
 
-/// The ledger as one flush sees and changes it.
+/// The part of the ledger that one flush reads and changes.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    positions: Positions,
-    /// Batches that were applied, by producer and sequence; all of the producer's current epoch.
+    positions: ProducerPositions,
+    /// Applied batches of each producer's current epoch, by producer and sequence.
     remembered: HashMap<(String, i64), RememberedBatch>,
-    /// Entries that the flush adds, by producer; one for each producer that it moves on.
+    /// Encoded entries that the flush adds, for each producer that it advances.
     entries: BTreeMap<String, Vec<u8>>,
 }
 
-/// The first sequence of a producer's epoch that a flush asks for although it is applied.
+/// Request for the remembered batches of a producer from the lowest resent sequence on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) producer_id: String,
@@ -82,11 +86,12 @@ pub(crate) struct Wanted {
 }
 
 impl Ledger {
-    pub(crate) fn new(positions: Positions) -> Self {
+    pub(crate) fn new(positions: ProducerPositions) -> Self {
         Self { positions, ..Self::default() }
     }
 
-    /// Returns what must be remembered before `decide` is called: one entry for each producer with resends.
+    /// Returns the remembered batches that must be read before `decide` is called, one entry for
+    /// each producer with resends.
     pub(crate) fn wanted<'n>(
         &self,
         numberings: impl Iterator<Item = &'n Numbering>,
@@ -107,22 +112,25 @@ impl Ledger {
         first.into_iter().map(wanted).collect()
     }
 
-    /// Adds batches that the database remembers of a producer.
+    /// Adds remembered batches of a producer, as read from the database.
     pub(crate) fn remember(&mut self, producer_id: &str, batches: Vec<RememberedBatch>) {
         for batch in batches {
-            let sequence = batch.result.sequence.cast_signed(); // never above i64::MAX: it came from a `Numbering`
+            // Never above i64::MAX, because it came from a `Numbering`.
+            let sequence = batch.result.sequence.cast_signed();
             self.remembered.insert((producer_id.to_owned(), sequence), batch);
         }
     }
 
-    /// Decides about one batch. If it is applied, moves the producer's position on and remembers the answer.
+    /// Decides about one batch. If it is applied, advances the producer's position and remembers
+    /// the answer.
     pub(crate) fn decide(
         &mut self,
         numbering: &Numbering,
         answer: impl FnOnce() -> BatchResult,
     ) -> Decision {
         let Numbering { producer_id, epoch, sequence, content_hash } = numbering;
-        let position = self.positions.get(producer_id).copied().unwrap_or(Position::UNKNOWN);
+        let position =
+            self.positions.get(producer_id).copied().unwrap_or(ProducerPosition::UNKNOWN);
         if *epoch < position.epoch {
             return Decision::Fenced { current: position.epoch };
         }
@@ -143,14 +151,18 @@ impl Ledger {
         }
         let result = answer();
         let batch = RememberedBatch { content_hash: *content_hash, result };
-        self.take_over(producer_id, position, Position { epoch: *epoch, last_sequence: *sequence });
+        self.take_over(
+            producer_id,
+            position,
+            ProducerPosition { epoch: *epoch, last_sequence: *sequence },
+        );
         batch.append_to(self.entries.entry(producer_id.clone()).or_default());
         let result = Box::new(batch.result.clone());
         self.remembered.insert((producer_id.clone(), *sequence), batch);
         Decision::Apply(result)
     }
 
-    /// Returns the answer of a batch's first sending, if it is remembered and had the same content.
+    /// Returns the answer to a batch's first sending, if it is remembered and had the same content.
     pub(crate) fn first_answer(&self, numbering: &Numbering) -> Option<&BatchResult> {
         let batch = self.remembered.get(&(numbering.producer_id.clone(), numbering.sequence))?;
         (batch.content_hash == numbering.content_hash).then_some(&batch.result)
@@ -160,7 +172,8 @@ impl Ledger {
         self.remembered.contains_key(&(numbering.producer_id.clone(), numbering.sequence))
     }
 
-    fn take_over(&mut self, producer_id: &str, from: Position, to: Position) {
+    /// Moves a producer to a new position. Forgets its batches if the epoch changes.
+    fn take_over(&mut self, producer_id: &str, from: ProducerPosition, to: ProducerPosition) {
         if from.epoch != to.epoch {
             self.remembered.retain(|(remembered, _), _| remembered != producer_id);
             self.entries.remove(producer_id);
@@ -168,9 +181,10 @@ impl Ledger {
         self.positions.insert(producer_id.to_owned(), to);
     }
 
-    /// Moves the writer's own row on to a flush's number, unless an earlier attempt did that already.
+    /// Advances the writer's own row to the flush's number, unless an earlier attempt already did.
     pub(crate) fn decide_own(&mut self, own: &Numbering) -> OwnDecision {
-        let position = self.positions.get(&own.producer_id).copied().unwrap_or(Position::UNKNOWN);
+        let position =
+            self.positions.get(&own.producer_id).copied().unwrap_or(ProducerPosition::UNKNOWN);
         let last_sequence = position.last_sequence_in(own.epoch);
         if own.sequence <= last_sequence {
             return OwnDecision::CommittedBefore;
@@ -178,54 +192,61 @@ impl Ledger {
         if own.sequence > last_sequence + 1 {
             return OwnDecision::Forgotten;
         }
-        let position = Position { epoch: own.epoch, last_sequence: own.sequence };
+        let position = ProducerPosition { epoch: own.epoch, last_sequence: own.sequence };
         self.positions.insert(own.producer_id.clone(), position);
         self.entries.insert(own.producer_id.clone(), Vec::new());
         OwnDecision::Write
     }
 
-    /// Returns the new positions and entries of the producers that the flush moves on, in sorted order.
-    pub(crate) fn moved(&self) -> impl Iterator<Item = (&str, Position, &[u8])> {
+    /// Returns the new positions and entries of the producers that the flush advances, in sorted
+    /// order.
+    pub(crate) fn moved(&self) -> impl Iterator<Item = (&str, ProducerPosition, &[u8])> {
         self.entries.iter().map(|(producer_id, entries)| {
-            let position = self.positions.get(producer_id).copied().unwrap_or(Position::UNKNOWN);
+            let position =
+                self.positions.get(producer_id).copied().unwrap_or(ProducerPosition::UNKNOWN);
             (producer_id.as_str(), position, entries.as_slice())
         })
     }
 }
 
-/// What the writer's own ledger row says of a flush.
+/// State of a flush according to the writer's own ledger row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OwnDecision {
-    /// It is not written yet.
+    /// The flush is not written yet.
     Write,
-    /// An earlier attempt to write it was committed.
+    /// An earlier attempt to write the flush was committed.
     CommittedBefore,
-    /// The row is gone: the database forgot it while nothing was written.
+    /// The row is gone: the database deleted it after a long idle time.
     Forgotten,
 }
 
-/// How a flush moves a producer on within an epoch: from the last sequence applied before it to its own last one.
+/// Advance of a producer by one flush within an epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct LedgerStep {
     pub(crate) epoch: i64,
+    /// Last sequence applied before the flush.
     pub(crate) before: i64,
+    /// Last sequence of the flush.
     pub(crate) after: i64,
-    /// Entries that the flush adds.
+    /// Encoded entries that the flush adds.
     pub(crate) entries: Vec<u8>,
 }
 
-/// The steps of a flush's producers, in the order in which their rows are locked.
-pub(crate) type Steps<'n> = BTreeMap<&'n str, Step>;
+/// Steps of a flush's producers, in the order in which their rows are locked.
+pub(crate) type LedgerSteps<'n> = BTreeMap<&'n str, LedgerStep>;
 
-/// Returns the steps if each batch is the next one of its producer. Returns `None` if that cannot be, or if a producer
-/// begins an epoch and may be new to the ledger. Batches without a result, those of the writer itself, are not remembered.
+/// Returns the steps of a flush under the assumption that each batch is the next one of its
+/// producer.
+///
+/// Returns `None` if the batches contradict that, or if a producer begins an epoch and may be new
+/// to the ledger. Batches without a result, which are the writer's own, are not remembered.
 pub(crate) fn steps<'n, 'r>(
     batches: impl Iterator<Item = (&'n Numbering, Option<&'r BatchResult>)>,
-) -> Option<Steps<'n>> {
-    let mut steps = Steps::new();
+) -> Option<LedgerSteps<'n>> {
+    let mut steps = LedgerSteps::new();
     for (Numbering { producer_id, epoch, sequence, content_hash }, result) in batches {
         let before = sequence - 1;
-        let new = Step { epoch: *epoch, before, after: before, entries: Vec::new() };
+        let new = LedgerStep { epoch: *epoch, before, after: before, entries: Vec::new() };
         let step = steps.entry(producer_id).or_insert(new);
         if step.before == 0 || *epoch != step.epoch || *sequence != step.after + 1 {
             return None;

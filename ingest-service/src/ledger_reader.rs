@@ -1,4 +1,5 @@
-//! Reads the ledger outside of flushes: where a producer stands, and the first answer of a batch that is not queued again.
+//! Reads the ledger outside of flushes: the position of a producer, and the answer to a batch that
+//! was applied but would be refused today.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +12,15 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
 
 use crate::error::BatchError;
-use crate::ledger::{self, Decision, Ledger, Position, Positions};
+use crate::ledger::{self, Decision, Ledger, ProducerPosition, ProducerPositions};
 use crate::validate::Numbering;
 use crate::writer;
 
-/// How long a read may take: two indexed rows are read.
+/// Timeout of a read, which takes two indexed rows.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads the ledger, one request after the other, on a connection that is made when needed; cheap to clone.
+/// Reader of the ledger. Serves one request after the other on one connection, which it opens on
+/// demand. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct LedgerReader {
     database: DatabaseConfig,
@@ -30,10 +32,11 @@ impl LedgerReader {
         Self { database, connection: Arc::default() }
     }
 
-    /// Returns where a producer stands; `None` if the ledger does not hold it. Must run in a task that is not dropped.
+    /// Returns the position of a producer, or `None` if the ledger does not hold it. Must run in a
+    /// task that is not dropped.
     ///
     /// # Errors
-    /// The database did not answer.
+    /// Fails with UNAVAILABLE if the database does not answer.
     pub(crate) async fn producer(
         &self,
         producer_id: &str,
@@ -41,11 +44,11 @@ impl LedgerReader {
         self.read(async |connection| read_producer(connection, producer_id).await).await
     }
 
-    /// Returns the first answer of a numbered batch, marked as a duplicate, if it was applied and is remembered. Must run in a
-    /// task that is not dropped.
+    /// Returns the answer to the first sending of a numbered batch, marked as a duplicate, if the
+    /// ledger remembers it. Must run in a task that is not dropped.
     ///
     /// # Errors
-    /// The database did not answer.
+    /// Fails with UNAVAILABLE if the database does not answer.
     pub(crate) async fn first_answer(
         &self,
         numbering: &Numbering,
@@ -72,8 +75,8 @@ async fn read_producer(
     connection: &mut PgConnection,
     producer_id: &str,
 ) -> sqlx::Result<Option<GetProducerResponse>> {
-    type Row = (i64, i64, Micros, Vec<u8>, Option<Vec<u8>>);
-    let row: Option<Row> = sqlx::query_as(include_str!("sql/ledger_producer.sql"))
+    type ProducerRow = (i64, i64, Micros, Vec<u8>, Option<Vec<u8>>);
+    let row: Option<ProducerRow> = sqlx::query_as(include_str!("sql/ledger_producer.sql"))
         .bind(producer_id)
         .fetch_optional(connection)
         .await?;
@@ -99,8 +102,9 @@ async fn read_first_answer(
     connection: &mut PgConnection,
     numbering: &Numbering,
 ) -> sqlx::Result<Option<BatchResult>> {
-    let position = Position { epoch: numbering.epoch, last_sequence: numbering.sequence };
-    let mut ledger = Ledger::new(Positions::from([(numbering.producer_id.clone(), position)]));
+    let position = ProducerPosition { epoch: numbering.epoch, last_sequence: numbering.sequence };
+    let mut ledger =
+        Ledger::new(ProducerPositions::from([(numbering.producer_id.clone(), position)]));
     let wanted = ledger.wanted([numbering].into_iter());
     writer::read_remembered(connection, &wanted, &mut ledger).await?;
     Ok(match ledger.decide(numbering, BatchResult::default) {
@@ -112,6 +116,6 @@ async fn read_first_answer(
 fn unavailable(error: sqlx::Error) -> BatchError {
     tracing::warn!(%error, "cannot read the ledger");
     BatchError::Unavailable(
-        "the service cannot read its ledger now: its database does not answer".to_owned(),
+        "the service cannot read its ledger: the database does not answer".to_owned(),
     )
 }

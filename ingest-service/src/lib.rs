@@ -1,4 +1,4 @@
-//! Takes points over gRPC and writes them to TimescaleDB exactly once.
+//! Receives points over gRPC and writes them to TimescaleDB exactly once.
 //!
 //! The modules are listed in the order in which a point passes through them:
 //!
@@ -7,11 +7,11 @@
 //! 2. `ingest_stream` runs the call in a task of its own and reads it message by message.
 //! 3. `wire` reads a message in place. `validate` turns it into columns of valid points (`points`)
 //!    and rejections.
-//! 4. `flush_loop` admits the batch: it waits until its points fit into the queue.
+//! 4. `scheduling` admits the batch: it waits until its points fit into the queue.
 //! 5. `series_resolver` maps (device, metric) to series ids and creates missing series.
-//! 6. `flush_loop` queues the batch in a lane. From here on it is stored even if its client goes
+//! 6. `scheduling` queues the batch in a lane. From here on it is stored even if its client goes
 //!    away.
-//! 7. `batcher` cuts the next flush when the lane's writer is free.
+//! 7. `scheduling` forms the next flush when the lane's writer is free.
 //! 8. `writer` writes the flush in one transaction. `ledger` decides for each batch; `flush` sorts
 //!    its points; `copy_encoder` encodes them.
 //! 9. `ack` hands each batch its answer.
@@ -33,9 +33,8 @@ mod points;
 
 mod series_resolver;
 
-mod batcher;
 mod flush;
-mod flush_loop;
+mod scheduling;
 
 mod ledger;
 mod ledger_reader;

@@ -1,4 +1,4 @@
-//! Starts ingest-service, or does what a subcommand asks.
+//! Starts ingest-service, or runs one of its subcommands.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -57,13 +57,15 @@ async fn migrate(database: &DatabaseConfig, wait: Duration) -> anyhow::Result<()
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Err(error) => {
-                return Err(error).with_context(|| format!("cannot migrate {}", database.address()));
+                return Err(error)
+                    .with_context(|| format!("cannot migrate {}", database.address()));
             }
         }
     }
 }
 
-/// Refuses settings of the database that do not go together with those of this process: the service would not become ready.
+/// Fails if settings of the database contradict those of this process. With such settings the
+/// service would not become ready.
 async fn check_settings(config: &IngestConfig) -> anyhow::Result<()> {
     let database = &config.database;
     let conflicts = db::history_conflicts(database, config.limits.oldest_accepted)

@@ -1,7 +1,10 @@
-//! The metrics and spans of ingest-service, each named once, and what is recorded in them: once a batch or a flush, never
-//! once a point. What both services have is in `shared::metrics`; `docs/OBSERVABILITY.md` lists all.
+//! Metrics and spans of ingest-service. They are recorded once per batch or flush, never per point.
+//!
+//! Metrics of both services are in `shared::metrics`. `docs/OBSERVABILITY.md` lists all of them.
 
+mod labels;
 mod spans;
+mod specs;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,193 +12,40 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
-use shared::metrics::{ERROR_TYPE, REASON, Spec};
+use shared::metrics::{ERROR_TYPE, REASON};
 use shared::proto::v1::RejectionReason;
 use shared::telemetry::{Statements, error_type};
 
 use crate::validate::{REASONS, Rejections};
 
-pub(crate) use spans::{acknowledge, batch, flush, queue, resolve, room, validate};
+use labels::{OPERATION, OUTCOME, WRITE_PATH};
+use specs::{
+    ACCEPTED, ACK_LATENCY, BATCHES, BATCHES_BOUNDS, CACHE_CAPACITY, CACHE_ENTRIES, CACHE_HITS,
+    CACHE_MISSES, DUPLICATE, FLUSH_BATCHES, FLUSH_DURATION, FLUSH_POINTS, LATE, POINTS_BOUNDS,
+    QUEUE, QUEUE_CAPACITY, QUEUE_WAIT, REJECTED, RETRIES, ROWS_BOUNDS, ROWS_PER_SERIES,
+    SERIES_CREATED, WRITERS, WRITERS_BUSY,
+};
 
-const ACCEPTED: Spec =
-    Spec::new("tidegauge.points.accepted", "{point}", "Points that are committed");
-const DUPLICATE: Spec = Spec::new(
-    "tidegauge.points.duplicate",
-    "{point}",
-    "Points sent again that were committed before",
-);
-const REJECTED: Spec =
-    Spec::new("tidegauge.points.rejected", "{point}", "Points refused, by reason");
-const LATE: Spec = Spec::new(
-    "tidegauge.points.late",
-    "{point}",
-    "Committed points from before the minutes' watermark",
-);
-const BATCHES: Spec = Spec::new("tidegauge.batches", "{batch}", "Batches by what became of them");
-const ACK_LATENCY: Spec = Spec::new(
-    "tidegauge.ack.latency",
-    "s",
-    "From the arrival of a batch until its acknowledgement is handed on",
-);
-const QUEUE: Spec =
-    Spec::new("tidegauge.queue.points", "{point}", "Points taken in that are not settled yet");
-const QUEUE_CAPACITY: Spec =
-    Spec::new("tidegauge.queue.capacity", "{point}", "TIDEGAUGE_QUEUE_MAX_POINTS");
-const ROOM_WAIT: Spec =
-    Spec::new("tidegauge.queue.wait", "s", "How long a batch waits for room in the queue");
-const FLUSH_DURATION: Spec =
-    Spec::new("tidegauge.flush.duration", "s", "Duration of a flush, retries included");
-const FLUSH_POINTS: Spec =
-    Spec::new("tidegauge.flush.points", "{point}", "Points that a flush writes");
-const FLUSH_BATCHES: Spec =
-    Spec::new("tidegauge.flush.batches", "{batch}", "Batches that a flush settles");
-const ROWS_PER_SERIES: Spec =
-    Spec::new("tidegauge.flush.rows_per_series", "{row}", "Points a series in a flush");
-const WRITERS: Spec = Spec::new(
-    "tidegauge.writers",
-    "{writer}",
-    "TIDEGAUGE_WRITERS, and one for clients that hold little",
-);
-const WRITERS_BUSY: Spec =
-    Spec::new("tidegauge.writers.busy", "{writer}", "Writers with a flush under way");
-const RETRIES: Spec = Spec::new(
-    "tidegauge.retries",
-    "{retry}",
-    "Work with the database that is tried again, by cause",
-);
-const SERIES_CREATED: Spec = Spec::new(
-    "tidegauge.series.created",
-    "{series}",
-    "Series that did not exist before a batch named them",
-);
-const CACHE_ENTRIES: Spec =
-    Spec::new("tidegauge.series_cache.entries", "{series}", "Series whose number is in memory");
-const CACHE_CAPACITY: Spec =
-    Spec::new("tidegauge.series_cache.capacity", "{series}", "TIDEGAUGE_SERIES_CACHE");
-const CACHE_HITS: Spec =
-    Spec::new("tidegauge.series_cache.hits", "{series}", "Series found in memory");
-const CACHE_MISSES: Spec =
-    Spec::new("tidegauge.series_cache.misses", "{series}", "Series asked of the database");
-pub(crate) const LEDGER_PRODUCERS: Spec = Spec::new(
-    "tidegauge.ledger.producers",
-    "{producer}",
-    "Producers in the ledger, estimated once a minute",
-);
-pub(crate) const LEDGER_SIZE: Spec =
-    Spec::new("tidegauge.ledger.size", "By", "The ledger on disk, indexes included");
-pub(crate) const ROLLUP_LAG: Spec = Spec::new(
-    "tidegauge.rollup.lag",
-    "s",
-    "How far the watermark of a rollup lies behind the clock",
-);
-pub(crate) const ROLLUP_REFRESH_AGE: Spec = Spec::new(
-    "tidegauge.rollup.refresh_age",
-    "s",
-    "How long ago the job that refreshes a rollup last ended well",
-);
-pub(crate) const JOBS_FAILING: Spec = Spec::new(
-    "tidegauge.database.jobs.failing",
-    "{job}",
-    "Jobs of the database whose last run failed",
-);
+pub(crate) use labels::{BatchOutcome, Operation, PROCEDURE};
+pub(crate) use spans::{acknowledge, batch, flush, permit, queue, resolve, validate};
+pub(crate) use specs::{
+    JOBS_FAILING, LEDGER_PRODUCERS, LEDGER_SIZE, ROLLUP_LAG, ROLLUP_REFRESH_AGE,
+};
 
-/// What a job of the database runs.
-pub(crate) const PROCEDURE: &str = "procedure";
-const OUTCOME: &str = "outcome";
-const WRITE_PATH: &str = "write_path";
-const OPERATION: &str = "operation";
-
-const POINTS_BOUNDS: [f64; 10] =
-    [1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 25_000.0, 50_000.0, 75_000.0, 100_000.0];
-const BATCHES_BOUNDS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0];
-const ROWS_BOUNDS: [f64; 9] = [1.0, 2.0, 3.0, 5.0, 10.0, 25.0, 50.0, 100.0, 1_000.0];
-
-/// What became of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BatchOutcome {
-    Applied,
-    Duplicate,
-    NothingValid,
-    Invalid,
-    Forbidden,
-    TooLarge,
-    Gap,
-    Fenced,
-    Reused,
-    SequenceTooOld,
-    Refused,
-    OverLimit,
-    Overloaded,
-    Unavailable,
-}
-
-impl BatchOutcome {
-    const ALL: [Self; 14] = [
-        Self::Applied,
-        Self::Duplicate,
-        Self::NothingValid,
-        Self::Invalid,
-        Self::TooLarge,
-        Self::Gap,
-        Self::Fenced,
-        Self::Reused,
-        Self::SequenceTooOld,
-        Self::Refused,
-        Self::Forbidden,
-        Self::OverLimit,
-        Self::Overloaded,
-        Self::Unavailable,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Duplicate => "duplicate",
-            Self::NothingValid => "nothing_valid",
-            Self::Invalid => "invalid",
-            Self::Forbidden => "forbidden",
-            Self::TooLarge => "too_large",
-            Self::Gap => "gap",
-            Self::Fenced => "fenced",
-            Self::Reused => "sequence_reused",
-            Self::SequenceTooOld => "sequence_too_old",
-            Self::Refused => "refused",
-            Self::OverLimit => "over_limit",
-            Self::Overloaded => "overloaded",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
-
-/// What is tried again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Operation {
-    Flush,
-    Series,
-    RefusedPoints,
-}
-
-impl Operation {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Flush => "flush",
-            Self::Series => "series",
-            Self::RefusedPoints => "refused_points",
-        }
-    }
-}
-
-/// What a flush was like.
+/// Figures of one flush.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FlushShape {
-    /// As the metric has it.
+    /// Label of the write path.
     pub(crate) write_path: &'static str,
+    /// Number of points.
     pub(crate) rows: usize,
+    /// Number of distinct series.
     pub(crate) series: usize,
+    /// Number of late points.
     pub(crate) late: usize,
 }
 
-/// Everything that is counted; cheap to clone.
+/// Recorder of all metrics; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Instruments>);
 
@@ -204,12 +54,12 @@ struct Instruments {
     accepted: Counter<u64>,
     duplicate: Counter<u64>,
     rejected: Counter<u64>,
-    /// By the number of the reason.
+    /// Labels, indexed by the number of the reason.
     reasons: [KeyValue; REASONS],
     late: Counter<u64>,
     batches: Counter<u64>,
     ack_latency: Histogram<f64>,
-    room_wait: Histogram<f64>,
+    queue_wait: Histogram<f64>,
     flush_duration: Histogram<f64>,
     flush_points: Histogram<f64>,
     flush_batches: Histogram<f64>,
@@ -220,7 +70,7 @@ struct Instruments {
     cache_hits: Counter<u64>,
     cache_misses: Counter<u64>,
     statements: Statements,
-    /// Of the minutes, in microseconds, as the database last told.
+    /// Watermark of the minute rollup when last sampled, in microseconds since the Unix epoch.
     watermark: AtomicI64,
 }
 
@@ -234,7 +84,7 @@ impl Metrics {
             late: LATE.counter(&meter),
             batches: BATCHES.counter(&meter),
             ack_latency: ACK_LATENCY.histogram(&meter),
-            room_wait: ROOM_WAIT.histogram(&meter),
+            queue_wait: QUEUE_WAIT.histogram(&meter),
             flush_duration: FLUSH_DURATION.histogram(&meter),
             flush_points: FLUSH_POINTS.sizes(&meter, &POINTS_BOUNDS),
             flush_batches: FLUSH_BATCHES.sizes(&meter, &BATCHES_BOUNDS),
@@ -252,7 +102,8 @@ impl Metrics {
         metrics
     }
 
-    /// A counter that appears only with its first event has no rate then; so all begin at once.
+    /// Starts all counters at zero. A counter that first appears with an event shows no rate for
+    /// it.
     fn begin_at_zero(&self) {
         let it = &self.0;
         for counter in [
@@ -305,8 +156,8 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn waited_for_room(&self, wait: Duration) {
-        self.0.room_wait.record(wait.as_secs_f64(), &[]);
+    pub(crate) fn waited_for_permit(&self, wait: Duration) {
+        self.0.queue_wait.record(wait.as_secs_f64(), &[]);
     }
 
     pub(crate) fn acknowledged(&self, latency: Duration) {
@@ -342,7 +193,8 @@ impl Metrics {
         self.0.cache_misses.add(misses as u64, &[]);
     }
 
-    /// Of the minutes, in microseconds; the smallest number there is until the database has told.
+    /// Returns the watermark of the minute rollup in microseconds since the Unix epoch, or
+    /// `i64::MIN` before the first sample.
     pub(crate) fn watermark(&self) -> i64 {
         self.0.watermark.load(Ordering::Relaxed)
     }
@@ -351,7 +203,8 @@ impl Metrics {
         self.0.watermark.store(micros, Ordering::Relaxed);
     }
 
-    /// Shows numbers that stay as they are, and the queue, whose free places the function tells.
+    /// Exports the capacity and the length of the queue. `free` returns the number of points that
+    /// still fit.
     pub(crate) fn observe_queue(
         &self,
         capacity: usize,
@@ -381,7 +234,7 @@ fn retry_attributes(operation: Operation, cause: &'static str) -> [KeyValue; 2] 
     [KeyValue::new(OPERATION, operation.name()), KeyValue::new(ERROR_TYPE, cause)]
 }
 
-/// As labels have it: `value_not_finite`.
+/// Returns the label of a reason, such as `value_not_finite`.
 fn reason_name(number: usize) -> String {
     let reason = i32::try_from(number)
         .ok()

@@ -1,4 +1,5 @@
-//! Points in columns, in the form in which they go from validation to the encoder: no object per point.
+//! Points in columns. Validation produces them and the encoder reads them, without an object per
+//! point.
 
 /// Points of a batch, grouped into runs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -7,23 +8,25 @@ pub(crate) struct Points {
     timestamps: Vec<i64>,
     values: Vec<f64>,
     runs: Vec<Run>,
-    /// Refused points that stood before a point of ours, for the way back to the batch as it was sent.
+    /// Gaps left by rejected points, from which `sent_index` computes the original indices.
     skips: Vec<Skip>,
 }
 
-/// From the point `before` on, so many refused ones stood between.
+/// A gap left by rejected points of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Skip {
+    /// Index of the first kept point after the gap.
     before: u32,
+    /// Total number of rejected points up to this gap.
     skipped: u32,
 }
 
-/// Consecutive points of one series in the order of their times.
+/// Consecutive points of one series in chronological order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Run {
     /// Index into the batch's list of series.
     series: u32,
-    /// Where it begins; it ends where the next one begins.
+    /// Index of the first point. The run ends where the next one starts.
     start: u32,
 }
 
@@ -51,7 +54,8 @@ impl Points {
     /// Adds points of one series from little-endian columns of equal length.
     pub(crate) fn extend(&mut self, series: u32, timestamps: &[u8], values: &[u8]) {
         let first = self.timestamps.len();
-        let (timestamps, values) = (timestamps.as_chunks::<8>().0, values.as_chunks::<8>().0);
+        let timestamps = timestamps.as_chunks::<8>().0;
+        let values = values.as_chunks::<8>().0;
         self.timestamps.extend(timestamps.iter().map(|bytes| i64::from_le_bytes(*bytes)));
         self.values.extend(values.iter().map(|bytes| f64::from_le_bytes(*bytes)));
         let added = &self.timestamps[first..];
@@ -71,7 +75,7 @@ impl Points {
         self.begin_run_at(series, timestamp, self.timestamps.len());
     }
 
-    /// Begins a run, unless the point goes on with the last one.
+    /// Begins a run at this point, unless the point continues the last run.
     #[inline]
     fn begin_run_at(&mut self, series: u32, timestamp: i64, at: usize) {
         let goes_on = self.runs.last().is_some_and(|run| run.series == series)
@@ -81,19 +85,19 @@ impl Points {
         }
     }
 
-    /// Notes that so many points of the batch were refused here.
+    /// Records that the next `count` points of the batch are rejected.
     pub(crate) fn skip(&mut self, count: usize) {
         let skipped = self.skips.last().map_or(0, |skip| skip.skipped) + to_u32(count);
         self.skips.push(Skip { before: to_u32(self.len()), skipped });
     }
 
-    /// Where a point of ours stood in the batch as it was sent.
+    /// Returns the index that a point had in the batch as it was sent.
     pub(crate) fn sent_index(&self, at: usize) -> usize {
         let skips = self.skips.partition_point(|skip| skip.before as usize <= at);
         at + self.skips[..skips].last().map_or(0, |skip| skip.skipped as usize)
     }
 
-    /// A part of the points; where they stood is not kept.
+    /// Copies the points at these indices. Their original indices are not kept.
     pub(crate) fn part(&self, part: impl Iterator<Item = usize>) -> Self {
         let mut points = Self::default();
         for at in part {
@@ -103,7 +107,8 @@ impl Points {
         points
     }
 
-    /// The runs, each with its series (an index into the batch's list), timestamps and values.
+    /// Iterates over the runs, each with its series (an index into the batch's list), timestamps
+    /// and values.
     pub(crate) fn runs(&self) -> impl Iterator<Item = (u32, &[i64], &[f64])> {
         let ends = self.runs.iter().skip(1).map(|run| run.start).chain([to_u32(self.len())]);
         self.runs.iter().zip(ends).map(|(run, end)| {
@@ -113,7 +118,7 @@ impl Points {
     }
 }
 
-/// A batch has at most 4 billion points: its limit is far below.
+/// Converts an index or a count. The limit on the points of a batch is far below `u32::MAX`.
 fn to_u32(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
@@ -134,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn points_know_where_they_were_sent() {
+    fn points_keep_their_original_indices() {
         let mut points = Points::default();
         points.skip(1);
         points.push(0, 1, 0.5);
@@ -149,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_taken_over_in_runs_of_rising_times() {
+    fn columns_become_runs_of_ascending_times() {
         let bytes = |numbers: &[i64]| {
             numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>()
         };

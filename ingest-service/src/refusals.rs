@@ -1,4 +1,5 @@
-//! Says in the log who is refused and why: the first of each kind, and how many more in ten seconds.
+//! Logs refused batches and points. The first of each kind is logged, then one count every ten
+//! seconds.
 
 use std::sync::Arc;
 
@@ -9,11 +10,11 @@ use crate::error::BatchError;
 use crate::metrics::{BatchOutcome, Metrics};
 use crate::validate::{REASONS, Rejections};
 
-/// Counts refusals and logs some; cheap to clone.
+/// Counter and rate-limited log of refusals; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Refusals {
     metrics: Metrics,
-    /// By the number of the reason.
+    /// Indexed by the number of the reason.
     points: Arc<[Repeats; REASONS]>,
     batches: Repeats,
 }
@@ -29,7 +30,7 @@ impl Refusals {
         Self { metrics, points: Arc::new(points), batches: Repeats::new("refused batches") }
     }
 
-    /// Points of a batch whose other points may be stored.
+    /// Reports rejected points of a batch whose other points may be stored.
     pub(crate) fn points(&self, rejections: &Rejections) {
         self.metrics.rejected(rejections);
         for rejection in &rejections.listed {
@@ -50,7 +51,7 @@ impl Refusals {
         }
     }
 
-    /// A whole batch.
+    /// Reports a refused batch.
     pub(crate) fn batch(&self, error: &BatchError) {
         let outcome = outcome(error);
         self.metrics.batch(outcome);

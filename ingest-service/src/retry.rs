@@ -10,21 +10,23 @@ use std::time::Duration;
 use rand::RngExt as _;
 use shared::db;
 
-/// What to do about an error of the database.
+/// Classification of a database error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Try the same again on a new connection: nothing may be lost because the database is away or not set up yet.
+    /// Retry on a new connection. No data may be lost because the database is unavailable or not
+    /// set up yet.
     Retry,
-    /// The database looked at the data and will refuse it every time.
+    /// The database refuses this data permanently.
     Refused,
 }
 
+/// Classifies an error of the database.
 pub(crate) fn verdict(error: &sqlx::Error) -> Verdict {
     if db::is_refusal(error) { Verdict::Refused } else { Verdict::Retry }
 }
 
-/// Waits that grow from 50 ms to 5 s, each shortened by up to a half at random, so that many writers do not come back at
-/// the same instant.
+/// Exponential backoff from 50 ms to 5 s. Each wait is shortened at random by up to a half, so that
+/// many writers do not retry at the same instant.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     attempts: u32,
@@ -34,11 +36,12 @@ impl Backoff {
     const FIRST: Duration = Duration::from_millis(50);
     const LONGEST: Duration = Duration::from_secs(5);
 
-    /// How often it was asked so far.
+    /// Returns the number of waits handed out so far.
     pub(crate) fn attempts(&self) -> u32 {
         self.attempts
     }
 
+    /// Returns the next time to wait.
     pub(crate) fn next(&mut self) -> Duration {
         let wait = Self::FIRST.saturating_mul(1 << self.attempts.min(10)).min(Self::LONGEST);
         self.attempts = self.attempts.saturating_add(1);

@@ -1,4 +1,4 @@
-//! Puts the modules together and runs the service.
+//! Assembles the modules and runs the service.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,19 +18,21 @@ use tonic::service::Routes;
 
 use crate::config::IngestConfig;
 use crate::database_sample;
-use crate::flush_loop::Lanes;
 use crate::ingest_stream::{IngestServer, Intake};
 use crate::ledger_reader::LedgerReader;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
+use crate::scheduling::lanes::Lanes;
 use crate::series_resolver::SeriesResolver;
 use crate::service::ingest_service_server::{IngestServiceServer, SERVICE_NAME};
 
-/// Serves on the listener, and probes and metrics on the other one, until the token is cancelled; then finishes the calls under way, writes what was taken in, and
-/// returns. The database may come later: until then calls are answered UNAVAILABLE.
+/// Serves gRPC on `listener`, and probes and metrics on `http`, until the token is cancelled. Then
+/// finishes the calls in progress, writes the accepted batches, and returns.
+///
+/// The database may become available later: until then calls are answered with UNAVAILABLE.
 ///
 /// # Errors
-/// The configuration contradicts itself, or the transport failed.
+/// Fails if the configuration contradicts itself or the transport fails.
 pub async fn run(
     listener: TcpListener,
     http: TcpListener,
@@ -42,7 +44,7 @@ pub async fn run(
         address = %listener.local_addr()?,
         http = %http.local_addr()?,
         database = %config.database.address(),
-        "ingest-service starts"
+        "ingest-service is starting"
     );
     let meters = Meters::new("ingest-service")?;
     let metrics = Metrics::new(meters.meter());
@@ -101,11 +103,12 @@ pub async fn run(
     drain(tasks, writers).await;
     stop.cancel();
     meters.shutdown().await;
-    tracing::info!("ingest-service ends");
+    tracing::info!("ingest-service has stopped");
     Ok(())
 }
 
-/// Waits until the calls' tasks and then the writers are done. Batches that are not stored by then were not acknowledged.
+/// Waits until the tasks of the calls are done, and then the writers, for at most `FINISH`. Batches
+/// that are not stored by then were not acknowledged.
 async fn drain(tasks: TaskTracker, mut writers: JoinSet<()>) {
     tasks.close();
     let drained = async {
@@ -116,12 +119,12 @@ async fn drain(tasks: TaskTracker, mut writers: JoinSet<()>) {
         tracing::warn!(
             calls = tasks.len(),
             writers = writers.len(),
-            "ending with batches that could not be stored"
+            "shutdown timed out with batches that are not stored"
         );
     }
 }
 
-/// Brings the schema in, waiting for a database that is away.
+/// Migrates the schema. Waits while the database is unavailable.
 async fn migrate(database: DatabaseConfig) {
     loop {
         match db::migrate(&database).await {

@@ -1,7 +1,11 @@
-//! (device, metric) to series id: cached; misses of all streams are looked up and created together by one task. How many series a
-//! client creates in a minute is bounded: everything else of a series can be deleted or expires, its name stays.
+//! Resolves (device, metric) to a series id. Ids are cached. One task looks up and creates the
+//! missing series of all streams together.
 //!
-//! The task owns its connection, so that nothing a caller drops can leave a transaction open. Depends on no points.
+//! The number of series that a client creates per minute is limited, because the name of a series
+//! stays even after its points are deleted or expire.
+//!
+//! The task owns its connection, so that a dropped call cannot leave a transaction open. This
+//! module does not depend on points.
 
 mod create;
 
@@ -20,14 +24,14 @@ use crate::error::BatchError;
 use crate::metrics::{Metrics, Operation};
 use crate::retry::{Backoff, Verdict, verdict};
 use crate::validate::SeriesName;
-use create::Creator;
+use create::SeriesCreator;
 
-/// Most series that one statement looks up or creates.
+/// Maximum number of series that one statement looks up or creates.
 const CHUNK: usize = 10_000;
-/// Most requests that are answered together.
+/// Maximum number of requests that are answered together.
 const MAX_REQUESTS: usize = 256;
 
-/// Names a series that is not in the cache.
+/// Name of a series that is not in the cache.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct SeriesKey {
     device_id: Box<str>,
@@ -40,26 +44,26 @@ impl SeriesKey {
     }
 }
 
-/// Resolves series; cheap to clone.
+/// Resolver of series names to ids; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct SeriesResolver {
     cache: Arc<SeriesCache>,
-    misses: mpsc::Sender<Misses>,
+    misses: mpsc::Sender<SeriesRequest>,
     per_minute: NonZeroUsize,
     metrics: Metrics,
 }
 
-/// Series of one batch that are not in the cache.
-struct Misses {
+/// Request for the series of one batch that are not in the cache.
+struct SeriesRequest {
     keys: Vec<SeriesKey>,
-    /// Whose allowance of new series they count against.
+    /// Quota against which new series count.
     quota: CallQuota,
-    /// None for a series that does not exist and that the client may not create now.
+    /// Receives the ids; `None` for a missing series that the client may not create now.
     ids: oneshot::Sender<Result<Vec<Option<i32>>, BatchError>>,
 }
 
 impl SeriesResolver {
-    /// Starts the task that creates what is missing; it ends when the last resolver is dropped.
+    /// Starts the task that looks up and creates series. It ends when the last resolver is dropped.
     pub(crate) fn start(
         database: DatabaseConfig,
         timeout: Duration,
@@ -71,14 +75,15 @@ impl SeriesResolver {
         let (misses, requests) = mpsc::channel(MAX_REQUESTS);
         let observed = Arc::clone(&cache);
         metrics.observe_cache(capacity, move || observed.len());
-        let creator = Creator::new(database, timeout, metrics.clone());
+        let creator = SeriesCreator::new(database, timeout, metrics.clone());
         tokio::spawn(answer_misses(requests, Arc::clone(&cache), creator, per_minute));
         Self { cache, misses, per_minute, metrics }
     }
 
-    /// Returns the ids of the series, in their order. Series that do not exist are created, as many as the client may create in
-    /// a minute; for more, a stream waits and a unary call is refused. What was created by then exists when the batch is sent
-    /// again. Waits for a database that is away.
+    /// Returns the ids of the series, in their order. Waits while the database is unavailable.
+    ///
+    /// Creates missing series up to the client's limit per minute. Beyond it a stream waits and a
+    /// unary call is refused. Series created by then exist when the batch is sent again.
     pub(crate) async fn resolve(
         &self,
         series: &[SeriesName<'_>],
@@ -91,7 +96,7 @@ impl SeriesResolver {
         self.metrics.looked_up(ids.len() - missing.len(), missing.len());
         while !missing.is_empty() {
             let keys = missing.iter().map(|&at| SeriesKey::of(&series[at])).collect();
-            let found = self.ask(keys, quota.clone()).await?;
+            let found = self.request(keys, quota.clone()).await?;
             missing.iter().zip(found).for_each(|(&at, id)| ids[at] = id);
             missing.retain(|&at| ids[at].is_none());
             if !missing.is_empty() {
@@ -105,36 +110,39 @@ impl SeriesResolver {
         Ok(ids.into_iter().flatten().collect())
     }
 
-    async fn ask(
+    /// Sends a request to the task and waits for its answer.
+    async fn request(
         &self,
         keys: Vec<SeriesKey>,
         quota: CallQuota,
     ) -> Result<Vec<Option<i32>>, BatchError> {
         let (ids, receiver) = oneshot::channel();
-        let sent = self.misses.send(Misses { keys, quota, ids }).await;
+        let sent = self.misses.send(SeriesRequest { keys, quota, ids }).await;
         sent.map_err(|_| BatchError::shutting_down())?;
         receiver.await.map_err(|_| BatchError::shutting_down())?
     }
 }
 
+/// Returns the indices of the missing ids.
 fn missing(ids: &[Option<i32>]) -> Vec<usize> {
     (0..ids.len()).filter(|&at| ids[at].is_none()).collect()
 }
 
-/// Series that somebody asked for, sorted and each once.
-type Found = BTreeMap<SeriesKey, Option<i32>>;
+/// Requested series in sorted order, without repetition.
+type FoundSeries = BTreeMap<SeriesKey, Option<i32>>;
 
+/// Runs the task: answers all waiting requests together.
 async fn answer_misses(
-    mut requests: mpsc::Receiver<Misses>,
+    mut requests: mpsc::Receiver<SeriesRequest>,
     cache: Arc<SeriesCache>,
-    mut creator: Creator,
+    mut creator: SeriesCreator,
     per_minute: NonZeroUsize,
 ) {
     let mut waiting = Vec::new();
     while requests.recv_many(&mut waiting, MAX_REQUESTS).await > 0 {
-        // An earlier round may have brought some in.
+        // An earlier round may have added some of them to the cache.
         let keys = waiting.iter().flat_map(|request| request.keys.iter().cloned());
-        let mut found: Found = keys
+        let mut found: FoundSeries = keys
             .map(|key| (cache.get(&key.device_id, &key.metric_name), key))
             .map(|(id, key)| (key, id))
             .collect();
@@ -147,16 +155,16 @@ async fn answer_misses(
         for request in waiting.drain(..) {
             let ids =
                 |()| request.keys.iter().map(|key| found.get(key).copied().flatten()).collect();
-            let _ = request.ids.send(outcome.clone().map(ids)); // a caller that has gone needs no answer
+            let _ = request.ids.send(outcome.clone().map(ids)); // fails if the call is gone
         }
     }
 }
 
-/// Fills in what exists, then what the clients may create.
+/// Looks up all series, then creates those that the clients may create.
 async fn find_or_create(
-    creator: &mut Creator,
-    requests: &[Misses],
-    found: &mut Found,
+    creator: &mut SeriesCreator,
+    requests: &[SeriesRequest],
+    found: &mut FoundSeries,
     per_minute: NonZeroUsize,
 ) -> Result<(), BatchError> {
     let unknown: Vec<SeriesKey> =
@@ -167,14 +175,23 @@ async fn find_or_create(
     match new.iter().find(|key| found.get(*key).copied().flatten().is_none()) {
         None => Ok(()),
         Some(lost) => {
-            tracing::error!(device = %lost.device_id, metric = %lost.metric_name, "a series was created and is not there");
+            tracing::error!(
+                device = %lost.device_id,
+                metric = %lost.metric_name,
+                "a series was created but cannot be found"
+            );
             Err(BatchError::Refused)
         }
     }
 }
 
-/// Returns the series to create, in order: of each client's, the first that it may create now.
-fn permitted(requests: &[Misses], found: &Found, per_minute: NonZeroUsize) -> Vec<SeriesKey> {
+/// Returns the series to create, in order. Each client may create as many of its new series as its
+/// quota allows now.
+fn permitted(
+    requests: &[SeriesRequest],
+    found: &FoundSeries,
+    per_minute: NonZeroUsize,
+) -> Vec<SeriesKey> {
     let mut permitted = BTreeSet::new();
     for request in requests {
         let is_new = |key: &&SeriesKey| {
@@ -188,12 +205,13 @@ fn permitted(requests: &[Misses], found: &Found, per_minute: NonZeroUsize) -> Ve
     permitted.into_iter().collect()
 }
 
-/// Looks keys up, once they are created where that `creates` them, chunk by chunk until the database has answered.
+/// Looks up keys chunk by chunk, and creates missing ones first if `creates` is set. Retries until
+/// the database has answered.
 async fn fill_in(
-    creator: &mut Creator,
+    creator: &mut SeriesCreator,
     keys: &[SeriesKey],
     creates: bool,
-    found: &mut Found,
+    found: &mut FoundSeries,
 ) -> Result<(), BatchError> {
     for chunk in keys.chunks(CHUNK) {
         let mut backoff = Backoff::default();
@@ -201,13 +219,15 @@ async fn fill_in(
             match creator.find(chunk, creates).await {
                 Ok(rows) => break rows,
                 Err(error) if verdict(&error) == Verdict::Refused => {
-                    tracing::error!(%error, series = chunk.len(), "the database refuses series");
+                    let series = chunk.len();
+                    tracing::error!(%error, series, "the database refuses to create series");
                     return Err(BatchError::Refused);
                 }
                 Err(error) => {
                     creator.metrics.retry(Operation::Series, &error);
                     let wait = backoff.next();
-                    tracing::warn!(%error, ?wait, attempt = backoff.attempts(), "cannot resolve series; trying again");
+                    let attempt = backoff.attempts();
+                    tracing::warn!(%error, ?wait, attempt, "cannot resolve series; retrying");
                     tokio::time::sleep(wait).await;
                 }
             }

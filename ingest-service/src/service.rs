@@ -1,4 +1,4 @@
-//! The server side of the contract's IngestService, generated at build time over undecoded messages.
+//! Server side of the contract's `IngestService`. `build.rs` generates it over undecoded messages.
 
 #![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)] // generated
 

@@ -1,4 +1,5 @@
-//! Raw batch to valid points or rejections. Pure: knows no clock, no database, no stream.
+//! Validates a raw batch: sorts its points into valid ones and rejections. Depends on no clock, no
+//! database and no stream.
 
 mod ids;
 mod permissions;
@@ -21,34 +22,35 @@ pub(crate) use producer::{Numbering, OWN_PRODUCERS, check_producer_id};
 pub(crate) use rejections::{REASONS, Rejections};
 use times::AcceptedTimes;
 
-/// Largest value to either side of 0. Squares of it, and sums of squares over any number of points, still fit into a double:
-/// one that did not would make the rollups of its minute fail, for every series.
+/// Largest accepted absolute value. Sums of its squares over any number of points still fit into a
+/// double. A sum that overflowed would make the refresh of its minute fail for every series.
 const MAX_VALUE: f64 = 1e100;
 
-/// Why a point is refused, for programs and for people.
-type Refusal = (Reason, String);
+/// Reason why a point is rejected: a code for programs and a sentence for people.
+type PointRefusal = (Reason, String);
 
-/// Names a series, in place.
+/// Name of a series, borrowed from the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SeriesName<'m> {
     pub(crate) device_id: &'m str,
     pub(crate) metric_name: &'m str,
 }
 
-/// What is left of a batch after its invalid points were taken out.
+/// A batch without its invalid points.
 #[derive(Debug)]
 pub(crate) struct ValidBatch<'m> {
     pub(crate) numbering: Option<Numbering>,
-    /// Each series once; the points refer to them by index.
+    /// Distinct series; the points refer to them by index.
     pub(crate) series: Vec<SeriesName<'m>>,
     pub(crate) points: Points,
     pub(crate) rejections: Rejections,
 }
 
-/// Sorts the points of a request message into valid ones and rejections.
+/// Validates the points of a request message. `received_at` is in microseconds since the Unix
+/// epoch.
 ///
 /// # Errors
-/// The batch as a whole can never be stored, or may not be by this sender.
+/// Fails if the batch as a whole can never be stored, or this caller may not store it.
 pub(crate) fn validate<'m>(
     message: &'m [u8],
     limits: &Limits,
@@ -66,8 +68,9 @@ pub(crate) fn validate<'m>(
     if found > limit {
         return Err(BatchError::TooManyPoints { found, limit, numbering: numbering.map(Box::new) });
     }
-    let named = batch.series().count().min(found); // in row form, names are few and not known before
-    let mut pass = Pass {
+    // In row form the number of distinct names is small and not known in advance.
+    let named = batch.series().count().min(found);
+    let mut pass = ValidationPass {
         permissions,
         times: AcceptedTimes::new(limits, received_at),
         numbered: numbering.is_some(),
@@ -84,37 +87,41 @@ pub(crate) fn validate<'m>(
     for series in batch.series() {
         pass.columns(&series?);
     }
-    let Pass { series, points, rejections, forbidden, .. } = pass;
+    let ValidationPass { series, points, rejections, forbidden, .. } = pass;
     if forbidden == found {
         return Err(Permissions::nothing_permitted(found));
     }
     Ok(ValidBatch { numbering, series, points, rejections })
 }
 
+/// Returns the number of points in a batch.
 fn count(batch: &WireBatch<'_>) -> Result<usize, Malformed> {
     batch.series().try_fold(batch.row_count, |count, series| Ok(count + series?.len()))
 }
 
-/// What is known of each name pair (device, metric) of a batch: its index in the list of series, or why it is refused.
-type Lookup<'m> = HashMap<(&'m [u8], &'m [u8]), Result<u32, Refusal>, foldhash::fast::RandomState>;
+/// Result for each pair (device, metric) of a batch: its index in the list of series, or the reason
+/// why its points are rejected.
+type Lookup<'m> =
+    HashMap<(&'m [u8], &'m [u8]), Result<u32, PointRefusal>, foldhash::fast::RandomState>;
 
-/// One pass over a batch. Names are checked once per series, not once per point.
-struct Pass<'m, 'p> {
+/// State of one pass over a batch. Names are checked once per series, not once per point.
+struct ValidationPass<'m, 'p> {
     permissions: Permissions<'p>,
     times: AcceptedTimes,
-    /// In a numbered batch every point needs a timestamp of its own.
+    /// Whether the batch is numbered: then every point needs a timestamp.
     numbered: bool,
     lookup: Lookup<'m>,
     series: Vec<SeriesName<'m>>,
     points: Points,
     rejections: Rejections,
-    /// Points of devices that the sender may not write.
+    /// Number of points of devices that the caller may not write.
     forbidden: usize,
-    /// Of the point that comes next, through the whole batch.
+    /// Index of the next point within the whole batch.
     index: usize,
 }
 
-impl<'m> Pass<'m, '_> {
+impl<'m> ValidationPass<'m, '_> {
+    /// Validates a point in row form.
     fn row(&mut self, point: &WirePoint<'m>) {
         let checked = self.series(point.device_id, point.metric_name).and_then(|series| {
             let timestamp = times::of(point.timestamp, self.numbered, &self.times)?;
@@ -132,15 +139,19 @@ impl<'m> Pass<'m, '_> {
         }
     }
 
+    /// Validates points in series form: column by column, and point by point only if that fails.
     fn columns(&mut self, columns: &WireSeries<'m>) {
-        let (times, values) =
-            (columns.timestamps.as_chunks::<8>().0, columns.values.as_chunks::<8>().0);
+        let times = columns.timestamps.as_chunks::<8>().0;
+        let values = columns.values.as_chunks::<8>().0;
         if columns.len() == 0 {
-            return; // there is nothing to store or to refuse, whatever its name
+            return; // without points the name does not matter
         }
         if times.len() != values.len() {
-            let sentence =
-                format!("timestamps_us has {} entries and values {}", times.len(), values.len());
+            let sentence = format!(
+                "timestamps_us has {} entries but values has {}; they must have the same number",
+                times.len(),
+                values.len()
+            );
             return self.reject(columns.len(), Reason::ColumnLengthsDiffer, sentence);
         }
         let series = match self.series(columns.device_id, columns.metric_name) {
@@ -162,7 +173,8 @@ impl<'m> Pass<'m, '_> {
 
     fn columns_point_by_point(&mut self, series: u32, times: &[[u8; 8]], values: &[[u8; 8]]) {
         for (timestamp, value) in times.iter().zip(values) {
-            let (timestamp, value) = (i64::from_le_bytes(*timestamp), f64::from_le_bytes(*value));
+            let timestamp = i64::from_le_bytes(*timestamp);
+            let value = f64::from_le_bytes(*value);
             match self.times.check_entry(timestamp).and_then(|()| check_value(value)) {
                 Ok(()) => {
                     self.points.push(series, timestamp, value);
@@ -173,8 +185,10 @@ impl<'m> Pass<'m, '_> {
         }
     }
 
-    fn series(&mut self, device_id: &'m [u8], metric_name: &'m [u8]) -> Result<u32, Refusal> {
-        let (series, permissions) = (&mut self.series, self.permissions);
+    /// Returns the index of a series. Checks its name and the caller's permission on first use.
+    fn series(&mut self, device_id: &'m [u8], metric_name: &'m [u8]) -> Result<u32, PointRefusal> {
+        let series = &mut self.series;
+        let permissions = self.permissions;
         let known = self.lookup.entry((device_id, metric_name)).or_insert_with(|| {
             let device_id = ids::check_device_id(device_id)?;
             let metric_name = ids::check_metric_name(metric_name)?;
@@ -196,26 +210,26 @@ impl<'m> Pass<'m, '_> {
     }
 }
 
-/// NaN is not accepted either.
+/// Returns whether a value is accepted. Rejects NaN as well.
 fn accepts_value(value: f64) -> bool {
     value.abs() <= MAX_VALUE
 }
 
 #[cold]
-fn value_missing() -> Refusal {
-    let sentence = "value is missing; set it, also where it is 0 (a client generated before value was optional leaves 0 out: \
-                    generate it again, or send series form)";
+fn value_missing() -> PointRefusal {
+    let sentence = "value is missing; set it even if it is 0 (client code generated before value \
+                    became optional omits 0: regenerate it, or send series form)";
     (Reason::ValueMissing, sentence.to_owned())
 }
 
-fn check_value(value: f64) -> Result<(), Refusal> {
+fn check_value(value: f64) -> Result<(), PointRefusal> {
     if accepts_value(value) {
         return Ok(());
     }
     if value.is_finite() {
         return Err((
             Reason::ValueTooLarge,
-            format!("value is {value:e}; the limit is {MAX_VALUE:e} to either side of 0"),
+            format!("value is {value:e}; it must be between -{MAX_VALUE:e} and {MAX_VALUE:e}"),
         ));
     }
     Err((Reason::ValueNotFinite, format!("value is {value}; it must be finite")))

@@ -1,12 +1,13 @@
-//! The bytes of a message, read in place: the protobuf wire format of `proto/tidegauge/v1/ingest.proto`, and nothing else.
+//! Reads request messages in place: the protobuf wire format of `proto/tidegauge/v1/ingest.proto`.
 //!
-//! A message stays one buffer; what it holds is borrowed from it. Numbers are checked to be there, not to make sense: that is
-//! `validate`'s. The format is that of "Encoding" in the documentation of Protocol Buffers.
+//! A message stays in one buffer, and its parts are borrowed from it. This module checks only that
+//! the bytes are well-formed; `validate` checks the values. The documentation of Protocol Buffers
+//! describes the format under "Encoding".
 
 mod batch;
 mod codec;
 mod fields;
 
 pub(crate) use batch::{WireBatch, WirePoint, WireSeries, is_heartbeat};
-pub(crate) use codec::{Message, WireCodec};
+pub(crate) use codec::{RawMessage, WireCodec};
 pub(crate) use fields::Malformed;

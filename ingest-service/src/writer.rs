@@ -1,11 +1,12 @@
-//! Writes a flush in one transaction: locks the ledger, keeps the batches that move it on, writes their points, commits, and
-//! acknowledges.
+//! Writes a flush in one transaction: locks the ledger, selects the batches that advance it, writes
+//! their points, commits, and acknowledges.
 //!
-//! Only this module writes points. Its connection is dropped after any error, because a broken COPY or COMMIT leaves it in an
-//! unknown state. What a broken COMMIT did is found out through the writer's own ledger row, which every flush moves.
+//! Only this module writes points. It drops its connection after any error, because a broken COPY
+//! or COMMIT leaves it in an unknown state. The writer's own ledger row, which every flush
+//! advances, shows whether a broken COMMIT took effect.
 //!
-//! A flush does not wait for ledger rows that another transaction holds: the batches of these producers are handed back, and
-//! the others are written.
+//! A flush does not wait for ledger rows locked by another transaction. It returns the batches of
+//! these producers and writes the others.
 //!
 //! One attempt (`writer/transaction.rs`):
 //!
@@ -19,14 +20,15 @@
 //! 5. `point_rows` sends the points. COPY data goes in pieces of about 256 KiB.
 //! 6. `ledger_rows::advance` stores the new positions, hashes and answers. COMMIT follows.
 //!
-//! If each batch of a small flush is the next one of its producer, `writer/at_once.rs` writes it as
+//! If each batch of a small flush is the next one of its producer, `writer/single_statement.rs` writes it as
 //! a single statement first. That statement writes nothing if the ledger differs; the steps above
 //! follow.
 
-mod at_once;
+mod attempt;
 mod ledger_rows;
 mod point_rows;
 mod refused_points;
+mod single_statement;
 mod transaction;
 mod write_path;
 
@@ -45,13 +47,14 @@ use crate::metrics::{FlushShape, Metrics, Operation};
 use crate::refusals::Refusals;
 use crate::retry::{Backoff, Verdict, verdict};
 use crate::validate::{Numbering, OWN_PRODUCERS};
+use attempt::{Attempt, AttemptFailure, AttemptOutcome};
 pub(crate) use ledger_rows::read_remembered;
-use transaction::{Attempt, Failure, Outcome, Session};
+use transaction::WriterSession;
 
-/// Writes flushes, one after the other.
+/// Writer of flushes, one after the other.
 pub(crate) struct Writer {
-    session: Session,
-    /// The writer's own row of the ledger: advanced by one with every flush.
+    session: WriterSession,
+    /// Position of the writer's own ledger row, which every flush advances by one.
     own: Numbering,
     metrics: Metrics,
     refusals: Refusals,
@@ -59,17 +62,21 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(database: DatabaseConfig, config: &FlushConfig, metrics: Metrics) -> Self {
-        let session = Session::new(database, config, metrics.clone());
+        let session = WriterSession::new(database, config, metrics.clone());
         Self { session, own: own_numbering(), refusals: Refusals::new(metrics.clone()), metrics }
     }
 
-    /// Writes a flush and sends each batch its outcome. Tries until the database has taken or refused it. A flush that is
-    /// refused is halved until the batches at fault are alone, and these until the points at fault are: nothing else is lost.
+    /// Writes a flush and sends each batch its outcome. Retries until the database has accepted or
+    /// refused it.
     ///
-    /// Returns the batches that were not tried, in their order: those of producers whose ledger rows other transactions hold.
+    /// A refused flush is halved until the faulty batches are isolated. A faulty batch is searched
+    /// for its faulty points in the same way. All other points are stored.
+    ///
+    /// Returns, in order, the batches that were not tried because other transactions hold the
+    /// ledger rows of their producers.
     pub(crate) async fn write(&mut self, flush: Vec<QueuedBatch>) -> Vec<QueuedBatch> {
         let mut set_aside = SetAside::default();
-        let mut parts = vec![flush]; // the next one last
+        let mut parts = vec![flush]; // a stack: the next part is the last
         while let Some(part) = parts.pop() {
             let mut part = set_aside.filter(part);
             if part.is_empty() {
@@ -94,7 +101,7 @@ impl Writer {
         set_aside.batches
     }
 
-    /// Writes the one batch of a refused flush without the points that the database refuses.
+    /// Writes a refused flush of one batch without the points that the database refuses.
     async fn write_without_refused_points(
         &mut self,
         mut flush: Vec<QueuedBatch>,
@@ -102,7 +109,7 @@ impl Writer {
     ) {
         let Some(batch) = flush.first_mut() else { return };
         let refused = refused_points::find(&mut self.session, batch).await;
-        let rejections = refused_points::take_out(batch, &refused);
+        let rejections = refused_points::remove(batch, &refused);
         self.refusals.points(&rejections);
         batch.rejections.merge(rejections);
         match self.commit(&flush).await {
@@ -119,11 +126,11 @@ impl Writer {
         }
     }
 
-    /// Returns what was decided about each batch, once it is committed.
+    /// Writes a flush and returns the decision about each batch after COMMIT.
     async fn commit(&mut self, flush: &[QueuedBatch]) -> Result<Vec<Decision>, NotWritten> {
         self.own.sequence += 1;
         let mut backoff = Backoff::default();
-        let mut unknown = None; // what was decided in an attempt whose COMMIT has an unknown outcome
+        let mut unknown = None; // decisions of an attempt whose COMMIT has an unknown outcome
         let began = Instant::now();
         loop {
             let first = backoff.attempts() == 0;
@@ -131,28 +138,28 @@ impl Writer {
             let mut attempt =
                 Attempt { own: &self.own, flush, first, decisions, shape: FlushShape::default() };
             let error = match self.session.run(&mut attempt).await {
-                Ok(Outcome::Committed) => {
+                Ok(AttemptOutcome::Committed) => {
                     self.count(began, flush, attempt.shape);
                     return Ok(attempt.decisions);
                 }
-                Ok(Outcome::CommittedBefore(recalled)) => {
+                Ok(AttemptOutcome::CommittedBefore(recalled)) => {
                     let (decisions, shape) = decided_before(unknown, recalled);
                     self.count(began, flush, shape);
                     return Ok(decisions);
                 }
-                Ok(Outcome::Forgotten) => {
+                Ok(AttemptOutcome::Forgotten) => {
                     self.own = Numbering { sequence: 1, ..own_numbering() };
                     continue;
                 }
-                Ok(Outcome::Locked(producers)) if unknown.is_none() => {
+                Ok(AttemptOutcome::Locked(producers)) if unknown.is_none() => {
                     self.own.sequence -= 1; // nothing was written under it
                     return Err(NotWritten::Locked(producers));
                 }
-                Ok(Outcome::Locked(_)) => {
+                Ok(AttemptOutcome::Locked(_)) => {
                     sqlx::Error::Protocol("ledger rows of the flush are locked".to_owned())
                 }
-                Err(Failure::BeforeCommit(error)) => error,
-                Err(Failure::InCommit(error)) => {
+                Err(AttemptFailure::BeforeCommit(error)) => error,
+                Err(AttemptFailure::InCommit(error)) => {
                     if !attempt.decisions.is_empty() {
                         unknown = Some((attempt.decisions, attempt.shape));
                     }
@@ -166,7 +173,8 @@ impl Writer {
             }
             self.metrics.retry(Operation::Flush, &error);
             let wait = backoff.next();
-            tracing::warn!(%error, ?wait, attempt = backoff.attempts(), "cannot write; trying again");
+            let attempt = backoff.attempts();
+            tracing::warn!(%error, ?wait, attempt, "cannot write a flush; retrying");
             tokio::time::sleep(wait).await;
         }
     }
@@ -178,15 +186,18 @@ impl Writer {
             .record("tidegauge.rows", shape.rows);
     }
 
-    /// Frees ledger rows that a stalled service holds, so that its producers can go on elsewhere.
+    /// Releases ledger rows held by a stalled service, so that its producers can continue through
+    /// another one.
     async fn end_stalled_writers(&mut self) {
         match self.session.end_stalled().await {
             Ok(0) => {}
             Ok(ended) => tracing::warn!(
                 ended,
-                "ended database sessions of stalled writers that held ledger rows"
+                "terminated database sessions of stalled writers that held ledger rows"
             ),
-            Err(error) => tracing::warn!(%error, "cannot end the sessions of stalled writers"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot terminate the sessions of stalled writers")
+            }
         }
     }
 
@@ -218,12 +229,12 @@ impl Writer {
             Ok(result) => self.metrics.accepted(result.accepted_count),
             Err(error) => self.refusals.batch(error),
         }
-        let _ = batch.outcome.send(outcome); // a call that has gone needs no answer; its points are stored all the same
-        drop((batch.room, batch.bytes));
+        let _ = batch.outcome.send(outcome); // fails if the call is gone; its points are stored
+        drop((batch.permit, batch.bytes));
     }
 }
 
-/// Batches that are not tried, because other transactions hold the ledger rows of their producers.
+/// Batches that are not tried because other transactions hold the ledger rows of their producers.
 #[derive(Default)]
 struct SetAside {
     producers: BTreeSet<String>,
@@ -231,7 +242,8 @@ struct SetAside {
 }
 
 impl SetAside {
-    /// Takes the batches of these producers out of a flush, so that none is written before an earlier one.
+    /// Removes the batches of these producers from a flush, so that no batch is written before an
+    /// earlier one of its producer.
     fn filter(&mut self, flush: Vec<QueuedBatch>) -> Vec<QueuedBatch> {
         if self.producers.is_empty() {
             return flush;
@@ -244,15 +256,17 @@ impl SetAside {
     }
 }
 
-/// Returns what was decided in the attempt that turned out to be committed, with the answers that the ledger remembers.
-/// There is such an attempt, for nobody else moves a writer's own row; without it nothing is acknowledged, and clients send
-/// again.
+/// Returns the decisions of the attempt that turned out to be committed, with the answers that the
+/// ledger remembers.
+///
+/// Such an attempt exists, because only this writer advances its own row. If it is missing
+/// nevertheless, nothing is acknowledged and clients resend.
 fn decided_before(
     unknown: Option<(Vec<Decision>, FlushShape)>,
     recalled: Vec<Option<BatchResult>>,
 ) -> (Vec<Decision>, FlushShape) {
     let (mut decisions, shape) = unknown.unwrap_or_else(|| {
-        tracing::error!("the ledger says that a flush is applied of which no attempt is known");
+        tracing::error!("the ledger shows a flush as applied, but this writer has no record of it");
         Default::default()
     });
     for (decision, recalled) in decisions.iter_mut().zip(recalled) {
@@ -263,21 +277,22 @@ fn decided_before(
     (decisions, shape)
 }
 
-/// Why a flush was not written.
+/// Reason why a flush was not written.
 enum NotWritten {
-    /// The database looked at it and will refuse it every time.
+    /// The database refuses it permanently.
     Refused,
     /// Other transactions hold the ledger rows of these producers.
     Locked(BTreeSet<String>),
 }
 
-/// Returns the numbering of a ledger row that nobody else uses.
+/// Returns the numbering of a new ledger row that only this writer uses.
 fn own_numbering() -> Numbering {
     let producer_id = format!("{OWN_PRODUCERS}writer/{:032x}", rand::random::<u128>());
     Numbering { producer_id, epoch: 0, sequence: 0, content_hash: 0 }
 }
 
-/// Describes a batch whose number does not fit. Epochs and sequences came from unsigned numbers.
+/// Describes a batch whose number contradicts the ledger. Epochs and sequences are never negative:
+/// they were converted from unsigned numbers.
 fn sequence_error(batch: &QueuedBatch, expected: i64, current: Option<i64>) -> SequenceError {
     let numbering = batch.numbering.as_ref();
     SequenceError {

@@ -1,4 +1,4 @@
-//! What the program says of its arguments and variables.
+//! Checks of the program's arguments and environment variables.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -11,71 +11,74 @@ fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     program.args(arguments).envs(variables).output().unwrap()
 }
 
-fn told(output: &Output) -> String {
+fn stderr_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
-fn a_wrong_value_is_told_with_its_variable_and_what_is_accepted() {
+fn a_wrong_value_is_reported_with_its_variable_and_what_is_accepted() {
     let output = run(&[], &[("TIDEGAUGE_SHUTDOWN_GRACE", "soon")]);
     assert_eq!(output.status.code(), Some(2));
-    let told = told(&output);
+    let stderr = stderr_of(&output);
     assert!(
-        told.contains(
+        stderr.contains(
             "TIDEGAUGE_SHUTDOWN_GRACE (--shutdown-grace) is \"soon\": a duration is accepted"
         ),
-        "{told}"
+        "{stderr}"
     );
 }
 
 #[test]
-fn it_refuses_to_listen_where_others_reach_it_without_tls_and_authentication() {
+fn refuses_to_listen_on_a_public_address_without_tls_and_authentication() {
     let output = run(&["--listen", "0.0.0.0:0"], &[]);
     assert!(!output.status.success());
-    let told = told(&output);
+    let stderr = stderr_of(&output);
     assert!(
-        told.contains("refusing to listen on 0.0.0.0:0, where others can reach it: TLS is off"),
-        "{told}"
+        stderr.contains("refusing to listen on 0.0.0.0:0, where others can reach it: TLS is off"),
+        "{stderr}"
     );
     assert!(
-        told.contains("authentication is off") && told.contains("TIDEGAUGE_INSECURE_LISTEN=true"),
-        "{told}"
+        stderr.contains("authentication is off")
+            && stderr.contains("TIDEGAUGE_INSECURE_LISTEN=true"),
+        "{stderr}"
     );
 }
 
 #[test]
-fn a_certificate_without_its_key_is_told_with_both_variables() {
+fn a_certificate_without_its_key_is_reported_with_both_variables() {
     let output = run(&["--listen", "127.0.0.1:0"], &[("TIDEGAUGE_TLS_CERTIFICATE", "/absent")]);
     assert!(!output.status.success());
     assert!(
-        told(&output).contains("TIDEGAUGE_TLS_CERTIFICATE is set, but TIDEGAUGE_TLS_KEY is not")
+        stderr_of(&output)
+            .contains("TIDEGAUGE_TLS_CERTIFICATE is set, but TIDEGAUGE_TLS_KEY is not")
     );
     let both = [("TIDEGAUGE_TLS_CERTIFICATE", "/absent"), ("TIDEGAUGE_TLS_KEY", "/absent")];
     let output = run(&["--listen", "127.0.0.1:0"], &both);
     assert!(!output.status.success());
-    assert!(told(&output).contains("\"/absent\" cannot be read"), "{}", told(&output));
+    assert!(stderr_of(&output).contains("\"/absent\" cannot be read"), "{}", stderr_of(&output));
 }
 
 #[test]
-fn a_file_of_identities_that_cannot_be_used_ends_the_start() {
+fn an_invalid_identities_file_ends_the_start() {
     let output = run(&["--listen", "127.0.0.1:0"], &[("TIDEGAUGE_IDENTITIES_FILE", "Cargo.toml")]);
     assert!(!output.status.success());
     assert!(
-        told(&output).contains("TIDEGAUGE_IDENTITIES_FILE is \"Cargo.toml\": "),
+        stderr_of(&output).contains("TIDEGAUGE_IDENTITIES_FILE is \"Cargo.toml\": "),
         "{}",
-        told(&output)
+        stderr_of(&output)
     );
     let checked = run(&["keys", "check", "Cargo.toml"], &[]);
     assert!(!checked.status.success());
-    assert!(told(&checked).contains("unknown field"), "{}", told(&checked));
+    assert!(stderr_of(&checked).contains("unknown field"), "{}", stderr_of(&checked));
 }
 
 #[test]
 fn a_new_key_is_printed_apart_from_its_identity_and_hashed_to_the_same() {
     let new = run(&["keys", "new", "--name", "a", "--scope", "ingest", "--device-prefix", ""], &[]);
-    assert!(new.status.success(), "{}", told(&new));
-    let (identity, told) = (String::from_utf8_lossy(&new.stdout).into_owned(), told(&new));
-    let key = told.split_whitespace().find(|word| word.starts_with("tgk_")).unwrap();
+    assert!(new.status.success(), "{}", stderr_of(&new));
+    let identity = String::from_utf8_lossy(&new.stdout).into_owned();
+    let stderr = stderr_of(&new);
+    let key = stderr.split_whitespace().find(|word| word.starts_with("tgk_")).unwrap();
     assert!(!identity.contains(key));
     let mut hash = Command::new(env!("CARGO_BIN_EXE_ingest-service"));
     let mut hash =
@@ -86,7 +89,7 @@ fn a_new_key_is_printed_apart_from_its_identity_and_hashed_to_the_same() {
 }
 
 #[tokio::test]
-async fn migrate_refuses_settings_that_do_not_go_together_once_the_schema_is_there() {
+async fn migrate_refuses_conflicting_settings_once_the_schema_is_there() {
     let database = e2e::OwnDatabase::start_empty().await;
     let migrate = async |accepted: &str| {
         let variables = [
@@ -103,9 +106,10 @@ async fn migrate_refuses_settings_that_do_not_go_together_once_the_schema_is_the
     };
     let refused = migrate("400days").await;
     assert_eq!(refused.status.code(), Some(1));
-    let sentence = "unsafe settings: TIDEGAUGE_OLDEST_ACCEPTED is 400 days, but refreshes of points_1min look back 31 days";
-    let told = told(&refused);
-    assert!(told.contains("schema is up to date") && told.contains(sentence), "{told}");
+    let sentence = "unsafe settings: TIDEGAUGE_OLDEST_ACCEPTED is 400 days, but refreshes of \
+                    points_1min look back 31 days";
+    let stderr = stderr_of(&refused);
+    assert!(stderr.contains("schema is up to date") && stderr.contains(sentence), "{stderr}");
     assert!(migrate("30days").await.status.success());
     sqlx::query("SELECT set_accepted_age('400 days')")
         .execute(&mut database.sql().await.0)

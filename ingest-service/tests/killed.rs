@@ -1,4 +1,4 @@
-//! The service as a process of its own, killed.
+//! Kills the service as a process and checks that acknowledged batches survive.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
@@ -14,8 +14,9 @@ use tonic::transport::Endpoint;
 
 #[tokio::test]
 async fn acked_batches_survive_a_killed_service() {
-    let (mut sql, device) = (Sql::connect().await, unique("killed"));
-    let began = now(); // a resend is the same batch
+    let mut sql = Sql::connect().await;
+    let device = unique("killed");
+    let began = now(); // fixed, so that a resend has the same content
     let mut acked = 0_u64;
     for round in 0..3_u64 {
         let mut service = Command::new(env!("CARGO_BIN_EXE_ingest-service"))
@@ -32,7 +33,7 @@ async fn acked_batches_survive_a_killed_service() {
             Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         wait_until_serving(&channel, "tidegauge.v1.IngestService").await;
         let mut client = IngestServiceClient::new(channel);
-        // Go on where the last acknowledgement was; what was in flight when the service died is sent again.
+        // Continue after the last acknowledgement: the batch in flight at the kill is sent again.
         let kill_at = acked + 20;
         while acked < kill_at {
             let batch =
@@ -45,7 +46,7 @@ async fn acked_batches_survive_a_killed_service() {
             tokio::spawn(async move { client.ingest_batch(IngestBatchRequest { batch }).await });
         tokio::time::sleep(Duration::from_millis(round)).await;
         service.kill().await.unwrap();
-        let _ = in_flight.await.unwrap(); // acknowledged or not: it is sent again either way
+        let _ = in_flight.await.unwrap(); // sent again, whether it was acknowledged or not
         let stored = sql.count(&device).await;
         assert!(
             stored == acked * 100 || stored == (acked + 1) * 100,

@@ -86,7 +86,7 @@ async fn other_content_under_an_applied_sequence_is_refused_and_says_what_to_do(
     assert_eq!(reason(&reused), "SEQUENCE_REUSED");
     assert_eq!(metadata(&reused, "expected_sequence").as_deref(), Some("4"));
     assert_eq!(metadata(&reused, "current_epoch").as_deref(), Some("0"));
-    assert!(reused.message().contains("begins a new epoch at sequence 1"), "{}", reused.message());
+    assert!(reused.message().contains("begin a new epoch at sequence 1"), "{}", reused.message());
     assert!(send(0, 1, 1.0).await.unwrap().is_duplicate, "the first content must still be known");
     assert_eq!(send(1, 1, 2.0).await.unwrap().accepted_count, 1, "a new epoch must be accepted");
     assert_eq!(Sql::connect().await.sum(&device).await, 5.0);

@@ -1,4 +1,4 @@
-//! Messages as clients send them, to begin from.
+//! Seed messages for fuzzing, such as clients send.
 
 use prost::Message as _;
 use shared::proto::v1;
@@ -6,7 +6,8 @@ use shared::time;
 
 use super::{AHEAD, BACK, NOW};
 
-/// Request messages in both forms, numbered and not, with points of every kind of fault among them.
+/// Returns request messages in both forms, numbered and unnumbered, with every kind of faulty
+/// point.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let producer = Some(v1::Producer { producer_id: "gateway-1".to_owned(), epoch: 2 });
@@ -28,7 +29,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         point("sensor-e\u{301}", NOW, 1.0),
         point("sensor-\u{e9}", NOW, 1.0),
     ];
-    // One microsecond is nothing that bytes happen upon.
+    // Random edits would hardly ever hit these limits to the microsecond.
     let edges = [NOW - BACK - 1, NOW - BACK, NOW + AHEAD, NOW + AHEAD + 1]
         .map(|at| point("sensor-1", at, 1e100));
     let columns = vec![
@@ -60,6 +61,7 @@ fn point(device_id: &str, timestamp: i64, value: f64) -> v1::Point {
 }
 
 fn series(timestamps_us: Vec<i64>, values: Vec<f64>) -> v1::SeriesPoints {
-    let (device_id, metric_name) = ("sensor-3".to_owned(), "pressure".to_owned());
+    let device_id = "sensor-3".to_owned();
+    let metric_name = "pressure".to_owned();
     v1::SeriesPoints { device_id, metric_name, timestamps_us, values }
 }

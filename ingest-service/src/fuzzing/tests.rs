@@ -6,7 +6,8 @@ use proptest::test_runner::Config;
 
 use super::{NOW, as_sent, check, seeds};
 
-/// Bytes that stand for others: where, how many, what.
+/// Applies edits to a message, each with its position, the number of bytes removed, and the bytes
+/// inserted.
 fn edited(mut message: Vec<u8>, edits: Vec<(Index, usize, Vec<u8>)>) -> Vec<u8> {
     for (at, length, replacement) in edits {
         let at = at.index(message.len() + 1);
@@ -36,7 +37,7 @@ proptest! {
     #![proptest_config(Config { cases: 5_000, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn whatever_becomes_of_a_message_its_points_are_accepted_or_rejected_and_encoded_as_they_were_sent(
+    fn each_point_of_a_damaged_message_is_rejected_or_encoded_as_it_was_sent(
         seed in select(seeds()),
         edits in vec((any::<Index>(), 0..9_usize, vec(any::<u8>(), 0..9)), 0..6),
     ) {

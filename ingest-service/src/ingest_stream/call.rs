@@ -1,5 +1,5 @@
-//! One streaming call: batches in, each settled in order, until the stream ends or something ends it. Does not know what
-//! becomes of an acknowledgement.
+//! One streaming call: reads batches and settles them in order, until the stream ends or fails.
+//! Does not depend on where acknowledgements go.
 
 use std::time::Duration;
 
@@ -13,46 +13,48 @@ use super::caller::Caller;
 use crate::ack::{Ack, PendingAck};
 use crate::error::BatchError;
 use crate::metrics::Metrics;
-use crate::wire::{Message, is_heartbeat};
+use crate::wire::{RawMessage, is_heartbeat};
 
-/// Batches of one call that may be under way; reading pauses beyond it.
+/// Maximum number of unsettled batches of one call. Reading pauses beyond it.
 const MAX_IN_FLIGHT: usize = 256;
 
-/// Takes the acknowledgements of a call, in the order of its batches.
+/// Receiver of a call's acknowledgements, in the order of its batches.
 pub(super) trait AckSink {
-    /// `false` where nobody listens any more.
+    /// Takes the next acknowledgement. Returns `false` if the client is gone.
     async fn take(&mut self, batch_index: u64, ack: Ack) -> bool;
 }
 
-/// What a call works with.
-pub(super) struct Call {
+/// State of a streaming call.
+pub(super) struct StreamingCall {
     pub(super) intake: Intake,
     pub(super) caller: Caller,
     pub(super) max_message_bytes: usize,
-    /// After which time no more is read and the call ends well.
+    /// Time after which the call stops reading and ends with OK.
     pub(super) max_age: Option<Duration>,
 }
 
-/// What ends a call early.
-enum Failure {
-    /// One of its batches.
+/// Reason for which a call ends early.
+enum CallFailure {
+    /// A batch failed.
     Batch { index: u64, error: BatchError },
-    /// The stream itself.
+    /// The stream failed.
     Stream(Status),
-    /// The service ends.
+    /// The service is shutting down.
     Shutdown,
 }
 
-/// What the reading half hands to the settling half, in order.
-type Read = Result<(u64, PendingAck), Failure>;
+/// Item that the reading half passes to the settling half, in order.
+type ReadBatch = Result<(u64, PendingAck), CallFailure>;
 
-impl Call {
-    /// Reads until the stream ends, its time is up or something fails; then waits until every batch that was read is
-    /// settled. Acknowledgements end at the first batch that failed. Both halves run at once, so that waiting for room
-    /// holds no acknowledgement back.
+impl StreamingCall {
+    /// Reads until the stream ends, reaches its maximum age or fails. Then waits until every batch
+    /// that was read is settled.
+    ///
+    /// Acknowledgements stop at the first batch that failed. Reading and settling run concurrently,
+    /// so that waiting for a permit delays no acknowledgement.
     pub(super) async fn run(
         self,
-        stream: Streaming<Message>,
+        stream: Streaming<RawMessage>,
         sink: &mut impl AckSink,
     ) -> Result<(), Status> {
         let (queue, read) = mpsc::channel(MAX_IN_FLIGHT);
@@ -68,8 +70,8 @@ impl Call {
 
     async fn read(
         self,
-        mut stream: Streaming<Message>,
-        queue: mpsc::Sender<Read>,
+        mut stream: Streaming<RawMessage>,
+        queue: mpsc::Sender<ReadBatch>,
         stop: CancellationToken,
     ) {
         let max_age = async {
@@ -85,20 +87,21 @@ impl Call {
                 message = stream.message() => message,
                 () = &mut max_age => return,
                 () = stop.cancelled() => return,
-                () = self.caller.shutdown.cancelled() => Err(status::internal()), // told apart below
+                // Reported as `CallFailure::Shutdown` below.
+                () = self.caller.shutdown.cancelled() => Err(status::internal()),
             };
             let read = match message {
                 Ok(Some(message)) if is_heartbeat(&message.0) => {
-                    drop(self.caller.quota.message()); // gives its bytes back
+                    drop(self.caller.quota.message()); // releases the quota of its bytes
                     continue;
                 }
                 Ok(Some(message)) => match self.intake.accept(message, &self.caller).await {
                     Ok(pending) => Ok((index, pending)),
-                    Err(error) => Err(Failure::Batch { index, error }),
+                    Err(error) => Err(CallFailure::Batch { index, error }),
                 },
                 Ok(None) => return,
-                Err(_) if self.caller.shutdown.is_cancelled() => Err(Failure::Shutdown),
-                Err(status) => Err(Failure::Stream(status)),
+                Err(_) if self.caller.shutdown.is_cancelled() => Err(CallFailure::Shutdown),
+                Err(status) => Err(CallFailure::Stream(status)),
             };
             let failed = read.is_err();
             if queue.send(read).await.is_err() || failed {
@@ -109,31 +112,33 @@ impl Call {
     }
 }
 
-/// How a call ended, once every batch that was read is settled.
+/// Result of a call, once every batch that was read is settled.
 #[derive(Default)]
-struct Settled {
-    /// Batches that were acknowledged: all before the first failure.
+struct SettledCall {
+    /// Number of acknowledged batches; all precede the first failure.
     acknowledged: u64,
-    failure: Option<Failure>,
+    failure: Option<CallFailure>,
     /// Indices of batches that were stored after the first failure.
     stored_later: Vec<u64>,
 }
 
-/// Waits for each batch in turn. After a failure, or when nobody listens, the rest is waited for without an answer: it is
-/// stored, and the client sends again what was not acknowledged.
+/// Waits for each batch in turn and passes on its acknowledgement.
+///
+/// After a failure, or once the client is gone, the remaining batches are stored without an
+/// acknowledgement. The client resends what was not acknowledged.
 async fn settle(
-    mut read: mpsc::Receiver<Read>,
+    mut read: mpsc::Receiver<ReadBatch>,
     sink: &mut impl AckSink,
     stop: CancellationToken,
     metrics: &Metrics,
-) -> Settled {
-    let mut ended = Settled::default();
+) -> SettledCall {
+    let mut ended = SettledCall::default();
     let mut listening = true;
     while let Some(next) = read.recv().await {
         let settled = match next {
             Ok((index, pending)) => match pending.settled(metrics).await {
                 Ok(ack) => Ok((index, ack)),
-                Err(error) => Err(Failure::Batch { index, error }),
+                Err(error) => Err(CallFailure::Batch { index, error }),
             },
             Err(failure) => Err(failure),
         };
@@ -153,37 +158,38 @@ async fn settle(
     ended
 }
 
-impl Settled {
-    /// Returns the status of a call that failed: where, what had been committed before, and what was stored after.
+impl SettledCall {
+    /// Returns the status of a failed call. It says where the call failed, how many batches were
+    /// committed before, and which were stored after.
     fn into_result(self, max_message_bytes: usize) -> Result<(), Status> {
         let committed = self.acknowledged;
         Err(match self.failure {
             None => return Ok(()),
-            Some(Failure::Batch { index, error }) => {
+            Some(CallFailure::Batch { index, error }) => {
                 let prefix =
                     format!("message {index} ({committed} batches of this call are committed): ");
                 with_position(&error.into_status(&prefix), index, &self.stored_later)
             }
-            Some(Failure::Stream(status)) => status::from_transport(status, max_message_bytes),
-            Some(Failure::Shutdown) => {
+            Some(CallFailure::Stream(status)) => status::from_transport(status, max_message_bytes),
+            Some(CallFailure::Shutdown) => {
                 BatchError::shutting_down().into_status(&format!("after {committed} batches: "))
             }
         })
     }
 }
 
-/// Adds to the status of a batch where in the stream it was, and which batches after it are stored.
+/// Adds the position of the failed batch to its status, and the batches stored after it.
 fn with_position(status: &Status, failed: u64, stored_later: &[u64]) -> Status {
     let stored = ranges(stored_later);
     let appended = match stored.as_str() {
         "" => "; nothing after it is stored".to_owned(),
-        stored => format!("; of the messages after it, {stored} are stored"),
+        stored => format!("; stored messages after it: {stored}"),
     };
     let metadata = [("failed_batch_index", failed.to_string()), ("stored_batch_indices", stored)];
     status::with_metadata(status, "BATCH_FAILED", metadata, &appended)
 }
 
-/// Writes rising numbers as ranges, such as `7,9-12`.
+/// Formats ascending numbers as ranges, such as `7,9-12`.
 fn ranges(numbers: &[u64]) -> String {
     let runs = numbers.chunk_by(|one, next| one + 1 == *next);
     let written: Vec<String> = runs

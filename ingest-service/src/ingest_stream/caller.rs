@@ -1,4 +1,4 @@
-//! Who makes a call, and what it may send.
+//! The caller of a call, with its identity and quota.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,20 +9,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::BatchError;
 
-/// Who makes a call.
+/// The caller of a call.
 pub(super) struct Caller {
     pub(super) identity: Arc<Identity>,
     pub(super) quota: CallQuota,
-    /// How long a batch should take at most; without it, it waits for room for as long as that takes.
-    pub(super) patience: Option<Duration>,
+    /// Time that a batch should take at most. Without it, a batch waits for a permit without limit.
+    pub(super) timeout: Option<Duration>,
     pub(super) shutdown: CancellationToken,
 }
 
 impl Caller {
-    /// Waits until the client may send so many points, or refuses them. What still waits when the service ends was not taken.
-    pub(super) async fn may_send(&self, points: usize) -> Result<(), BatchError> {
+    /// Waits until the client's quota admits this number of points, or refuses them. A batch that
+    /// still waits at shutdown is refused.
+    pub(super) async fn wait_for_quota(&self, points: usize) -> Result<(), BatchError> {
         match self.shutdown.run_until_cancelled(self.quota.points(points)).await {
-            Some(told) => told.map_err(BatchError::OverLimit),
+            Some(admitted) => admitted.map_err(BatchError::OverLimit),
             None => Err(BatchError::shutting_down()),
         }
     }

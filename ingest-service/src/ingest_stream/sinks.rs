@@ -1,4 +1,5 @@
-//! Where acknowledgements go: into the one summary of `Ingest`, or to the client one by one.
+//! Receivers of acknowledgements: the summary of `Ingest`, and the answer stream of
+//! `IngestWithAcks`.
 
 use shared::proto::v1;
 use tokio::sync::mpsc;
@@ -14,7 +15,8 @@ impl AckSink for Summary {
     }
 }
 
-/// The answers of an `IngestWithAcks`. A client that does not read them is not read from either.
+/// Sender of the answers of an `IngestWithAcks`. If the client does not read them, its requests are
+/// no longer read either.
 pub(super) struct AckSender(pub(super) mpsc::Sender<Result<v1::IngestWithAcksResponse, Status>>);
 
 impl AckSink for AckSender {

@@ -1,13 +1,15 @@
-//! What the ledger stores of a batch: the hash of its content and the answer of its first sending, as protobuf bytes.
+//! Encoding of the batches that the ledger remembers: the hash of the content and the answer to the
+//! first sending, as protobuf bytes.
 
 use prost::Message as _;
 use shared::proto::v1;
 use shared::time;
 
-/// Entries of a producer that take this many bytes leave its row as one page. The average row is half as long.
+/// Size in bytes at which the entries in a producer's row are moved to a page of their own. The
+/// average row is half as long.
 pub(crate) const PAGE_BYTES: i32 = 512;
 
-/// Batches of the current epoch that are remembered at least.
+/// Minimum number of batches of the current epoch that are remembered.
 pub(crate) const REMEMBERED_BATCHES: i64 = 1_000;
 
 /// A batch that was applied.
@@ -15,16 +17,17 @@ pub(crate) const REMEMBERED_BATCHES: i64 = 1_000;
 pub(crate) struct RememberedBatch {
     /// Hash of the batch's bytes.
     pub(crate) content_hash: u64,
-    /// The answer that the first sending got.
+    /// Answer to the first sending.
     pub(crate) result: v1::BatchResult,
 }
 
-/// A batch as it is stored. The answer of a batch without rejections is stored by its parts, in about 26 bytes instead of 38.
+/// Stored form of a batch. An answer without rejections is stored in separate fields, which takes
+/// about 26 bytes instead of 38.
 #[derive(Clone, PartialEq, prost::Message)]
 struct StoredBatch {
     #[prost(fixed64, tag = "1")]
     content_hash: u64,
-    /// The whole answer, if it has rejections.
+    /// Whole answer, if it has rejections.
     #[prost(message, optional, tag = "2")]
     result: Option<v1::BatchResult>,
     #[prost(uint64, tag = "3")]
@@ -36,7 +39,7 @@ struct StoredBatch {
     committed_at: i64,
 }
 
-/// The bytes of a ledger row or a page: any number of batches, so that appending is concatenation.
+/// Bytes of a ledger row or a page: any number of batches, so that appending is concatenation.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Entries {
     #[prost(message, repeated, tag = "1")]
@@ -70,7 +73,7 @@ impl StoredBatch {
         Self { content_hash: *content_hash, result: Some(result.clone()), ..Self::default() }
     }
 
-    /// Returns the answer that is stored by its parts.
+    /// Rebuilds an answer without rejections from its fields.
     fn answer(&self) -> v1::BatchResult {
         v1::BatchResult {
             sequence: self.sequence,
@@ -88,14 +91,14 @@ impl From<StoredBatch> for RememberedBatch {
     }
 }
 
-/// Reads the batches of a row or a page.
+/// Decodes the batches of a row or a page.
 ///
 /// # Errors
-/// The bytes are not those of entries, as a message for the log.
+/// Returns a message for the log if the bytes cannot be decoded.
 pub(crate) fn decode(entries: &[u8]) -> Result<Vec<RememberedBatch>, String> {
     Entries::decode(entries)
         .map(|entries| entries.batches.into_iter().map(RememberedBatch::from).collect())
-        .map_err(|error| format!("the ledger holds entries that cannot be read: {error}"))
+        .map_err(|error| format!("the ledger holds entries that cannot be decoded: {error}"))
 }
 
 #[cfg(test)]
@@ -122,7 +125,7 @@ mod tests {
         assert!(
             decode(&entries[1..])
                 .unwrap_err()
-                .starts_with("the ledger holds entries that cannot be read")
+                .starts_with("the ledger holds entries that cannot be decoded")
         );
     }
 

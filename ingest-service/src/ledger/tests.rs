@@ -26,7 +26,10 @@ fn duplicate(sequence: i64) -> Decision {
 }
 
 fn at(epoch: i64, last_sequence: i64) -> Ledger {
-    Ledger::new(Positions::from([("p".to_owned(), Position { epoch, last_sequence })]))
+    Ledger::new(ProducerPositions::from([(
+        "p".to_owned(),
+        ProducerPosition { epoch, last_sequence },
+    )]))
 }
 
 #[test]
@@ -34,17 +37,17 @@ fn each_sequence_is_applied_once_and_in_order() {
     let mut ledger = Ledger::default();
     assert_eq!(decided(&mut ledger, 0, 2), Decision::Gap { expected: 1, current: None });
     assert_eq!(decided(&mut ledger, 0, 1), applied(1));
-    assert_eq!(decided(&mut ledger, 0, 1), duplicate(1), "also within one flush");
+    assert_eq!(decided(&mut ledger, 0, 1), duplicate(1), "a resend within one flush");
     assert_eq!(decided(&mut ledger, 0, 2), applied(2));
     assert_eq!(decided(&mut ledger, 0, 4), Decision::Gap { expected: 3, current: Some(0) });
-    assert_eq!(ledger.positions["p"], Position { epoch: 0, last_sequence: 2 });
+    assert_eq!(ledger.positions["p"], ProducerPosition { epoch: 0, last_sequence: 2 });
 }
 
 #[test]
 fn a_higher_epoch_begins_at_one_and_fences_the_lower() {
     let mut ledger = at(3, 9);
     assert_eq!(decided(&mut ledger, 4, 2), Decision::Gap { expected: 1, current: Some(3) });
-    assert_eq!(ledger.positions["p"].epoch, 3, "a batch that is not applied takes nothing over");
+    assert_eq!(ledger.positions["p"].epoch, 3, "a batch that is not applied changes no epoch");
     assert_eq!(decided(&mut ledger, 4, 1), applied(1));
     assert_eq!(decided(&mut ledger, 3, 10), Decision::Fenced { current: 4 });
 }
@@ -59,7 +62,7 @@ fn a_resend_gets_the_first_answer_and_other_content_is_refused() {
     ledger.remember("p", vec![batch(2), batch(3)]);
     assert_eq!(decided(&mut ledger, 0, 2), duplicate(2));
     let other = Numbering { content_hash: 99, ..number("p", 0, 3) };
-    let refused = ledger.decide(&other, || unreachable!("it is not applied"));
+    let refused = ledger.decide(&other, || unreachable!("the batch is not applied"));
     assert_eq!(refused, Decision::Reused { expected: 4, current: 0 });
     assert_eq!(decided(&mut ledger, 0, 1), Decision::TooOld { expected: 4, current: 0 });
     assert_eq!(ledger.moved().next(), None);
@@ -76,7 +79,7 @@ fn nothing_of_a_fenced_epoch_is_remembered() {
         "the same sequence and content, but another epoch"
     );
     let (_, position, entries) = ledger.moved().next().unwrap();
-    assert_eq!(position, Position { epoch: 1, last_sequence: 1 });
+    assert_eq!(position, ProducerPosition { epoch: 1, last_sequence: 1 });
     assert_eq!(decode(entries).unwrap().len(), 1, "the entry of the fenced epoch is gone");
 }
 
@@ -102,26 +105,26 @@ fn a_writer_finds_out_whether_its_flush_was_committed() {
     assert_eq!(ledger.decide_own(&number("p", 0, 5)), OwnDecision::Write);
     assert_eq!(
         ledger.moved().next(),
-        Some(("p", Position { epoch: 0, last_sequence: 5 }, &[][..]))
+        Some(("p", ProducerPosition { epoch: 0, last_sequence: 5 }, &[][..]))
     );
 }
 
 #[test]
 fn batches_in_order_are_a_step_of_each_producer() {
     let in_order = [number("p", 3, 5), number("q", 0, 2), number("p", 3, 6)];
-    fn unremembered(numberings: &[Numbering]) -> Option<Steps<'_>> {
+    fn unremembered(numberings: &[Numbering]) -> Option<LedgerSteps<'_>> {
         steps(numberings.iter().map(|numbering| (numbering, None)))
     }
-    let step = |epoch, before, after| Step { epoch, before, after, entries: Vec::new() };
+    let step = |epoch, before, after| LedgerStep { epoch, before, after, entries: Vec::new() };
     assert_eq!(
         unremembered(&in_order),
-        Some(Steps::from([("p", step(3, 4, 6)), ("q", step(0, 1, 2))]))
+        Some(LedgerSteps::from([("p", step(3, 4, 6)), ("q", step(0, 1, 2))]))
     );
     for (last, why) in [
-        (number("p", 3, 6), "the same one twice"),
-        (number("p", 3, 8), "one is missing"),
-        (number("p", 4, 7), "another epoch"),
-        (number("r", 3, 1), "the first of an epoch"),
+        (number("p", 3, 6), "a sequence occurs twice"),
+        (number("p", 3, 8), "a sequence is missing"),
+        (number("p", 4, 7), "the epoch changes"),
+        (number("r", 3, 1), "the batch is the first of an epoch"),
     ] {
         assert_eq!(unremembered(&[&in_order[..], &[last]].concat()), None, "{why}");
     }

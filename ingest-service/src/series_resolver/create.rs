@@ -1,4 +1,4 @@
-//! The statements of the resolver, on one connection that is dropped after any error.
+//! Statements of the resolver, on one connection that is dropped after any error.
 
 use std::time::Duration;
 
@@ -9,21 +9,24 @@ use sqlx::postgres::PgConnection;
 use super::SeriesKey;
 use crate::metrics::Metrics;
 
-/// Looks series up and creates them.
-pub(super) struct Creator {
+/// Connection that looks up and creates series.
+pub(super) struct SeriesCreator {
     database: DatabaseConfig,
     timeout: Duration,
     connection: Option<PgConnection>,
     pub(super) metrics: Metrics,
 }
 
-impl Creator {
+impl SeriesCreator {
     pub(super) fn new(database: DatabaseConfig, timeout: Duration, metrics: Metrics) -> Self {
         Self { database, timeout, connection: None, metrics }
     }
 
-    /// Returns position and id of each key that exists, once those that `creates` are created. Keys come sorted, so that two
-    /// services that create the same series at once take their locks in one order.
+    /// Returns the position and id of each existing key. Creates missing keys first if `creates` is
+    /// set.
+    ///
+    /// Keys must be sorted, so that two services that create the same series at once take their
+    /// locks in the same order.
     pub(super) async fn find(
         &mut self,
         keys: &[SeriesKey],
@@ -40,7 +43,7 @@ impl Creator {
                     statements.run("INSERT series", create(&mut connection, keys)).await?;
                 self.metrics.series_created(created);
             }
-            // Looked up as a whole: another service may have created some of them meanwhile.
+            // Look up all keys, because another service may have created some of them meanwhile.
             statements.run("SELECT series", find(&mut connection, keys)).await
         };
         let found = db::within(self.timeout, work).await?;
@@ -66,7 +69,7 @@ async fn find(
         .collect())
 }
 
-/// Returns how many did not exist.
+/// Creates missing series. Returns their number.
 async fn create(connection: &mut PgConnection, keys: &[SeriesKey]) -> sqlx::Result<u64> {
     let devices: Vec<&str> = keys.iter().map(|key| &*key.device_id).collect();
     let metrics: Vec<&str> = keys.iter().map(|key| &*key.metric_name).collect();

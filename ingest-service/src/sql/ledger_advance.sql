@@ -1,9 +1,11 @@
--- Moves producers on and remembers their batches, the newest first: so the old bytes stay the end of the row, and the log of
--- changes has to hold only the new ones. A row whose entries fill a page hands them over first. Entries of an
--- earlier epoch are dropped, for that epoch is fenced.
+-- Advances producers and remembers their batches, newest first. New entries go before the old ones,
+-- so that the old bytes remain the suffix of the row and the write-ahead log holds only the new
+-- bytes. A row whose entries fill a page first moves them to producer_batches. Entries of an
+-- earlier epoch are dropped, because that epoch is fenced.
 WITH moved AS (
     SELECT *
-    FROM unnest($1::text[], $2::int8[], $3::int8[], $4::bytea[]) AS moved (producer_id, epoch, last_sequence, entries)
+    FROM unnest($1::text[], $2::int8[], $3::int8[], $4::bytea[])
+             AS moved (producer_id, epoch, last_sequence, entries)
 ), page AS (
     SELECT producer_id, producers.epoch, producers.last_sequence, recent, moved.epoch AS new_epoch
     FROM producers
@@ -19,14 +21,16 @@ WITH moved AS (
     USING page
     WHERE producer_batches.producer_id = page.producer_id
       AND (producer_batches.epoch < page.new_epoch
-           OR producer_batches.epoch = page.epoch AND producer_batches.last_sequence <= page.last_sequence - $6)
+           OR producer_batches.epoch = page.epoch
+              AND producer_batches.last_sequence <= page.last_sequence - $6)
 )
 UPDATE producers
 SET epoch = moved.epoch,
     last_sequence = moved.last_sequence,
     updated_at = now(),
     recent = CASE
-                 WHEN producers.epoch = moved.epoch AND octet_length(recent) < $5 THEN moved.entries || recent
+                 WHEN producers.epoch = moved.epoch AND octet_length(recent) < $5
+                     THEN moved.entries || recent
                  ELSE moved.entries
              END
 FROM moved

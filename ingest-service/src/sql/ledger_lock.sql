@@ -1,4 +1,5 @@
--- Locks the rows that nobody else has locked, in sorted order. Rows that somebody else has locked are named, not waited for.
+-- Locks the unlocked rows in sorted order. Rows locked by another transaction are returned with
+-- is_ours = false, without waiting for them.
 WITH locked AS MATERIALIZED (
     SELECT producer_id, epoch, last_sequence
     FROM producers

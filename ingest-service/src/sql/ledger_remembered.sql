@@ -1,6 +1,8 @@
--- What is remembered of producers from a sequence of an epoch on: what their own rows hold, and the pages.
+-- Reads the remembered batches of producers from the given sequence on, both from their rows and
+-- from their pages. A row or page may also hold older batches.
 WITH wanted AS (
-    SELECT * FROM unnest($1::text[], $2::int8[], $3::int8[]) AS wanted (producer_id, epoch, first_sequence)
+    SELECT *
+    FROM unnest($1::text[], $2::int8[], $3::int8[]) AS wanted (producer_id, epoch, first_sequence)
 )
 SELECT producer_id, recent
 FROM wanted

@@ -1,5 +1,6 @@
--- Ends the sessions of writers that hold a transaction open for longer than $1 seconds and do not go on: a service that was
--- stopped or lost its processor. While the server waits for the rows of a COPY, no timeout of its own applies.
+-- Terminates the sessions of stalled writers: those that have held a transaction open for more than
+-- $1 seconds and are waiting for their client. Such a service was stopped or gets no processor
+-- time. No timeout of the server applies while it waits for the rows of a COPY.
 SELECT count(pg_terminate_backend(pid))
 FROM pg_stat_activity
 WHERE application_name = $2

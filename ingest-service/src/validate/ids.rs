@@ -1,25 +1,27 @@
-//! What a device id, a metric name and a producer id may be. Two ids that look alike must not be two devices: white space at
-//! the ends, invisible characters and text that is not in normalization form C are refused. What was stored before these rules
-//! stays readable: query-service has no such checks.
+//! Rules for device ids, metric names and producer ids.
+//!
+//! Two ids that look alike must not be two devices. White space at either end, invisible characters
+//! and text that is not in Unicode normalization form C are therefore rejected. Series stored
+//! before these rules stay readable, because query-service has no such checks.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, WhiteSpace};
 use icu_properties::{CodePointMapData, CodePointSetData};
 use shared::proto::v1::RejectionReason as Reason;
 
-use super::Refusal;
+use super::PointRefusal;
 
-/// Longest id, in bytes. Two of them fit an index entry of PostgreSQL.
+/// Maximum length of an id in bytes. Two ids fit into an index entry of PostgreSQL.
 pub(crate) const ID_MAX_BYTES: usize = 256;
 
-/// How an id can be wrong.
+/// Kind of fault in an id.
 pub(crate) enum IdFault {
     Empty,
     TooLong,
     Invalid,
 }
 
-/// Checks an id; the sentence names the field, the limit and what was found.
+/// Checks an id. The sentence of an error names the field, the limit and the value found.
 pub(crate) fn check<'m>(field: &str, id: &'m [u8]) -> Result<&'m str, (IdFault, String)> {
     if id.is_empty() {
         return Err((
@@ -39,7 +41,7 @@ pub(crate) fn check<'m>(field: &str, id: &'m [u8]) -> Result<&'m str, (IdFault, 
     }
 }
 
-/// Returns what is wrong with the characters of an id, as the end of a sentence.
+/// Returns the fault in the characters of an id, if there is one, as the end of a sentence.
 fn fault(id: &str) -> Option<String> {
     if is_plain(id.as_bytes()) {
         return None;
@@ -65,14 +67,16 @@ fn fault(id: &str) -> Option<String> {
     Some(format!("is not in Unicode normalization form C from {first} on: send it composed (NFC)"))
 }
 
-/// Most ids are ASCII without control characters and without spaces at the ends: they need no tables.
+/// Returns whether an id is ASCII without control characters and without spaces at either end. Most
+/// ids are, and need no Unicode tables.
 fn is_plain(id: &[u8]) -> bool {
     let graphic_or_space = id.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
     graphic_or_space && id.first() != Some(&b' ') && id.last() != Some(&b' ')
 }
 
-/// Zero-width characters, bidirectional controls, the byte-order mark, variation selectors, fillers, separators of lines and
-/// paragraphs, and the pattern of Braille that has no dots.
+/// Returns whether a character is invisible: zero-width characters, bidirectional controls, the
+/// byte-order mark, variation selectors, fillers, line and paragraph separators, and the blank
+/// Braille pattern.
 fn is_invisible(character: char) -> bool {
     const BRAILLE_BLANK: char = '\u{2800}';
     let category = CodePointMapData::<GeneralCategory>::new().get(character);
@@ -86,7 +90,7 @@ fn is_invisible(character: char) -> bool {
         .contains(&category)
 }
 
-pub(super) fn check_device_id(id: &[u8]) -> Result<&str, Refusal> {
+pub(super) fn check_device_id(id: &[u8]) -> Result<&str, PointRefusal> {
     check("device_id", id).map_err(|(fault, sentence)| {
         let reason = match fault {
             IdFault::Empty => Reason::DeviceIdEmpty,
@@ -97,7 +101,7 @@ pub(super) fn check_device_id(id: &[u8]) -> Result<&str, Refusal> {
     })
 }
 
-pub(super) fn check_metric_name(name: &[u8]) -> Result<&str, Refusal> {
+pub(super) fn check_metric_name(name: &[u8]) -> Result<&str, PointRefusal> {
     check("metric_name", name).map_err(|(fault, sentence)| {
         let reason = match fault {
             IdFault::Empty => Reason::MetricNameEmpty,
@@ -112,12 +116,12 @@ pub(super) fn check_metric_name(name: &[u8]) -> Result<&str, Refusal> {
 mod tests {
     use super::*;
 
-    fn told(id: &str) -> Option<String> {
+    fn fault_of(id: &str) -> Option<String> {
         check("device_id", id.as_bytes()).err().map(|(_, sentence)| sentence)
     }
 
     #[test]
-    fn names_of_every_script_are_taken_as_they_are() {
+    fn names_of_every_script_are_accepted_unchanged() {
         for id in [
             "c07",
             "a b",
@@ -138,27 +142,27 @@ mod tests {
     #[test]
     fn white_space_at_an_end_is_refused_with_its_code_point_and_byte() {
         assert_eq!(
-            told("c07 ").unwrap(),
+            fault_of("c07 ").unwrap(),
             "device_id ends with the white space U+0020 at byte 3: remove it"
         );
         assert_eq!(
-            told(" c07").unwrap(),
+            fault_of(" c07").unwrap(),
             "device_id begins with the white space U+0020 at byte 0: remove it"
         );
         assert_eq!(
-            told("ä\u{a0}").unwrap(),
+            fault_of("ä\u{a0}").unwrap(),
             "device_id ends with the white space U+00A0 at byte 2: remove it"
         );
         assert_eq!(
-            told("\u{3000}c07").unwrap(),
+            fault_of("\u{3000}c07").unwrap(),
             "device_id begins with the white space U+3000 at byte 0: remove it"
         );
         assert_eq!(
-            told(" ").unwrap(),
+            fault_of(" ").unwrap(),
             "device_id begins with the white space U+0020 at byte 0: remove it"
         );
         assert_eq!(
-            told("\u{85}c07").unwrap(),
+            fault_of("\u{85}c07").unwrap(),
             "device_id has the control character U+0085 at byte 0"
         );
     }
@@ -180,7 +184,7 @@ mod tests {
                 let expected = format!(
                     "device_id has the invisible character U+{code:04X} at byte {at}: remove it"
                 );
-                assert_eq!(told(&id).unwrap(), expected);
+                assert_eq!(fault_of(&id).unwrap(), expected);
             }
         }
         for separator in ['\u{2028}', '\u{2029}'] {
@@ -188,25 +192,26 @@ mod tests {
                 "device_id has the invisible character U+{:04X} at byte 1: remove it",
                 separator as u32
             );
-            assert_eq!(told(&format!("c{separator}07")).unwrap(), expected);
+            assert_eq!(fault_of(&format!("c{separator}07")).unwrap(), expected);
         }
     }
 
     #[test]
-    fn of_the_two_forms_of_a_letter_only_the_composed_one_is_taken() {
-        assert_eq!(told("Z\u{fc}rich"), None);
+    fn only_the_composed_form_of_a_letter_is_accepted() {
+        assert_eq!(fault_of("Z\u{fc}rich"), None);
         assert_eq!(
-            told("Zu\u{308}rich").unwrap(),
-            "device_id is not in Unicode normalization form C from U+0075 at byte 1 on: send it composed (NFC)"
+            fault_of("Zu\u{308}rich").unwrap(),
+            "device_id is not in Unicode normalization form C from U+0075 at byte 1 on: send it \
+             composed (NFC)"
         );
-        let angstrom = told("1\u{212b}").unwrap();
+        let angstrom = fault_of("1\u{212b}").unwrap();
         assert!(angstrom.contains("form C from U+212B at byte 1 on"), "{angstrom}");
-        assert!(told("\u{1100}\u{1161}").unwrap().contains("form C"), "Hangul in parts");
+        assert!(fault_of("\u{1100}\u{1161}").unwrap().contains("form C"), "decomposed Hangul");
     }
 
-    /// The short cut must not let through what the tables refuse, nor refuse what they take.
+    /// The shortcut for ASCII must agree with the Unicode tables.
     #[test]
-    fn ascii_is_judged_as_the_tables_would() {
+    fn the_ascii_shortcut_agrees_with_the_unicode_tables() {
         for byte in 0..=0x7f_u8 {
             for id in [vec![byte], vec![byte, b'a'], vec![b'a', byte], vec![b'a', byte, b'a']] {
                 let text = std::str::from_utf8(&id).unwrap();

@@ -1,16 +1,16 @@
-//! What the sender of a batch may write.
+//! Permissions of a caller to write devices and to use producers.
 
 use shared::auth::{DevicePrefixes, Identity};
 use shared::proto::v1::RejectionReason as Reason;
 
-use super::Refusal;
+use super::PointRefusal;
 use crate::error::BatchError;
 
-/// Prefixes, as plain values.
+/// Prefixes of the devices and producers that a caller may use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Permissions<'p> {
     pub(crate) devices: &'p DevicePrefixes,
-    /// None where no batch may be numbered.
+    /// `None` if the caller may not send numbered batches.
     pub(crate) producer_prefix: Option<&'p str>,
 }
 
@@ -19,32 +19,35 @@ impl<'p> Permissions<'p> {
         Self { devices: &identity.devices, producer_prefix: identity.producer_prefix.as_deref() }
     }
 
-    pub(super) fn check_device(self, device_id: &str) -> Result<(), Refusal> {
+    /// Rejects points of a device that the caller may not write.
+    pub(super) fn check_device(self, device_id: &str) -> Result<(), PointRefusal> {
         if self.devices.allow(device_id) {
             return Ok(());
         }
         Err((
             Reason::PermissionDenied,
-            format!("device_id {device_id:?} begins with no prefix that the caller may write"),
+            format!("device_id {device_id:?} has none of the prefixes that the caller may write"),
         ))
     }
 
+    /// Refuses a producer that the caller may not use.
     pub(super) fn check_producer(self, producer_id: &str) -> Result<(), BatchError> {
         let sentence = match self.producer_prefix {
             Some(prefix) if producer_id.starts_with(prefix) => return Ok(()),
-            Some(prefix) => format!(
-                "producer_id {producer_id:?} does not begin with {prefix:?}, as the caller's must"
-            ),
-            None => "the caller may not number its batches: it has no producer_prefix".to_owned(),
+            Some(prefix) => {
+                format!("producer_id {producer_id:?} must begin with {prefix:?} for this caller")
+            }
+            None => {
+                "the caller may not send numbered batches: it has no producer_prefix".to_owned()
+            }
         };
         Err(BatchError::Forbidden { reason: "PRODUCER_NOT_PERMITTED", sentence })
     }
 
-    /// Of a batch whose every point is out of bounds.
+    /// Returns the error of a batch none of whose points the caller may write.
     pub(super) fn nothing_permitted(found: usize) -> BatchError {
-        let sentence = format!(
-            "none of the {found} points of the batch is of a device that the caller may write"
-        );
+        let sentence =
+            format!("the caller may not write the devices of any of the batch's {found} points");
         BatchError::Forbidden { reason: "DEVICE_NOT_PERMITTED", sentence }
     }
 }

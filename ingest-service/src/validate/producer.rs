@@ -1,10 +1,10 @@
-//! Who numbered a batch, and with what.
+//! Numbering of batches by their producers.
 
 use super::{Permissions, ids};
 use crate::error::BatchError;
 use crate::wire::WireBatch;
 
-/// Prefix of the ledger rows that the service's own writers use; no client may use it.
+/// Prefix of the producer ids of the service's own writers. Clients may not use it.
 pub(crate) const OWN_PRODUCERS: &str = "tidegauge/";
 
 /// The number of a batch within its producer and epoch.
@@ -13,12 +13,12 @@ pub(crate) struct Numbering {
     pub(crate) producer_id: String,
     pub(crate) epoch: i64,
     pub(crate) sequence: i64,
-    /// Hash of the batch's bytes: a resend has the same.
+    /// Hash of the batch's bytes; a resend has the same hash.
     pub(crate) content_hash: u64,
 }
 
 impl Numbering {
-    /// The numbering of a batch; none where it is not numbered.
+    /// Checks and returns the numbering of a batch, or `None` if it is not numbered.
     pub(super) fn check(
         batch: &WireBatch<'_>,
         permissions: Permissions<'_>,
@@ -57,10 +57,10 @@ impl Numbering {
     }
 }
 
-/// Checks the id of a producer, and that the caller may use it.
+/// Checks the id of a producer and the caller's permission to use it.
 ///
 /// # Errors
-/// It can never be used, or not by this caller.
+/// Fails if the id is invalid or reserved, or the caller may not use it.
 pub(crate) fn check_producer_id(
     field: &'static str,
     producer_id: &[u8],
@@ -71,7 +71,7 @@ pub(crate) fn check_producer_id(
         Err((_, sentence)) => return Err(BatchError::Invalid { field, sentence }),
     };
     if producer_id.starts_with(OWN_PRODUCERS) {
-        let sentence = format!("begins with {OWN_PRODUCERS:?}, which the service keeps for itself");
+        let sentence = format!("begins with {OWN_PRODUCERS:?}, which is reserved for the service");
         return Err(BatchError::Invalid { field, sentence });
     }
     permissions.check_producer(&producer_id)?;

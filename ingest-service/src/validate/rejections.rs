@@ -1,30 +1,31 @@
-//! Refused points: all are counted and kept as ranges; the first are listed with a message, neighbours as one entry.
+//! Rejected points of a batch. All are counted and kept as ranges. The first are listed with a
+//! message; neighbours with the same reason share one entry.
 
 use shared::proto::v1::{PointRanges, Rejection, RejectionReason};
 
-/// Reasons in the contract, the unset one included.
+/// Number of reasons in the contract, including the unspecified one.
 pub(crate) const REASONS: usize = RejectionReason::ValueMissing as usize + 1;
 
-/// Most entries listed for one batch.
+/// Maximum number of entries listed for one batch.
 pub(crate) const MAX_LISTED: usize = 100;
 
-/// The refused points of a batch.
+/// The rejected points of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Rejections {
-    /// All refused points, listed or not.
+    /// Number of rejected points, listed or not.
     pub(crate) count: u64,
-    /// The same by the number of the reason.
+    /// Number of rejected points, indexed by the number of the reason.
     pub(crate) by_reason: [u64; REASONS],
-    /// The first of them, in rising order.
+    /// The first rejections, in ascending order of their indices.
     pub(crate) listed: Vec<Rejection>,
-    /// Whether some are not listed.
+    /// Whether some rejected points are not listed.
     pub(crate) truncated: bool,
-    /// All of them, in rising order.
+    /// Indices of all rejected points, in ascending order.
     pub(crate) ranges: PointRanges,
 }
 
 impl Rejections {
-    /// Adds refused points, which must come after all that were added before.
+    /// Adds `count` neighbouring points from `index` on, which must follow all points added before.
     pub(crate) fn push(
         &mut self,
         index: usize,
@@ -57,7 +58,7 @@ impl Rejections {
         }
     }
 
-    /// Adds refused points of the same batch that were found later, wherever they are in it.
+    /// Adds rejected points of the same batch at any indices.
     pub(crate) fn merge(&mut self, other: Self) {
         if other.count == 0 {
             return;
@@ -78,12 +79,13 @@ impl Rejections {
     }
 }
 
-/// The ranges as pairs of first index and length.
+/// Iterates over the ranges as pairs of first index and length.
 fn pairs(ranges: &PointRanges) -> impl Iterator<Item = (u32, u32)> {
     ranges.starts.iter().copied().zip(ranges.counts.iter().copied())
 }
 
-/// Adds a range, which must begin at or after the end of the last one; one that touches it makes it longer.
+/// Adds a range, which must begin at or after the end of the last one. Extends the last range if
+/// the two touch.
 fn push_range(ranges: &mut PointRanges, start: u32, count: u32) {
     match (ranges.starts.last(), ranges.counts.last_mut()) {
         (Some(last_start), Some(last_count)) if last_start + *last_count == start => {
@@ -96,7 +98,7 @@ fn push_range(ranges: &mut PointRanges, start: u32, count: u32) {
     }
 }
 
-/// A batch has at most 4 billion points: its limit is far below.
+/// Converts an index or a count. The limit on the points of a batch is far below `u32::MAX`.
 fn to_u32(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_listed_does_not_lengthen_the_last_entry() {
+    fn unlisted_rejections_do_not_extend_the_last_entry() {
         let mut rejections = rejected((0..202).step_by(2), RejectionReason::ValueNotFinite);
         let last = rejections.listed[MAX_LISTED - 1].clone();
         rejections.push(199, 1, RejectionReason::ValueNotFinite, "why".to_owned());
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn points_that_the_database_refuses_are_merged_in_rising_order() {
+    fn points_that_the_database_refuses_are_merged_in_ascending_order() {
         let mut rejections = rejected([1, 2, 9].into_iter(), RejectionReason::ValueNotFinite);
         rejections.merge(rejected([3, 7].into_iter(), RejectionReason::RefusedByDatabase));
         assert_eq!(indices(&rejections), [1, 2, 3, 7, 9]);

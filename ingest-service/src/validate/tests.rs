@@ -11,17 +11,18 @@ use crate::error::BatchError;
 
 const NOW: i64 = 1_795_413_426_000_000;
 
-/// The batch as it comes over the wire, through validation.
+/// Encodes a batch and validates it.
 fn validate(
     batch: &v1::Batch,
     limits: &Limits,
     received_at: i64,
 ) -> Result<ValidBatch<'static>, BatchError> {
     let message = v1::IngestRequest { batch: Some(batch.clone()) }.encode_to_vec();
-    super::validate(message.leak(), limits, Permissions::of(&Identity::anyone()), received_at) // a test may leak
+    // A test may leak memory.
+    super::validate(message.leak(), limits, Permissions::of(&Identity::anyone()), received_at)
 }
 
-/// Through validation for a sender with these bounds.
+/// Validates a batch of a caller with these permissions.
 fn validate_for(
     batch: &v1::Batch,
     devices: &[&str],
@@ -37,7 +38,7 @@ fn validate_for(
     )
 }
 
-/// Device and value of each valid point.
+/// Returns the device and value of each valid point.
 fn stored<'m>(batch: &'m ValidBatch<'_>) -> Vec<(&'m str, f64)> {
     let runs = batch.points.runs();
     runs.flat_map(|(series, _, values)| {
@@ -114,10 +115,10 @@ fn one_bad_point_never_costs_a_good_one() {
     assert_eq!(messages[1], "device_id has 257 bytes; the limit is 256");
     assert_eq!(messages[2], "device_id has the control character U+0000 at byte 1");
     assert_eq!(messages[3], "value is NaN; it must be finite");
-    assert!(messages[4].ends_with("the limit is 30days back"), "{}", messages[4]);
-    assert!(messages[5].ends_with("the limit is 10m ahead"), "{}", messages[5]);
+    assert!(messages[4].ends_with("(30days ago)"), "{}", messages[4]);
+    assert!(messages[5].ends_with("(10m ahead)"), "{}", messages[5]);
     assert_eq!(messages[7], "timestamp.nanos is -1; 0 to 999999999 are accepted");
-    assert_eq!(messages[8], "value is 1.1e100; the limit is 1e100 to either side of 0");
+    assert_eq!(messages[8], "value is 1.1e100; it must be between -1e100 and 1e100");
 }
 
 #[test]
@@ -128,9 +129,7 @@ fn a_missing_value_is_refused_and_a_zero_that_is_sent_is_stored() {
     assert_eq!(stored(&valid), [("a", 0.0), ("a", -0.0)]);
     assert_eq!(reasons(&valid), [(1, 1, Reason::ValueMissing)]);
     assert!(
-        valid.rejections.listed[0]
-            .message
-            .starts_with("value is missing; set it, also where it is 0")
+        valid.rejections.listed[0].message.starts_with("value is missing; set it even if it is 0")
     );
 }
 
@@ -150,8 +149,11 @@ fn look_alike_names_are_refused_for_devices_metrics_and_producers() {
     );
     let producer = Some(v1::Producer { producer_id: "gateway\u{202e}".to_owned(), epoch: 1 });
     let numbered = v1::Batch { producer, sequence: 1, ..rows(vec![point("a", NOW, 1.0)]) };
-    let told = validate(&numbered, &limits(), NOW).unwrap_err().to_string();
-    assert!(told.contains("producer_id has the invisible character U+202E at byte 7"), "{told}");
+    let refusal = validate(&numbered, &limits(), NOW).unwrap_err().to_string();
+    assert!(
+        refusal.contains("producer_id has the invisible character U+202E at byte 7"),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -168,7 +170,7 @@ fn a_series_without_points_is_neither_stored_nor_refused_whatever_its_name() {
 }
 
 #[test]
-fn series_form_is_indexed_after_row_form_and_refused_as_a_whole_where_its_columns_differ() {
+fn series_form_is_indexed_after_row_form_and_rejected_as_a_whole_if_its_columns_differ() {
     let columns = |timestamps_us: Vec<i64>, values: Vec<f64>| v1::SeriesPoints {
         device_id: "a".to_owned(),
         metric_name: "temperature".to_owned(),
@@ -194,7 +196,10 @@ fn series_form_is_indexed_after_row_form_and_refused_as_a_whole_where_its_column
             (5, 1, Reason::ValueTooLarge)
         ]
     );
-    assert_eq!(valid.rejections.listed[0].message, "timestamps_us has 2 entries and values 1");
+    assert_eq!(
+        valid.rejections.listed[0].message,
+        "timestamps_us has 2 entries but values has 1; they must have the same number"
+    );
 }
 
 #[test]
@@ -231,7 +236,7 @@ fn unusable_producers_are_refused_with_the_field_and_the_limit() {
         refused("", 1, 1),
         "batch.producer.producer_id: producer_id is empty; it needs 1 to 256 bytes"
     );
-    assert!(refused("tidegauge/writer", 1, 1).contains("keeps for itself"));
+    assert!(refused("tidegauge/writer", 1, 1).contains("reserved for the service"));
     assert!(refused("gateway", u64::MAX, 1).contains("the limit is 9223372036854775807"));
     assert!(refused("gateway", 1, 0).contains("numbered from 1"));
     let stray = v1::Batch { sequence: 7, ..rows(vec![point("a", NOW, 1.0)]) };
@@ -249,12 +254,12 @@ fn every_refusal_is_counted_but_only_the_first_hundred_are_listed() {
 }
 
 #[test]
-fn bytes_that_are_no_message_are_refused_as_a_whole() {
+fn malformed_bytes_are_refused_as_a_whole() {
     let error = super::validate(&[0x0a, 200], &limits(), Permissions::of(&Identity::anyone()), NOW)
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "message: is not a message of the contract: a field goes on beyond the end of its message"
+        "message: is not a message of the contract: a field extends past the end of its message"
     );
     let mut message =
         v1::IngestRequest { batch: Some(rows(vec![point("aa", NOW, 1.0)])) }.encode_to_vec();
@@ -266,7 +271,7 @@ fn bytes_that_are_no_message_are_refused_as_a_whole() {
 }
 
 #[test]
-fn points_out_of_bounds_are_refused_one_by_one_and_a_batch_of_nothing_else_as_a_whole() {
+fn forbidden_points_are_rejected_one_by_one_and_a_batch_of_nothing_else_as_a_whole() {
     let mixed = rows(vec![
         point("a/1", NOW, 1.0),
         point("b/1", NOW, 2.0),
@@ -276,7 +281,7 @@ fn points_out_of_bounds_are_refused_one_by_one_and_a_batch_of_nothing_else_as_a_
     let valid = validate_for(&mixed, &["a/"], None).unwrap();
     assert_eq!(stored(&valid), [("a/1", 1.0), ("a/2", 4.0)]);
     assert_eq!(reasons(&valid), [(1, 2, Reason::PermissionDenied)]);
-    assert!(valid.rejections.listed[0].message.contains("\"b/1\" begins with no prefix"));
+    assert!(valid.rejections.listed[0].message.contains("\"b/1\" has none of the prefixes"));
     let error = validate_for(&mixed, &["c/"], None).unwrap_err();
     assert!(
         matches!(error, BatchError::Forbidden { reason: "DEVICE_NOT_PERMITTED", .. }),
@@ -288,7 +293,7 @@ fn points_out_of_bounds_are_refused_one_by_one_and_a_batch_of_nothing_else_as_a_
 }
 
 #[test]
-fn a_producer_out_of_bounds_is_refused_before_its_points_are_looked_at() {
+fn a_producer_that_is_not_permitted_is_refused_before_its_points_are_checked() {
     let mut batch = rows(vec![point("a", NOW, f64::NAN)]);
     batch.producer = Some(v1::Producer { producer_id: "gateway-7".to_owned(), epoch: 1 });
     batch.sequence = 1;

@@ -1,15 +1,16 @@
-//! Guesses the unit of a time that cannot be meant as it is: seconds, milliseconds, microseconds and nanoseconds differ by 1,000
-//! each, so at most one of them puts a number near the service's clock.
+//! Guesses the unit of a time that is implausible as sent. Seconds, milliseconds, microseconds and
+//! nanoseconds differ by a factor of 1,000, so at most one of them puts a number near the service's
+//! clock.
 
 use std::fmt;
 
 use shared::time;
 
-/// How far from the clock a time may be for a unit to be guessed: 30 years. Two such times differ by less than a factor of 1,000,
-/// so no number fits two units.
+/// Maximum distance from the clock at which a unit is guessed: 30 years. Two times within it differ
+/// by less than a factor of 1,000, so no number fits two units.
 const NEAR_MICROS: i128 = 30 * 365 * 86_400 * 1_000_000;
 
-/// What a number may count since 1970-01-01T00:00:00Z.
+/// Unit of a number that counts the time since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     Seconds,
@@ -22,7 +23,7 @@ impl Unit {
     const ALL: [Self; 4] =
         [Self::Seconds, Self::Milliseconds, Self::Microseconds, Self::Nanoseconds];
 
-    /// Microseconds that the number is in this unit.
+    /// Converts a number in this unit to microseconds.
     fn micros(self, number: i64) -> i128 {
         let number = i128::from(number);
         match self {
@@ -45,8 +46,8 @@ impl fmt::Display for Unit {
     }
 }
 
-/// The unit in which the number is near the clock, and the time that it is then; none where that is the unit of the field, or
-/// where no unit does it.
+/// Returns the unit in which the number is near the clock, and the resulting time. Returns `None`
+/// if there is no such unit or it is the unit of the field.
 pub(super) fn guess(number: i64, field: Unit, now: i64) -> Option<(Unit, String)> {
     let near = |unit: &Unit| (unit.micros(number) - i128::from(now)).abs() <= NEAR_MICROS;
     let unit = Unit::ALL.into_iter().find(near).filter(|unit| *unit != field)?;
@@ -89,7 +90,8 @@ mod tests {
                 assert!(scale >= 1_000 * other.micros(1_000_000_000_000));
             }
         }
-        let (first, last) = (i128::from(NOW) - NEAR_MICROS, i128::from(NOW) + NEAR_MICROS);
+        let first = i128::from(NOW) - NEAR_MICROS;
+        let last = i128::from(NOW) + NEAR_MICROS;
         assert!(
             first > 0 && last / first < 1_000,
             "two times near the clock differ by less than the smallest factor"

@@ -1,41 +1,42 @@
-//! A batch, its points and its columns, as views of the message's bytes. Field numbers are those of the contract.
+//! A batch, its points and its columns as views of the message's bytes. Field numbers are those of
+//! the contract.
 
 use std::borrow::Cow;
 use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher13;
 
-use super::fields::{Fields, Malformed, Value};
+use super::fields::{Fields, Malformed, WireValue};
 
-/// A `Batch`. Its points are read when they are asked for.
+/// A `Batch` message. Its points are decoded lazily.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WireBatch<'m> {
     body: &'m [u8],
     pub(crate) producer: Option<WireProducer<'m>>,
     pub(crate) sequence: u64,
-    /// Points in row form.
+    /// Number of points in row form.
     pub(crate) row_count: usize,
 }
 
-/// A `Producer`.
+/// A `Producer` message.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct WireProducer<'m> {
     pub(crate) producer_id: &'m [u8],
     pub(crate) epoch: u64,
 }
 
-/// A `Point`.
+/// A `Point` message.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct WirePoint<'m> {
     pub(crate) device_id: &'m [u8],
     pub(crate) metric_name: &'m [u8],
-    /// None where the field is absent.
+    /// `None` if the field is absent.
     pub(crate) value: Option<f64>,
     /// Seconds and nanoseconds.
     pub(crate) timestamp: Option<(i64, i32)>,
 }
 
-/// A `SeriesPoints`. Columns are little-endian numbers of 8 bytes each.
+/// A `SeriesPoints` message. Columns are little-endian numbers of 8 bytes each.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct WireSeries<'m> {
     pub(crate) device_id: &'m [u8],
@@ -44,13 +45,14 @@ pub(crate) struct WireSeries<'m> {
     pub(crate) values: Cow<'m, [u8]>,
 }
 
-/// Returns whether a message of a stream has no batch and thus only keeps the stream open.
+/// Returns whether a message of a stream has no batch and therefore only keeps the stream open.
 pub(crate) fn is_heartbeat(message: &[u8]) -> bool {
     Fields(message).all(|field| matches!(field, Ok((number, _)) if number != 1))
 }
 
 impl<'m> WireBatch<'m> {
-    /// The batch of a request message, which has it as field 1. A message without one holds an empty batch.
+    /// Parses the batch of a request message, which is its field 1. A message without that field
+    /// holds an empty batch.
     pub(crate) fn parse(message: &'m [u8]) -> Result<Self, Malformed> {
         let mut body = None;
         for field in Fields(message) {
@@ -72,24 +74,25 @@ impl<'m> WireBatch<'m> {
         Ok(batch)
     }
 
-    /// Returns a hash of the batch's bytes. It is stored, so it must be the same in every version of the service.
+    /// Returns a hash of the batch's bytes. The ledger stores it, so it must be the same in every
+    /// version of the service.
     pub(crate) fn content_hash(&self) -> u64 {
         let mut hasher = SipHasher13::new();
         hasher.write(self.body);
         hasher.finish()
     }
 
-    /// The points in row form, in their order.
+    /// Iterates over the points in row form.
     pub(crate) fn points(
         &self,
     ) -> impl Iterator<Item = Result<WirePoint<'m>, Malformed>> + use<'m> {
         Fields(self.body).filter_map(|field| match field {
             Ok((3, value)) => Some(value.bytes(3).and_then(WirePoint::parse)),
-            _ => None, // `parse` has walked over all fields
+            _ => None, // `parse` has checked all fields
         })
     }
 
-    /// The points in series form, in their order.
+    /// Iterates over the points in series form.
     pub(crate) fn series(
         &self,
     ) -> impl Iterator<Item = Result<WireSeries<'m>, Malformed>> + use<'m> {
@@ -132,7 +135,7 @@ impl<'m> WirePoint<'m> {
     }
 }
 
-/// A `google.protobuf.Timestamp`; its numbers are varints of the two's complement.
+/// Merges a `google.protobuf.Timestamp`, whose numbers are varints in two's complement.
 #[inline]
 #[allow(clippy::cast_possible_truncation)] // protobuf says that an int32 is cut to 32 bits
 fn merge_timestamp(timestamp: &mut (i64, i32), message: &[u8]) -> Result<(), Malformed> {
@@ -161,19 +164,26 @@ impl<'m> WireSeries<'m> {
         Ok(series)
     }
 
-    /// Points, whatever column is the longer one.
+    /// Returns the number of points, which is the length of the longer column.
     pub(crate) fn len(&self) -> usize {
         self.timestamps.len().max(self.values.len()) / 8
     }
 }
 
-/// A repeated number of 8 bytes: packed in one piece, which is borrowed, or in several, or one by one.
-fn append<'m>(column: &mut Cow<'m, [u8]>, value: Value<'m>, number: u32) -> Result<(), Malformed> {
+/// Appends to a column of 8-byte numbers. The first packed run is borrowed; further runs and
+/// unpacked numbers are copied.
+fn append<'m>(
+    column: &mut Cow<'m, [u8]>,
+    value: WireValue<'m>,
+    number: u32,
+) -> Result<(), Malformed> {
     match value {
-        Value::Bytes(packed) if !packed.len().is_multiple_of(8) => return Err(Malformed::Column),
-        Value::Bytes(packed) if column.is_empty() => *column = Cow::Borrowed(packed),
-        Value::Bytes(packed) => column.to_mut().extend_from_slice(packed),
-        Value::Fixed64(one) => column.to_mut().extend_from_slice(&one),
+        WireValue::Bytes(packed) if !packed.len().is_multiple_of(8) => {
+            return Err(Malformed::Column);
+        }
+        WireValue::Bytes(packed) if column.is_empty() => *column = Cow::Borrowed(packed),
+        WireValue::Bytes(packed) => column.to_mut().extend_from_slice(packed),
+        WireValue::Fixed64(one) => column.to_mut().extend_from_slice(&one),
         _ => return Err(Malformed::Type(number)),
     }
     Ok(())
@@ -187,9 +197,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_prost_encodes_is_read_back() {
+    fn a_message_encoded_by_prost_is_read_back() {
         let timestamp = Some(prost_types::Timestamp { seconds: -5, nanos: 7 });
-        let (device_id, metric_name) = ("dev".to_owned(), "met".to_owned());
+        let device_id = "dev".to_owned();
+        let metric_name = "met".to_owned();
         let point = v1::Point {
             device_id: device_id.clone(),
             metric_name: metric_name.clone(),
@@ -225,12 +236,12 @@ mod tests {
     #[test]
     fn columns_may_come_in_pieces_or_one_by_one() {
         let mut column = Cow::Borrowed(&[][..]);
-        append(&mut column, Value::Bytes(&[1; 8]), 3).unwrap();
-        append(&mut column, Value::Fixed64([2; 8]), 3).unwrap();
-        append(&mut column, Value::Bytes(&[3; 16]), 3).unwrap();
+        append(&mut column, WireValue::Bytes(&[1; 8]), 3).unwrap();
+        append(&mut column, WireValue::Fixed64([2; 8]), 3).unwrap();
+        append(&mut column, WireValue::Bytes(&[3; 16]), 3).unwrap();
         assert_eq!(*column, [[1; 8], [2; 8], [3; 8], [3; 8]].concat());
-        assert_eq!(append(&mut column, Value::Bytes(&[3; 9]), 3), Err(Malformed::Column));
-        assert_eq!(append(&mut column, Value::Varint(3), 3), Err(Malformed::Type(3)));
+        assert_eq!(append(&mut column, WireValue::Bytes(&[3; 9]), 3), Err(Malformed::Column));
+        assert_eq!(append(&mut column, WireValue::Varint(3), 3), Err(Malformed::Type(3)));
     }
 
     #[test]
@@ -245,7 +256,7 @@ mod tests {
         assert!(is_heartbeat(&[]));
         assert!(is_heartbeat(&[0x10, 1]), "an unknown field");
         assert!(!is_heartbeat(&[0x0a, 0]), "an empty batch");
-        assert!(!is_heartbeat(&[0x10]), "what cannot be read is told so");
+        assert!(!is_heartbeat(&[0x10]), "a malformed message is reported, not skipped");
     }
 
     #[test]

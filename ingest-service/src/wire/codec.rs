@@ -1,4 +1,4 @@
-//! Takes a message off the stream as it is; answers are encoded by prost.
+//! Codec that passes request messages on undecoded and encodes answers with prost.
 
 use std::marker::PhantomData;
 
@@ -7,11 +7,11 @@ use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic_prost::ProstEncoder;
 
-/// One request message, not read yet. Its buffer is the transport's own.
+/// An undecoded request message in the transport's buffer.
 #[derive(Clone, Debug)]
-pub(crate) struct Message(pub(crate) Bytes);
+pub(crate) struct RawMessage(pub(crate) Bytes);
 
-/// Undecoded messages in, prost messages out.
+/// Codec of undecoded requests and prost answers.
 pub(crate) struct WireCodec<T>(PhantomData<T>);
 
 impl<T> Default for WireCodec<T> {
@@ -22,7 +22,7 @@ impl<T> Default for WireCodec<T> {
 
 impl<T: prost::Message + Send + 'static> Codec for WireCodec<T> {
     type Encode = T;
-    type Decode = Message;
+    type Decode = RawMessage;
     type Encoder = ProstEncoder<T>;
     type Decoder = WireDecoder;
 
@@ -35,14 +35,14 @@ impl<T: prost::Message + Send + 'static> Codec for WireCodec<T> {
     }
 }
 
-/// Hands the buffer over.
+/// Decoder that passes the buffer on.
 pub(crate) struct WireDecoder;
 
 impl Decoder for WireDecoder {
-    type Item = Message;
+    type Item = RawMessage;
     type Error = Status;
 
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Message>, Status> {
-        Ok(Some(Message(source.copy_to_bytes(source.remaining()))))
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<RawMessage>, Status> {
+        Ok(Some(RawMessage(source.copy_to_bytes(source.remaining()))))
     }
 }

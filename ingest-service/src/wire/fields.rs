@@ -1,40 +1,40 @@
-//! Fields of a message: numbers and values, in the order of the bytes.
+//! Iterates over the fields of a message in wire order.
 
-/// The bytes are not a message of the contract.
+/// Error of bytes that are not a message of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {
-    #[error("a field goes on beyond the end of its message")]
+    #[error("a field extends past the end of its message")]
     Truncated,
-    #[error("a number is longer than 10 bytes")]
+    #[error("a varint is longer than 10 bytes")]
     Varint,
-    #[error("a field has number 0 or a wire type that is not in use")]
+    #[error("a field has number 0 or an unsupported wire type")]
     Tag,
     #[error("field {0} has the wrong wire type")]
     Type(u32),
     #[error("a packed column's length is not a multiple of 8 bytes")]
     Column,
-    #[error("the message holds its batch twice")]
+    #[error("the message has more than one batch")]
     Twice,
 }
 
-/// The value of a field, by its wire type.
+/// Value of a field, by its wire type.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Value<'m> {
+pub(crate) enum WireValue<'m> {
     Varint(u64),
     Fixed64([u8; 8]),
     Bytes(&'m [u8]),
     Fixed32,
 }
 
-/// A field: its number, and its value.
-pub(crate) type Field<'m> = (u32, Value<'m>);
+/// Number and value of a field.
+pub(crate) type WireField<'m> = (u32, WireValue<'m>);
 
-/// Walks over the fields of a message; ends after the first error.
+/// Iterator over the fields of a message. Ends after the first error.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fields<'m>(pub(crate) &'m [u8]);
 
 impl<'m> Iterator for Fields<'m> {
-    type Item = Result<Field<'m>, Malformed>;
+    type Item = Result<WireField<'m>, Malformed>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -51,22 +51,22 @@ impl<'m> Iterator for Fields<'m> {
 
 impl<'m> Fields<'m> {
     #[inline]
-    fn field(&mut self) -> Result<Field<'m>, Malformed> {
+    fn field(&mut self) -> Result<WireField<'m>, Malformed> {
         let tag = u32::try_from(self.varint()?).map_err(|_| Malformed::Tag)?;
         let number = tag >> 3;
         if number == 0 {
             return Err(Malformed::Tag);
         }
         let value = match tag & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => Value::Fixed64(*self.take_array()?),
+            0 => WireValue::Varint(self.varint()?),
+            1 => WireValue::Fixed64(*self.take_array()?),
             2 => {
                 let length = usize::try_from(self.varint()?).map_err(|_| Malformed::Truncated)?;
-                Value::Bytes(self.take(length)?)
+                WireValue::Bytes(self.take(length)?)
             }
             5 => {
                 self.take_array::<4>()?;
-                Value::Fixed32
+                WireValue::Fixed32
             }
             _ => return Err(Malformed::Tag),
         };
@@ -110,7 +110,7 @@ impl<'m> Fields<'m> {
     }
 }
 
-impl<'m> Value<'m> {
+impl<'m> WireValue<'m> {
     #[inline]
     pub(crate) fn bytes(self, number: u32) -> Result<&'m [u8], Malformed> {
         match self {
@@ -145,15 +145,20 @@ mod tests {
         let bytes =
             [0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x19, 1, 0, 0, 0, 0, 0, 0, 0, 0x25, 1, 2, 3, 4];
         let fields: Vec<_> = Fields(&bytes).map(Result::unwrap).collect();
-        let fixed = Value::Fixed64([1, 0, 0, 0, 0, 0, 0, 0]);
+        let fixed = WireValue::Fixed64([1, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(
             fields,
-            [(1, Value::Varint(150)), (2, Value::Bytes(b"hi")), (3, fixed), (4, Value::Fixed32)]
+            [
+                (1, WireValue::Varint(150)),
+                (2, WireValue::Bytes(b"hi")),
+                (3, fixed),
+                (4, WireValue::Fixed32)
+            ]
         );
     }
 
     #[test]
-    fn whatever_the_bytes_are_reading_them_ends() {
+    fn reading_any_bytes_ends() {
         let endless = [0xff; 11];
         assert_eq!(
             Fields(&[0x08].into_iter().chain(endless).collect::<Vec<_>>()).next(),

@@ -1,4 +1,4 @@
-//! The statements on the ledger.
+//! Statements that read, lock and advance ledger rows.
 
 use std::collections::BTreeSet;
 
@@ -6,27 +6,32 @@ use shared::telemetry::Statements;
 use sqlx::Transaction;
 use sqlx::postgres::{PgConnection, Postgres};
 
-use crate::ledger::{self, Ledger, PAGE_BYTES, Position, Positions, REMEMBERED_BATCHES, Wanted};
+use crate::ledger::{
+    self, Ledger, PAGE_BYTES, ProducerPosition, ProducerPositions, REMEMBERED_BATCHES, Wanted,
+};
 
-/// How long adding rows waits for a transaction that adds the same ones.
+/// Adding rows waits at most 1 s for a transaction that adds the same rows.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s'";
 const NO_LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = 0";
 
-/// The ledger rows of a flush's producers.
-pub(super) struct Locked {
-    /// The ledger as the locked rows show it.
+/// Result of locking the ledger rows of a flush's producers.
+pub(super) struct LockedRows {
+    /// The ledger as read from the locked rows.
     pub(super) ledger: Ledger,
     /// Producers whose rows other transactions hold.
     pub(super) elsewhere: BTreeSet<String>,
 }
 
-/// Locks the ledger rows of these producers in sorted order, after adding those that are new. Does not wait for rows that
-/// another transaction holds. If some of these are not there yet, this transaction is of no further use.
+/// Locks the ledger rows of these producers in sorted order, after adding the missing ones. Does
+/// not wait for rows locked by another transaction.
+///
+/// If another transaction is still adding some of the rows, this transaction has failed and must be
+/// rolled back.
 pub(super) async fn lock(
     statements: &Statements,
     transaction: &mut Transaction<'_, Postgres>,
     producers: &BTreeSet<&str>,
-) -> sqlx::Result<Locked> {
+) -> sqlx::Result<LockedRows> {
     let producers: Vec<&str> = producers.iter().copied().collect();
     let mut rows =
         statements.run("SELECT producers", select_for_update(transaction, &producers)).await?;
@@ -42,32 +47,32 @@ pub(super) async fn lock(
             elsewhere = new.into_iter().map(str::to_owned).collect();
         }
     }
-    let mut positions = Positions::new();
+    let mut positions = ProducerPositions::new();
     for (producer_id, epoch, last_sequence, is_locked) in rows {
         if is_locked {
-            positions.insert(producer_id, Position { epoch, last_sequence });
+            positions.insert(producer_id, ProducerPosition { epoch, last_sequence });
         } else {
             elsewhere.insert(producer_id);
         }
     }
-    Ok(Locked { ledger: Ledger::new(positions), elsewhere })
+    Ok(LockedRows { ledger: Ledger::new(positions), elsewhere })
 }
 
 /// A ledger row: producer, epoch, last sequence, and whether this transaction has locked it.
-type Row = (String, i64, i64, bool);
+type LedgerRow = (String, i64, i64, bool);
 
 async fn select_for_update(
     transaction: &mut Transaction<'_, Postgres>,
     producers: &[&str],
-) -> sqlx::Result<Vec<Row>> {
+) -> sqlx::Result<Vec<LedgerRow>> {
     sqlx::query_as(include_str!("../sql/ledger_lock.sql"))
         .bind(producers)
         .fetch_all(&mut **transaction)
         .await
 }
 
-/// Adds rows. Returns `false` if another transaction is adding one of them and does not end in time; the transaction is of
-/// no further use then.
+/// Adds rows. Returns `false` if another transaction is adding one of them and does not end within
+/// 1 s. This transaction has then failed and must be rolled back.
 async fn add(
     transaction: &mut Transaction<'_, Postgres>,
     producers: &[&str],
@@ -88,7 +93,7 @@ async fn add(
     Ok(true)
 }
 
-/// Reads what is remembered of resent batches into the ledger.
+/// Reads the remembered batches of these producers into the ledger.
 pub(crate) async fn read_remembered(
     connection: &mut PgConnection,
     wanted: &[Wanted],
@@ -110,7 +115,7 @@ pub(crate) async fn read_remembered(
     Ok(())
 }
 
-/// Writes the ledger's new positions and entries.
+/// Writes the ledger's new positions and entries to the database.
 pub(super) async fn advance(
     transaction: &mut Transaction<'_, Postgres>,
     ledger: &Ledger,

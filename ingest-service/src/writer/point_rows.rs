@@ -1,4 +1,4 @@
-//! The two statements that write points.
+//! The two statements that write points within a transaction: INSERT and COPY.
 
 use shared::db::Micros;
 use sqlx::Transaction;
@@ -7,18 +7,18 @@ use sqlx::postgres::Postgres;
 use crate::copy_encoder::{self, ROW_BYTES};
 use crate::flush::SortedRuns;
 
-/// Encoded bytes are sent in pieces of this many rows: large enough to be cheap, small enough to overlap with the server's
-/// work.
+/// Number of rows sent at a time, about 256 KiB: large enough to be cheap, small enough to overlap
+/// with the server's work.
 const PIECE_ROWS: usize = 256 * 1024 / ROW_BYTES;
 
-/// Points as arrays, each with one entry a point.
-pub(super) struct Columns {
+/// Points as arrays with one entry per point.
+pub(super) struct PointColumns {
     pub(super) timestamps: Vec<Micros>,
     pub(super) series_ids: Vec<i32>,
     pub(super) values: Vec<f64>,
 }
 
-impl Columns {
+impl PointColumns {
     pub(super) fn of(points: &SortedRuns<'_>) -> Self {
         let runs = || points.runs.iter();
         Self {
@@ -34,12 +34,12 @@ impl Columns {
     }
 }
 
-/// One statement, the points as arrays.
+/// Writes the points with one INSERT, passing them as arrays.
 pub(super) async fn insert(
     transaction: &mut Transaction<'_, Postgres>,
     points: &SortedRuns<'_>,
 ) -> sqlx::Result<()> {
-    let columns = Columns::of(points);
+    let columns = PointColumns::of(points);
     let written = sqlx::query(include_str!("../sql/points_insert.sql"))
         .bind(columns.timestamps)
         .bind(columns.series_ids)
@@ -50,8 +50,10 @@ pub(super) async fn insert(
     check_written(written, points)
 }
 
-/// COPY, encoded into the buffer piece by piece: series by series, newest first. The columnstore relies on that order if the
-/// server's own sort is off.
+/// Writes the points with COPY, encoding them into the buffer piece by piece.
+///
+/// Rows are ordered by series, newest first. The columnstore relies on that order if the server's
+/// own sort is off.
 pub(super) async fn copy(
     transaction: &mut Transaction<'_, Postgres>,
     points: &SortedRuns<'_>,
@@ -77,9 +79,10 @@ pub(super) async fn copy(
     check_written(copy.finish().await?, points)
 }
 
+/// Fails unless the database reports as many rows as were sent.
 pub(super) fn check_written(written: u64, points: &SortedRuns<'_>) -> sqlx::Result<()> {
     if written == points.rows as u64 {
         return Ok(());
     }
-    Err(sqlx::Error::Protocol(format!("the database took {written} of {} rows", points.rows)))
+    Err(sqlx::Error::Protocol(format!("the database wrote {written} of {} rows", points.rows)))
 }

@@ -1,23 +1,25 @@
-//! Which points of a batch the database refuses for good: found by trying halves.
+//! Finds the points of a batch that the database refuses permanently, by bisection.
 
 use shared::proto::v1::RejectionReason;
 
-use super::transaction::Session;
+use super::transaction::WriterSession;
 use crate::flush::{QueuedBatch, SortedRuns};
 use crate::metrics::Operation;
 use crate::retry::{Backoff, Verdict, verdict};
 use crate::validate::Rejections;
 
-/// Most tries for one batch. What is undecided then is refused as it is, so that one hostile batch cannot hold up a lane; up to
-/// about two hundred bad points in a full batch are found one by one.
+/// Maximum number of trial writes for one batch. It finds about two hundred bad points in a full
+/// batch. Ranges that are undecided by then are refused as a whole, so that one hostile batch
+/// cannot block a lane.
 const MAX_TRIES: usize = 4_096;
 
-/// Points [start, end) of a batch that are refused, each on its own or, at the bound of tries, together.
-pub(super) type Refused = Vec<(usize, usize)>;
+/// Ranges `[start, end)` of refused points of a batch. A range holds one point, or more if the
+/// limit of tries was reached.
+pub(super) type RefusedRanges = Vec<(usize, usize)>;
 
-/// Finds what is refused, in rising order. Waits for a database that is away.
-pub(super) async fn find(session: &mut Session, batch: &QueuedBatch) -> Refused {
-    let mut search = Search::among(batch.points.len());
+/// Finds the refused points, in ascending order. Waits while the database is unavailable.
+pub(super) async fn find(session: &mut WriterSession, batch: &QueuedBatch) -> RefusedRanges {
+    let mut search = RefusedSearch::among(batch.points.len());
     while let Some((start, end)) = search.next() {
         if is_refused(session, batch, start, end).await {
             search.narrow(start, end);
@@ -26,20 +28,20 @@ pub(super) async fn find(session: &mut Session, batch: &QueuedBatch) -> Refused 
     search.refused
 }
 
-/// Halves what is refused until single points are left. Pure.
-struct Search {
-    /// Still to be tried, the next one last.
+/// Bisection of refused ranges down to single points. Does no I/O.
+struct RefusedSearch {
+    /// Stack of ranges to try; the next one is the last.
     parts: Vec<(usize, usize)>,
     tries: usize,
-    refused: Refused,
+    refused: RefusedRanges,
 }
 
-impl Search {
+impl RefusedSearch {
     fn among(points: usize) -> Self {
-        Self { parts: vec![(0, points)], tries: 0, refused: Refused::new() }
+        Self { parts: vec![(0, points)], tries: 0, refused: RefusedRanges::new() }
     }
 
-    /// What to try next.
+    /// Returns the next range to try.
     fn next(&mut self) -> Option<(usize, usize)> {
         if self.tries == MAX_TRIES {
             self.refused.extend(self.parts.drain(..).rev());
@@ -48,7 +50,7 @@ impl Search {
         self.parts.pop()
     }
 
-    /// What was tried is refused.
+    /// Records that a range was refused.
     fn narrow(&mut self, start: usize, end: usize) {
         if end - start == 1 {
             return self.refused.push((start, end));
@@ -58,30 +60,37 @@ impl Search {
     }
 }
 
-async fn is_refused(session: &mut Session, batch: &QueuedBatch, start: usize, end: usize) -> bool {
+/// Tries to write a range of the batch and rolls back. Returns whether the database refuses it.
+async fn is_refused(
+    session: &mut WriterSession,
+    batch: &QueuedBatch,
+    start: usize,
+    end: usize,
+) -> bool {
     let part = batch.points.part(start..end);
     let points = SortedRuns::of([(&part, &*batch.series_ids)].into_iter());
     let mut backoff = Backoff::default();
     loop {
-        match session.rehearse(&points).await {
+        match session.try_write(&points).await {
             Ok(()) => return false,
             Err(error) if verdict(&error) == Verdict::Refused => return true,
             Err(error) => {
                 session.metrics().retry(Operation::RefusedPoints, &error);
                 let wait = backoff.next();
-                tracing::warn!(%error, ?wait, "cannot look for refused points; trying again");
+                tracing::warn!(%error, ?wait, "cannot search for refused points; retrying");
                 tokio::time::sleep(wait).await;
             }
         }
     }
 }
 
-/// Takes the refused points out of the batch, and says which they were as it was sent.
-pub(super) fn take_out(batch: &mut QueuedBatch, refused: &Refused) -> Rejections {
+/// Removes the refused points from the batch. Returns their rejections, with the indices of the
+/// batch as it was sent.
+pub(super) fn remove(batch: &mut QueuedBatch, refused: &RefusedRanges) -> Rejections {
     let mut rejections = Rejections::default();
     for at in refused.iter().flat_map(|&(start, end)| start..end) {
         let sentence =
-            "the database refuses this point; its constraints or triggers say why".to_owned();
+            "the database refuses this point because of a constraint or trigger".to_owned();
         rejections.push(
             batch.points.sent_index(at),
             1,
@@ -99,9 +108,9 @@ pub(super) fn take_out(batch: &mut QueuedBatch, refused: &Refused) -> Rejections
 mod tests {
     use super::*;
 
-    /// Searches where these are refused.
-    fn search(points: usize, is_bad: impl Fn(usize) -> bool) -> (Refused, usize) {
-        let mut search = Search::among(points);
+    /// Runs a search in which the bad points are refused.
+    fn search(points: usize, is_bad: impl Fn(usize) -> bool) -> (RefusedRanges, usize) {
+        let mut search = RefusedSearch::among(points);
         let mut tries = 0;
         while let Some((start, end)) = search.next() {
             tries += 1;
@@ -120,10 +129,10 @@ mod tests {
     }
 
     #[test]
-    fn tries_are_bounded_and_what_is_undecided_is_refused_as_it_is() {
+    fn tries_are_bounded_and_undecided_ranges_are_refused_as_a_whole() {
         let (refused, tries) = search(100_000, |_| true);
         assert_eq!(tries, MAX_TRIES);
-        let told: Vec<usize> = refused.into_iter().flat_map(|(start, end)| start..end).collect();
-        assert!(told.into_iter().eq(0..100_000), "every point once, in order");
+        let found: Vec<usize> = refused.into_iter().flat_map(|(start, end)| start..end).collect();
+        assert!(found.into_iter().eq(0..100_000), "every point once, in order");
     }
 }

@@ -1,85 +1,45 @@
-//! The statements of one attempt to write a flush.
+//! Runs one attempt to write a flush.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::config::DatabaseConfig;
-use shared::proto::v1::BatchResult;
 use shared::{db, time};
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{Connection as _, Transaction};
 
 use crate::config::FlushConfig;
-use crate::flush::{QueuedBatch, SortedRuns};
-use crate::ledger::{self, Decision, Ledger, OwnDecision};
+use crate::flush::SortedRuns;
+use crate::ledger::{self, Decision, OwnDecision};
 use crate::metrics::{FlushShape, Metrics};
-use crate::validate::Numbering;
 
-use super::ledger_rows::Locked;
-use super::write_path::{Way, WritePath};
-use super::{at_once, ledger_rows, point_rows};
+use super::attempt::{Attempt, AttemptFailure, AttemptOutcome};
+use super::ledger_rows::LockedRows;
+use super::write_path::{WritePath, WritePathChooser};
+use super::{ledger_rows, point_rows, single_statement};
 
-/// The name of a writer's connection in `pg_stat_activity`.
+/// Name of a writer's connection in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "tidegauge writer";
-/// A writer that holds a transaction open for this many seconds without going on is stalled: its session may be ended.
+/// Seconds after which a writer that holds a transaction open and waits for its client counts as
+/// stalled. Other writers may then terminate its session.
 const STALLED_SECONDS: f64 = 5.0;
 
-/// The error while the server still runs an earlier attempt whose connection is lost.
+/// Error message while the server still runs an earlier attempt whose connection is lost.
 const OWN_ROW_HELD: &str = "an earlier attempt still holds the writer's ledger row";
 
-/// One attempt: what to write, and what was decided about it.
-pub(super) struct Attempt<'a> {
-    pub(super) own: &'a Numbering,
-    pub(super) flush: &'a [QueuedBatch],
-    /// True on the first attempt.
-    pub(super) first: bool,
-    /// One for each batch, once the ledger is locked or is to be found as expected.
-    pub(super) decisions: Vec<Decision>,
-    /// What was written, once it was.
-    pub(super) shape: FlushShape,
-}
-
-/// How an attempt ended without an error.
-pub(super) enum Outcome {
-    /// COMMIT returned.
-    Committed,
-    /// The ledger shows that an earlier attempt, whose COMMIT got no answer, was committed. It remembers these answers, one
-    /// entry for each batch of the flush.
-    CommittedBefore(Vec<Option<BatchResult>>),
-    /// The writer's own row is gone: the ledger forgot it while nothing was written.
-    Forgotten,
-    /// Nothing was written: other transactions hold the ledger rows of these producers.
-    Locked(BTreeSet<String>),
-}
-
-/// How an attempt failed.
-pub(super) enum Failure {
-    /// Nothing was written.
-    BeforeCommit(sqlx::Error),
-    /// COMMIT was sent, or may have been: whether it took effect is unknown.
-    InCommit(sqlx::Error),
-}
-
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        Self::BeforeCommit(error)
-    }
-}
-
-/// A connection to write through, made when needed.
-pub(super) struct Session {
+/// Connection of a writer, opened on demand.
+pub(super) struct WriterSession {
     database: DatabaseConfig,
-    /// How long an attempt may take.
+    /// Timeout of one attempt.
     timeout: Duration,
     connection: Option<PgConnection>,
-    write_path: WritePath,
+    write_path: WritePathChooser,
     buffer: Vec<u8>,
     metrics: Metrics,
 }
 
-impl Session {
+impl WriterSession {
     pub(super) fn new(database: DatabaseConfig, config: &FlushConfig, metrics: Metrics) -> Self {
-        let write_path = WritePath::new(config.direct_compress);
+        let write_path = WritePathChooser::new(config.direct_compress);
         Self {
             database,
             timeout: config.write_timeout,
@@ -94,39 +54,52 @@ impl Session {
         &self.metrics
     }
 
-    /// Runs an attempt in a transaction of its own, for a bounded time: a connection that was lost without a word would never
-    /// answer. It goes with the attempt; nobody else drops either.
-    pub(super) async fn run(&mut self, attempt: &mut Attempt<'_>) -> Result<Outcome, Failure> {
+    /// Runs an attempt in its own transaction. The timeout covers connections that were lost
+    /// silently and would never answer. On a timeout the connection is dropped with the attempt.
+    pub(super) async fn run(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<AttemptOutcome, AttemptFailure> {
         let timeout = self.timeout;
         match tokio::time::timeout(timeout, self.try_once(attempt)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Failure::InCommit(db::timed_out(timeout))), // COMMIT may have been sent
+            // COMMIT may have been sent.
+            Err(_) => Err(AttemptFailure::InCommit(db::timed_out(timeout))),
         }
     }
 
-    async fn try_once(&mut self, attempt: &mut Attempt<'_>) -> Result<Outcome, Failure> {
+    async fn try_once(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<AttemptOutcome, AttemptFailure> {
         let mut connection = self.connect().await?;
         let points = SortedRuns::gather(attempt.flush);
-        let outcome =
-            if self.at_once(&mut connection, attempt, &points).await.map_err(Failure::InCommit)? {
-                Outcome::Committed
-            } else {
-                self.in_transaction(&mut connection, attempt, points).await?
-            };
+        let outcome = if self
+            .write_single_statement(&mut connection, attempt, &points)
+            .await
+            .map_err(AttemptFailure::InCommit)?
+        {
+            AttemptOutcome::Committed
+        } else {
+            self.write_in_transaction(&mut connection, attempt, points).await?
+        };
         self.connection = Some(connection); // only after success
         Ok(outcome)
     }
 
-    /// Writes a small flush by a statement that is a transaction of its own, if each batch is the next one of its producer; if
-    /// not, nothing. Not what may have been written before: what was decided then must not be forgotten.
-    async fn at_once(
+    /// Writes a small flush in a single statement if each batch is the next one of its producer.
+    /// Returns whether it was written; if not, nothing was.
+    ///
+    /// Only the first attempt is written this way. A later one may repeat a flush that is already
+    /// committed, and must keep the decisions made then.
+    async fn write_single_statement(
         &mut self,
         connection: &mut PgConnection,
         attempt: &mut Attempt<'_>,
         points: &SortedRuns<'_>,
     ) -> sqlx::Result<bool> {
-        let way = self.write_path.of(points);
-        if !attempt.first || way != Way::Insert {
+        let path = self.write_path.choose(points);
+        if !attempt.first || path != WritePath::Insert {
             return Ok(false);
         }
         let committed_at = time::now_micros();
@@ -140,31 +113,34 @@ impl Session {
         };
         attempt.decisions =
             answers.into_iter().map(|answer| Decision::Apply(Box::new(answer))).collect();
-        attempt.shape = points.shape(way, self.metrics.watermark());
-        let statement = at_once::write(connection, &steps, points);
+        attempt.shape = points.shape(path, self.metrics.watermark());
+        let statement = single_statement::write(connection, &steps, points);
         self.metrics.statements().run("UPDATE producers INSERT points", statement).await
     }
 
-    /// Writes what the ledger says is to be applied; `points` are those of all batches.
-    async fn in_transaction(
+    /// Locks the ledger, decides about each batch, and writes those that are applied. `points` are
+    /// those of all batches.
+    async fn write_in_transaction(
         &mut self,
         connection: &mut PgConnection,
         attempt: &mut Attempt<'_>,
         mut points: SortedRuns<'_>,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<AttemptOutcome, AttemptFailure> {
         let metrics = self.metrics.clone();
         let statements = metrics.statements();
         attempt.decisions.clear();
         let mut transaction = statements.run("BEGIN", connection.begin()).await?;
-        let Locked { mut ledger, elsewhere } =
+        let LockedRows { mut ledger, elsewhere } =
             ledger_rows::lock(statements, &mut transaction, &attempt.producers()).await?;
         if elsewhere.contains(&attempt.own.producer_id) {
-            return Err(Failure::BeforeCommit(sqlx::Error::Protocol(OWN_ROW_HELD.to_owned())));
+            return Err(AttemptFailure::BeforeCommit(sqlx::Error::Protocol(
+                OWN_ROW_HELD.to_owned(),
+            )));
         }
         let own = ledger.decide_own(attempt.own);
         if own == OwnDecision::Write && !elsewhere.is_empty() {
             transaction.rollback().await?;
-            return Ok(Outcome::Locked(elsewhere));
+            return Ok(AttemptOutcome::Locked(elsewhere));
         }
         let wanted = ledger.wanted(attempt.numberings());
         if !wanted.is_empty() {
@@ -174,22 +150,24 @@ impl Session {
         if own != OwnDecision::Write {
             transaction.rollback().await?;
             return Ok(match own {
-                OwnDecision::CommittedBefore => Outcome::CommittedBefore(attempt.recall(&ledger)),
-                _ => Outcome::Forgotten,
+                OwnDecision::CommittedBefore => {
+                    AttemptOutcome::CommittedBefore(attempt.recall(&ledger))
+                }
+                _ => AttemptOutcome::Forgotten,
             });
         }
         attempt.decide(&mut ledger);
         if attempt.decisions.iter().any(|decision| !matches!(decision, Decision::Apply(_))) {
             points = SortedRuns::gather(attempt.applied());
         }
-        let way = self.write(&mut transaction, &points).await?;
+        let path = self.write(&mut transaction, &points).await?;
         statements.run("UPDATE producers", ledger_rows::advance(&mut transaction, &ledger)).await?;
-        attempt.shape = points.shape(way, metrics.watermark());
-        statements.run("COMMIT", transaction.commit()).await.map_err(Failure::InCommit)?;
-        Ok(Outcome::Committed)
+        attempt.shape = points.shape(path, metrics.watermark());
+        statements.run("COMMIT", transaction.commit()).await.map_err(AttemptFailure::InCommit)?;
+        Ok(AttemptOutcome::Committed)
     }
 
-    /// Ends the sessions of other writers that hold a transaction open without going on. Returns how many.
+    /// Terminates the sessions of stalled writers. Returns their number.
     pub(super) async fn end_stalled(&mut self) -> sqlx::Result<i64> {
         let mut connection = self.connect().await?;
         let statement = sqlx::query_scalar(include_str!("../sql/ledger_stalled.sql"))
@@ -205,12 +183,12 @@ impl Session {
         Ok(ended)
     }
 
-    /// Tries points out: writes them and takes that back.
-    pub(super) async fn rehearse(&mut self, points: &SortedRuns<'_>) -> sqlx::Result<()> {
-        db::within(self.timeout, self.write_and_take_back(points)).await
+    /// Writes points and rolls back, to find out whether the database refuses them.
+    pub(super) async fn try_write(&mut self, points: &SortedRuns<'_>) -> sqlx::Result<()> {
+        db::within(self.timeout, self.write_and_roll_back(points)).await
     }
 
-    async fn write_and_take_back(&mut self, points: &SortedRuns<'_>) -> sqlx::Result<()> {
+    async fn write_and_roll_back(&mut self, points: &SortedRuns<'_>) -> sqlx::Result<()> {
         let mut connection = self.connect().await?;
         let mut transaction = connection.begin().await?;
         self.write(&mut transaction, points).await?;
@@ -223,26 +201,27 @@ impl Session {
         &mut self,
         transaction: &mut Transaction<'_, Postgres>,
         points: &SortedRuns<'_>,
-    ) -> sqlx::Result<Way> {
-        let (way, statements) = (self.write_path.of(points), self.metrics.statements());
-        if way == Way::CopyCompressed {
+    ) -> sqlx::Result<WritePath> {
+        let path = self.write_path.choose(points);
+        let statements = self.metrics.statements();
+        if path == WritePath::CopyCompressed {
             let settings = self.write_path.settings();
             statements
                 .run("SET LOCAL", sqlx::raw_sql(settings).execute(&mut **transaction))
                 .await?;
         }
-        match way {
-            Way::Nothing => {}
-            Way::Insert => {
+        match path {
+            WritePath::Nothing => {}
+            WritePath::Insert => {
                 statements.run("INSERT points", point_rows::insert(transaction, points)).await?
             }
-            Way::Copy | Way::CopyCompressed => {
+            WritePath::Copy | WritePath::CopyCompressed => {
                 statements
                     .run("COPY points", point_rows::copy(transaction, points, &mut self.buffer))
                     .await?;
             }
         }
-        Ok(way)
+        Ok(path)
     }
 
     async fn connect(&mut self) -> sqlx::Result<PgConnection> {
@@ -250,61 +229,19 @@ impl Session {
             return Ok(connection);
         }
         let mut connection = db::connect(&self.database, APPLICATION_NAME).await?;
-        self.write_path.look_at(&mut connection).await?;
+        self.write_path.query_support(&mut connection).await?;
         Ok(connection)
     }
 }
 
 impl SortedRuns<'_> {
-    /// What was written, for the metrics.
-    fn shape(&self, way: Way, watermark: i64) -> FlushShape {
+    /// Returns the figures of a flush for the metrics.
+    fn shape(&self, path: WritePath, watermark: i64) -> FlushShape {
         FlushShape {
-            write_path: way.name(),
+            write_path: path.name(),
             rows: self.rows,
             series: self.series,
             late: self.before(watermark),
         }
-    }
-}
-
-impl<'a> Attempt<'a> {
-    fn numberings(&self) -> impl Iterator<Item = &'a Numbering> + use<'a> {
-        self.flush.iter().filter_map(|batch| batch.numbering.as_ref())
-    }
-
-    /// Returns the producers of the flush, the writer itself among them.
-    fn producers(&self) -> BTreeSet<&'a str> {
-        self.numberings()
-            .chain([self.own])
-            .map(|numbering| numbering.producer_id.as_str())
-            .collect()
-    }
-
-    fn decide(&mut self, ledger: &mut Ledger) {
-        let committed_at = time::now_micros();
-        let decisions = self.flush.iter().map(|batch| {
-            let answer = || batch.answer(committed_at);
-            match &batch.numbering {
-                Some(numbering) => ledger.decide(numbering, answer),
-                None => Decision::Apply(Box::new(answer())),
-            }
-        });
-        self.decisions = decisions.collect();
-    }
-
-    /// Returns the first answer of each batch that the ledger remembers.
-    fn recall(&self, ledger: &Ledger) -> Vec<Option<BatchResult>> {
-        self.flush
-            .iter()
-            .map(|batch| batch.numbering.as_ref().and_then(|it| ledger.first_answer(it)).cloned())
-            .collect()
-    }
-
-    fn applied(&self) -> impl Iterator<Item = &'a QueuedBatch> {
-        self.flush
-            .iter()
-            .zip(&self.decisions)
-            .filter(|(_, decision)| matches!(decision, Decision::Apply(_)))
-            .map(|(batch, _)| batch)
     }
 }

@@ -1,90 +1,104 @@
-//! Batches to flushes. Pure: no I/O, no clock of its own.
+//! Combines batches into flushes. Does no I/O and reads no clock.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// While others send as well, one client has no more of a flush than one of so many parts: a flush that is under way is what
-/// everybody waits for.
-const SHARES: usize = 4;
-/// For how long a client counts as one that sends.
+/// While other clients send as well, one client gets at most 1/4 of a flush, because every client
+/// waits for the flush in progress.
+const MIN_SHARES: usize = 4;
+/// A client counts as sending for 1 s after its last batch.
 const RECENT: Duration = Duration::from_secs(1);
-/// A hasty batch goes before those of its client that came by so much earlier, and no more: these must not wait for ever.
-const HASTE: Duration = Duration::from_millis(500);
+/// A unary batch precedes streaming batches of its client that arrived up to 500 ms earlier. The
+/// limit keeps streaming batches from waiting forever.
+const UNARY_PRIORITY: Duration = Duration::from_millis(500);
 
-/// Batches that wait to be written, of each client the oldest first, where hasty ones count as older than they are.
+/// Batches that wait to be written. Each client's are ordered by arrival, but unary batches count
+/// as 500 ms older.
 #[derive(Debug)]
-pub(crate) struct Batcher<T> {
+pub(super) struct Batcher<T> {
     max_points: usize,
-    hasty_max_points: usize,
+    unary_max_points: usize,
     max_delay: Duration,
-    clients: HashMap<Arc<str>, Client<T>>,
-    /// Those that have batches waiting, in the order in which it is their turn.
+    clients: HashMap<Arc<str>, ClientQueues<T>>,
+    /// Clients with waiting batches, in the order of their turns.
     turns: VecDeque<Arc<str>>,
 }
 
+/// Waiting batches of one client. It is kept for 1 s after the last arrival, even if empty.
 #[derive(Debug)]
-struct Client<T> {
-    hasty: VecDeque<Waiting<T>>,
-    others: VecDeque<Waiting<T>>,
+struct ClientQueues<T> {
+    unary: VecDeque<PendingBatch<T>>,
+    streaming: VecDeque<PendingBatch<T>>,
     last_arrival: Instant,
 }
 
+/// A batch that waits to be written.
 #[derive(Debug)]
-struct Waiting<T> {
+struct PendingBatch<T> {
     batch: T,
     points: usize,
     arrived: Instant,
 }
 
 impl<T> Batcher<T> {
-    /// With most points of a flush, and of one while hasty batches wait: each waits for a flush under way and for its own.
-    pub(crate) fn new(max_points: usize, hasty_max_points: usize, max_delay: Duration) -> Self {
+    /// Creates a batcher with the maximum number of points of a flush, and the maximum while unary
+    /// batches wait. A smaller flush shortens their wait for the flush in progress and for their
+    /// own.
+    pub(super) fn new(max_points: usize, unary_max_points: usize, max_delay: Duration) -> Self {
         Self {
             max_points,
-            hasty_max_points,
+            unary_max_points,
             max_delay,
             clients: HashMap::new(),
             turns: VecDeque::new(),
         }
     }
 
-    pub(crate) fn push(
+    /// Adds a batch that arrived now.
+    pub(super) fn push(
         &mut self,
         client: &Arc<str>,
         batch: T,
         points: usize,
-        hasty: bool,
+        unary: bool,
         now: Instant,
     ) {
-        let new = || Client { hasty: VecDeque::new(), others: VecDeque::new(), last_arrival: now };
+        let new = || ClientQueues {
+            unary: VecDeque::new(),
+            streaming: VecDeque::new(),
+            last_arrival: now,
+        };
         let known = self.clients.entry(Arc::clone(client)).or_insert_with(new);
         if !known.is_waiting() {
             self.turns.push_back(Arc::clone(client));
         }
-        let line = if hasty { &mut known.hasty } else { &mut known.others };
-        let points = points.max(1); // a numbered batch whose every point is refused takes its place in a flush too
-        line.push_back(Waiting { batch, points, arrived: now });
+        let line = if unary { &mut known.unary } else { &mut known.streaming };
+        let points = points.max(1); // a numbered batch without valid points takes part as well
+        line.push_back(PendingBatch { batch, points, arrived: now });
         known.last_arrival = now;
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
 
-    /// The next flush, to be called when a writer is free: of each client in turn its batches, in order, up to its
-    /// share, and only those that arrived within the bound of time after its first. All together stay within the bound of
-    /// points; a batch that is over it by itself is a flush of its own. Empty where nothing waits.
-    pub(crate) fn take(&mut self, now: Instant) -> Vec<T> {
+    /// Takes the next flush. Call it when the writer is free. Empty if no batches wait.
+    ///
+    /// Visits the clients in turn and takes the batches of each in order. It takes at most the
+    /// client's share, and only batches that arrived within `max_delay` after its first. The flush
+    /// has at most `max_points` points, but a single batch above that limit forms its own flush.
+    pub(super) fn take(&mut self, now: Instant) -> Vec<T> {
         self.clients.retain(|_, client| client.is_waiting() || client.last_arrival + RECENT > now);
-        let is_hasty = self.clients.values().any(|client| !client.hasty.is_empty());
-        let max_points = if is_hasty { self.hasty_max_points } else { self.max_points };
+        let is_unary = self.clients.values().any(|client| !client.unary.is_empty());
+        let max_points = if is_unary { self.unary_max_points } else { self.max_points };
         let share = if self.clients.len() > 1 {
-            max_points / SHARES.max(self.turns.len())
+            max_points / MIN_SHARES.max(self.turns.len())
         } else {
             max_points
         };
-        let (mut flush, mut points) = (Vec::new(), 0);
+        let mut flush = Vec::new();
+        let mut points = 0;
         for _ in 0..self.turns.len() {
             let Some(name) = self.turns.pop_front() else { break };
             let Some(client) = self.clients.get_mut(&name) else { continue };
@@ -96,7 +110,7 @@ impl<T> Batcher<T> {
                 &mut flush,
             );
             if taken == 0 {
-                self.turns.push_front(name); // what is full for one is full: it comes first the next time
+                self.turns.push_front(name); // the flush is full; this client starts the next one
                 break;
             }
             points += taken;
@@ -108,22 +122,28 @@ impl<T> Batcher<T> {
     }
 }
 
-impl<T> Client<T> {
-    /// The line whose first batch comes next.
-    fn next_line(&mut self) -> &mut VecDeque<Waiting<T>> {
-        match (self.hasty.front(), self.others.front()) {
-            (Some(hasty), Some(other)) if hasty.arrived <= other.arrived + HASTE => &mut self.hasty,
-            (Some(_), None) => &mut self.hasty,
-            _ => &mut self.others,
+impl<T> ClientQueues<T> {
+    /// Returns the queue whose first batch comes next.
+    fn next_line(&mut self) -> &mut VecDeque<PendingBatch<T>> {
+        match (self.unary.front(), self.streaming.front()) {
+            (Some(unary), Some(streaming))
+                if unary.arrived <= streaming.arrived + UNARY_PRIORITY =>
+            {
+                &mut self.unary
+            }
+            (Some(_), None) => &mut self.unary,
+            _ => &mut self.streaming,
         }
     }
 
     fn is_waiting(&self) -> bool {
-        !self.hasty.is_empty() || !self.others.is_empty()
+        !self.unary.is_empty() || !self.streaming.is_empty()
     }
 
-    /// Takes its batches in order up to a share, the first in any case; none where that is more than is left. Says how many
-    /// points they have.
+    /// Moves the client's batches in order into the flush. Returns their number of points.
+    ///
+    /// Takes at least the first batch and at most the share. Takes nothing if the first batch
+    /// exceeds the points left in the flush.
     fn take(
         &mut self,
         share: usize,
@@ -131,7 +151,8 @@ impl<T> Client<T> {
         max_delay: Duration,
         flush: &mut Vec<T>,
     ) -> usize {
-        let (mut taken, mut last_arrival) = (0, None);
+        let mut taken = 0;
+        let mut last_arrival = None;
         loop {
             let line = self.next_line();
             let Some(next) = line.front() else { break };
@@ -159,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_flush_keeps_the_order_and_the_bound_of_points() {
-        let (now, client) = (Instant::now(), Arc::from("client"));
+        let now = Instant::now();
+        let client = Arc::from("client");
         let mut batcher = batcher();
         for (name, points) in [("a", 60), ("b", 40), ("c", 1), ("d", 250), ("e", 5)] {
             batcher.push(&client, name, points, false, now);
@@ -173,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_flush_spans_no_more_arrivals_of_a_client_than_the_bound_of_time() {
-        let (now, client) = (Instant::now(), Arc::from("client"));
+        let now = Instant::now();
+        let client = Arc::from("client");
         let mut batcher = batcher();
         batcher.push(&client, "a", 1, false, now);
         batcher.push(&client, "b", 1, false, now + Duration::from_secs(1));
@@ -184,14 +207,16 @@ mod tests {
 
     #[test]
     fn one_client_has_a_share_while_others_send_and_all_when_they_have_stopped() {
-        let (now, greedy, modest) = (Instant::now(), Arc::from("greedy"), Arc::from("modest"));
+        let now = Instant::now();
+        let greedy = Arc::from("greedy");
+        let modest = Arc::from("modest");
         let mut batcher = batcher();
         for _ in 0..20 {
             batcher.push(&greedy, "g", 10, false, now);
         }
         batcher.push(&modest, "m", 1, false, now);
         assert_eq!(batcher.take(now), ["g", "g", "m"]);
-        assert_eq!(batcher.take(now), ["g", "g"], "the other one may be back any time");
+        assert_eq!(batcher.take(now), ["g", "g"], "the other client still counts as sending");
         assert_eq!(batcher.take(now + RECENT).len(), 10);
     }
 
@@ -220,18 +245,19 @@ mod tests {
     }
 
     #[test]
-    fn of_one_client_the_hasty_ones_come_first() {
-        let (now, client) = (Instant::now(), Arc::from("client"));
+    fn unary_batches_of_a_client_come_first() {
+        let now = Instant::now();
+        let client = Arc::from("client");
         let mut batcher = batcher();
-        for (name, points, hasty) in
+        for (name, points, unary) in
             [("a", 60, false), ("b", 60, false), ("c", 30, true), ("d", 5, true)]
         {
-            batcher.push(&client, name, points, hasty, now);
+            batcher.push(&client, name, points, unary, now);
         }
         assert_eq!(
             batcher.take(now),
             ["c", "d"],
-            "95 points are more than a flush has while hasty ones wait"
+            "95 points exceed the limit while unary batches wait"
         );
         batcher.push(&client, "e", 60, true, now);
         assert_eq!(batcher.take(now), ["e"]);
@@ -242,13 +268,16 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_waited_for_long_is_not_passed_by() {
-        let (began, client) = (Instant::now(), Arc::from("client"));
+    fn a_streaming_batch_that_has_waited_long_is_not_overtaken() {
+        let began = Instant::now();
+        let client = Arc::from("client");
         let mut batcher = batcher();
         batcher.push(&client, "other", 50, false, began);
-        for (name, after) in
-            [("a", Duration::ZERO), ("b", HASTE), ("c", HASTE + Duration::from_nanos(1))]
-        {
+        for (name, after) in [
+            ("a", Duration::ZERO),
+            ("b", UNARY_PRIORITY),
+            ("c", UNARY_PRIORITY + Duration::from_nanos(1)),
+        ] {
             batcher.push(&client, name, 50, true, began + after);
         }
         let flushes: Vec<_> = std::iter::from_fn(|| batcher.take(began).pop()).collect();

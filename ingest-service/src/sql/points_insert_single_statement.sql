@@ -1,5 +1,6 @@
--- The rows of the ledger are locked in sorted order, and read as they are then, whatever the statement's snapshot shows. A
--- row that somebody else has locked is as one that is not as expected: nothing is written.
+-- Advances the ledger and inserts the points, or writes nothing if a ledger row is not as expected.
+-- The rows are locked in sorted order. FOR UPDATE returns their latest version, even if the
+-- statement's snapshot is older. A row locked by another transaction counts as not as expected.
 WITH step AS (
     SELECT *
     FROM unnest($1::text[], $2::int8[], $3::int8[], $4::int8[], $5::bytea[])

@@ -1,14 +1,15 @@
-//! Batches of producers whose ledger rows other transactions hold, kept until they are tried again. Other producers go on.
+//! Batches of producers whose ledger rows are locked by other transactions. A lane keeps them until
+//! their retry, while it writes the batches of other producers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::flush::QueuedBatch;
 
-/// How long a lane waits before it tries deferred batches again.
+/// Time after which a lane retries deferred batches.
 pub(super) const RETRY: Duration = Duration::from_millis(250);
 
-/// The deferred batches of a lane, each producer's in their order.
+/// Deferred batches of a lane, in order for each producer.
 #[derive(Default)]
 pub(super) struct Deferred {
     by_producer: BTreeMap<String, VecDeque<QueuedBatch>>,
@@ -16,7 +17,7 @@ pub(super) struct Deferred {
 }
 
 impl Deferred {
-    /// Returns when deferred batches are to be tried again; `None` if there are none.
+    /// Returns the time of the next retry, or `None` if no batches are deferred.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry_at
     }
@@ -26,7 +27,8 @@ impl Deferred {
         self.by_producer.contains_key(producer_id)
     }
 
-    /// Takes the next batches to try, about as many points as this: an equal share of each producer, its oldest first.
+    /// Takes the next batches to retry, up to about `max_points`. Each producer gets an equal
+    /// share, its oldest batches first, and at least one batch.
     pub(super) fn take(&mut self, max_points: usize) -> Vec<QueuedBatch> {
         let share = max_points / self.by_producer.len().max(1);
         let mut taken = Vec::new();
@@ -42,7 +44,7 @@ impl Deferred {
         taken
     }
 
-    /// Puts batches back that could not be tried, before those of the same producers that were not taken.
+    /// Defers batches that were not tried, ahead of the other deferred batches of their producers.
     pub(super) fn put_back(&mut self, not_tried: Vec<QueuedBatch>, retry_at: Instant) {
         for batch in not_tried.into_iter().rev() {
             let producer_id = batch.producer_id().unwrap_or_default().to_owned();
@@ -52,7 +54,8 @@ impl Deferred {
         self.retry_at = (!self.by_producer.is_empty()).then_some(retry_at);
     }
 
-    /// Defers the batches of a flush whose producers have deferred ones, so that their order stays. Returns the others.
+    /// Defers the batches of a flush whose producers already have deferred batches, to keep their
+    /// order. Returns the others.
     pub(super) fn filter(&mut self, flush: Vec<QueuedBatch>) -> Vec<QueuedBatch> {
         if self.by_producer.is_empty() {
             return flush;
