@@ -79,7 +79,7 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
         secret.hold(case, &pair, "[[identity]]\nname = \"nobody\"\n")?;
         service.wait_for_log(words).await?;
         service
-            .wait_for_log("the file of identities changed, but is not usable: the old one stays")
+            .wait_for_log("the identities file changed, but is not usable: the old one stays")
             .await?;
         let stays = shown(&service, &authority).await? == wanted && send(&coming.key).await == "Ok";
         outcomes.push(Outcome::exactly(
