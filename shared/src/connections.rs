@@ -1,4 +1,4 @@
-//! Takes connections, as many as may be, and makes the handshake of each apart from the others.
+//! Accepts connections up to the limits, and runs each TLS handshake in a task of its own.
 
 mod connection;
 mod metrics;
@@ -28,16 +28,18 @@ use metrics::{Metrics, Refusal};
 use places::{Held, Places, Reserved};
 use proxy_protocol::Proxies;
 
-/// Connections that wait to be served.
+/// Capacity of the queue of accepted connections that the server has not taken yet.
 const READY: usize = 64;
-/// After which pause it is tried again to take a connection, where the system had none left.
+/// Pause after `accept` failed, for example because the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections that are told at once why they are turned away, and how long that may take.
+/// Permits for refused connections that are being told the reason.
 static FAREWELLS: Semaphore = Semaphore::const_new(64);
+/// Maximum time for telling a refused connection the reason.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Takes connections until nobody reads them any more; those that are left when `cut` is cancelled end.
+/// Accepts connections until the returned stream is dropped. Connections still open when `cut` is
+/// cancelled are aborted.
 pub(crate) fn accept(
     listener: TcpListener,
     tls: Option<Tls>,
@@ -79,8 +81,8 @@ impl Acceptor {
                 Ok((stream, address)) => self.take(stream, address).await,
                 Err(error) => {
                     static LOG: LazyLock<Repeats> =
-                        LazyLock::new(|| Repeats::new("cannot take a connection"));
-                    LOG.log(|| tracing::warn!(%error, "cannot take a connection"));
+                        LazyLock::new(|| Repeats::new("cannot accept a connection"));
+                    LOG.log(|| tracing::warn!(%error, "cannot accept a connection"));
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -104,7 +106,7 @@ impl Acceptor {
     }
 }
 
-/// What a connection goes through once it is taken; cheap to clone.
+/// The steps from an accepted socket to a served connection. Cheap to clone.
 #[derive(Clone)]
 struct Door {
     metrics: Metrics,
@@ -115,15 +117,17 @@ struct Door {
 }
 
 impl Door {
-    /// A proxy's connection: its place is that of the address that the proxy names.
+    /// Reads the PROXY protocol header of a proxy's connection and assigns its place to the client
+    /// address in the header.
     async fn behind_proxy(self, mut stream: TcpStream, proxy: SocketAddr, reserved: Reserved) {
         static LOG: LazyLock<Repeats> =
-            LazyLock::new(|| Repeats::new("connections of proxies without a usable header"));
+            LazyLock::new(|| Repeats::new("proxy connections without a valid header"));
         let address = match proxy_protocol::read(&mut stream).await {
             Ok(source) => source.unwrap_or(proxy),
             Err(reason) => {
                 self.metrics.refused(Refusal::ProxyHeader);
-                return LOG.log(|| tracing::warn!(address = %proxy, "the connection of a proxy was closed: {reason}"));
+                return LOG
+                    .log(|| tracing::warn!(address = %proxy, "proxy connection closed: {reason}"));
             }
         };
         match self.places.assign(reserved, address) {
@@ -132,13 +136,13 @@ impl Door {
         }
     }
 
-    /// Makes the handshake of TLS where there is one.
+    /// Performs the TLS handshake, if TLS is on, and passes the connection to the server.
     async fn let_in(self, stream: TcpStream, address: SocketAddr, held: Held) {
         static LOG: LazyLock<Repeats> =
             LazyLock::new(|| Repeats::new("TLS handshakes that failed"));
         let place = Place::new(held, self.cut);
         if let Err(error) = stream.set_nodelay(true) {
-            return tracing::debug!(%error, %address, "a connection broke off at once");
+            return tracing::debug!(%error, %address, "connection closed before it was set up");
         }
         let connection = match self.tls {
             None => Connection::plain(stream, address, place),
@@ -146,33 +150,38 @@ impl Door {
                 Ok((stream, names)) => Connection::encrypted(stream, address, names, place),
                 Err(error) => {
                     self.metrics.refused(Refusal::Handshake);
-                    return LOG.log(|| tracing::warn!(error, %address, "a TLS handshake failed"));
+                    return LOG.log(|| tracing::warn!(error, %address, "TLS handshake failed"));
                 }
             },
         };
-        let _ = self.ready.send(Ok(connection)).await; // nobody reads: the end
+        let _ = self.ready.send(Ok(connection)).await; // fails only after the server has stopped
     }
 
-    /// Says why in the one way that HTTP/2 has, where the connection is not encrypted: clients of gRPC make
-    /// RESOURCE_EXHAUSTED of it. Where there are too many to be told, and with TLS, the connection is merely closed.
+    /// Refuses a connection.
+    ///
+    /// Without TLS, sends the reason in a GOAWAY frame, which gRPC clients report as
+    /// RESOURCE_EXHAUSTED. With TLS, or if too many connections are being told already, only closes
+    /// the connection.
     fn turn_away(&self, stream: TcpStream, address: SocketAddr, reason: &str) {
-        static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("connections turned away"));
+        static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("connections refused"));
         self.metrics.refused(Refusal::TooMany);
         if self.tls.is_none()
             && let Ok(place) = FAREWELLS.try_acquire()
         {
             let farewell = connection::say_goaway(stream, connection::goaway(reason));
             tokio::spawn(async move {
-                let _ = tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await; // told or not, it ends
+                let _ = tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await; // best effort
                 drop(place);
             });
         }
-        LOG.log(|| tracing::warn!(%address, "a connection was turned away: {reason}"));
+        LOG.log(|| tracing::warn!(%address, "connection refused: {reason}"));
     }
 }
 
-/// The handshakes under way. One too many ends the oldest: a client that means well needs two round trips, so the oldest are
-/// those that only hold a place.
+/// The TLS handshakes in progress.
+///
+/// At the limit, a new handshake aborts the oldest one. An honest client needs only two round
+/// trips, so the oldest handshakes are those of clients that merely occupy a place.
 struct Handshakes {
     most: usize,
     under_way: VecDeque<AbortHandle>,
@@ -181,13 +190,17 @@ struct Handshakes {
 impl Handshakes {
     fn start(&mut self, handshake: impl Future<Output = ()> + Send + 'static) {
         static LOG: LazyLock<Repeats> =
-            LazyLock::new(|| Repeats::new("TLS handshakes ended for newer ones"));
+            LazyLock::new(|| Repeats::new("TLS handshakes aborted for newer ones"));
         self.under_way.retain(|handshake| !handshake.is_finished());
         while self.under_way.len() >= self.most {
             self.under_way.pop_front().iter().for_each(AbortHandle::abort);
             let most = self.most;
             LOG.log(|| {
-                tracing::warn!(most, "too many TLS handshakes at once (TIDEGAUGE_TLS_MAX_HANDSHAKES): the oldest ends");
+                tracing::warn!(
+                    most,
+                    "too many concurrent TLS handshakes (TIDEGAUGE_TLS_MAX_HANDSHAKES): \
+                     aborting the oldest"
+                );
             });
         }
         self.under_way.push_back(tokio::spawn(handshake).abort_handle());

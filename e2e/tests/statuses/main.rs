@@ -110,7 +110,7 @@ fn cases() -> Vec<Case> {
             framed(0, &[]),
             invalid,
             "grpc-timeout",
-            "is \"82f\"; 1 to 8 digits and one of H, M, S, m, u and n are accepted",
+            "is \"82f\"; expected 1 to 8 digits followed by H, M, S, m, u or n",
         ),
     ]
 }
@@ -233,7 +233,7 @@ async fn a_call_whose_deadline_passes_is_deadline_exceeded_every_time() {
         );
         assert_eq!(
             answer.message(),
-            "the deadline of the call has passed: it had 100ms (grpc-timeout)",
+            "the deadline of the call has passed (grpc-timeout: 100ms)",
             "{path}"
         );
     }
