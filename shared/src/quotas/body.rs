@@ -1,4 +1,4 @@
-//! A request's body, held back or ended where its client is over a limit.
+//! A request body that enforces the quotas of its client while it is read.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,30 +13,41 @@ use tonic::body::Body;
 use super::CallQuota;
 use super::framing::Framing;
 
-/// Reads on only while the client may send more.
+/// A request body that is read only as far as the quotas of its client allow.
 pub(super) struct Metered {
     body: Body,
     call: CallQuota,
     framing: Framing,
-    /// Came in, but is not handed on before `room` is there.
+    /// Data received from the inner body but not passed on yet.
     parked: Bytes,
-    /// Bytes at its beginning that `room` is awaited for.
+    /// Number of bytes at the start of `parked` that are passed on once `room` has resolved.
     withheld: usize,
+    /// Wait for a quota, if one is in progress.
     room: Option<BoxFuture<'static, ()>>,
-    /// When the message that is waited for is given up; it runs only while it is the client's turn.
+    /// Timeout of the message being received. It runs only while waiting for the client.
     patience: Pin<Box<Sleep>>,
+    /// Whether the timeout is running.
     is_waiting: bool,
 }
 
 impl Metered {
     pub(super) fn new(body: Body, call: CallQuota) -> Self {
         let patience = Box::pin(tokio::time::sleep(call.message_timeout()));
-        let (framing, parked) = Default::default();
-        Self { body, call, framing, parked, withheld: 0, room: None, patience, is_waiting: false }
+        Self {
+            body,
+            call,
+            framing: Framing::default(),
+            parked: Bytes::new(),
+            withheld: 0,
+            room: None,
+            patience,
+            is_waiting: false,
+        }
     }
 
-    /// Of what came in, that which may be handed on. The end of a message never waits for the beginning of the next one: what
-    /// the message holds is only given back once it was handed on.
+    /// Returns the received bytes that may be passed on. The end of a message never waits for the
+    /// start of the next one, because the bytes held by a message are released only after it was
+    /// passed on.
     fn take(&mut self) -> Result<Bytes, Status> {
         let mut read = std::mem::take(&mut self.withheld);
         while read < self.parked.len() && self.room.is_none() {
@@ -53,6 +64,8 @@ impl Metered {
         Ok(self.parked.split_to(read))
     }
 
+    /// Polls the timeout, and starts it if it is not running. Resolves to the status that ends the
+    /// call.
     fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<Status> {
         if !self.is_waiting {
             self.is_waiting = true;

@@ -1,4 +1,4 @@
-//! What each client has taken, as long as that is not nothing.
+//! Usage of each client that currently uses any quota.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,22 +13,22 @@ use super::bucket::Bucket;
 use crate::auth::ClientLimits;
 use crate::config::QuotaConfig;
 
-/// Clients that are known before those that have taken nothing are forgotten.
+/// Number of clients in memory above which idle ones are removed.
 const KNOWN: usize = 1_024;
 
-/// How much a client may take.
+/// Limits in effect for one client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) calls: usize,
     pub(super) messages: Option<usize>,
     pub(super) points: Option<usize>,
-    /// The client's own; the service that creates series has the limit of the others.
+    /// The identity's own limit. `None`: the default of ingest-service applies.
     pub(super) new_series_per_minute: Option<usize>,
     pub(super) bytes: usize,
 }
 
 impl Limits {
-    /// The identity's own, else those of the configuration.
+    /// Returns the identity's own limits, completed by those of the configuration.
     pub(super) fn of(own: ClientLimits, config: &QuotaConfig) -> Self {
         let bytes = own.max_bytes_in_flight.unwrap_or(config.client_max_bytes_in_flight).get();
         Self {
@@ -44,17 +44,18 @@ impl Limits {
     }
 }
 
-/// What one client has taken.
+/// Current usage of one client.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// `identity:NAME` or `clientip:ADDRESS`.
+    /// `identity:NAME`, `clientip:ADDRESS` or `probe:ADDRESS`.
     pub(super) name: Arc<str>,
     pub(super) calls: AtomicUsize,
     pub(super) messages: Mutex<Bucket>,
     pub(super) points: Mutex<Bucket>,
     pub(super) new_series: Mutex<Allowance>,
-    /// Its free bytes, and how many there are in all.
+    /// Semaphore whose permits are the free bytes.
     pub(super) bytes: Arc<Semaphore>,
+    /// Number of bytes that the semaphore was sized for.
     all_bytes: Mutex<usize>,
 }
 
@@ -71,14 +72,16 @@ impl Client {
         }
     }
 
-    /// A changed limit of bytes: the buckets and calls are told theirs whenever they are asked.
+    /// Adapts the semaphore to a changed limit. The other limits are passed in whenever they are
+    /// checked, so they need no update.
     fn resize(&self, bytes: usize) {
         let mut all = lock(&self.all_bytes);
         if bytes > *all {
             self.bytes.add_permits(bytes - *all);
             *all = bytes;
         } else {
-            *all -= self.bytes.forget_permits(*all - bytes); // what is taken is forgotten with a later call
+            // Permits in use cannot be forgotten now; a later call will forget them.
+            *all -= self.bytes.forget_permits(*all - bytes);
         }
     }
 
@@ -90,7 +93,7 @@ impl Client {
     }
 }
 
-/// All clients that have taken something.
+/// Usage of all clients that currently use any quota.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     known: HashMap<Arc<str>, (Arc<Client>, Limits)>,
@@ -98,7 +101,8 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// A client by its name, with a call counted. `Err` where it has as many as it may.
+    /// Returns the client with this name after counting one more call. Fails with the name if the
+    /// client is at its limit of open calls.
     pub(super) fn enter(&mut self, name: &str, limits: Limits) -> Result<Arc<Client>, Arc<str>> {
         if self.known.len() >= self.forget_at.max(KNOWN) {
             let now = Instant::now();
@@ -115,13 +119,15 @@ impl Clients {
         if client.calls.load(Ordering::Relaxed) >= limits.calls {
             return Err(Arc::clone(&client.name));
         }
-        client.calls.fetch_add(1, Ordering::Relaxed); // only ever raised with all clients locked
+        // Only incremented under the lock of `Clients`, so the check above still holds.
+        client.calls.fetch_add(1, Ordering::Relaxed);
         client.resize(limits.bytes);
         Ok(Arc::clone(client))
     }
 }
 
-/// What stands for an address: all of IPv4, of IPv6 what one subscriber is given.
+/// Returns the part of an address that identifies a client: all of IPv4, or the /64 network of
+/// IPv6, which is what one subscriber is usually given.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
@@ -129,7 +135,7 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Whoever panicked with the lock held left whole numbers.
+/// Locks a mutex, ignoring poisoning: a panic leaves the numbers consistent.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
