@@ -30,7 +30,7 @@ use crate::telemetry::Repeats;
 use crate::{metrics, proto, status};
 pub use call::{CallQuota, HeldBytes};
 pub(crate) use client::network;
-use client::{Clients, Limits, lock};
+use client::{ClientUsages, EffectiveLimits, lock};
 pub use over_limit::{Limit, OverLimit};
 
 /// Prefix of the client names of health probes.
@@ -44,12 +44,12 @@ const SHARED_ADDRESS: &str = ". All devices behind this address count as one cli
 
 /// Quotas and current usage of all clients. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Quotas(Arc<Shared>);
+pub(crate) struct Quotas(Arc<QuotaState>);
 
 #[derive(Debug)]
-struct Shared {
+struct QuotaState {
     config: QuotaConfig,
-    clients: Mutex<Clients>,
+    clients: Mutex<ClientUsages>,
     /// Free bytes of the limit that all clients share.
     bytes: Arc<Semaphore>,
     /// Paths of the methods with a stream of requests.
@@ -67,13 +67,13 @@ impl Quotas {
         let clients = Mutex::default();
         let streams = streams();
         let bytes = Arc::new(Semaphore::new(all_bytes(&config)));
-        Self(Arc::new(Shared { config, clients, bytes, streams, refusals }))
+        Self(Arc::new(QuotaState { config, clients, bytes, streams, refusals }))
     }
 
     /// Opens a call of a client and counts it. Probes are exempt from limits on messages and
     /// points.
     fn open(&self, path: &str, name: &str, own: ClientLimits) -> Result<CallQuota, OverLimit> {
-        let limits = Limits::of(own, &self.0.config);
+        let limits = EffectiveLimits::of(own, &self.0.config);
         let client = lock(&self.0.clients).enter(name, limits).map_err(|client| {
             let sentence = format!(
                 "limit of {} open calls reached (TIDEGAUGE_CLIENT_MAX_CALLS)",

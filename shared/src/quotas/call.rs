@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::client::{Client, Limits, lock};
+use super::client::{ClientUsage, EffectiveLimits, lock};
 use super::{Limit, OverLimit, Quotas};
 use crate::status;
 
@@ -27,8 +27,8 @@ pub struct CallQuota(Option<Arc<Call>>);
 #[derive(Debug)]
 struct Call {
     quotas: Quotas,
-    client: Arc<Client>,
-    limits: Limits,
+    client: Arc<ClientUsage>,
+    limits: EffectiveLimits,
     /// Whether the client sends a stream of messages. A stream is slowed down where a unary call is
     /// refused.
     is_stream: bool,
@@ -52,8 +52,8 @@ impl Drop for Call {
 impl CallQuota {
     pub(super) fn new(
         quotas: Quotas,
-        client: Arc<Client>,
-        limits: Limits,
+        client: Arc<ClientUsage>,
+        limits: EffectiveLimits,
         is_stream: bool,
     ) -> Self {
         Self(Some(Arc::new(Call { quotas, client, limits, is_stream, held: Mutex::default() })))

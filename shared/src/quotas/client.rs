@@ -16,9 +16,9 @@ use crate::config::QuotaConfig;
 /// Number of clients in memory above which idle ones are removed.
 const KNOWN: usize = 1_024;
 
-/// Limits in effect for one client.
+/// EffectiveLimits in effect for one client.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct EffectiveLimits {
     pub(super) calls: usize,
     pub(super) messages: Option<usize>,
     pub(super) points: Option<usize>,
@@ -27,7 +27,7 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
 }
 
-impl Limits {
+impl EffectiveLimits {
     /// Returns the identity's own limits, completed by those of the configuration.
     pub(super) fn of(own: ClientLimits, config: &QuotaConfig) -> Self {
         let bytes = own.max_bytes_in_flight.unwrap_or(config.client_max_bytes_in_flight).get();
@@ -46,7 +46,7 @@ impl Limits {
 
 /// Current usage of one client.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct ClientUsage {
     /// `identity:NAME`, `clientip:ADDRESS` or `probe:ADDRESS`.
     pub(super) name: Arc<str>,
     pub(super) calls: AtomicUsize,
@@ -59,7 +59,7 @@ pub(super) struct Client {
     all_bytes: Mutex<usize>,
 }
 
-impl Client {
+impl ClientUsage {
     fn new(name: Arc<str>, bytes: usize) -> Self {
         Self {
             name,
@@ -85,7 +85,7 @@ impl Client {
         }
     }
 
-    fn is_idle(&self, limits: &Limits, now: Instant) -> bool {
+    fn is_idle(&self, limits: &EffectiveLimits, now: Instant) -> bool {
         self.calls.load(Ordering::Relaxed) == 0
             && lock(&self.messages).is_full(limits.messages, now)
             && lock(&self.points).is_full(limits.points, now)
@@ -95,15 +95,15 @@ impl Client {
 
 /// Usage of all clients that currently use any quota.
 #[derive(Debug, Default)]
-pub(super) struct Clients {
-    known: HashMap<Arc<str>, (Arc<Client>, Limits)>,
+pub(super) struct ClientUsages {
+    known: HashMap<Arc<str>, (Arc<ClientUsage>, EffectiveLimits)>,
     forget_at: usize,
 }
 
-impl Clients {
+impl ClientUsages {
     /// Returns the client with this name after counting one more call. Fails with the name if the
     /// client is at its limit of open calls.
-    pub(super) fn enter(&mut self, name: &str, limits: Limits) -> Result<Arc<Client>, Arc<str>> {
+    pub(super) fn enter(&mut self, name: &str, limits: EffectiveLimits) -> Result<Arc<ClientUsage>, Arc<str>> {
         if self.known.len() >= self.forget_at.max(KNOWN) {
             let now = Instant::now();
             self.known.retain(|_, (client, limits)| !client.is_idle(limits, now));
@@ -112,14 +112,14 @@ impl Clients {
         if !self.known.contains_key(name) {
             let name: Arc<str> = name.into();
             self.known
-                .insert(Arc::clone(&name), (Arc::new(Client::new(name, limits.bytes)), limits));
+                .insert(Arc::clone(&name), (Arc::new(ClientUsage::new(name, limits.bytes)), limits));
         }
         let Some((client, known)) = self.known.get_mut(name) else { return Err(name.into()) };
         *known = limits;
         if client.calls.load(Ordering::Relaxed) >= limits.calls {
             return Err(Arc::clone(&client.name));
         }
-        // Only incremented under the lock of `Clients`, so the check above still holds.
+        // Only incremented under the lock of `ClientUsages`, so the check above still holds.
         client.calls.fetch_add(1, Ordering::Relaxed);
         client.resize(limits.bytes);
         Ok(Arc::clone(client))
@@ -144,7 +144,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: EffectiveLimits = EffectiveLimits {
         calls: 2,
         messages: None,
         points: Some(10),
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn clients_that_hold_nothing_are_forgotten() {
-        let mut clients = Clients::default();
+        let mut clients = ClientUsages::default();
         let held = clients.enter("held", LIMITS).unwrap();
         for index in 0..10 * KNOWN {
             clients
@@ -170,12 +170,12 @@ mod tests {
 
     #[test]
     fn a_changed_limit_of_bytes_holds_for_the_next_call() {
-        let mut clients = Clients::default();
+        let mut clients = ClientUsages::default();
         let client = clients.enter("a", LIMITS).unwrap();
         client.calls.fetch_sub(1, Ordering::Relaxed);
-        clients.enter("a", Limits { bytes: 500, ..LIMITS }).unwrap();
+        clients.enter("a", EffectiveLimits { bytes: 500, ..LIMITS }).unwrap();
         assert_eq!(client.bytes.available_permits(), 500);
-        clients.enter("a", Limits { bytes: 50, ..LIMITS }).unwrap();
+        clients.enter("a", EffectiveLimits { bytes: 50, ..LIMITS }).unwrap();
         assert_eq!(client.bytes.available_permits(), 50);
     }
 
