@@ -20,27 +20,27 @@ pub(super) struct Metered {
     framing: Framing,
     /// Data received from the inner body but not passed on yet.
     parked: Bytes,
-    /// Number of bytes at the start of `parked` that are passed on once `room` has resolved.
+    /// Number of bytes at the start of `parked` that are passed on once `permit` has resolved.
     withheld: usize,
     /// Wait for a quota, if one is in progress.
-    room: Option<BoxFuture<'static, ()>>,
+    permit: Option<BoxFuture<'static, ()>>,
     /// Timeout of the message being received. It runs only while waiting for the client.
-    patience: Pin<Box<Sleep>>,
+    timeout: Pin<Box<Sleep>>,
     /// Whether the timeout is running.
     is_waiting: bool,
 }
 
 impl Metered {
     pub(super) fn new(body: Body, call: CallQuota) -> Self {
-        let patience = Box::pin(tokio::time::sleep(call.message_timeout()));
+        let timeout = Box::pin(tokio::time::sleep(call.message_timeout()));
         Self {
             body,
             call,
             framing: Framing::default(),
             parked: Bytes::new(),
             withheld: 0,
-            room: None,
-            patience,
+            permit: None,
+            timeout,
             is_waiting: false,
         }
     }
@@ -50,15 +50,15 @@ impl Metered {
     /// passed on.
     fn take(&mut self) -> Result<Bytes, Status> {
         let mut read = std::mem::take(&mut self.withheld);
-        while read < self.parked.len() && self.room.is_none() {
-            let piece = self.framing.read(&self.parked[read..]);
-            self.is_waiting &= piece.ended.is_none();
-            if let Some(length) = piece.begins {
-                self.room = self.call.begin(length)?;
+        while read < self.parked.len() && self.permit.is_none() {
+            let progress = self.framing.read(&self.parked[read..]);
+            self.is_waiting &= progress.ended.is_none();
+            if let Some(length) = progress.begins {
+                self.permit = self.call.begin(length)?;
             }
-            match piece.ended.and_then(|length| self.call.complete(length)) {
-                None => read += piece.read,
-                room => (self.room, self.withheld) = (room, piece.read),
+            match progress.ended.and_then(|length| self.call.complete(length)) {
+                None => read += progress.read,
+                permit => (self.permit, self.withheld) = (permit, progress.read),
             }
         }
         Ok(self.parked.split_to(read))
@@ -66,13 +66,13 @@ impl Metered {
 
     /// Polls the timeout, and starts it if it is not running. Resolves to the status that ends the
     /// call.
-    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<Status> {
+    fn poll_timeout(&mut self, context: &mut Context<'_>) -> Poll<Status> {
         if !self.is_waiting {
             self.is_waiting = true;
             let until = Instant::now() + self.call.message_timeout();
-            self.patience.as_mut().reset(until);
+            self.timeout.as_mut().reset(until);
         }
-        ready!(self.patience.as_mut().poll(context));
+        ready!(self.timeout.as_mut().poll(context));
         Poll::Ready(self.call.silent())
     }
 }
@@ -86,9 +86,9 @@ impl HttpBody for Metered {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         loop {
-            if let Some(room) = &mut self.room {
-                ready!(room.as_mut().poll(context));
-                self.room = None;
+            if let Some(permit) = &mut self.permit {
+                ready!(permit.as_mut().poll(context));
+                self.permit = None;
             }
             if !self.parked.is_empty() {
                 let taken = self.take()?;
@@ -104,7 +104,7 @@ impl HttpBody for Metered {
                 },
                 Poll::Ready(ended) => return Poll::Ready(ended),
                 Poll::Pending => {
-                    return self.poll_patience(context).map(|status| Some(Err(status)));
+                    return self.poll_timeout(context).map(|status| Some(Err(status)));
                 }
             }
         }

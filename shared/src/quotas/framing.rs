@@ -17,7 +17,7 @@ pub(super) struct Framing {
 
 /// Progress of the parser within a chunk of the body.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(super) struct Progress {
     /// Number of bytes parsed: all, or those up to the first boundary of a message.
     pub(super) read: usize,
     /// Length of the message whose header ends there.
@@ -28,24 +28,24 @@ pub(super) struct Piece {
 
 impl Framing {
     /// Parses up to the end of a message's header or the end of a message.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> Piece {
-        let mut piece = Piece::default();
-        while piece.read < bytes.len() && piece.begins.is_none() && piece.ended.is_none() {
-            let there = &bytes[piece.read..];
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Progress {
+        let mut progress = Progress::default();
+        while progress.read < bytes.len() && progress.begins.is_none() && progress.ended.is_none() {
+            let there = &bytes[progress.read..];
             if self.left > 0 {
                 let taken = self.left.min(there.len());
                 self.left -= taken;
-                piece.read += taken;
+                progress.read += taken;
             } else {
                 let taken = (HEADER - self.filled).min(there.len());
                 self.header[self.filled..self.filled + taken].copy_from_slice(&there[..taken]);
                 self.filled += taken;
-                piece.read += taken;
-                piece.begins = (self.filled == HEADER).then(|| self.begin());
+                progress.read += taken;
+                progress.begins = (self.filled == HEADER).then(|| self.begin());
             }
-            piece.ended = (self.left == 0 && self.filled == 0).then_some(self.length);
+            progress.ended = (self.left == 0 && self.filled == 0).then_some(self.length);
         }
-        piece
+        progress
     }
 
     fn begin(&mut self) -> usize {
@@ -71,10 +71,10 @@ mod tests {
             let mut ended = Vec::new();
             for mut chunk in body.chunks(size) {
                 while !chunk.is_empty() {
-                    let piece = framing.read(chunk);
-                    chunk = &chunk[piece.read..];
-                    begun.extend(piece.begins);
-                    ended.extend(piece.ended);
+                    let progress = framing.read(chunk);
+                    chunk = &chunk[progress.read..];
+                    begun.extend(progress.begins);
+                    ended.extend(progress.ended);
                 }
             }
             assert_eq!((begun, ended), (vec![3, 0, 256], vec![3, 0, 256]), "chunks of {size}");
