@@ -37,14 +37,14 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
     ) -> Result<Self, String> {
         let contents = read(&files).await?;
         let (sender, receiver) = watch::channel(Arc::new(make(&contents)?));
-        let mut looks = Looks { tried: Ok(contents), seen: None };
+        let mut detector = ChangeDetector { tried: Ok(contents), seen: None };
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(every) => {}
                     () = sender.closed() => return,
                 }
-                let Some(changed) = looks.look(read(&files).await) else { continue };
+                let Some(changed) = detector.record(read(&files).await) else { continue };
                 match changed.as_ref().map_err(Clone::clone).and_then(|contents| make(contents)) {
                     Ok(value) => {
                         sender.send_replace(Arc::new(value));
@@ -93,21 +93,21 @@ async fn read(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, String> {
     Ok(contents)
 }
 
-type Look = Result<Vec<Vec<u8>>, String>;
+type ReadResult = Result<Vec<Vec<u8>>, String>;
 
 /// Detects complete changes. A change counts only when two reads in a row agree, so that a change
 /// in progress is ignored, such as a new certificate whose key is still missing.
-struct Looks {
+struct ChangeDetector {
     /// Result of the read that was last used to build a value, successfully or not.
-    tried: Look,
+    tried: ReadResult,
     /// Result of the last read, if it differs from `tried`.
-    seen: Option<Look>,
+    seen: Option<ReadResult>,
 }
 
-impl Looks {
+impl ChangeDetector {
     /// Records a read. Returns it if a value should be built from it now: it differs from the
     /// content last tried, and the previous read returned the same.
-    fn look(&mut self, found: Look) -> Option<&Look> {
+    fn record(&mut self, found: ReadResult) -> Option<&ReadResult> {
         if found == self.tried {
             self.seen = None;
             return None;
@@ -129,17 +129,17 @@ mod tests {
     #[test]
     fn a_change_holds_once_it_was_seen_twice_and_is_tried_once() {
         let found = |text: &str| Ok(vec![text.as_bytes().to_vec()]);
-        let mut looks = Looks { tried: found("old"), seen: None };
-        assert!(looks.look(found("old")).is_none());
-        assert!(looks.look(found("ne")).is_none(), "partially written");
-        assert!(looks.look(found("new")).is_none());
-        assert_eq!(looks.look(found("new")), Some(&found("new")));
-        assert!(looks.look(found("new")).is_none());
-        assert!(looks.look(Err("absent".to_owned())).is_none());
-        assert!(looks.look(found("new")).is_none(), "the file is back");
-        assert!(looks.look(Err("absent".to_owned())).is_none());
-        assert!(looks.look(Err("absent".to_owned())).is_some());
-        assert!(looks.look(found("new")).is_none());
-        assert!(looks.look(found("new")).is_some(), "rebuilt after an error");
+        let mut detector = ChangeDetector { tried: found("old"), seen: None };
+        assert!(detector.record(found("old")).is_none());
+        assert!(detector.record(found("ne")).is_none(), "partially written");
+        assert!(detector.record(found("new")).is_none());
+        assert_eq!(detector.record(found("new")), Some(&found("new")));
+        assert!(detector.record(found("new")).is_none());
+        assert!(detector.record(Err("absent".to_owned())).is_none());
+        assert!(detector.record(found("new")).is_none(), "the file is back");
+        assert!(detector.record(Err("absent".to_owned())).is_none());
+        assert!(detector.record(Err("absent".to_owned())).is_some());
+        assert!(detector.record(found("new")).is_none());
+        assert!(detector.record(found("new")).is_some(), "rebuilt after an error");
     }
 }
