@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// Maximum time after the last call for writing accepted points and closing database connections.
 pub const FINISH: Duration = Duration::from_secs(3);
 /// Maximum time for sending the last spans, and then again for the last metrics.
-pub(crate) const TELL: Duration = Duration::from_millis(700);
+pub(crate) const TELEMETRY_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// Returns a token that SIGTERM or SIGINT cancels. A second signal exits the process with status
 /// 130.
@@ -48,6 +48,6 @@ mod tests {
     #[test]
     fn all_that_is_waited_for_at_the_end_is_over_before_a_supervisor_kills() {
         let grace = defaults::<ServerConfig>(&[]).unwrap().shutdown_grace;
-        assert!(grace + FINISH + 2 * TELL < Duration::from_millis(29_500));
+        assert!(grace + FINISH + 2 * TELEMETRY_TIMEOUT < Duration::from_millis(29_500));
     }
 }

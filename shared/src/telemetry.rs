@@ -20,7 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::{LogConfig, LogFormat};
-use crate::shutdown::TELL;
+use crate::shutdown::TELEMETRY_TIMEOUT;
 use log_line::WithTrace;
 
 pub use calls::CallNotes;
@@ -30,7 +30,7 @@ pub use repeats::Repeats;
 pub use statements::{Statements, error_type, span};
 
 /// Crates whose spans are exported.
-const OURS: [&str; 3] = ["shared", "ingest_service", "query_service"];
+const TRACED_CRATES: [&str; 3] = ["shared", "ingest_service", "query_service"];
 
 /// Reason why logging or exporting cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -71,11 +71,11 @@ pub fn init(config: &LogConfig, service: &'static str) -> Result<Telemetry, Tele
     let tracer = otlp::tracer_provider(service)?;
     let export = tracer.as_ref().map(|provider| {
         let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("tidegauge"));
-        let ours = OURS.map(|target| (target, LevelFilter::DEBUG));
+        let traced = TRACED_CRATES.map(|target| (target, LevelFilter::DEBUG));
         spans
             .with_location(false)
             .with_threads(false)
-            .with_filter(Targets::new().with_targets(ours))
+            .with_filter(Targets::new().with_targets(traced))
     });
     let (plain, json) = match config.format {
         LogFormat::Plain => (Some(WithTrace::plain(Format::default())), None),
@@ -101,22 +101,22 @@ impl Telemetry {
     /// Sends the remaining spans, in at most 0.7 s. Must be called last.
     pub async fn shutdown(self) {
         if let Some(tracer) = self.tracer {
-            blocking("spans", move || tracer.shutdown().map_err(|error| error.to_string())).await;
+            shut_down_exporter("spans", move || tracer.shutdown().map_err(|error| error.to_string())).await;
         }
     }
 }
 
 /// Shuts an exporter down with a time limit. Runs on a blocking thread, because the shutdown blocks
 /// and waits for tasks of the runtime.
-async fn blocking(
+async fn shut_down_exporter(
     what: &'static str,
     shutdown: impl FnOnce() -> Result<(), String> + Send + 'static,
 ) {
-    match tokio::time::timeout(TELL, tokio::task::spawn_blocking(shutdown)).await {
+    match tokio::time::timeout(TELEMETRY_TIMEOUT, tokio::task::spawn_blocking(shutdown)).await {
         Ok(Ok(Ok(()))) => {}
         Ok(Ok(Err(error))) => tracing::warn!(error, "cannot send the last {what} to the collector"),
         Ok(Err(_)) | Err(_) => {
-            tracing::warn!(timeout = ?TELL, "cannot send the last {what} to the collector in time")
+            tracing::warn!(timeout = ?TELEMETRY_TIMEOUT, "cannot send the last {what} to the collector in time")
         }
     }
 }
