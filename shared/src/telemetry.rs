@@ -101,7 +101,10 @@ impl Telemetry {
     /// Sends the remaining spans, in at most 0.7 s. Must be called last.
     pub async fn shutdown(self) {
         if let Some(tracer) = self.tracer {
-            shut_down_exporter("spans", move || tracer.shutdown().map_err(|error| error.to_string())).await;
+            shut_down_exporter("spans", move || {
+                tracer.shutdown().map_err(|error| error.to_string())
+            })
+            .await;
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::config::QuotaConfig;
 /// Number of clients in memory above which idle ones are removed.
 const KNOWN: usize = 1_024;
 
-/// EffectiveLimits in effect for one client.
+/// Limits in effect for one client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EffectiveLimits {
     pub(super) calls: usize,
@@ -103,7 +103,11 @@ pub(super) struct ClientUsages {
 impl ClientUsages {
     /// Returns the client with this name after counting one more call. Fails with the name if the
     /// client is at its limit of open calls.
-    pub(super) fn enter(&mut self, name: &str, limits: EffectiveLimits) -> Result<Arc<ClientUsage>, Arc<str>> {
+    pub(super) fn enter(
+        &mut self,
+        name: &str,
+        limits: EffectiveLimits,
+    ) -> Result<Arc<ClientUsage>, Arc<str>> {
         if self.known.len() >= self.forget_at.max(KNOWN) {
             let now = Instant::now();
             self.known.retain(|_, (client, limits)| !client.is_idle(limits, now));
@@ -111,8 +115,10 @@ impl ClientUsages {
         }
         if !self.known.contains_key(name) {
             let name: Arc<str> = name.into();
-            self.known
-                .insert(Arc::clone(&name), (Arc::new(ClientUsage::new(name, limits.bytes)), limits));
+            self.known.insert(
+                Arc::clone(&name),
+                (Arc::new(ClientUsage::new(name, limits.bytes)), limits),
+            );
         }
         let Some((client, known)) = self.known.get_mut(name) else { return Err(name.into()) };
         *known = limits;

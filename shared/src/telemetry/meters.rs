@@ -4,7 +4,7 @@ use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 
-use super::{TelemetryError, shut_down_exporter, otlp};
+use super::{TelemetryError, otlp, shut_down_exporter};
 
 /// The metrics of one service. Cheap to clone. Not global, so that two services in one process keep
 /// their metrics separate.
@@ -52,6 +52,9 @@ impl Meters {
     /// Sends the remaining metrics, in at most 0.7 s.
     pub async fn shutdown(self) {
         let provider = self.provider;
-        shut_down_exporter("metrics", move || provider.shutdown().map_err(|error| error.to_string())).await;
+        shut_down_exporter("metrics", move || {
+            provider.shutdown().map_err(|error| error.to_string())
+        })
+        .await;
     }
 }
