@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 /// Prefix of every key, by which people and secret scanners recognise one.
-const MARK: &str = "tgk_";
+const KEY_PREFIX: &str = "tgk_";
 const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
 
@@ -42,12 +42,12 @@ pub(super) fn generate() -> Result<String, String> {
         .try_fill_bytes(&mut random)
         .map_err(|error| format!("cannot read random bytes from the system: {error}"))?;
     let (id, secret) = random.split_at(ID_BYTES);
-    Ok(format!("{MARK}{}_{}", hex(id), BASE64_URL_SAFE_NO_PAD.encode(secret)))
+    Ok(format!("{KEY_PREFIX}{}_{}", hex(id), BASE64_URL_SAFE_NO_PAD.encode(secret)))
 }
 
 /// Returns the public id of a key, or `None` if the text is not a well-formed key.
 pub(super) fn id(key: &str) -> Option<&str> {
-    let (id, secret) = key.strip_prefix(MARK)?.split_once('_')?;
+    let (id, secret) = key.strip_prefix(KEY_PREFIX)?.split_once('_')?;
     let valid = unhex::<ID_BYTES>(id).is_some() && secret.len() == SECRET_BYTES.div_ceil(3) * 4 - 1;
     valid.then_some(id)
 }
@@ -64,7 +64,7 @@ pub(super) fn parse_entry(entry: &str) -> Result<(String, KeyHash), String> {
         Some((id.to_owned(), KeyHash(unhex(hash)?)))
     });
     parsed.ok_or_else(|| {
-        if entry.starts_with(MARK) {
+        if entry.starts_with(KEY_PREFIX) {
             return "keys: contains a key instead of its hash. Run the subcommand `keys new`: the \
                     exposed key must be replaced"
                 .to_owned();

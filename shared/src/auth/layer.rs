@@ -11,7 +11,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::file::{Identities, Unknown};
-use super::revocation::{Revocation, Shown};
+use super::revocation::{Credentials, Revocation};
 use super::{Identity, Scope, key};
 use crate::around::{Answer, Around};
 use crate::connections::Peer;
@@ -79,8 +79,8 @@ impl Gate {
         if need == Need::Nothing {
             return Ok((Identity::anyone(), None));
         }
-        let shown = Shown::by(request);
-        let identity = shown.identity(&identities.now())?;
+        let credentials = Credentials::by(request);
+        let identity = credentials.identity(&identities.now())?;
         match need {
             Need::Scope(scope) if !identity.scopes.contains(&scope) => {
                 let name = if scope == Scope::Ingest { "ingest" } else { "query" };
@@ -90,7 +90,7 @@ impl Gate {
             _ => {
                 let identities = identities.clone();
                 let admitted = Arc::clone(&identity);
-                Ok((identity, Some(Revocation { identities, shown, admitted })))
+                Ok((identity, Some(Revocation { identities, credentials, admitted })))
             }
         }
     }
@@ -154,10 +154,10 @@ impl Around for Gate {
         // item of its request stream, after everything that was already read.
         if need(request.uri().path()) == Need::Scope(Scope::Query) {
             let response = inside(request);
-            let ended = move |body| EndedBy::response(body, revocation.came());
+            let ended = move |body| EndedBy::response(body, revocation.revoked());
             return Box::pin(async move { Ok(response.await?.map(ended)) });
         }
-        Box::pin(inside(request.map(|body| EndedBy::request(body, revocation.came()))))
+        Box::pin(inside(request.map(|body| EndedBy::request(body, revocation.revoked()))))
     }
 }
 

@@ -18,13 +18,13 @@ use crate::tls::CertificateNames;
 
 /// Credentials of a call. A key takes precedence over a certificate.
 #[derive(Clone)]
-pub(super) enum Shown {
+pub(super) enum Credentials {
     Nothing,
     Header(HeaderValue),
     Certificate(Arc<CertificateNames>),
 }
 
-impl Shown {
+impl Credentials {
     /// Extracts the credentials of a request.
     pub(super) fn by<B>(request: &Request<B>) -> Self {
         let certificate = || request.extensions().get::<Peer>()?.certificate.clone();
@@ -50,16 +50,16 @@ impl Shown {
 /// Watches the access of one running call.
 pub(super) struct Revocation {
     pub(super) identities: Reloaded<Identities>,
-    pub(super) shown: Shown,
+    pub(super) credentials: Credentials,
     pub(super) admitted: Arc<Identity>,
 }
 
 impl Revocation {
     /// Waits until the caller would no longer be admitted or its permissions differ from those it
     /// was admitted with. Returns the status that ends the call.
-    pub(super) async fn came(mut self) -> Status {
+    pub(super) async fn revoked(mut self) -> Status {
         loop {
-            match self.shown.identity(&self.identities.seen_now()) {
+            match self.credentials.identity(&self.identities.seen_now()) {
                 Err(unknown) => return unknown.into(),
                 Ok(now) if !may_do_the_same(&now, &self.admitted) => {
                     let name = &now.name;
@@ -117,18 +117,19 @@ mod tests {
         let make = |contents: &crate::reload::Contents| Identities::parse(&contents.concat());
         let identities =
             Reloaded::start("a test", vec![file.path().to_owned()], EVERY, make).await.unwrap();
-        let shown = Shown::Certificate(Arc::new(CertificateNames(vec!["cn:a".to_owned()])));
-        let admitted = shown.identity(&identities.now()).unwrap();
+        let credentials =
+            Credentials::Certificate(Arc::new(CertificateNames(vec!["cn:a".to_owned()])));
+        let admitted = credentials.identity(&identities.now()).unwrap();
         std::fs::write(file.path(), after).unwrap();
         let mut changed = identities.clone();
-        let revocation = Revocation { identities, shown, admitted };
+        let revocation = Revocation { identities, credentials, admitted };
         let heard = async {
             changed.changed().await;
             tokio::time::sleep(10 * EVERY).await; // time for a wrong revocation to arrive
         };
-        let came = revocation.came();
+        let revoked = revocation.revoked();
         tokio::select! {
-            status = came => Some(status),
+            status = revoked => Some(status),
             () = heard => None,
         }
     }
