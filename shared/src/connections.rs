@@ -34,9 +34,9 @@ const READY: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Permits for refused connections that are being told the reason.
-static FAREWELLS: Semaphore = Semaphore::const_new(64);
+static GOAWAY_PERMITS: Semaphore = Semaphore::const_new(64);
 /// Maximum time for telling a refused connection the reason.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+const GOAWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Accepts connections until the returned stream is dropped. Connections still open when `cut` is
 /// cancelled are aborted.
@@ -49,7 +49,7 @@ pub(crate) fn accept(
 ) -> ReceiverStream<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(READY);
     let places = Places::new(config);
-    let door = Door {
+    let setup = ConnectionSetup {
         metrics: Metrics::new(meter, places.free(), places.most()),
         places,
         tls,
@@ -59,13 +59,13 @@ pub(crate) fn accept(
     let handshakes =
         Handshakes { most: config.tls.max_handshakes.get(), under_way: VecDeque::new() };
     let acceptor =
-        Acceptor { door, proxies: Proxies::new(&config.proxy_protocol_from), handshakes };
+        Acceptor { setup, proxies: Proxies::new(&config.proxy_protocol_from), handshakes };
     tokio::spawn(acceptor.run(listener));
     ReceiverStream::new(connections)
 }
 
 struct Acceptor {
-    door: Door,
+    setup: ConnectionSetup,
     proxies: Proxies,
     handshakes: Handshakes,
 }
@@ -75,7 +75,7 @@ impl Acceptor {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = self.door.ready.closed() => return,
+                () = self.setup.ready.closed() => return,
             };
             match accepted {
                 Ok((stream, address)) => self.take(stream, address).await,
@@ -90,25 +90,27 @@ impl Acceptor {
     }
 
     async fn take(&mut self, stream: TcpStream, address: SocketAddr) {
-        let door = self.door.clone();
+        let setup = self.setup.clone();
         if self.proxies.contain(address.ip()) {
-            match door.places.reserve() {
-                Ok(reserved) => self.handshakes.start(door.behind_proxy(stream, address, reserved)),
-                Err(reason) => door.turn_away(stream, address, &reason),
+            match setup.places.reserve() {
+                Ok(reserved) => {
+                    self.handshakes.start(setup.set_up_proxied(stream, address, reserved))
+                }
+                Err(reason) => setup.refuse(stream, address, &reason),
             }
             return;
         }
-        match (door.places.take(address), &door.tls) {
-            (Ok(held), None) => door.let_in(stream, address, held).await,
-            (Ok(held), Some(_)) => self.handshakes.start(door.let_in(stream, address, held)),
-            (Err(reason), _) => door.turn_away(stream, address, &reason),
+        match (setup.places.take(address), &setup.tls) {
+            (Ok(held), None) => setup.set_up(stream, address, held).await,
+            (Ok(held), Some(_)) => self.handshakes.start(setup.set_up(stream, address, held)),
+            (Err(reason), _) => setup.refuse(stream, address, &reason),
         }
     }
 }
 
 /// The steps from an accepted socket to a served connection. Cheap to clone.
 #[derive(Clone)]
-struct Door {
+struct ConnectionSetup {
     metrics: Metrics,
     places: Places,
     tls: Option<Tls>,
@@ -116,10 +118,10 @@ struct Door {
     cut: CancellationToken,
 }
 
-impl Door {
+impl ConnectionSetup {
     /// Reads the PROXY protocol header of a proxy's connection and assigns its place to the client
     /// address in the header.
-    async fn behind_proxy(self, mut stream: TcpStream, proxy: SocketAddr, reserved: Reserved) {
+    async fn set_up_proxied(self, mut stream: TcpStream, proxy: SocketAddr, reserved: Reserved) {
         static LOG: LazyLock<Repeats> =
             LazyLock::new(|| Repeats::new("proxy connections without a valid header"));
         let address = match proxy_protocol::read(&mut stream).await {
@@ -131,13 +133,13 @@ impl Door {
             }
         };
         match self.places.assign(reserved, address) {
-            Ok(held) => self.let_in(stream, address, held).await,
-            Err(reason) => self.turn_away(stream, address, &reason),
+            Ok(held) => self.set_up(stream, address, held).await,
+            Err(reason) => self.refuse(stream, address, &reason),
         }
     }
 
     /// Performs the TLS handshake, if TLS is on, and passes the connection to the server.
-    async fn let_in(self, stream: TcpStream, address: SocketAddr, held: Held) {
+    async fn set_up(self, stream: TcpStream, address: SocketAddr, held: Held) {
         static LOG: LazyLock<Repeats> =
             LazyLock::new(|| Repeats::new("TLS handshakes that failed"));
         let place = Place::new(held, self.cut);
@@ -162,15 +164,15 @@ impl Door {
     /// Without TLS, sends the reason in a GOAWAY frame, which gRPC clients report as
     /// RESOURCE_EXHAUSTED. With TLS, or if too many connections are being told already, only closes
     /// the connection.
-    fn turn_away(&self, stream: TcpStream, address: SocketAddr, reason: &str) {
+    fn refuse(&self, stream: TcpStream, address: SocketAddr, reason: &str) {
         static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("connections refused"));
         self.metrics.refused(Refusal::TooMany);
         if self.tls.is_none()
-            && let Ok(place) = FAREWELLS.try_acquire()
+            && let Ok(place) = GOAWAY_PERMITS.try_acquire()
         {
-            let farewell = connection::say_goaway(stream, connection::goaway(reason));
+            let goaway = connection::send_goaway(stream, connection::goaway(reason));
             tokio::spawn(async move {
-                let _ = tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await; // best effort
+                let _ = tokio::time::timeout(GOAWAY_TIMEOUT, goaway).await; // best effort
                 drop(place);
             });
         }

@@ -19,9 +19,9 @@ use super::places::Held;
 use crate::tls::CertificateNames;
 
 /// Length of the client's connection preface of HTTP/2 in bytes (RFC 9113, section 3.4).
-const OPENING: usize = 24;
+const PREFACE_BYTES: usize = 24;
 /// Maximum time for a client to send the preface. After that, HTTP/2 pings detect a dead client.
-const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The client of a connection. Stored among the extensions of every request.
 #[derive(Clone, Debug)]
@@ -52,9 +52,9 @@ pub(crate) struct Connection {
     stream: Stream,
     peer: Peer,
     /// Closes the connection unless the preface has arrived. `None` once it has.
-    open_by: Option<Pin<Box<Sleep>>>,
+    preface_timeout: Option<Pin<Box<Sleep>>>,
     /// Bytes of the preface received so far.
-    opening: usize,
+    preface_bytes: usize,
     place: Place,
 }
 
@@ -77,8 +77,8 @@ impl Connection {
         Self {
             stream,
             peer,
-            open_by: Some(Box::pin(tokio::time::sleep(OPENING_TIMEOUT))),
-            opening: 0,
+            preface_timeout: Some(Box::pin(tokio::time::sleep(PREFACE_TIMEOUT))),
+            preface_bytes: 0,
             place,
         }
     }
@@ -121,13 +121,13 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         let read = self.poll(cx, |stream, cx| stream.poll_read(cx, buffer))?;
         let came = buffer.filled().len() - before;
-        if let Some(open_by) = &mut self.open_by {
-            if read.is_pending() && open_by.as_mut().poll(cx).is_ready() {
+        if let Some(preface_timeout) = &mut self.preface_timeout {
+            if read.is_pending() && preface_timeout.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            self.opening += came;
-            if self.opening >= OPENING {
-                self.open_by = None;
+            self.preface_bytes += came;
+            if self.preface_bytes >= PREFACE_BYTES {
+                self.preface_timeout = None;
             }
         }
         read.map(Ok)
@@ -172,7 +172,7 @@ const FIRST_CALL: Duration = Duration::from_millis(500);
 /// Sends a GOAWAY frame after the client has started its first call, because a client that gets it
 /// earlier reports a broken connection instead of the reason. Then reads until the client closes
 /// the connection: closing it with unread data would reset it, and the client could lose the frame.
-pub(super) async fn say_goaway(mut stream: TcpStream, goaway: Vec<u8>) -> io::Result<()> {
+pub(super) async fn send_goaway(mut stream: TcpStream, goaway: Vec<u8>) -> io::Result<()> {
     stream.write_all(&SETTINGS).await?;
     // GOAWAY is sent even if no call was started in time.
     let _ = tokio::time::timeout(FIRST_CALL, first_call(&mut stream)).await;
@@ -185,9 +185,8 @@ pub(super) async fn say_goaway(mut stream: TcpStream, goaway: Vec<u8>) -> io::Re
 
 /// Reads up to the header of the first HEADERS frame.
 async fn first_call(stream: &mut TcpStream) -> io::Result<()> {
-    const PREFACE_BYTES: u64 = 24;
     const HEADERS: u8 = 1;
-    tokio::io::copy(&mut stream.take(PREFACE_BYTES), &mut tokio::io::sink()).await?;
+    tokio::io::copy(&mut stream.take(PREFACE_BYTES as u64), &mut tokio::io::sink()).await?;
     loop {
         let mut header = [0; 9];
         stream.read_exact(&mut header).await?;
