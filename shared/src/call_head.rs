@@ -93,7 +93,7 @@ fn header_bytes(request: &Request<Body>) -> usize {
 mod tests {
     use super::*;
 
-    fn told(request: http::request::Builder) -> (u16, String, String) {
+    fn refusal_of(request: http::request::Builder) -> (u16, String, String) {
         let refusal = refused(&request.body(Body::empty()).unwrap()).unwrap();
         let header = |name: &str| {
             refusal.headers()[name].to_str().unwrap().replace("%20", " ").replace("%22", "\"")
@@ -117,7 +117,7 @@ mod tests {
             "",
         ] {
             let (http, grpc, message) =
-                told(Request::post("/x/Y").header(CONTENT_TYPE, content_type));
+                refusal_of(Request::post("/x/Y").header(CONTENT_TYPE, content_type));
             assert_eq!((http, &*grpc), (415, "3"));
             assert!(
                 message
@@ -125,8 +125,8 @@ mod tests {
                 "{message}"
             );
         }
-        assert!(told(Request::post("/x/Y")).2.starts_with("content-type: is missing"));
-        let (http, grpc, message) = told(Request::get("/x/Y"));
+        assert!(refusal_of(Request::post("/x/Y")).2.starts_with("content-type: is missing"));
+        let (http, grpc, message) = refusal_of(Request::get("/x/Y"));
         assert_eq!((http, &*grpc, &*message), (405, "3", "method: is GET; gRPC calls are POST"));
     }
 

@@ -33,9 +33,9 @@ const READY: usize = 64;
 /// Pause after `accept` failed, for example because the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Permits for refused connections that are being told the reason.
+/// Permits for sending the reason to refused connections, at most 64 at once.
 static GOAWAY_PERMITS: Semaphore = Semaphore::const_new(64);
-/// Maximum time for telling a refused connection the reason.
+/// Maximum time for sending the reason to a refused connection.
 const GOAWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Accepts connections until the returned stream is dropped. Connections still open when `cut` is
@@ -162,8 +162,8 @@ impl ConnectionSetup {
     /// Refuses a connection.
     ///
     /// Without TLS, sends the reason in a GOAWAY frame, which gRPC clients report as
-    /// RESOURCE_EXHAUSTED. With TLS, or if too many connections are being told already, only closes
-    /// the connection.
+    /// RESOURCE_EXHAUSTED. With TLS, or if [`GOAWAY_PERMITS`] are used up, only closes the
+    /// connection.
     fn refuse(&self, stream: TcpStream, address: SocketAddr, reason: &str) {
         static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("connections refused"));
         self.metrics.refused(Refusal::TooMany);

@@ -138,15 +138,15 @@ mod tests {
         let endless =
             StreamBody::new(tokio_stream::pending::<Result<Frame<bytes::Bytes>, Status>>());
         let request = request("3S").map(|_| Body::new(endless));
-        let (read, told) = tokio::sync::oneshot::channel();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
         let inside = |request: Request<Body>| -> Answer {
             tokio::spawn(
-                async move { read.send(request.into_body().collect().await.unwrap_err()) },
+                async move { sender.send(request.into_body().collect().await.unwrap_err()) },
             );
             Box::pin(std::future::pending())
         };
         drop(Deadlines.call(request, inside).await);
-        assert_eq!(told.await.unwrap().code(), Code::DeadlineExceeded);
+        assert_eq!(receiver.await.unwrap().code(), Code::DeadlineExceeded);
     }
 
     #[tokio::test]

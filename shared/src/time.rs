@@ -165,10 +165,13 @@ mod tests {
 
     #[test]
     fn no_timestamp_is_told_that_protobuf_does_not_have() {
-        for (micros, told) in
+        for (micros, expected) in
             [(i64::MIN, "0001-01-01T00:00:00Z"), (i64::MAX, "9999-12-31T23:59:59.999999Z")]
         {
-            assert_eq!(from_timestamp(&to_timestamp(micros)).map(display).as_deref(), Some(told));
+            assert_eq!(
+                from_timestamp(&to_timestamp(micros)).map(display).as_deref(),
+                Some(expected)
+            );
         }
     }
 

@@ -217,8 +217,8 @@ mod tests {
             ..ClientLimits::default()
         };
         assert_eq!(limits, expected);
-        let told = parse(&format!("{HEAD}[identity.limits]\nmax_calls = 0\n")).unwrap_err();
-        assert!(told.contains("max_calls = 0"), "{told}");
+        let message = parse(&format!("{HEAD}[identity.limits]\nmax_calls = 0\n")).unwrap_err();
+        assert!(message.contains("max_calls = 0"), "{message}");
         assert!(
             parse(&format!("{HEAD}[identity.limits]\ncalls = 1\n"))
                 .unwrap_err()
@@ -228,24 +228,24 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_the_file_is_told_with_the_identity() {
-        let told = |text: &str| parse(text).unwrap_err();
-        assert_eq!(told(""), "no [[identity]] found: no client could call the service");
-        assert_eq!(told(&format!("{HEAD}{HEAD}")), "identity \"a\" is defined twice");
+        let message = |text: &str| parse(text).unwrap_err();
+        assert_eq!(message(""), "no [[identity]] found: no client could call the service");
+        assert_eq!(message(&format!("{HEAD}{HEAD}")), "identity \"a\" is defined twice");
         assert!(
-            told(&format!("{HEAD}keys = [\"x\"]"))
+            message(&format!("{HEAD}keys = [\"x\"]"))
                 .starts_with("identity \"a\": keys: \"x\" is not ID:HASH")
         );
         assert!(
-            told(&format!("{HEAD}certificates = [\"a\"]"))
+            message(&format!("{HEAD}certificates = [\"a\"]"))
                 .contains("must begin with uri:, dns: or cn:")
         );
         assert!(
-            told(&format!("{HEAD}expires = 2030-01-01"))
+            message(&format!("{HEAD}expires = 2030-01-01"))
                 .contains("expected a time such as 2027-12-31T00:00:00Z")
         );
-        assert!(told(&format!("{HEAD}device_prefix = \"x\"")).contains("device_prefix"));
-        assert!(told(&HEAD.replace("x/\"", "x/\"]\nproducer = [\"")).contains("producer"));
-        assert!(told(&HEAD.replace("[\"x/\"]", "[]")).contains("to allow every device"));
-        assert!(told(&HEAD.replace("ingest", "write")).contains("ingest"));
+        assert!(message(&format!("{HEAD}device_prefix = \"x\"")).contains("device_prefix"));
+        assert!(message(&HEAD.replace("x/\"", "x/\"]\nproducer = [\"")).contains("producer"));
+        assert!(message(&HEAD.replace("[\"x/\"]", "[]")).contains("to allow every device"));
+        assert!(message(&HEAD.replace("ingest", "write")).contains("ingest"));
     }
 }

@@ -75,41 +75,44 @@ mod tests {
 
     #[test]
     fn a_wrong_value_is_told_with_its_variable_what_was_found_and_what_is_accepted() {
-        let told = |arguments: &[&str]| read(arguments).unwrap_err();
+        let message = |arguments: &[&str]| read(arguments).unwrap_err();
         assert_eq!(
-            told(&["--shutdown-grace=soon"]),
+            message(&["--shutdown-grace=soon"]),
             "error: TIDEGAUGE_SHUTDOWN_GRACE (--shutdown-grace) is \"soon\": expected a duration \
              such as 500ms, 30s, 2m or 1h\n"
         );
         assert_eq!(
-            told(&["--max-message-bytes=0"]),
+            message(&["--max-message-bytes=0"]),
             "error: TIDEGAUGE_MAX_MESSAGE_BYTES (--max-message-bytes) is \"0\": expected a number \
              of bytes, at least 1, such as 4194304\n"
         );
         assert_eq!(
-            told(&["--log-format=xml"]),
+            message(&["--log-format=xml"]),
             "error: TIDEGAUGE_LOG_FORMAT (--log-format) is \"xml\": expected plain or json\n"
         );
         assert!(
-            told(&["--log=info,=,"])
+            message(&["--log=info,=,"])
                 .contains("TIDEGAUGE_LOG (--log) is \"info,=,\": expected log levels")
         );
     }
 
     #[test]
     fn a_wrong_secret_is_not_repeated() {
-        let told = read(&["--database-url=postgres://u:hunter2@h:port/n"]).unwrap_err();
-        assert!(told.contains("DATABASE_URL (--database-url) is invalid"), "{told}");
-        assert!(told.contains("expected postgres://USER:PASSWORD@HOST:PORT/NAME"), "{told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        let message = read(&["--database-url=postgres://u:hunter2@h:port/n"]).unwrap_err();
+        assert!(message.contains("DATABASE_URL (--database-url) is invalid"), "{message}");
+        assert!(message.contains("expected postgres://USER:PASSWORD@HOST:PORT/NAME"), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
     }
 
     #[test]
     fn settings_are_told_without_secrets() {
         let (_, settings) =
             read(&["--database-url=postgres://u:hunter2@h/n", "--shutdown-grace=3s"]).unwrap();
-        let told = settings.to_string();
-        assert!(told.contains("shutdown-grace=3s") && told.contains("log=info"), "{told}");
-        assert!(told.contains("database-url=(secret)") && !told.contains("hunter2"), "{told}");
+        let message = settings.to_string();
+        assert!(message.contains("shutdown-grace=3s") && message.contains("log=info"), "{message}");
+        assert!(
+            message.contains("database-url=(secret)") && !message.contains("hunter2"),
+            "{message}"
+        );
     }
 }

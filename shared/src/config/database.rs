@@ -141,14 +141,17 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_is_told_with_its_variable() {
-        let told =
+        let message =
             defaults::<DatabaseConfig>(&["--database-url-file=/absent"]).unwrap_err().to_string();
         assert!(
-            told.starts_with("error: DATABASE_URL_FILE: cannot read \"/absent\": No such file"),
-            "{told}"
+            message.starts_with("error: DATABASE_URL_FILE: cannot read \"/absent\": No such file"),
+            "{message}"
         );
         let both = ["--database-url-file=/absent", "--database-url=postgres://a@b/c"];
-        let told = defaults::<DatabaseConfig>(&both).unwrap_err().to_string();
-        assert!(told.contains("--database-url-file") && told.contains("are both set"), "{told}");
+        let message = defaults::<DatabaseConfig>(&both).unwrap_err().to_string();
+        assert!(
+            message.contains("--database-url-file") && message.contains("are both set"),
+            "{message}"
+        );
     }
 }

@@ -133,12 +133,12 @@ mod tests {
         let tls = ["--tls-certificate=c", "--tls-key=k"];
         let access = ["--identities-file=i"];
         for exposed in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1"] {
-            let told = check(exposed, &[]).unwrap_err();
+            let message = check(exposed, &[]).unwrap_err();
             assert!(
-                told.contains("TLS is off") && told.contains("authentication is off"),
-                "{told}"
+                message.contains("TLS is off") && message.contains("authentication is off"),
+                "{message}"
             );
-            assert!(told.contains("TIDEGAUGE_INSECURE_LISTEN=true"), "{told}");
+            assert!(message.contains("TIDEGAUGE_INSECURE_LISTEN=true"), "{message}");
             assert!(!check(exposed, &tls).unwrap_err().contains("TLS is off"));
             assert!(!check(exposed, &access).unwrap_err().contains("authentication is off"));
             assert_eq!(check(exposed, &[&tls[..], &access].concat()), Ok(()));

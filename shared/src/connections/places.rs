@@ -132,8 +132,11 @@ mod tests {
         assert!(lock(&places.taken).is_empty());
         let assigned = places.assign(places.reserve().unwrap(), greedy).unwrap();
         let held = (assigned, places.take(greedy).unwrap());
-        let told = places.assign(places.reserve().unwrap(), greedy).err().unwrap();
-        assert!(told.contains("All devices behind one address count as one client"), "{told}");
+        let message = places.assign(places.reserve().unwrap(), greedy).err().unwrap();
+        assert!(
+            message.contains("All devices behind one address count as one client"),
+            "{message}"
+        );
         assert!(places.take(other).is_ok(), "a failed assignment frees its reserved place");
         drop(held);
         assert!(places.take(greedy).is_ok());

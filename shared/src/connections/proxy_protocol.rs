@@ -165,8 +165,8 @@ mod tests {
             (b"PROXY TCP4 nonsense 10.0.0.1 1 2\r\n".to_vec(), "invalid"),
         ] {
             let (read, _) = read_all(&bytes).await;
-            let told = read.unwrap_err();
-            assert!(told.contains(reason), "got {told:?}, expected {reason:?}");
+            let message = read.unwrap_err();
+            assert!(message.contains(reason), "got {message:?}, expected {reason:?}");
         }
     }
 

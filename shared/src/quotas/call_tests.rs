@@ -82,11 +82,11 @@ async fn new_series_beyond_a_minute_s_worth_are_refused_to_a_unary_call_and_wait
     assert_eq!(stream.take_new_series(40, limit), 0, "both calls belong to one client");
     let over = unary.wait_for_new_series(40, limit).await.unwrap_err();
     assert_eq!(over.limit, Limit::NewSeries);
-    let told = "clientip:192.0.2.1: limit of 60 new series per minute reached \
+    let message = "clientip:192.0.2.1: limit of 60 new series per minute reached \
                 (TIDEGAUGE_NEW_SERIES_PER_MINUTE): 40 series of the batch do not exist yet; \
                 retry in 40 s. All devices behind this address count as one client, unless they \
                 use identities";
-    assert!(over.sentence.starts_with(told), "{over}");
+    assert!(over.sentence.starts_with(message), "{over}");
     assert_eq!(over.retry_after.as_secs(), 40);
     let began = Instant::now();
     stream.wait_for_new_series(40, limit).await.unwrap();

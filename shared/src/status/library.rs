@@ -101,11 +101,11 @@ fn unknown_encoding(message: &str, status: &Status) -> Status {
     let found = message.split('`').nth(1).unwrap_or_default();
     let accepted = status.metadata().get(ACCEPT_ENCODING);
     let names = accepted.and_then(|names| names.to_str().ok()).unwrap_or("identity");
-    let mut told = unimplemented(format!("grpc-encoding is {found:?}; supported: {names}"));
+    let mut translated = unimplemented(format!("grpc-encoding is {found:?}; supported: {names}"));
     if let Some(accepted) = accepted {
-        told.metadata_mut().insert(ACCEPT_ENCODING, accepted.clone());
+        translated.metadata_mut().insert(ACCEPT_ENCODING, accepted.clone());
     }
-    told
+    translated
 }
 
 /// Returns the error message for a malformed request message, for which tonic reports INTERNAL
@@ -161,9 +161,9 @@ mod tests {
 
     fn translate(path: &str, code: Code, message: &str) -> (Code, String) {
         let call = Call { path: path.to_owned(), max_message_bytes: LIMIT };
-        let told = call.translate(Status::new(code, message));
-        assert!(told.metadata().get(super::super::MARK).is_some(), "{told}");
-        (told.code(), told.message().to_owned())
+        let translated = call.translate(Status::new(code, message));
+        assert!(translated.metadata().get(super::super::MARK).is_some(), "{translated}");
+        (translated.code(), translated.message().to_owned())
     }
 
     #[test]
@@ -257,16 +257,17 @@ mod tests {
     #[tokio::test]
     async fn a_status_that_nothing_is_known_of_is_internal_and_its_text_stays_here() {
         for code in 1..=16 {
-            let (told, sentence) = translate("/x/Y", Code::from(code), "password of the database");
-            assert_eq!((told, sentence.contains("password")), (Code::Internal, false));
+            let (translated, sentence) =
+                translate("/x/Y", Code::from(code), "password of the database");
+            assert_eq!((translated, sentence.contains("password")), (Code::Internal, false));
         }
     }
 
     #[tokio::test]
     async fn health_and_reflection_say_what_their_protocols_say() {
         let path = "/grpc.health.v1.Health/Check";
-        let told = translate(path, Code::NotFound, "service not registered");
-        assert_eq!(told, (Code::NotFound, "service not registered".to_owned()));
+        let translated = translate(path, Code::NotFound, "service not registered");
+        assert_eq!(translated, (Code::NotFound, "service not registered".to_owned()));
         assert_eq!(translate("/x/Y", Code::NotFound, "service not registered").0, Code::Internal);
     }
 }
