@@ -119,7 +119,8 @@ async fn shut_down_exporter(
         Ok(Ok(Ok(()))) => {}
         Ok(Ok(Err(error))) => tracing::warn!(error, "cannot send the last {what} to the collector"),
         Ok(Err(_)) | Err(_) => {
-            tracing::warn!(timeout = ?TELEMETRY_TIMEOUT, "cannot send the last {what} to the collector in time")
+            let timeout = TELEMETRY_TIMEOUT;
+            tracing::warn!(?timeout, "cannot send the last {what} to the collector in time");
         }
     }
 }

@@ -44,7 +44,7 @@ const VARIABLES: [(&str, &str, &str); 14] = [
     ("OTEL_METRIC_EXPORT_INTERVAL", "60000", "Interval for sending metrics, in milliseconds"),
     ("OTEL_RESOURCE_ATTRIBUTES", "", "Additional resource attributes: name=value,name=value"),
     ("OTEL_SERVICE_NAME", "", "Name of the service; not set: the name of the program"),
-    ("OTEL_SDK_DISABLED", "false", "Whether telemetry is turned off"),
+    ("OTEL_SDK_DISABLED", "false", "Whether to turn off the export of spans and metrics"),
 ];
 
 /// Returns all supported variables of OpenTelemetry.
