@@ -48,7 +48,7 @@ fn refused(request: &Request<Body>) -> Option<Response<Body>> {
             ),
             None => "is missing".to_owned(),
         };
-        let sentence = format!("{found}; application/grpc and application/grpc+proto are accepted");
+        let sentence = format!("{found}; expected application/grpc or application/grpc+proto");
         let status = status::invalid_argument("content-type", sentence);
         return Some(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, status));
     }
@@ -120,8 +120,9 @@ mod tests {
                 refusal_of(Request::post("/x/Y").header(CONTENT_TYPE, content_type));
             assert_eq!((http, &*grpc), (415, "3"));
             assert!(
-                message
-                    .starts_with(&format!("content-type: is {content_type:?}; application/grpc")),
+                message.starts_with(&format!(
+                    "content-type: is {content_type:?}; expected application/grpc"
+                )),
                 "{message}"
             );
         }

@@ -157,6 +157,7 @@ pub fn from_transport(status: Status, max_message_bytes: usize) -> Status {
 #[must_use]
 pub fn message_too_large(max_message_bytes: usize) -> Status {
     too_large(format!(
-        "message is over the limit of {max_message_bytes} bytes; send fewer points in one message"
+        "message exceeds the limit of {max_message_bytes} bytes (TIDEGAUGE_MAX_MESSAGE_BYTES); \
+         split it into smaller messages"
     ))
 }

@@ -48,7 +48,8 @@ type Case =
 fn cases() -> Vec<Case> {
     let gzip = || vec![("grpc-encoding", "gzip")];
     let (invalid, exhausted) = (Code::InvalidArgument, Code::ResourceExhausted);
-    let over = "message is over the limit of 4194304 bytes; send fewer points in one message";
+    let over = "message exceeds the limit of 4194304 bytes (TIDEGAUGE_MAX_MESSAGE_BYTES); \
+                split it into smaller messages";
     let cut_short = [&framed(0, &[0; 100])[..50], &[]].concat();
     let announced = [&[0][..], &u32::MAX.to_be_bytes()].concat();
     vec![

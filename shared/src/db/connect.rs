@@ -42,7 +42,6 @@ pub async fn connect(database: &DatabaseConfig, name: &str) -> sqlx::Result<PgCo
 ///
 /// # Errors
 /// The error of the work, or a timeout.
-/// Those of the work, or that time is up.
 pub async fn within<T>(
     limit: Duration,
     work: impl Future<Output = sqlx::Result<T>>,

@@ -158,6 +158,8 @@ mod tests {
     use super::*;
 
     const LIMIT: usize = 1_000;
+    const TOO_LARGE: &str = "message exceeds the limit of 1000 bytes (TIDEGAUGE_MAX_MESSAGE_BYTES); \
+                             split it into smaller messages";
 
     fn translate(path: &str, code: Code, message: &str) -> (Code, String) {
         let call = Call { path: path.to_owned(), max_message_bytes: LIMIT };
@@ -191,13 +193,13 @@ mod tests {
                 Code::OutOfRange,
                 "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes",
                 Code::ResourceExhausted,
-                "message is over the limit of 1000 bytes; send fewer points in one message",
+                TOO_LARGE,
             ),
             (
                 Code::ResourceExhausted,
                 "Error decompressing: size limit, of 4 bytes, exceeded while decompressing message",
                 Code::ResourceExhausted,
-                "message is over the limit of 1000 bytes; send fewer points in one message",
+                TOO_LARGE,
             ),
             (
                 Code::Internal,
