@@ -186,7 +186,9 @@ async fn what_is_not_grpc_is_told_so_in_http_and_in_grpc() {
         let answer = send(&services, json).await;
         assert_eq!((answer.http, answer.code()), (415, Code::InvalidArgument), "{answer:?}");
         assert!(
-            answer.message().contains("content-type: is \"application/json\"; application/grpc"),
+            answer
+                .message()
+                .contains("content-type: is \"application/json\"; expected application/grpc"),
             "{answer:?}"
         );
         let get = Raw { method: "GET", ..Raw::call(path, Vec::new()) };
