@@ -1,57 +1,43 @@
-//! A great many series: how fast they are created, how fast a service that has just started gets to know them, and what
-//! knowing one of them costs in memory.
+//! Measurements with a great many series: how fast new series are created, how fast a service that
+//! has just started looks up existing ones, and how much memory each cached series takes.
 
-use super::calls::{self, Call};
+use super::calls::{self, IngestCall};
+use super::figures::ManySeries;
 use super::render::Form;
-use super::rounds::Bench;
 use super::shape::{SECOND, Shape};
+use crate::bench::table::PointsTable;
+use crate::own_database::OwnDatabase;
 use crate::release::Kind;
 use crate::service::Service;
 
-/// What was found out, one point a series throughout.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ManySeries {
-    pub(super) series: usize,
-    /// Points per second where every series is new.
-    pub(super) new_rate: f64,
-    /// The same where all are in the database and none in the service's cache.
-    pub(super) known_rate: f64,
-    /// Memory of the service for each series in its cache; `None` where the system does not say.
-    pub(super) bytes_per_series: Option<f64>,
+/// Measures with one point for each device of `all`. Removes every series that existed before.
+pub(super) async fn measure(database: &OwnDatabase, all: &Shape) -> anyhow::Result<ManySeries> {
+    let table = PointsTable(database);
+    table.forget_series().await?;
+    let service = start_service(database).await?;
+    let new_rate = points_per_second(&service, all).await?;
+    service.stop().await;
+    table.settle().await?;
+    let service = start_service(database).await?;
+    // Sends as many points of few series first. Memory that grows afterwards is due to the series.
+    let few_series =
+        Shape { devices: 1_000, run: all.devices / 1_000, start: all.start + SECOND, ..*all };
+    points_per_second(&service, &few_series).await?;
+    let before = service.memory().and_then(e2e::Memory::now_mib);
+    let later = Shape { start: all.start + 3_600 * SECOND, ..*all };
+    let known_rate = points_per_second(&service, &later).await?;
+    let after = service.memory().and_then(e2e::Memory::now_mib);
+    service.stop().await;
+    let mib = after.zip(before).map(|(after, before)| after - before);
+    let bytes_per_series = mib.map(|mib| mib * 1024.0 * 1024.0 / all.devices as f64);
+    Ok(ManySeries { series: all.devices, new_rate, known_rate, bytes_per_series })
 }
 
-impl Bench<'_> {
-    /// Ends without the series that the bench began with.
-    pub(super) async fn measure_many_series(&self) -> anyhow::Result<ManySeries> {
-        let few = self.plan.shape(super::plan::Kind::Few);
-        let all = Shape { devices: self.plan.most_devices, run: 1, steps: 1, ..few };
-        self.table.forget_series().await?;
-        let service = self.fresh_service().await?;
-        let new_rate = self.send_all(&service, &all).await?;
-        service.stop().await;
-        self.table.settle().await?;
-        let service = self.fresh_service().await?;
-        // As many points of few series first, so that what is more afterwards is the series.
-        let as_many =
-            Shape { devices: 1_000, run: all.devices / 1_000, start: all.start + SECOND, ..all };
-        self.send_all(&service, &as_many).await?;
-        let before = service.memory().and_then(e2e::Memory::now_mib);
-        let later = Shape { start: all.start + 3_600 * SECOND, ..all };
-        let known_rate = self.send_all(&service, &later).await?;
-        let after = service.memory().and_then(e2e::Memory::now_mib);
-        service.stop().await;
-        let mib = after.zip(before).map(|(after, before)| after - before);
-        let bytes_per_series = mib.map(|mib| mib * 1024.0 * 1024.0 / all.devices as f64);
-        Ok(ManySeries { series: all.devices, new_rate, known_rate, bytes_per_series })
-    }
+async fn start_service(database: &OwnDatabase) -> anyhow::Result<Service> {
+    Service::start(Kind::Ingest, database.url()).await
+}
 
-    async fn fresh_service(&self) -> anyhow::Result<Service> {
-        Service::start(Kind::Ingest, self.database.url()).await
-    }
-
-    /// Points per second.
-    async fn send_all(&self, service: &Service, shape: &Shape) -> anyhow::Result<f64> {
-        let elapsed = calls::send(service, Call::IngestWithAcks, shape, Form::Series).await?;
-        Ok(shape.points() as f64 / elapsed.as_secs_f64())
-    }
+async fn points_per_second(service: &Service, shape: &Shape) -> anyhow::Result<f64> {
+    let elapsed = calls::send(service, IngestCall::IngestWithAcks, shape, Form::Series).await?;
+    Ok(shape.points() as f64 / elapsed.as_secs_f64())
 }
