@@ -23,8 +23,8 @@ use crate::service::Service;
 
 /// Number of connections. Each carries one stream, or [`WINDOW`] concurrent unary calls.
 pub(super) const STREAMS: usize = 4;
-/// Maximum number of unacknowledged batches per connection. `ManyProducers` differs: it
-/// has one per producer.
+/// Maximum number of unacknowledged batches per connection. `ManyProducers` has one per producer
+/// instead.
 pub(super) const WINDOW: usize = 8;
 
 /// Call of the ingest API that is measured.
