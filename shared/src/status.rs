@@ -3,7 +3,7 @@
 //!
 //! Services create all their statuses with this module, which marks them; the lint
 //! `disallowed_methods` (`clippy.toml`) enforces it. A status without the mark comes from a
-//! library, and [`library`] translates it.
+//! library, and `library.rs` translates it.
 
 mod layer;
 mod library;
