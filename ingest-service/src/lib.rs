@@ -4,7 +4,7 @@
 //!
 //! 1. `shared::server` accepts the connection and the call: TLS, middleware, identity, client
 //!    limits.
-//! 2. `ingest_stream` runs the call in a task of its own and reads it message by message.
+//! 2. `grpc` runs the call in a task of its own and reads it message by message.
 //! 3. `wire` reads a message in place. `validate` turns it into columns of valid points (`points`)
 //!    and rejections.
 //! 4. `scheduling` admits the batch: it waits until its points fit into the queue.
@@ -24,7 +24,7 @@ pub mod config;
 mod error;
 mod metrics;
 
-mod ingest_stream;
+mod grpc;
 mod service;
 mod validate;
 mod wire;

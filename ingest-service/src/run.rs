@@ -18,7 +18,7 @@ use tonic::service::Routes;
 
 use crate::config::IngestConfig;
 use crate::database_sample;
-use crate::ingest_stream::{IngestServer, Intake};
+use crate::grpc::{IngestServer, Intake};
 use crate::ledger_reader::LedgerReader;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;

@@ -5,7 +5,7 @@ use shared::proto::v1;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::call::AckSink;
+use super::streaming_call::AckSink;
 use crate::ack::{Ack, Summary};
 
 impl AckSink for Summary {

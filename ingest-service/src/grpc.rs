@@ -9,9 +9,9 @@
 //! that was read is settled. `IngestWithAcks` ends with OK after `TIDEGAUGE_STREAM_MAX_AGE` (1 h),
 //! once all that it read is acknowledged.
 
-mod call;
 mod caller;
 mod sinks;
+mod streaming_call;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,9 +42,9 @@ use crate::series_resolver::SeriesResolver;
 use crate::service::ingest_service_server::IngestService;
 use crate::validate::{Permissions, ValidBatch, check_producer_id, validate};
 use crate::wire::RawMessage;
-use call::StreamingCall;
 use caller::Caller;
 use sinks::AckSender;
+use streaming_call::StreamingCall;
 
 /// Maximum number of acknowledgements that wait for a slow client. Beyond it, its stream is no
 /// longer read.
