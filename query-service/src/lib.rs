@@ -5,7 +5,7 @@
 //! 1. `shared::server` accepts the connection and the call: TLS, middleware, identity, client
 //!    limits.
 //! 2. `permissions` refuses devices outside the identity's prefixes before anything is looked up.
-//! 3. `query_rpc` has one thin handler per method. `deadline` ends the work at the client's
+//! 3. `grpc` has one thin handler per method. `deadline` ends the work at the client's
 //!    deadline or after `TIDEGAUGE_QUERY_TIMEOUT` (30 s).
 //! 4. `validate` turns the request into a checked query or INVALID_ARGUMENT.
 //! 5. `series` maps selectors to series ids: an exact id must exist, a prefix may match nothing.
@@ -25,8 +25,8 @@ mod error;
 mod metrics;
 
 mod deadline;
+mod grpc;
 mod permissions;
-mod query_rpc;
 mod validate;
 
 mod page_token;

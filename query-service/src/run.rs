@@ -12,8 +12,8 @@ use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 
 use crate::config::QueryConfig;
+use crate::grpc::QueryServer;
 use crate::permissions::Permitted;
-use crate::query_rpc::QueryServer;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::watch::Watchers;

@@ -7,7 +7,7 @@ use shared::proto::v1::{self, AnomalyMethod};
 
 use crate::anomaly::{Judge, Moments};
 use crate::error::QueryError;
-use crate::query_rpc::anomalies::{baseline, robust_stats};
+use crate::grpc::detect_anomalies::{baseline, robust_stats};
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::store::{self, WatchedBounds};

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::baselines::Baselines;
 use super::{MAX_LATENESS, WatchPosition, Watchers};
 use crate::error::QueryError;
-use crate::query_rpc::anomalies::anomaly;
+use crate::grpc::detect_anomalies::anomaly;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::row_stream::{FrameSender, StreamEnd};

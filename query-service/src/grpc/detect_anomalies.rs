@@ -24,7 +24,7 @@ enum Judges {
     Hourly(HourlyJudges),
 }
 
-pub(super) async fn detect(
+pub(super) async fn handle(
     pool: ReadPool,
     relations: Relations,
     request: v1::DetectAnomaliesRequest,

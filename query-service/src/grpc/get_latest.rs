@@ -23,7 +23,7 @@ const SECOND: i64 = time::MICROS_PER_SECOND;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 
-pub(super) async fn latest(
+pub(super) async fn handle(
     pool: ReadPool,
     request: v1::GetLatestRequest,
     now: i64,

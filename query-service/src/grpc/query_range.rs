@@ -14,7 +14,7 @@ use crate::{plan, series};
 /// The maximum number of points of a downsampled answer, over all series.
 const MAX_TOTAL_POINTS: usize = 10_000_000;
 
-pub(super) async fn range(
+pub(super) async fn handle(
     pool: ReadPool,
     deadline: Deadline,
     request: v1::QueryRangeRequest,

@@ -10,7 +10,7 @@ use crate::row_stream::{self, ResponseStream};
 use crate::validate::WatchQuery;
 use crate::watch::{Subscription, Watchers};
 
-pub(super) async fn watch(
+pub(super) async fn handle(
     pool: ReadPool,
     relations: Relations,
     watchers: Watchers,

@@ -1,13 +1,13 @@
 //! The gRPC service: thin handlers that validate, plan, query and answer. The rules are in the
 //! modules that they call.
 
-mod aggregated;
-pub(crate) mod anomalies;
-mod latest;
+pub(crate) mod detect_anomalies;
+mod get_latest;
+mod get_storage_stats;
 mod listings;
-mod range;
-mod storage;
-mod watch;
+mod query_aggregated;
+mod query_range;
+mod watch_anomalies;
 
 use std::time::Duration;
 
@@ -58,7 +58,8 @@ impl QueryService for QueryServer {
         request: Request<v1::QueryRangeRequest>,
     ) -> Result<Response<Self::QueryRangeStream>, Status> {
         let deadline = self.deadline(&request);
-        answer(deadline, range::range(self.pool.clone(), deadline, request.into_inner())).await
+        answer(deadline, query_range::handle(self.pool.clone(), deadline, request.into_inner()))
+            .await
     }
 
     async fn query_aggregated(
@@ -68,7 +69,8 @@ impl QueryService for QueryServer {
         let deadline = self.deadline(&request);
         let pool = self.pool.clone();
         let relations = self.relations.clone();
-        answer(deadline, aggregated::answer(pool, relations, deadline, request.into_inner())).await
+        answer(deadline, query_aggregated::handle(pool, relations, deadline, request.into_inner()))
+            .await
     }
 
     async fn detect_anomalies(
@@ -77,7 +79,7 @@ impl QueryService for QueryServer {
     ) -> Result<Response<v1::DetectAnomaliesResponse>, Status> {
         answer(
             self.deadline(&request),
-            anomalies::detect(
+            detect_anomalies::handle(
                 self.pool.clone(),
                 self.relations.clone(),
                 request.into_inner(),
@@ -95,8 +97,11 @@ impl QueryService for QueryServer {
         let pool = self.pool.clone();
         let relations = self.relations.clone();
         let watchers = self.watchers.clone();
-        answer(deadline, watch::watch(pool, relations, watchers, deadline, request.into_inner()))
-            .await
+        answer(
+            deadline,
+            watch_anomalies::handle(pool, relations, watchers, deadline, request.into_inner()),
+        )
+        .await
     }
 
     async fn get_latest(
@@ -106,7 +111,7 @@ impl QueryService for QueryServer {
         let deadline = self.deadline(&request);
         answer(
             deadline,
-            latest::latest(self.pool.clone(), request.into_inner(), time::now_micros()),
+            get_latest::handle(self.pool.clone(), request.into_inner(), time::now_micros()),
         )
         .await
     }
@@ -141,7 +146,10 @@ impl QueryService for QueryServer {
         &self,
         request: Request<v1::GetStorageStatsRequest>,
     ) -> Result<Response<v1::GetStorageStatsResponse>, Status> {
-        answer(self.deadline(&request), storage::stats(self.pool.clone(), request.into_inner()))
-            .await
+        answer(
+            self.deadline(&request),
+            get_storage_stats::handle(self.pool.clone(), request.into_inner()),
+        )
+        .await
     }
 }

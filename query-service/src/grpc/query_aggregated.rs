@@ -21,7 +21,7 @@ const MAX_FILLED_BUCKETS: u64 = 10_000_000;
 /// The maximum number of points, over all series, for statistics that no rollup stores.
 const MAX_RAW_POINTS: u64 = 5_000_000;
 
-pub(super) async fn answer(
+pub(super) async fn handle(
     pool: ReadPool,
     relations: Relations,
     deadline: Deadline,
