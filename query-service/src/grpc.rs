@@ -4,7 +4,9 @@
 pub(crate) mod detect_anomalies;
 mod get_latest;
 mod get_storage_stats;
-mod listings;
+mod list_devices;
+mod list_metrics;
+mod page;
 mod query_aggregated;
 mod query_range;
 mod watch_anomalies;
@@ -124,7 +126,7 @@ impl QueryService for QueryServer {
         let identity = auth::identity(request.extensions())?;
         answer(
             deadline,
-            listings::devices(self.pool.clone(), request.into_inner(), &identity.devices),
+            list_devices::handle(self.pool.clone(), request.into_inner(), &identity.devices),
         )
         .await
     }
@@ -137,7 +139,7 @@ impl QueryService for QueryServer {
         let identity = auth::identity(request.extensions())?;
         answer(
             deadline,
-            listings::metrics(self.pool.clone(), request.into_inner(), &identity.devices),
+            list_metrics::handle(self.pool.clone(), request.into_inner(), &identity.devices),
         )
         .await
     }
