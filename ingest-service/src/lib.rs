@@ -4,7 +4,8 @@
 //!
 //! 1. `shared::server` accepts the connection and the call: TLS, middleware, identity, client
 //!    limits.
-//! 2. `grpc` runs the call in a task of its own and reads it message by message.
+//! 2. `grpc` has one thin handler per method. It runs the call in a task of its own and reads it
+//!    message by message. `intake` takes each message through steps 3 to 6.
 //! 3. `wire` reads a message in place. `validate` turns it into columns of valid points (`points`)
 //!    and rejections.
 //! 4. `scheduling` admits the batch: it waits until its points fit into the queue.
@@ -25,6 +26,7 @@ mod error;
 mod metrics;
 
 mod grpc;
+mod intake;
 mod service;
 mod validate;
 mod wire;

@@ -18,7 +18,8 @@ use tonic::service::Routes;
 
 use crate::config::IngestConfig;
 use crate::database_sample;
-use crate::grpc::{IngestServer, Intake};
+use crate::grpc::IngestServer;
+use crate::intake::Intake;
 use crate::ledger_reader::LedgerReader;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
