@@ -15,10 +15,11 @@ use crate::error::BatchError;
 use crate::flush::QueuedBatch;
 use crate::ledger_reader::LedgerReader;
 use crate::metrics::{self, BatchOutcome, Metrics};
+use crate::permissions::Permissions;
 use crate::refusals::Refusals;
 use crate::scheduling::lanes::Lanes;
 use crate::series_resolver::SeriesResolver;
-use crate::validate::{Permissions, ValidBatch, validate};
+use crate::validate::{ValidBatch, validate};
 use crate::wire::RawMessage;
 
 pub(crate) use caller::Caller;

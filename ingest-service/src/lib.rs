@@ -7,7 +7,7 @@
 //! 2. `grpc` has one thin handler per method. It runs the call in a task of its own and reads it
 //!    message by message. `intake` takes each message through steps 3 to 6.
 //! 3. `wire` reads a message in place. `validate` turns it into columns of valid points (`points`)
-//!    and rejections.
+//!    and rejections; `permissions` says which devices and producers the caller may use.
 //! 4. `scheduling` admits the batch: it waits until its points fit into the queue.
 //! 5. `series_resolver` maps (device, metric) to series ids and creates missing series.
 //! 6. `scheduling` queues the batch in a lane. From here on it is stored even if its client goes
@@ -27,6 +27,7 @@ mod metrics;
 
 mod grpc;
 mod intake;
+mod permissions;
 mod service;
 mod validate;
 mod wire;

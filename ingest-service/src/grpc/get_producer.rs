@@ -8,7 +8,8 @@ use shared::status;
 use tonic::Status;
 
 use crate::ledger_reader::LedgerReader;
-use crate::validate::{Permissions, check_producer_id};
+use crate::permissions::Permissions;
+use crate::validate::check_producer_id;
 
 /// Must run in a task that is not dropped: see [`LedgerReader::producer`].
 pub(super) async fn handle(

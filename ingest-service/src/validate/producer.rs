@@ -1,7 +1,8 @@
 //! Numbering of batches by their producers.
 
-use super::{Permissions, ids};
+use super::ids;
 use crate::error::BatchError;
+use crate::permissions::Permissions;
 use crate::wire::WireBatch;
 
 /// Prefix of the producer ids of the service's own writers. Clients may not use it.
