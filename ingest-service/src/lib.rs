@@ -8,8 +8,8 @@
 //!    message by message. `intake` takes each message through steps 3 to 6.
 //! 3. `wire` reads a message in place. `validate` turns it into columns of valid points (`points`)
 //!    and rejections; `permissions` says which devices and producers the caller may use.
-//! 4. `scheduling` admits the batch: it waits until its points fit into the queue.
-//! 5. `series_resolver` maps (device, metric) to series ids and creates missing series.
+//! 4. `series_resolver` maps (device, metric) to series ids and creates missing series.
+//! 5. `scheduling` admits the batch: it waits until its points fit into the queue.
 //! 6. `scheduling` queues the batch in a lane. From here on it is stored even if its client goes
 //!    away.
 //! 7. `scheduling` forms the next flush when the lane's writer is free.
@@ -41,6 +41,7 @@ mod scheduling;
 
 mod ledger;
 mod ledger_reader;
+mod numbering;
 mod writer;
 
 mod copy_encoder;

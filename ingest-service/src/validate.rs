@@ -13,11 +13,12 @@ use shared::proto::v1::RejectionReason as Reason;
 
 use crate::config::Limits;
 use crate::error::BatchError;
+use crate::numbering::Numbering;
 use crate::permissions::Permissions;
 use crate::points::Points;
 use crate::wire::{Malformed, WireBatch, WirePoint, WireSeries};
 
-pub(crate) use producer::{Numbering, OWN_PRODUCERS, check_producer_id};
+pub(crate) use producer::check_producer_id;
 pub(crate) use rejections::{REASONS, Rejections};
 use times::AcceptedTimes;
 
@@ -57,7 +58,7 @@ pub(crate) fn validate<'m>(
     received_at: i64,
 ) -> Result<ValidBatch<'m>, BatchError> {
     let batch = WireBatch::parse(message)?;
-    let numbering = Numbering::check(&batch, permissions)?;
+    let numbering = producer::check_numbering(&batch, permissions)?;
     let found = count(&batch)?;
     let limit = limits.batch_max_points.get();
     if found == 0 {
