@@ -53,13 +53,11 @@ pub async fn run(
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(migrate(config.database.clone())));
     }
     let (reporter, health) = tonic_health::server::health_reporter();
-    let oldest_accepted = Some(config.limits.oldest_accepted);
-    let names = &[SERVICE_NAME];
     let readiness = readiness::watch(
         config.database.clone(),
         reporter,
-        names,
-        oldest_accepted,
+        &[SERVICE_NAME],
+        Some(config.limits.oldest_accepted),
         shutdown.clone(),
     )
     .await;
@@ -71,20 +69,7 @@ pub async fn run(
     let (lanes, writers) = Lanes::start(&config.database, &config.flush, &metrics);
     let tasks = TaskTracker::new();
     let service = IngestServer {
-        intake: Intake {
-            limits: Arc::new(config.limits.clone()),
-            resolver: SeriesResolver::start(
-                config.database.clone(),
-                config.flush.write_timeout,
-                config.flush.series_cache.get(),
-                config.series.new_series_per_minute,
-                metrics.clone(),
-            ),
-            lanes,
-            ledger: LedgerReader::new(config.database.clone()),
-            refusals: Refusals::new(metrics.clone()),
-            metrics: metrics.clone(),
-        },
+        intake: intake(&config, lanes, &metrics),
         readiness,
         max_message_bytes: config.server.max_message_bytes,
         stream_max_age: config.server.stream_max_age,
@@ -106,6 +91,24 @@ pub async fn run(
     meters.shutdown().await;
     tracing::info!("ingest-service has stopped");
     Ok(())
+}
+
+/// Assembles the stages of a batch before its lane.
+fn intake(config: &IngestConfig, lanes: Lanes, metrics: &Metrics) -> Intake {
+    Intake {
+        limits: Arc::new(config.limits.clone()),
+        resolver: SeriesResolver::start(
+            config.database.clone(),
+            config.flush.write_timeout,
+            config.flush.series_cache.get(),
+            config.series.new_series_per_minute,
+            metrics.clone(),
+        ),
+        lanes,
+        ledger: LedgerReader::new(config.database.clone()),
+        refusals: Refusals::new(metrics.clone()),
+        metrics: metrics.clone(),
+    }
 }
 
 /// Waits until the tasks of the calls are done, and then the writers, for at most `FINISH`. Batches
