@@ -24,6 +24,7 @@ pub mod cli;
 pub mod config;
 mod error;
 mod metrics;
+pub mod migration;
 
 mod grpc;
 mod intake;

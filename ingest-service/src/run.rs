@@ -1,14 +1,13 @@
 //! Assembles the modules and runs the service.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use shared::config::DatabaseConfig;
 use shared::http::Port;
 use shared::shutdown::FINISH;
 use shared::telemetry::Meters;
-use shared::{db, readiness, server};
+use shared::{readiness, server};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +21,7 @@ use crate::grpc::IngestServer;
 use crate::intake::Intake;
 use crate::ledger_reader::LedgerReader;
 use crate::metrics::Metrics;
+use crate::migration;
 use crate::refusals::Refusals;
 use crate::scheduling::lanes::Lanes;
 use crate::series_resolver::SeriesResolver;
@@ -130,15 +130,7 @@ async fn drain(tasks: TaskTracker, mut writers: JoinSet<()>) {
 
 /// Migrates the schema. Waits while the database is unavailable.
 async fn migrate(database: DatabaseConfig) {
-    loop {
-        match db::migrate(&database).await {
-            Ok(edition) => {
-                return tracing::info!(timescaledb = edition.timescaledb, "schema is up to date");
-            }
-            Err(error) if error.is_unavailable() => {
-                tokio::time::sleep(Duration::from_secs(1)).await
-            }
-            Err(error) => return tracing::error!("cannot migrate {}: {error}", database.address()),
-        }
+    if let Err(error) = migration::migrate(&database, |_| true).await {
+        tracing::error!("cannot migrate {}: {error}", database.address());
     }
 }
