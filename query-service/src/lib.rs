@@ -15,7 +15,7 @@
 //!    read raw points by COPY.
 //! 9. `row_stream` sends header, frames and footer; `lttb` thins points out on the way.
 //!
-//! `anomaly` holds the rules for `DetectAnomalies` and `WatchAnomalies`; `watch` runs
+//! `anomaly` detects anomalies for `DetectAnomalies` and `WatchAnomalies`; `watch` runs
 //! subscriptions. Work may be dropped at any await: a lease that was not given back closes its
 //! connection and has its statement cancelled.
 

@@ -4,7 +4,9 @@ use shared::granularity::Granularity;
 use shared::proto::v1::{self, AnomalyMethod, BaselineState};
 use shared::time;
 
-use crate::anomaly::{HOURS_OF_WEEK, HourlyJudges, Judge, Moments, RobustStats, hour_of_week};
+use crate::anomaly::rules::{
+    HOURS_OF_WEEK, HourlyJudges, Judge, Moments, RobustStats, hour_of_week,
+};
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;

@@ -4,7 +4,7 @@ use shared::db::Micros;
 use sqlx::AssertSqlSafe;
 
 use super::Point;
-use crate::anomaly::{HOURS_OF_WEEK, Moments};
+use crate::anomaly::rules::{HOURS_OF_WEEK, Moments};
 use crate::read_pool::ReadPool;
 use crate::watermarks::SourceInterval;
 

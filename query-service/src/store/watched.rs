@@ -5,7 +5,7 @@ use shared::granularity::Granularity;
 use sqlx::AssertSqlSafe;
 
 use super::Point;
-use crate::anomaly::Moments;
+use crate::anomaly::rules::Moments;
 use crate::read_pool::ReadPool;
 use crate::watermarks::SourceInterval;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use shared::granularity::Granularity;
 use shared::proto::v1::{self, AnomalyMethod};
 
-use crate::anomaly::{Judge, Moments};
+use crate::anomaly::rules::{Judge, Moments};
 use crate::error::QueryError;
 use crate::grpc::detect_anomalies::{baseline, robust_stats};
 use crate::read_pool::ReadPool;
