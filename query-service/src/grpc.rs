@@ -1,7 +1,7 @@
 //! The gRPC service: thin handlers that validate, plan, query and answer. The rules are in the
 //! modules that they call.
 
-pub(crate) mod detect_anomalies;
+mod detect_anomalies;
 mod get_latest;
 mod get_storage_stats;
 mod list_devices;

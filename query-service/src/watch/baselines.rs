@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use shared::granularity::Granularity;
 use shared::proto::v1::{self, AnomalyMethod};
 
+use crate::anomaly::messages;
+use crate::anomaly::robust_baseline::robust_stats;
 use crate::anomaly::rules::{Judge, Moments};
 use crate::error::QueryError;
-use crate::grpc::detect_anomalies::{baseline, robust_stats};
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::store::{self, WatchedBounds};
@@ -200,7 +201,7 @@ impl Baselines {
 
     /// Returns the baseline of a step as a message of the contract.
     pub(super) fn describe(&self, step: i64, judged: &JudgedBaseline) -> v1::Baseline {
-        let baseline = baseline(self.interval(step), &judged.moments, judged.judge.state);
+        let baseline = messages::baseline(self.interval(step), &judged.moments, judged.judge.state);
         let (median, median_absolute_deviation) = judged.median.unzip();
         v1::Baseline { median, median_absolute_deviation, ..baseline }
     }

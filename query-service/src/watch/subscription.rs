@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use super::baselines::Baselines;
 use super::{MAX_LATENESS, WatchPosition, Watchers};
+use crate::anomaly::messages;
 use crate::error::QueryError;
-use crate::grpc::detect_anomalies::anomaly;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::row_stream::{FrameSender, StreamEnd};
@@ -200,7 +200,7 @@ impl Subscription {
     /// Returns the step and the anomaly of a point, or `None` if it is no anomaly.
     fn anomaly_of(&self, found: &WatchedPoint) -> Option<(i64, v1::Anomaly)> {
         let (step, judged) = self.baselines.of(found.series_id, found.point.timestamp)?;
-        Some((step, anomaly(&judged.judge, found.point)?))
+        Some((step, messages::anomaly(&judged.judge, found.point)?))
     }
 
     async fn report_page(
