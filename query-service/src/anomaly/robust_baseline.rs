@@ -10,7 +10,7 @@ use crate::store;
 const MAX_ROBUST_POINTS: usize = 1_000_000;
 
 /// Returns the baseline of the robust rule for a series in an interval [start, end).
-pub(crate) async fn robust_stats(
+pub(super) async fn robust_stats(
     pool: &ReadPool,
     series_id: i32,
     interval: (i64, i64),

@@ -7,9 +7,9 @@ use shared::time;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
-use super::baselines::Baselines;
 use super::{MAX_LATENESS, WatchPosition, Watchers};
 use crate::anomaly::messages;
+use crate::anomaly::step_baselines::StepBaselines;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
@@ -55,7 +55,7 @@ pub(crate) struct Subscription {
     query: WatchQuery,
     fingerprint: u64,
     series: HashMap<i32, SeriesKey>,
-    baselines: Baselines,
+    baselines: StepBaselines,
     position: WatchPosition,
     scans: u32,
     scans_since_message: u32,
@@ -80,7 +80,7 @@ impl Subscription {
             token => WatchPosition::of_token(token, fingerprint, now)?,
         };
         let mut subscription = Self {
-            baselines: Baselines::new(relations, query.clone()),
+            baselines: StepBaselines::new(relations, query.clone()),
             pool,
             watchers,
             query,
