@@ -23,12 +23,14 @@ use crate::error::QueryError;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::row_stream::ResponseStream;
+use crate::series::SeriesFinder;
 use crate::watch::Watchers;
 
 /// The implementation of `QueryService`.
 pub(crate) struct QueryServer {
     pub(crate) pool: ReadPool,
     pub(crate) relations: Relations,
+    pub(crate) finder: SeriesFinder,
     /// See [`Deadline`].
     pub(crate) query_timeout: Duration,
     pub(crate) watchers: Watchers,
@@ -60,8 +62,9 @@ impl QueryService for QueryServer {
         request: Request<v1::QueryRangeRequest>,
     ) -> Result<Response<Self::QueryRangeStream>, Status> {
         let deadline = self.deadline(&request);
-        answer(deadline, query_range::handle(self.pool.clone(), deadline, request.into_inner()))
-            .await
+        let pool = self.pool.clone();
+        let finder = self.finder.clone();
+        answer(deadline, query_range::handle(pool, finder, deadline, request.into_inner())).await
     }
 
     async fn query_aggregated(
@@ -71,8 +74,10 @@ impl QueryService for QueryServer {
         let deadline = self.deadline(&request);
         let pool = self.pool.clone();
         let relations = self.relations.clone();
-        answer(deadline, query_aggregated::handle(pool, relations, deadline, request.into_inner()))
-            .await
+        let finder = self.finder.clone();
+        let work =
+            query_aggregated::handle(pool, relations, finder, deadline, request.into_inner());
+        answer(deadline, work).await
     }
 
     async fn detect_anomalies(
@@ -84,6 +89,7 @@ impl QueryService for QueryServer {
             detect_anomalies::handle(
                 self.pool.clone(),
                 self.relations.clone(),
+                self.finder.clone(),
                 request.into_inner(),
                 time::now_micros(),
             ),
@@ -98,12 +104,11 @@ impl QueryService for QueryServer {
         let deadline = self.deadline(&request);
         let pool = self.pool.clone();
         let relations = self.relations.clone();
+        let finder = self.finder.clone();
         let watchers = self.watchers.clone();
-        answer(
-            deadline,
-            watch_anomalies::handle(pool, relations, watchers, deadline, request.into_inner()),
-        )
-        .await
+        let request = request.into_inner();
+        let work = watch_anomalies::handle(pool, relations, finder, watchers, deadline, request);
+        answer(deadline, work).await
     }
 
     async fn get_latest(
@@ -111,11 +116,10 @@ impl QueryService for QueryServer {
         request: Request<v1::GetLatestRequest>,
     ) -> Result<Response<v1::GetLatestResponse>, Status> {
         let deadline = self.deadline(&request);
-        answer(
-            deadline,
-            get_latest::handle(self.pool.clone(), request.into_inner(), time::now_micros()),
-        )
-        .await
+        let pool = self.pool.clone();
+        let finder = self.finder.clone();
+        let now = time::now_micros();
+        answer(deadline, get_latest::handle(pool, finder, request.into_inner(), now)).await
     }
 
     async fn list_devices(
@@ -137,11 +141,10 @@ impl QueryService for QueryServer {
     ) -> Result<Response<v1::ListMetricsResponse>, Status> {
         let deadline = self.deadline(&request);
         let identity = auth::identity(request.extensions())?;
-        answer(
-            deadline,
-            list_metrics::handle(self.pool.clone(), request.into_inner(), &identity.devices),
-        )
-        .await
+        let pool = self.pool.clone();
+        let finder = self.finder.clone();
+        let request = request.into_inner();
+        answer(deadline, list_metrics::handle(pool, finder, request, &identity.devices)).await
     }
 
     async fn get_storage_stats(

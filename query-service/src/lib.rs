@@ -8,7 +8,8 @@
 //! 3. `grpc` has one thin handler per method. `deadline` ends the work at the client's
 //!    deadline or after `TIDEGAUGE_QUERY_TIMEOUT` (30 s).
 //! 4. `validate` turns the request into a checked query or INVALID_ARGUMENT.
-//! 5. `series` maps selectors to series ids: an exact id must exist, a prefix may match nothing.
+//! 5. `series` maps selectors to series ids, which it caches: an exact id must exist, a prefix may
+//!    match nothing.
 //! 6. `plan` chooses the granularity and the covered interval, with `relations` as input.
 //! 7. `watermarks` and `uncovered` divide the interval among the rollups and the points.
 //! 8. `store` runs the statements on connections of `read_pool`; `raw_points` and `copy_decoder`

@@ -8,17 +8,18 @@ use crate::anomaly::window_judges::{self, WindowJudges};
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
-use crate::series;
+use crate::series::SeriesFinder;
 use crate::validate::AnomalyQuery;
 
 pub(super) async fn handle(
     pool: ReadPool,
     relations: Relations,
+    finder: SeriesFinder,
     request: v1::DetectAnomaliesRequest,
     now: i64,
 ) -> Result<v1::DetectAnomaliesResponse, QueryError> {
     let query = AnomalyQuery::check(request, now)?;
-    let series_id = series::find_one(&pool, &query.device_id, &query.metric_name).await?;
+    let series_id = finder.find_one(&query.device_id, &query.metric_name).await?;
     let ((judges, baseline), counts) = tokio::try_join!(
         WindowJudges::read(&pool, &relations, series_id, &query),
         window_judges::counts(&pool, series_id, &query)

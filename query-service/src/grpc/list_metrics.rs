@@ -8,18 +8,19 @@ use shared::proto::v1;
 use super::page;
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
-use crate::series::{check_device, prefix_end};
+use crate::series::{SeriesFinder, prefix_end};
 use crate::store;
 use crate::validate::MetricListing;
 
 pub(super) async fn handle(
     pool: ReadPool,
+    finder: SeriesFinder,
     request: v1::ListMetricsRequest,
     permitted: &DevicePrefixes,
 ) -> Result<v1::ListMetricsResponse, QueryError> {
     let listing = MetricListing::check(request)?;
     if !listing.device_id.is_empty() {
-        check_device(&pool, &listing.device_id).await?;
+        finder.check_device(&listing.device_id).await?;
     }
     let prefix = &listing.prefix;
     let end = prefix_end(prefix);

@@ -14,7 +14,7 @@ use crate::error::QueryError;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::row_stream::{FrameSender, StreamEnd};
-use crate::series;
+use crate::series::{Series, SeriesFinder};
 use crate::store::{self, WatchedPoint};
 use crate::validate::WatchQuery;
 
@@ -51,6 +51,7 @@ struct AnomalyGroup<'p> {
 /// One client's subscription.
 pub(crate) struct Subscription {
     pool: ReadPool,
+    finder: SeriesFinder,
     watchers: Watchers,
     query: WatchQuery,
     fingerprint: u64,
@@ -69,6 +70,7 @@ impl Subscription {
     pub(crate) async fn new(
         pool: ReadPool,
         relations: Relations,
+        finder: SeriesFinder,
         watchers: Watchers,
         query: WatchQuery,
     ) -> Result<Self, QueryError> {
@@ -82,6 +84,7 @@ impl Subscription {
         let mut subscription = Self {
             baselines: StepBaselines::new(relations, query.clone()),
             pool,
+            finder,
             watchers,
             query,
             fingerprint,
@@ -259,8 +262,8 @@ impl Subscription {
 
     /// Finds the series that the selectors match now.
     async fn find_series(&mut self) -> Result<(), QueryError> {
-        let found = series::find(&self.pool, &self.query.selectors).await?;
-        let key = |found: series::Series| {
+        let found = self.finder.find(&self.query.selectors).await?;
+        let key = |found: Series| {
             (
                 found.series_id,
                 SeriesKey { device_id: found.device_id, metric_name: found.metric_name },
