@@ -1,5 +1,5 @@
-//! Takes one batch from its arrival to its lane: validation, the client's quota, the series resolver
-//! and admission. Does not depend on SQL or on the kind of call.
+//! Takes one batch from its arrival to its lane: validation, the client's quota, the series
+//! resolver and admission. Does not depend on SQL or on the kind of call.
 
 mod caller;
 

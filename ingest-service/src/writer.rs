@@ -20,9 +20,9 @@
 //! 5. `point_rows` sends the points. COPY data goes in pieces of about 256 KiB.
 //! 6. `ledger_rows::advance` stores the new positions, hashes and answers. COMMIT follows.
 //!
-//! If each batch of a small flush is the next one of its producer, `writer/single_statement.rs` writes it as
-//! a single statement first. That statement writes nothing if the ledger differs; the steps above
-//! follow.
+//! If each batch of a small flush is the next one of its producer, `writer/single_statement.rs`
+//! writes it as a single statement first. That statement writes nothing if the ledger differs; the
+//! steps above follow.
 
 mod attempt;
 mod ledger_rows;
