@@ -1,13 +1,15 @@
 //! The gRPC service: thin handlers that validate, plan, query and answer. The rules are in the
 //! modules that they call.
 
-mod aggregated;
-pub(crate) mod anomalies;
-mod latest;
-mod listings;
-mod range;
-mod storage;
-mod watch;
+mod detect_anomalies;
+mod get_latest;
+mod get_storage_stats;
+mod list_devices;
+mod list_metrics;
+mod page;
+mod query_aggregated;
+mod query_range;
+mod watch_anomalies;
 
 use std::time::Duration;
 
@@ -21,12 +23,14 @@ use crate::error::QueryError;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::row_stream::ResponseStream;
+use crate::series::SeriesFinder;
 use crate::watch::Watchers;
 
 /// The implementation of `QueryService`.
 pub(crate) struct QueryServer {
     pub(crate) pool: ReadPool,
     pub(crate) relations: Relations,
+    pub(crate) finder: SeriesFinder,
     /// See [`Deadline`].
     pub(crate) query_timeout: Duration,
     pub(crate) watchers: Watchers,
@@ -58,7 +62,9 @@ impl QueryService for QueryServer {
         request: Request<v1::QueryRangeRequest>,
     ) -> Result<Response<Self::QueryRangeStream>, Status> {
         let deadline = self.deadline(&request);
-        answer(deadline, range::range(self.pool.clone(), deadline, request.into_inner())).await
+        let pool = self.pool.clone();
+        let finder = self.finder.clone();
+        answer(deadline, query_range::handle(pool, finder, deadline, request.into_inner())).await
     }
 
     async fn query_aggregated(
@@ -68,7 +74,10 @@ impl QueryService for QueryServer {
         let deadline = self.deadline(&request);
         let pool = self.pool.clone();
         let relations = self.relations.clone();
-        answer(deadline, aggregated::answer(pool, relations, deadline, request.into_inner())).await
+        let finder = self.finder.clone();
+        let work =
+            query_aggregated::handle(pool, relations, finder, deadline, request.into_inner());
+        answer(deadline, work).await
     }
 
     async fn detect_anomalies(
@@ -77,9 +86,10 @@ impl QueryService for QueryServer {
     ) -> Result<Response<v1::DetectAnomaliesResponse>, Status> {
         answer(
             self.deadline(&request),
-            anomalies::detect(
+            detect_anomalies::handle(
                 self.pool.clone(),
                 self.relations.clone(),
+                self.finder.clone(),
                 request.into_inner(),
                 time::now_micros(),
             ),
@@ -94,9 +104,11 @@ impl QueryService for QueryServer {
         let deadline = self.deadline(&request);
         let pool = self.pool.clone();
         let relations = self.relations.clone();
+        let finder = self.finder.clone();
         let watchers = self.watchers.clone();
-        answer(deadline, watch::watch(pool, relations, watchers, deadline, request.into_inner()))
-            .await
+        let request = request.into_inner();
+        let work = watch_anomalies::handle(pool, relations, finder, watchers, deadline, request);
+        answer(deadline, work).await
     }
 
     async fn get_latest(
@@ -104,11 +116,10 @@ impl QueryService for QueryServer {
         request: Request<v1::GetLatestRequest>,
     ) -> Result<Response<v1::GetLatestResponse>, Status> {
         let deadline = self.deadline(&request);
-        answer(
-            deadline,
-            latest::latest(self.pool.clone(), request.into_inner(), time::now_micros()),
-        )
-        .await
+        let pool = self.pool.clone();
+        let finder = self.finder.clone();
+        let now = time::now_micros();
+        answer(deadline, get_latest::handle(pool, finder, request.into_inner(), now)).await
     }
 
     async fn list_devices(
@@ -119,7 +130,7 @@ impl QueryService for QueryServer {
         let identity = auth::identity(request.extensions())?;
         answer(
             deadline,
-            listings::devices(self.pool.clone(), request.into_inner(), &identity.devices),
+            list_devices::handle(self.pool.clone(), request.into_inner(), &identity.devices),
         )
         .await
     }
@@ -130,18 +141,20 @@ impl QueryService for QueryServer {
     ) -> Result<Response<v1::ListMetricsResponse>, Status> {
         let deadline = self.deadline(&request);
         let identity = auth::identity(request.extensions())?;
-        answer(
-            deadline,
-            listings::metrics(self.pool.clone(), request.into_inner(), &identity.devices),
-        )
-        .await
+        let pool = self.pool.clone();
+        let finder = self.finder.clone();
+        let request = request.into_inner();
+        answer(deadline, list_metrics::handle(pool, finder, request, &identity.devices)).await
     }
 
     async fn get_storage_stats(
         &self,
         request: Request<v1::GetStorageStatsRequest>,
     ) -> Result<Response<v1::GetStorageStatsResponse>, Status> {
-        answer(self.deadline(&request), storage::stats(self.pool.clone(), request.into_inner()))
-            .await
+        answer(
+            self.deadline(&request),
+            get_storage_stats::handle(self.pool.clone(), request.into_inner()),
+        )
+        .await
     }
 }

@@ -12,7 +12,7 @@ use crate::plan::{self, Plan, Retention};
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::row_stream::{self, BucketStream, ResponseStream};
-use crate::series::{Series, SeriesAnswer};
+use crate::series::{Series, SeriesAnswer, SeriesFinder};
 use crate::validate::{AggregatedQuery, GapFill};
 use crate::{series, store, uncovered};
 
@@ -21,9 +21,10 @@ const MAX_FILLED_BUCKETS: u64 = 10_000_000;
 /// The maximum number of points, over all series, for statistics that no rollup stores.
 const MAX_RAW_POINTS: u64 = 5_000_000;
 
-pub(super) async fn answer(
+pub(super) async fn handle(
     pool: ReadPool,
     relations: Relations,
+    finder: SeriesFinder,
     deadline: Deadline,
     request: v1::QueryAggregatedRequest,
 ) -> Result<ResponseStream<v1::QueryAggregatedResponse>, QueryError> {
@@ -31,7 +32,7 @@ pub(super) async fn answer(
     let query = AggregatedQuery::check(request)?;
     let retention = relations.retention(&pool, time::now_micros()).await?;
     let plan = plan::choose(&query, &retention)?;
-    let series = series::find(&pool, &query.selectors).await?;
+    let series = finder.find(&query.selectors).await?;
     let mut plan = with_faster_source(&pool, &relations, &query, &retention, plan, &series).await?;
     plan.explanation +=
         &uncovered::note(&plan.segments, &relations.uncovered(&pool).await?).unwrap_or_default();

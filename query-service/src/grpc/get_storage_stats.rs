@@ -9,7 +9,7 @@ use crate::store;
 /// The maximum number of chunks that an answer lists: about 1 MiB, or 27 years of daily chunks.
 const MAX_CHUNKS: usize = 10_000;
 
-pub(super) async fn stats(
+pub(super) async fn handle(
     pool: ReadPool,
     request: v1::GetStorageStatsRequest,
 ) -> Result<v1::GetStorageStatsResponse, QueryError> {

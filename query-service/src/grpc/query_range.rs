@@ -6,22 +6,24 @@ use shared::proto::v1;
 
 use crate::deadline::Deadline;
 use crate::error::QueryError;
+use crate::plan;
 use crate::read_pool::ReadPool;
 use crate::row_stream::{self, PointStream, ResponseStream};
+use crate::series::SeriesFinder;
 use crate::validate::RangeQuery;
-use crate::{plan, series};
 
 /// The maximum number of points of a downsampled answer, over all series.
 const MAX_TOTAL_POINTS: usize = 10_000_000;
 
-pub(super) async fn range(
+pub(super) async fn handle(
     pool: ReadPool,
+    finder: SeriesFinder,
     deadline: Deadline,
     request: v1::QueryRangeRequest,
 ) -> Result<ResponseStream<v1::QueryRangeResponse>, QueryError> {
     let began = Instant::now();
     let query = RangeQuery::check(request)?;
-    let series = series::find(&pool, &query.selectors).await?;
+    let series = finder.find(&query.selectors).await?;
     let plan = plan::points(query.start, query.end);
     check_total(query.max_points, series.len())?;
     let max_points = query.max_points;

@@ -5,7 +5,7 @@ use shared::time;
 
 use crate::error::QueryError;
 use crate::read_pool::ReadPool;
-use crate::series;
+use crate::series::SeriesFinder;
 use crate::store::{self, Point};
 use crate::validate::LatestQuery;
 
@@ -23,14 +23,15 @@ const SECOND: i64 = time::MICROS_PER_SECOND;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 
-pub(super) async fn latest(
+pub(super) async fn handle(
     pool: ReadPool,
+    finder: SeriesFinder,
     request: v1::GetLatestRequest,
     now: i64,
 ) -> Result<v1::GetLatestResponse, QueryError> {
     let (ids, keys) = match LatestQuery::check(request)? {
         LatestQuery::Series(devices, metrics) => {
-            let ids = series::find_named(&pool, &devices, &metrics).await?;
+            let ids = finder.find_named(&devices, &metrics).await?;
             (
                 ids,
                 devices
@@ -40,7 +41,7 @@ pub(super) async fn latest(
                     .collect(),
             )
         }
-        LatestQuery::Device(device_id) => of_device(&pool, &device_id).await?,
+        LatestQuery::Device(device_id) => of_device(&finder, &device_id).await?,
     };
     let points = newest(&pool, &ids, now).await?;
     let found = keys.into_iter().zip(points).filter_map(|(key, point)| Some((key, point?)));
@@ -53,10 +54,10 @@ pub(super) async fn latest(
 }
 
 async fn of_device(
-    pool: &ReadPool,
+    finder: &SeriesFinder,
     device_id: &str,
 ) -> Result<(Vec<i32>, Vec<v1::SeriesKey>), QueryError> {
-    let found = series::find_of_device(pool, device_id).await?;
+    let found = finder.find_of_device(device_id).await?;
     let key = |metric_name| v1::SeriesKey { device_id: device_id.to_owned(), metric_name };
     Ok(found.into_iter().map(|(series_id, metric_name)| (series_id, key(metric_name))).unzip())
 }

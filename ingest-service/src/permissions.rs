@@ -1,9 +1,7 @@
 //! Permissions of a caller to write devices and to use producers.
 
 use shared::auth::{DevicePrefixes, Identity};
-use shared::proto::v1::RejectionReason as Reason;
 
-use super::PointRefusal;
 use crate::error::BatchError;
 
 /// Prefixes of the devices and producers that a caller may use.
@@ -19,19 +17,19 @@ impl<'p> Permissions<'p> {
         Self { devices: &identity.devices, producer_prefix: identity.producer_prefix.as_deref() }
     }
 
-    /// Rejects points of a device that the caller may not write.
-    pub(super) fn check_device(self, device_id: &str) -> Result<(), PointRefusal> {
+    /// Checks that the caller may write points of a device.
+    ///
+    /// # Errors
+    /// Returns the sentence of the rejection of its points.
+    pub(crate) fn check_device(self, device_id: &str) -> Result<(), String> {
         if self.devices.allow(device_id) {
             return Ok(());
         }
-        Err((
-            Reason::PermissionDenied,
-            format!("device_id {device_id:?} has none of the prefixes that the caller may write"),
-        ))
+        Err(format!("device_id {device_id:?} has none of the prefixes that the caller may write"))
     }
 
     /// Refuses a producer that the caller may not use.
-    pub(super) fn check_producer(self, producer_id: &str) -> Result<(), BatchError> {
+    pub(crate) fn check_producer(self, producer_id: &str) -> Result<(), BatchError> {
         let sentence = match self.producer_prefix {
             Some(prefix) if producer_id.starts_with(prefix) => return Ok(()),
             Some(prefix) => {
@@ -45,7 +43,7 @@ impl<'p> Permissions<'p> {
     }
 
     /// Returns the error of a batch none of whose points the caller may write.
-    pub(super) fn nothing_permitted(found: usize) -> BatchError {
+    pub(crate) fn nothing_permitted(found: usize) -> BatchError {
         let sentence =
             format!("the caller may not write the devices of any of the batch's {found} points");
         BatchError::Forbidden { reason: "DEVICE_NOT_PERMITTED", sentence }

@@ -1,13 +1,15 @@
-//! The baselines of the watched series, one per series and time step. Each is read once.
+//! The baselines of watched series, one per series and time step, for `WatchAnomalies`. Each is
+//! read once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use shared::granularity::Granularity;
 use shared::proto::v1::{self, AnomalyMethod};
 
-use crate::anomaly::{Judge, Moments};
+use super::messages;
+use super::robust_baseline::robust_stats;
+use super::rules::{Judge, Moments};
 use crate::error::QueryError;
-use crate::query_rpc::anomalies::{baseline, robust_stats};
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::store::{self, WatchedBounds};
@@ -18,15 +20,15 @@ const WEEK: i64 = 7 * 24 * 60 * MINUTE;
 
 /// The judge of the points of one series in one step, with its baseline.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct JudgedBaseline {
-    pub(super) judge: Judge,
+pub(crate) struct JudgedBaseline {
+    pub(crate) judge: Judge,
     moments: Moments,
     /// The median and the median absolute deviation, for ROBUST.
     median: Option<(f64, f64)>,
 }
 
 /// The judges by step and series. The baseline of a step ends where the step begins.
-pub(super) struct Baselines {
+pub(crate) struct StepBaselines {
     relations: Relations,
     query: WatchQuery,
     steps: BTreeMap<i64, HashMap<i32, JudgedBaseline>>,
@@ -34,8 +36,8 @@ pub(super) struct Baselines {
     known: HashSet<i32>,
 }
 
-impl Baselines {
-    pub(super) fn new(relations: Relations, query: WatchQuery) -> Self {
+impl StepBaselines {
+    pub(crate) fn new(relations: Relations, query: WatchQuery) -> Self {
         Self { relations, query, steps: BTreeMap::new(), known: HashSet::new() }
     }
 
@@ -50,18 +52,18 @@ impl Baselines {
     }
 
     /// Returns the start of the step that contains the time.
-    pub(super) fn step(&self, time: i64) -> i64 {
+    pub(crate) fn step(&self, time: i64) -> i64 {
         time - time.rem_euclid(self.width())
     }
 
     /// Removes the steps before the one that contains the time.
-    pub(super) fn forget_before(&mut self, time: i64) {
+    pub(crate) fn forget_before(&mut self, time: i64) {
         self.steps = self.steps.split_off(&self.step(time));
     }
 
     /// Reads the missing baselines of these series, from the step that contains `first` to the one
     /// that contains `last`.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         &mut self,
         pool: &ReadPool,
         series_ids: &[i32],
@@ -167,7 +169,7 @@ impl Baselines {
 
     /// Returns the narrowest bounds of each series over the steps from `first` to `last`. A value
     /// within them is no anomaly in any of the steps. Leaves out series that no step judges.
-    pub(super) fn narrowest(
+    pub(crate) fn narrowest(
         &self,
         series_ids: &[i32],
         first: i64,
@@ -193,14 +195,14 @@ impl Baselines {
     }
 
     /// Returns the step and the judge of a time. Times after the last step use the last step.
-    pub(super) fn of(&self, series_id: i32, time: i64) -> Option<(i64, &JudgedBaseline)> {
+    pub(crate) fn of(&self, series_id: i32, time: i64) -> Option<(i64, &JudgedBaseline)> {
         let (&step, judged) = self.steps.range(..=time).next_back()?;
         Some((step, judged.get(&series_id)?))
     }
 
     /// Returns the baseline of a step as a message of the contract.
-    pub(super) fn describe(&self, step: i64, judged: &JudgedBaseline) -> v1::Baseline {
-        let baseline = baseline(self.interval(step), &judged.moments, judged.judge.state);
+    pub(crate) fn describe(&self, step: i64, judged: &JudgedBaseline) -> v1::Baseline {
+        let baseline = messages::baseline(self.interval(step), &judged.moments, judged.judge.state);
         let (median, median_absolute_deviation) = judged.median.unzip();
         v1::Baseline { median, median_absolute_deviation, ..baseline }
     }

@@ -8,10 +8,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use super::Intake;
-use super::caller::Caller;
 use crate::ack::{Ack, PendingAck};
 use crate::error::BatchError;
+use crate::intake::{Caller, Intake};
 use crate::metrics::Metrics;
 use crate::wire::{RawMessage, is_heartbeat};
 

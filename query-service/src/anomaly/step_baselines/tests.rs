@@ -66,7 +66,7 @@ fn a_value_within_the_narrowest_bounds_is_no_anomaly_in_any_step() {
         min_baseline_count: 2,
         resume_token: String::new(),
     };
-    let mut baselines = Baselines::new(Relations::default(), query);
+    let mut baselines = StepBaselines::new(Relations::default(), query);
     baselines.steps.insert(0, HashMap::from([(1, judged(&[1.0, 2.0, 3.0])), (2, judged(&[]))]));
     baselines.steps.insert(MINUTE, HashMap::from([(1, judged(&[2.0, 3.0, 4.0]))]));
     let [bounds] = baselines.narrowest(&[1, 2], 5, MINUTE + 5)[..] else {
