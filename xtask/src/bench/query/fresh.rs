@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tonic::{Code, Status};
+
 use super::data::{DAY, Dataset, HOUR, SECOND, Scale, fleet_prefix, machine_id};
 use super::load;
 use super::question::{PlacedQuestion, Question};
@@ -18,8 +20,9 @@ const REPETITIONS: usize = 20;
 const MILLION_REPETITIONS: usize = 3;
 const MILLION: f64 = 1e6;
 
-/// Median latency of each question in milliseconds, by its key.
-pub(in crate::bench) type QuestionTimes = Vec<(&'static str, f64)>;
+/// Median latency of each question in milliseconds, by its key. `None` if query-service gave up,
+/// after `TIDEGAUGE_QUERY_TIMEOUT` (30 s).
+pub(in crate::bench) type QuestionTimes = Vec<(&'static str, Option<f64>)>;
 
 /// Stores a month of points of the first 1,001 devices and materialises the rollups.
 pub(in crate::bench) async fn fill_history(database: &OwnDatabase, now: i64) -> anyhow::Result<()> {
@@ -48,16 +51,35 @@ pub(in crate::bench) async fn query_until(
         let placed =
             place_at_end(question, end, length.as_secs_f64().min(MILLION / points_per_second));
         let repetitions = if million { MILLION_REPETITIONS } else { REPETITIONS };
-        let mut elapsed = Vec::new();
-        for _ in 0..=repetitions {
-            let timed = client.query(&placed).await?;
-            elapsed.push(timed.elapsed.as_secs_f64() * 1_000.0);
-        }
-        let warm = median(&elapsed[1..]);
-        step(&format!("{:<24} p50 {warm:>9.2} ms", question.key()));
-        times.push((question.key(), warm));
+        let time = warm_median(&mut client, &placed, repetitions).await?;
+        step(&match time {
+            Some(time) => format!("{:<24} p50 {time:>9.2} ms", question.key()),
+            None => format!("{:<24} timed out", question.key()),
+        });
+        times.push((question.key(), time));
     }
     Ok(times)
+}
+
+/// Returns the median latency in milliseconds, without the first query; `None` after a timeout.
+async fn warm_median(
+    client: &mut ServiceClient,
+    placed: &PlacedQuestion,
+    repetitions: usize,
+) -> anyhow::Result<Option<f64>> {
+    let mut elapsed = Vec::new();
+    for _ in 0..=repetitions {
+        match client.query(placed).await {
+            Ok(timed) => elapsed.push(timed.elapsed.as_secs_f64() * 1_000.0),
+            Err(error) if is_timeout(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(median(&elapsed[1..])))
+}
+
+fn is_timeout(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Status>().is_some_and(|status| status.code() == Code::DeadlineExceeded)
 }
 
 /// Returns a question about the newest points. Raw points are queried for the last `raw_seconds`.

@@ -57,7 +57,7 @@ fn run_json(fleet: Fleet, outcome: &TrialOutcome) -> Value {
             "question": key,
             "fresh_ms": fresh,
             "compacted_ms": compacted,
-            "ratio": fresh / compacted,
+            "ratio": ratio(*fresh, *compacted),
         })
     });
     let questions: Vec<Value> = questions.collect();
@@ -163,7 +163,14 @@ fn samples(f: &mut fmt::Formatter<'_>, outcome: &TrialOutcome) -> fmt::Result {
 fn questions(f: &mut fmt::Formatter<'_>, outcome: &TrialOutcome) -> fmt::Result {
     writeln!(f, "{:<24} {:>10} {:>13} {:>7}", "question", "fresh, ms", "compacted, ms", "ratio")?;
     for ((key, fresh), (_, compacted)) in outcome.fresh.iter().zip(&outcome.compacted) {
-        writeln!(f, "{key:<24} {fresh:>10.2} {compacted:>13.2} {:>7.2}", fresh / compacted)?;
+        let cells = [*fresh, *compacted, ratio(*fresh, *compacted)]
+            .map(|value| value.map_or("timeout".to_owned(), |value| format!("{value:.2}")));
+        writeln!(f, "{key:<24} {:>10} {:>13} {:>7}", cells[0], cells[1], cells[2])?;
     }
     writeln!(f)
+}
+
+/// Returns how much longer a question takes than on compacted data, if both were answered.
+fn ratio(fresh: Option<f64>, compacted: Option<f64>) -> Option<f64> {
+    Some(fresh? / compacted?)
 }
