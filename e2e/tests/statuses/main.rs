@@ -78,7 +78,7 @@ fn cases() -> Vec<Case> {
             framed(1, &[]),
             invalid,
             "message",
-            "no header grpc-encoding that says how",
+            "the call has no grpc-encoding header",
         ),
         (
             "not gzip",
