@@ -1,6 +1,6 @@
 //! How far back: up to which age points are accepted, how far back the refreshes of the rollups look, for how long data is kept.
 //! These settings hang together, and this is the one place that says how. Pure. They are read by `db::history`; the functions of
-//! `migrations/0019` change them together.
+//! `migrations/0008_history_settings.sql` change them together.
 
 use std::time::Duration;
 

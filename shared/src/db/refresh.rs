@@ -30,8 +30,8 @@ pub async fn refresh(
     Ok(())
 }
 
-/// As the policies of `migrations/0008` have it: a day of minutes, a month of hours or days. Without batches a refresh over
-/// 32 days of one series took 70 s, with them 3 s.
+/// Returns the batch size of the jobs in `migrations/0012_jobs.sql`: a day of minutes, or a month of
+/// hours or days. Without batches, a refresh over 32 days of one series took 70 s instead of 3 s.
 fn buckets_per_batch(rollup: Granularity) -> Option<u32> {
     match rollup {
         Granularity::Raw => None,
