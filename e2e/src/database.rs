@@ -111,7 +111,22 @@ impl Sql {
         let statement =
             "SELECT job_id FROM timescaledb_information.jobs WHERE application_name LIKE $1";
         let name = format!("Refresh Rollup {} %", rollup.relation());
-        let job: i32 = sqlx::query_scalar(statement).bind(name).fetch_one(&mut self.0).await?;
+        let job = sqlx::query_scalar(statement).bind(name).fetch_one(&mut self.0).await?;
+        self.run_job(job).await
+    }
+
+    /// Runs the job that compacts closed chunks, as the database's scheduler does.
+    ///
+    /// # Errors
+    /// Fails if the job fails.
+    pub async fn run_compaction_job(&mut self) -> sqlx::Result<()> {
+        let statement = "SELECT job_id FROM timescaledb_information.jobs
+                         WHERE proc_name = 'compact_closed_chunks'";
+        let job = sqlx::query_scalar(statement).fetch_one(&mut self.0).await?;
+        self.run_job(job).await
+    }
+
+    async fn run_job(&mut self, job: i32) -> sqlx::Result<()> {
         sqlx::raw_sql(AssertSqlSafe(format!("CALL run_job({job})")))
             .execute(&mut self.0)
             .await

@@ -1,4 +1,4 @@
-//! Clients in other languages, against the real services. They send points and read them back.
+//! Clients in other languages and the example in Rust, against the real services. They send points and read them back.
 //!
 //! `cargo xtask test` installs their dependencies.
 
@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use e2e::{Services, Sql, unique};
+use e2e::{Services, Sql, built_program, unique};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -47,6 +47,20 @@ async fn a_python_client_sends_and_reads_back_points() {
     assert_eq!(report["rejected"], 1);
     assert_eq!(report["accepted"].as_u64().unwrap(), sql.count(&device).await);
     assert!(sql.count(&device).await > 1_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rust_example_stores_a_point_once_and_prints_both_acknowledgements() {
+    let services = Services::start().await;
+    let mut sql = Sql::connect().await;
+    let before = sql.count("rust-1").await;
+    let mut client = Command::new(built_program("examples/rust-client"));
+    let printed = output(client.arg(&services.ingest_url)).await;
+    let lines: Vec<&str> = printed.lines().collect();
+    let [first, resend] = lines[..] else { panic!("expected two lines: {printed}") };
+    assert!(first.ends_with("sequence 1: 1 accepted, 0 rejected, duplicate: false"), "{first}");
+    assert_eq!(resend, first.replace("duplicate: false", "duplicate: true"));
+    assert_eq!(sql.count("rust-1").await, before + 1);
 }
 
 /// Makes one call through server reflection. Returns the messages of the answer.

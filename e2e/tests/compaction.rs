@@ -37,13 +37,7 @@ async fn pieces_of_a_day_that_is_over_are_put_together_and_every_point_stays() {
     let as_written = if compresses { 4 * DEVICES as i64 } else { 0 };
     assert!(written >= as_written, "{written} pieces, expected at least {as_written}");
 
-    let job =
-        "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'compact_closed_chunks'";
-    let job: i32 = sqlx::query_scalar(job).fetch_one(&mut sql.0).await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CALL run_job({job})")))
-        .execute(&mut sql.0)
-        .await
-        .unwrap();
+    sql.run_compaction_job().await.unwrap();
     let left = pieces(&mut sql, noon).await;
     assert!(left <= written / 2, "{left} of {written} pieces remain");
     assert_eq!((sql.count(&device).await, sql.sum(&device).await), (found, sum));

@@ -54,7 +54,7 @@ async fn a_service_that_accepts_older_points_than_refreshes_look_back_over_is_no
         (
             503,
             "not ready: TIDEGAUGE_OLDEST_ACCEPTED is 400 days, but refreshes of points_1min look \
-             back 31 days (points are kept for ever): older points would never reach the rollups; \
+             back 31 days (points are kept forever): older points would never reach the rollups; \
              lower TIDEGAUGE_OLDEST_ACCEPTED to 30 days, or raise both: \
              SELECT set_accepted_age('400 days')\n"
         )

@@ -82,7 +82,10 @@ async fn each_identity_has_limits_of_its_own_and_new_ones_hold_without_a_restart
     let refused = send(&services, &limited, points(&few, 1)).await.unwrap_err();
     let (subject, description) = violation(&refused);
     assert_eq!(subject, "identity:limited");
-    assert!(description.contains("over 100 points or rows a second"), "{description}");
+    assert!(
+        description.contains("limit of 100 points or rows per second reached"),
+        "{description}"
+    );
     for _ in 0..2 {
         assert_eq!(
             send(&services, &other, points(&many, far_over)).await.unwrap(),
@@ -93,7 +96,7 @@ async fn each_identity_has_limits_of_its_own_and_new_ones_hold_without_a_restart
     let one = open(&services, &limited).await.unwrap();
     let (subject, description) = violation(&open(&services, &limited).await.err().unwrap());
     assert_eq!(subject, "identity:limited");
-    assert!(description.contains("over 1 open calls"), "{description}");
+    assert!(description.contains("limit of 1 open calls reached"), "{description}");
     drop((open(&services, &other).await.unwrap(), open(&services, &other).await.unwrap(), one));
 
     std::fs::write(file.path(), [&*limited.entry, &other.entry].concat()).unwrap();

@@ -33,7 +33,7 @@ async fn a_missing_value_is_rejected_and_zeros_are_stored_in_both_forms() {
     let (reason, message) = told(&result)[0];
     assert_eq!((reason, result.rejections[0].point_index), (Reason::ValueMissing, 1));
     assert!(
-        message.contains("set it, also where it is 0") && message.contains("generate it again"),
+        message.contains("set it even if it is 0") && message.contains("regenerate it"),
         "{message}"
     );
     let stored = services.range(&device, began, began + 10).await.unwrap();

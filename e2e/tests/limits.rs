@@ -80,7 +80,10 @@ async fn a_numbered_producer_that_sends_again_when_it_was_told_to_loses_nothing(
         let stored = async {
             while let Err(status) = services.send(batch.clone()).await {
                 let (description, retry_after) = refusal(&status);
-                assert!(description.contains("over 100 points or rows a second"), "{description}");
+                assert!(
+                    description.contains("limit of 100 points or rows per second reached"),
+                    "{description}"
+                );
                 refused += 1;
                 tokio::time::sleep(retry_after).await;
             }
@@ -137,7 +140,7 @@ async fn one_stream_too_many_is_refused_until_another_has_ended() {
     let kept = open(&services).await.unwrap();
     let (description, _) = refusal(&open(&services).await.err().unwrap());
     assert!(
-        description.contains("over 2 open calls (TIDEGAUGE_CLIENT_MAX_CALLS)"),
+        description.contains("limit of 2 open calls reached (TIDEGAUGE_CLIENT_MAX_CALLS)"),
         "{description}"
     );
     send(&batches, batch(points(&device, 10))).await;
@@ -319,6 +322,6 @@ async fn whoever_asked_for_more_rows_than_it_may_waits_before_it_asks_again() {
     let mut frames = client.query_range(question()).await.unwrap().into_inner();
     while frames.message().await.unwrap().is_some() {}
     let (description, retry_after) = refusal(&client.query_range(question()).await.unwrap_err());
-    assert!(description.contains("over 10 points or rows a second"), "{description}");
+    assert!(description.contains("limit of 10 points or rows per second reached"), "{description}");
     assert!(retry_after > Duration::from_secs(60), "{retry_after:?}");
 }

@@ -55,12 +55,13 @@ async fn forty_thousand_invented_devices_become_no_more_series_than_a_minute_all
         let flood = batch(points(devices(&format!("{prefix}-{part}"), 1_000)));
         let (description, retry_after) = over_the_limit(&services.send(flood).await.unwrap_err());
         assert!(
-            description
-                .contains("is over 60 new series a minute (TIDEGAUGE_NEW_SERIES_PER_MINUTE)"),
+            description.contains(
+                "limit of 60 new series per minute reached (TIDEGAUGE_NEW_SERIES_PER_MINUTE)"
+            ),
             "{description}"
         );
         assert!(
-            description.contains("series of the batch do not exist yet; send it again in"),
+            description.contains("series of the batch do not exist yet; retry in"),
             "{description}"
         );
         assert!(

@@ -174,13 +174,7 @@ impl Fixture {
 
     async fn compact(&mut self) {
         self.is_compacted = true;
-        let job = "SELECT job_id FROM timescaledb_information.jobs \
-                   WHERE proc_name = 'compact_closed_chunks'";
-        let job: i32 = sqlx::query_scalar(job).fetch_one(&mut self.sql.0).await.unwrap();
-        sqlx::raw_sql(AssertSqlSafe(format!("CALL run_job({job})")))
-            .execute(&mut self.sql.0)
-            .await
-            .unwrap();
+        self.sql.run_compaction_job().await.unwrap();
     }
 
     async fn check(&mut self) {

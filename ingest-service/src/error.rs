@@ -9,7 +9,7 @@ use shared::status;
 use tonic::Status;
 
 use crate::ledger::REMEMBERED_BATCHES;
-use crate::validate::Numbering;
+use crate::numbering::Numbering;
 use crate::wire::Malformed;
 
 /// Metadata key of sequence errors: the next sequence of the batch's epoch.

@@ -8,9 +8,10 @@ use shared::quotas::HeldBytes;
 use tracing::Span;
 
 use crate::ack::{self, OutcomeSender};
+use crate::numbering::Numbering;
 use crate::points::Points;
 use crate::scheduling::admission::Permit;
-use crate::validate::{Numbering, Rejections};
+use crate::validate::Rejections;
 
 /// A batch that is ready to be written.
 pub(crate) struct QueuedBatch {

@@ -12,8 +12,9 @@ use shared::time;
 use crate::config::Limits;
 use crate::copy_encoder::{self, ROW_BYTES};
 use crate::flush::SortedRuns;
+use crate::permissions::Permissions;
 use crate::points::Points;
-use crate::validate::{self, Permissions, ValidBatch};
+use crate::validate::{self, ValidBatch};
 use crate::wire::WireBatch;
 
 pub use seeds::seeds;

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use shared::proto::v1::BatchResult;
 
-use crate::validate::Numbering;
+use crate::numbering::Numbering;
 pub(crate) use remembered::{PAGE_BYTES, REMEMBERED_BATCHES, RememberedBatch, decode};
 
 /// Position of a producer: the last batch that was applied.

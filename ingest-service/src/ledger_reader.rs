@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use crate::error::BatchError;
 use crate::ledger::{self, Decision, Ledger, ProducerPosition, ProducerPositions};
-use crate::validate::Numbering;
+use crate::numbering::Numbering;
 use crate::writer;
 
 /// Timeout of a read, which takes two indexed rows.

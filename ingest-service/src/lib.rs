@@ -4,11 +4,12 @@
 //!
 //! 1. `shared::server` accepts the connection and the call: TLS, middleware, identity, client
 //!    limits.
-//! 2. `ingest_stream` runs the call in a task of its own and reads it message by message.
+//! 2. `grpc` has one thin handler per method. It runs the call in a task of its own and reads it
+//!    message by message. `intake` takes each message through steps 3 to 6.
 //! 3. `wire` reads a message in place. `validate` turns it into columns of valid points (`points`)
-//!    and rejections.
-//! 4. `scheduling` admits the batch: it waits until its points fit into the queue.
-//! 5. `series_resolver` maps (device, metric) to series ids and creates missing series.
+//!    and rejections; `permissions` says which devices and producers the caller may use.
+//! 4. `series_resolver` maps (device, metric) to series ids and creates missing series.
+//! 5. `scheduling` admits the batch: it waits until its points fit into the queue.
 //! 6. `scheduling` queues the batch in a lane. From here on it is stored even if its client goes
 //!    away.
 //! 7. `scheduling` forms the next flush when the lane's writer is free.
@@ -23,8 +24,11 @@ pub mod cli;
 pub mod config;
 mod error;
 mod metrics;
+pub mod migration;
 
-mod ingest_stream;
+mod grpc;
+mod intake;
+mod permissions;
 mod service;
 mod validate;
 mod wire;
@@ -38,6 +42,7 @@ mod scheduling;
 
 mod ledger;
 mod ledger_reader;
+mod numbering;
 mod writer;
 
 mod copy_encoder;

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use ingest_service::cli::{Cli, Command};
 use ingest_service::config::IngestConfig;
+use ingest_service::migration;
 use shared::config::{self, DatabaseConfig};
-use shared::{db, http, process, server, shutdown};
+use shared::db::{self, MigrateError};
+use shared::{http, process, server, shutdown};
 
 fn main() -> ExitCode {
     let (cli, settings) = config::parse::<Cli>();
@@ -40,28 +42,19 @@ async fn serve(
     ingest_service::run(listener, http_listener, config, shutdown).await
 }
 
+/// Migrates the schema. Waits for the database for at most `wait`.
 async fn migrate(database: &DatabaseConfig, wait: Duration) -> anyhow::Result<()> {
     let deadline = Instant::now() + wait;
-    loop {
-        match db::migrate(database).await {
-            Ok(edition) => {
-                tracing::info!(
-                    timescaledb = edition.timescaledb,
-                    postgres = edition.postgres,
-                    "schema is up to date"
-                );
-                return Ok(());
-            }
-            Err(error) if error.is_unavailable() && Instant::now() < deadline => {
-                tracing::warn!("waiting for the database at {}: {error}", database.address());
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("cannot migrate {}", database.address()));
-            }
+    let waits = |error: &MigrateError| {
+        let waits = Instant::now() < deadline;
+        if waits {
+            tracing::warn!("waiting for the database at {}: {error}", database.address());
         }
-    }
+        waits
+    };
+    migration::migrate(database, waits)
+        .await
+        .with_context(|| format!("cannot migrate {}", database.address()))
 }
 
 /// Fails if settings of the database contradict those of this process. With such settings the

@@ -1,14 +1,13 @@
 //! Assembles the modules and runs the service.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use shared::config::DatabaseConfig;
 use shared::http::Port;
 use shared::shutdown::FINISH;
 use shared::telemetry::Meters;
-use shared::{db, readiness, server};
+use shared::{readiness, server};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,9 +17,11 @@ use tonic::service::Routes;
 
 use crate::config::IngestConfig;
 use crate::database_sample;
-use crate::ingest_stream::{IngestServer, Intake};
+use crate::grpc::IngestServer;
+use crate::intake::Intake;
 use crate::ledger_reader::LedgerReader;
 use crate::metrics::Metrics;
+use crate::migration;
 use crate::refusals::Refusals;
 use crate::scheduling::lanes::Lanes;
 use crate::series_resolver::SeriesResolver;
@@ -52,13 +53,11 @@ pub async fn run(
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(migrate(config.database.clone())));
     }
     let (reporter, health) = tonic_health::server::health_reporter();
-    let oldest_accepted = Some(config.limits.oldest_accepted);
-    let names = &[SERVICE_NAME];
     let readiness = readiness::watch(
         config.database.clone(),
         reporter,
-        names,
-        oldest_accepted,
+        &[SERVICE_NAME],
+        Some(config.limits.oldest_accepted),
         shutdown.clone(),
     )
     .await;
@@ -70,20 +69,7 @@ pub async fn run(
     let (lanes, writers) = Lanes::start(&config.database, &config.flush, &metrics);
     let tasks = TaskTracker::new();
     let service = IngestServer {
-        intake: Intake {
-            limits: Arc::new(config.limits.clone()),
-            resolver: SeriesResolver::start(
-                config.database.clone(),
-                config.flush.write_timeout,
-                config.flush.series_cache.get(),
-                config.series.new_series_per_minute,
-                metrics.clone(),
-            ),
-            lanes,
-            ledger: LedgerReader::new(config.database.clone()),
-            refusals: Refusals::new(metrics.clone()),
-            metrics: metrics.clone(),
-        },
+        intake: intake(&config, lanes, &metrics),
         readiness,
         max_message_bytes: config.server.max_message_bytes,
         stream_max_age: config.server.stream_max_age,
@@ -107,6 +93,24 @@ pub async fn run(
     Ok(())
 }
 
+/// Assembles the stages of a batch before its lane.
+fn intake(config: &IngestConfig, lanes: Lanes, metrics: &Metrics) -> Intake {
+    Intake {
+        limits: Arc::new(config.limits.clone()),
+        resolver: SeriesResolver::start(
+            config.database.clone(),
+            config.flush.write_timeout,
+            config.flush.series_cache.get(),
+            config.series.new_series_per_minute,
+            metrics.clone(),
+        ),
+        lanes,
+        ledger: LedgerReader::new(config.database.clone()),
+        refusals: Refusals::new(metrics.clone()),
+        metrics: metrics.clone(),
+    }
+}
+
 /// Waits until the tasks of the calls are done, and then the writers, for at most `FINISH`. Batches
 /// that are not stored by then were not acknowledged.
 async fn drain(tasks: TaskTracker, mut writers: JoinSet<()>) {
@@ -126,15 +130,7 @@ async fn drain(tasks: TaskTracker, mut writers: JoinSet<()>) {
 
 /// Migrates the schema. Waits while the database is unavailable.
 async fn migrate(database: DatabaseConfig) {
-    loop {
-        match db::migrate(&database).await {
-            Ok(edition) => {
-                return tracing::info!(timescaledb = edition.timescaledb, "schema is up to date");
-            }
-            Err(error) if error.is_unavailable() => {
-                tokio::time::sleep(Duration::from_secs(1)).await
-            }
-            Err(error) => return tracing::error!("cannot migrate {}: {error}", database.address()),
-        }
+    if let Err(error) = migration::migrate(&database, |_| true).await {
+        tracing::error!("cannot migrate {}: {error}", database.address());
     }
 }

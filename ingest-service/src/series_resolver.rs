@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::BatchError;
 use crate::metrics::{Metrics, Operation};
-use crate::retry::{Backoff, Verdict, verdict};
+use crate::retry::Retries;
 use crate::validate::SeriesName;
 use create::SeriesCreator;
 
@@ -214,22 +214,16 @@ async fn fill_in(
     found: &mut FoundSeries,
 ) -> Result<(), BatchError> {
     for chunk in keys.chunks(CHUNK) {
-        let mut backoff = Backoff::default();
+        let mut retries = Retries::of(Operation::Series, &creator.metrics);
         let rows = loop {
-            match creator.find(chunk, creates).await {
+            let error = match creator.find(chunk, creates).await {
                 Ok(rows) => break rows,
-                Err(error) if verdict(&error) == Verdict::Refused => {
-                    let series = chunk.len();
-                    tracing::error!(%error, series, "the database refuses to create series");
-                    return Err(BatchError::Refused);
-                }
-                Err(error) => {
-                    creator.metrics.retry(Operation::Series, &error);
-                    let wait = backoff.next();
-                    let attempt = backoff.attempts();
-                    tracing::warn!(%error, ?wait, attempt, "cannot resolve series; retrying");
-                    tokio::time::sleep(wait).await;
-                }
+                Err(error) => error,
+            };
+            if let Err(error) = retries.wait_after(error).await {
+                let series = chunk.len();
+                tracing::error!(%error, series, "the database refuses to create series");
+                return Err(BatchError::Refused);
             }
         };
         for (at, id) in rows {

@@ -2,7 +2,6 @@
 //! database and no stream.
 
 mod ids;
-mod permissions;
 mod producer;
 mod rejections;
 mod times;
@@ -14,11 +13,12 @@ use shared::proto::v1::RejectionReason as Reason;
 
 use crate::config::Limits;
 use crate::error::BatchError;
+use crate::numbering::Numbering;
+use crate::permissions::Permissions;
 use crate::points::Points;
 use crate::wire::{Malformed, WireBatch, WirePoint, WireSeries};
 
-pub(crate) use permissions::Permissions;
-pub(crate) use producer::{Numbering, OWN_PRODUCERS, check_producer_id};
+pub(crate) use producer::check_producer_id;
 pub(crate) use rejections::{REASONS, Rejections};
 use times::AcceptedTimes;
 
@@ -58,7 +58,7 @@ pub(crate) fn validate<'m>(
     received_at: i64,
 ) -> Result<ValidBatch<'m>, BatchError> {
     let batch = WireBatch::parse(message)?;
-    let numbering = Numbering::check(&batch, permissions)?;
+    let numbering = producer::check_numbering(&batch, permissions)?;
     let found = count(&batch)?;
     let limit = limits.batch_max_points.get();
     if found == 0 {
@@ -192,7 +192,9 @@ impl<'m> ValidationPass<'m, '_> {
         let known = self.lookup.entry((device_id, metric_name)).or_insert_with(|| {
             let device_id = ids::check_device_id(device_id)?;
             let metric_name = ids::check_metric_name(metric_name)?;
-            permissions.check_device(device_id)?;
+            permissions
+                .check_device(device_id)
+                .map_err(|sentence| (Reason::PermissionDenied, sentence))?;
             series.push(SeriesName { device_id, metric_name });
             Ok(u32::try_from(series.len() - 1).unwrap_or(u32::MAX)) // the batch limit is far below
         });

@@ -20,9 +20,9 @@
 //! 5. `point_rows` sends the points. COPY data goes in pieces of about 256 KiB.
 //! 6. `ledger_rows::advance` stores the new positions, hashes and answers. COMMIT follows.
 //!
-//! If each batch of a small flush is the next one of its producer, `writer/single_statement.rs` writes it as
-//! a single statement first. That statement writes nothing if the ledger differs; the steps above
-//! follow.
+//! If each batch of a small flush is the next one of its producer, `writer/single_statement.rs`
+//! writes it as a single statement first. That statement writes nothing if the ledger differs; the
+//! steps above follow.
 
 mod attempt;
 mod ledger_rows;
@@ -44,9 +44,9 @@ use crate::error::{BatchError, SequenceError};
 use crate::flush::QueuedBatch;
 use crate::ledger::Decision;
 use crate::metrics::{FlushShape, Metrics, Operation};
+use crate::numbering::{Numbering, OWN_PRODUCERS};
 use crate::refusals::Refusals;
-use crate::retry::{Backoff, Verdict, verdict};
-use crate::validate::{Numbering, OWN_PRODUCERS};
+use crate::retry::Retries;
 use attempt::{Attempt, AttemptFailure, AttemptOutcome};
 pub(crate) use ledger_rows::read_remembered;
 use transaction::WriterSession;
@@ -129,11 +129,11 @@ impl Writer {
     /// Writes a flush and returns the decision about each batch after COMMIT.
     async fn commit(&mut self, flush: &[QueuedBatch]) -> Result<Vec<Decision>, NotWritten> {
         self.own.sequence += 1;
-        let mut backoff = Backoff::default();
+        let mut retries = Retries::of(Operation::Flush, &self.metrics);
         let mut unknown = None; // decisions of an attempt whose COMMIT has an unknown outcome
         let began = Instant::now();
         loop {
-            let first = backoff.attempts() == 0;
+            let first = retries.is_first_attempt();
             let decisions = Vec::new();
             let mut attempt =
                 Attempt { own: &self.own, flush, first, decisions, shape: FlushShape::default() };
@@ -166,16 +166,11 @@ impl Writer {
                     error
                 }
             };
-            if verdict(&error) == Verdict::Refused {
+            if let Err(error) = retries.wait_after(error).await {
                 tracing::error!(%error, batches = flush.len(), "the database refuses a flush");
                 self.own.sequence -= 1; // it was not committed, so the number is free
                 return Err(NotWritten::Refused);
             }
-            self.metrics.retry(Operation::Flush, &error);
-            let wait = backoff.next();
-            let attempt = backoff.attempts();
-            tracing::warn!(%error, ?wait, attempt, "cannot write a flush; retrying");
-            tokio::time::sleep(wait).await;
         }
     }
 

@@ -12,7 +12,6 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use shared::config::DatabaseConfig;
 use shared::db;
-use shared::series_cache::SeriesCache;
 use shared::telemetry::Statements;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _, Row as _};
@@ -22,8 +21,6 @@ use tokio::time::{Instant, timeout};
 use crate::metrics;
 use canceller::Canceller;
 
-/// The capacity of the cache of series ids: about 10 MB.
-const CACHED_SERIES: usize = 100_000;
 /// The maximum time for which a query waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection that was idle for longer is pinged before it is used again.
@@ -61,7 +58,6 @@ struct PoolState {
     waiting: AtomicUsize,
     timeouts: Counter<u64>,
     statements: Statements,
-    series: SeriesCache,
 }
 
 /// A connection, with the backend's process id to cancel its statement.
@@ -109,7 +105,6 @@ impl ReadPool {
             waiting: AtomicUsize::new(0),
             timeouts: metrics::POOL_TIMEOUTS.counter(meter),
             statements,
-            series: SeriesCache::new(CACHED_SERIES),
         });
         state.timeouts.add(0, &[]);
         observe(meter, &state, connections);
@@ -119,11 +114,6 @@ impl ReadPool {
     /// Returns a handle that runs a statement under this name.
     pub(crate) fn named(&self, statement: &'static str) -> NamedPool {
         NamedPool { pool: self.clone(), statement }
-    }
-
-    /// Returns the cache of series ids. Entries never become stale: a series is never deleted.
-    pub(crate) fn series(&self) -> &SeriesCache {
-        &self.state.series
     }
 
     /// Takes a connection for exclusive use until the lease is given back or dropped.

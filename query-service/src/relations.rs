@@ -9,9 +9,9 @@ use tokio::sync::Mutex;
 
 use crate::plan::{DayOfPoints, Retention};
 use crate::read_pool::ReadPool;
-use crate::store;
-use crate::uncovered::{self, UncoveredCache, UncoveredDays};
-use crate::watermarks::{SourceInterval, Watermarks};
+use crate::store::{self, SourceInterval, UncoveredDays};
+use crate::uncovered::{self, UncoveredCache};
+use crate::watermarks::Watermarks;
 
 /// How long the retention policies are cached.
 const POLICIES_TTL: Duration = Duration::from_secs(60);

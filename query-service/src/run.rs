@@ -12,10 +12,11 @@ use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 
 use crate::config::QueryConfig;
+use crate::grpc::QueryServer;
 use crate::permissions::Permitted;
-use crate::query_rpc::QueryServer;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
+use crate::series::SeriesFinder;
 use crate::watch::Watchers;
 
 /// Serves gRPC on `listener`, and probes and metrics on `http`. Returns once `shutdown` is
@@ -58,7 +59,8 @@ pub async fn run(
     );
     let watchers = Watchers::new(&config, shutdown.clone());
     let relations = Relations::default();
-    let server = QueryServer { pool: pool.clone(), relations, query_timeout, watchers };
+    let finder = SeriesFinder::new(pool.clone());
+    let server = QueryServer { pool: pool.clone(), relations, finder, query_timeout, watchers };
     let service = QueryServiceServer::new(Permitted(server))
         .max_decoding_message_size(config.server.max_message_bytes)
         .accept_compressed(CompressionEncoding::Gzip)

@@ -13,14 +13,11 @@ mod buckets;
 mod chunks;
 mod density;
 mod latest;
+mod rollups;
 mod source;
 mod watched;
 
-use shared::granularity::Granularity;
-
 use crate::read_pool::ReadPool;
-use crate::uncovered::UncoveredDays;
-use crate::watermarks::Materialised;
 
 pub(crate) use anomalies::{
     baseline, baseline_hourly, baseline_values, count, count_hourly, outside, outside_hourly,
@@ -30,7 +27,8 @@ pub(crate) use buckets::{BucketRead, buckets, count_up_to, extent, points_as_buc
 pub(crate) use chunks::chunks;
 pub(crate) use density::{compacted_chunks, days_of_points};
 pub(crate) use latest::latest;
-pub(crate) use source::Source;
+pub(crate) use rollups::{Materialised, UncoveredDays, materialised, uncovered};
+pub(crate) use source::{Source, SourceInterval};
 pub(crate) use watched::{
     WatchedBounds, WatchedPoint, watched, watched_baselines, watched_hours, watched_minutes,
 };
@@ -43,47 +41,9 @@ pub(crate) struct Point {
     pub(crate) value: f64,
 }
 
-/// Returns the state of each rollup that was ever materialised.
-pub(crate) async fn materialised(pool: &ReadPool) -> sqlx::Result<Vec<Materialised>> {
-    let rollups = Granularity::ROLLUPS;
-    let rows: Vec<(String, i64, String, i64, i64, Option<i64>)> =
-        sqlx::query_as(include_str!("sql/materialised.sql"))
-            .bind(rollups.map(Granularity::relation))
-            .bind(rollups.map(|rollup| rollup.bucket_micros().unwrap_or_default()))
-            .fetch_all(&pool.named("materialised"))
-            .await?;
-    let of_row = |(name, watermark, table, policy_reaches, known_to, disturbed_from): (
-        String,
-        _,
-        _,
-        _,
-        _,
-        _,
-    )| {
-        let rollup = rollups.into_iter().find(|rollup| rollup.relation() == name)?;
-        Some(Materialised { rollup, watermark, table, policy_reaches, known_to, disturbed_from })
-    };
-    Ok(rows.into_iter().filter_map(of_row).collect())
-}
-
 /// Returns the maximum age of data in microseconds for each relation with a retention policy.
 pub(crate) async fn retention(pool: &ReadPool) -> sqlx::Result<Vec<(String, i64)>> {
     sqlx::query_as(include_str!("sql/retention.sql")).fetch_all(&pool.named("retention")).await
-}
-
-/// Returns the days that rollups do not cover, by rollup. Days that are computed from a finer
-/// relation come first.
-pub(crate) async fn uncovered(pool: &ReadPool) -> sqlx::Result<Vec<UncoveredDays>> {
-    let rows: Vec<(i32, i32, i64, i64)> = sqlx::query_as(include_str!("sql/uncovered.sql"))
-        .fetch_all(&pool.named("uncovered"))
-        .await?;
-    let levels = [Granularity::Raw, Granularity::Minute, Granularity::Hour, Granularity::Day];
-    let level =
-        |number: i32| usize::try_from(number).ok().and_then(|number| levels.get(number)).copied();
-    let days = |(rollup, from, start, end): (i32, i32, i64, i64)| {
-        Some(UncoveredDays { rollup: level(rollup)?, from: level(from)?, start, end })
-    };
-    Ok(rows.into_iter().filter_map(days).collect())
 }
 
 /// Returns the devices whose id is in [prefix, prefix_end) and after `after`, with their numbers of

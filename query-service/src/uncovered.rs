@@ -15,22 +15,10 @@ use tokio::sync::Mutex;
 
 use crate::plan::Segment;
 use crate::read_pool::ReadPool;
-use crate::store::{self, Source};
-use crate::watermarks::SourceInterval;
+use crate::store::{self, Source, SourceInterval, UncoveredDays};
 
 /// How long the list is cached: the time after which a point that was stored this late is visible.
 const CACHE_TTL: Duration = Duration::from_secs(1);
-
-/// Whole days (UTC) that a rollup does not cover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct UncoveredDays {
-    pub(crate) rollup: Granularity,
-    /// The finer granularity that they are computed from.
-    pub(crate) from: Granularity,
-    /// [start, end) in microseconds.
-    pub(crate) start: i64,
-    pub(crate) end: i64,
-}
 
 /// The cached list, shared by all calls. Cheap to clone.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,6 @@
 //! repeatedly, as far back as a point may be late. Only the reported anomalies are remembered,
 //! not all points that were read; there are few of them.
 
-mod baselines;
 mod position;
 mod subscription;
 

@@ -21,27 +21,11 @@ use shared::granularity::Granularity;
 use tokio::sync::Mutex;
 
 use crate::read_pool::ReadPool;
-use crate::store::{self, Source};
+use crate::store::{self, Materialised, Source, SourceInterval};
 
 /// How long watermarks are cached. They advance about once a minute. A stale watermark is still
 /// correct: everything after it is computed from points.
 const CACHE_TTL: Duration = Duration::from_secs(1);
-
-/// The state of a rollup in the database. Times are in microseconds since the Unix epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Materialised {
-    pub(crate) rollup: Granularity,
-    pub(crate) watermark: i64,
-    /// The quoted name of its table.
-    pub(crate) table: String,
-    /// The end of the refresh window of its policy at present.
-    pub(crate) policy_reaches: i64,
-    /// The end of the window of the policy's last successful run. If no run is known, a few buckets
-    /// before the watermark.
-    pub(crate) known_to: i64,
-    /// The first time between `known_to` and the watermark that was written to since that run.
-    pub(crate) disturbed_from: Option<i64>,
-}
 
 /// The time up to which the table of a rollup is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,15 +33,6 @@ struct TrustedRollup {
     rollup: Granularity,
     until: i64,
     table: Arc<str>,
-}
-
-/// A part of an interval and the source that it is read from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SourceInterval {
-    pub(crate) source: Source,
-    /// [start, end) in microseconds, on edges of the source's buckets.
-    pub(crate) start: i64,
-    pub(crate) end: i64,
 }
 
 /// The cached watermarks, shared by all calls. Cheap to clone.

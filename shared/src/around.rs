@@ -1,4 +1,4 @@
-//! What stands around every call: one frame of tower's for all that does.
+//! Middleware around gRPC calls, as one [`tower::Layer`] for every kind of it.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
@@ -8,16 +8,16 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-/// What a call is answered, in time: an error is a response too.
+/// Future of a call's response. Errors of the call are responses too, with a gRPC status.
 pub(crate) type Answer = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
-/// Stands around calls.
+/// A middleware around calls.
 pub(crate) trait Around: Clone {
-    /// Answers a call by what is inside, or in its place.
+    /// Answers a call, either by passing it to the inner service or in its place.
     fn call(&self, request: Request<Body>, inside: impl FnOnce(Request<Body>) -> Answer) -> Answer;
 }
 
-/// Puts something around a service.
+/// A layer that wraps a service in a middleware.
 #[derive(Clone, Debug)]
 pub(crate) struct AroundLayer<A>(pub(crate) A);
 
@@ -29,7 +29,7 @@ impl<A: Clone, S> Layer<S> for AroundLayer<A> {
     }
 }
 
-/// A service with something around it.
+/// A service wrapped in a middleware.
 #[derive(Clone, Debug)]
 pub(crate) struct Surrounded<A, S> {
     around: A,

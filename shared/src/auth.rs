@@ -1,7 +1,9 @@
-//! Who calls, and what they may do: API keys and client certificates to identities with scopes and prefixes.
+//! Authentication and permissions: maps API keys and client certificates to identities with scopes
+//! and prefixes of device ids.
 //!
-//! Decided on a call's headers, before anything of its body is read. Handlers find the identity among the extensions of their
-//! request; what it may write or read they hold against the request itself.
+//! A call is authenticated by its headers, before any of its body is read. Handlers find the
+//! [`Identity`] among the extensions of their request, and check its permissions against the
+//! content of the request.
 
 mod command;
 mod devices;

@@ -1,4 +1,4 @@
-//! Whether what begins a call is a call of gRPC at all, and not too large.
+//! Refuses requests that are not gRPC calls or whose headers are too large.
 
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -8,15 +8,16 @@ use tonic::body::Body;
 use crate::around::{Answer, Around};
 use crate::status;
 
-/// Most bytes of request headers, counted as HTTP/2 does (RFC 9113, section 6.5.2).
+/// Maximum size of the request headers in bytes, counted as in HTTP/2 (RFC 9113, section 6.5.2).
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// What the transport takes: the answer to more than that is HTTP's 431 without a status of gRPC, which no client explains. So it
-/// takes more than is accepted here.
+/// Maximum size of the headers that the transport reads, in bytes. Above it, the transport answers
+/// HTTP 431 without a gRPC status, which clients report poorly. It is therefore larger than
+/// [`MAX_HEADER_BYTES`], so that most oversized headers get a status with an explanation.
 pub(crate) const MAX_TRANSPORT_HEADER_BYTES: u32 = 32 * 1024;
-/// What each header takes beside its text.
+/// Bytes counted per header in addition to its name and value.
 const HEADER_OVERHEAD: usize = 32;
 
-/// Refuses what is not a call of gRPC.
+/// The middleware that refuses requests that are not gRPC calls.
 #[derive(Clone, Debug)]
 pub(crate) struct CallHead;
 
@@ -29,7 +30,7 @@ impl Around for CallHead {
     }
 }
 
-/// Returns the answer to what is not a call.
+/// Returns the response to a request that is not a gRPC call, or `None` if it is one.
 fn refused(request: &Request<Body>) -> Option<Response<Body>> {
     if request.method() != Method::POST {
         let sentence = format!("is {}; gRPC calls are POST", request.method());
@@ -47,20 +48,20 @@ fn refused(request: &Request<Body>) -> Option<Response<Body>> {
             ),
             None => "is missing".to_owned(),
         };
-        let sentence = format!("{found}; application/grpc and application/grpc+proto are accepted");
+        let sentence = format!("{found}; expected application/grpc or application/grpc+proto");
         let status = status::invalid_argument("content-type", sentence);
         return Some(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, status));
     }
     let bytes = header_bytes(request);
     if bytes > MAX_HEADER_BYTES {
         let sentence =
-            format!("the headers of the call have {bytes} bytes; the limit is {MAX_HEADER_BYTES}");
+            format!("the request headers have {bytes} bytes; the limit is {MAX_HEADER_BYTES}");
         return Some(status::too_large(sentence).into_http());
     }
     None
 }
 
-/// With the status of HTTP for whoever does not speak gRPC.
+/// Returns a response with a gRPC status and also an HTTP status, for clients that are not gRPC.
 fn refusal(http: StatusCode, status: Status) -> Response<Body> {
     let mut refusal = status.into_http();
     *refusal.status_mut() = http;
@@ -92,7 +93,7 @@ fn header_bytes(request: &Request<Body>) -> usize {
 mod tests {
     use super::*;
 
-    fn told(request: http::request::Builder) -> (u16, String, String) {
+    fn refusal_of(request: http::request::Builder) -> (u16, String, String) {
         let refusal = refused(&request.body(Body::empty()).unwrap()).unwrap();
         let header = |name: &str| {
             refusal.headers()[name].to_str().unwrap().replace("%20", " ").replace("%22", "\"")
@@ -116,16 +117,17 @@ mod tests {
             "",
         ] {
             let (http, grpc, message) =
-                told(Request::post("/x/Y").header(CONTENT_TYPE, content_type));
+                refusal_of(Request::post("/x/Y").header(CONTENT_TYPE, content_type));
             assert_eq!((http, &*grpc), (415, "3"));
             assert!(
-                message
-                    .starts_with(&format!("content-type: is {content_type:?}; application/grpc")),
+                message.starts_with(&format!(
+                    "content-type: is {content_type:?}; expected application/grpc"
+                )),
                 "{message}"
             );
         }
-        assert!(told(Request::post("/x/Y")).2.starts_with("content-type: is missing"));
-        let (http, grpc, message) = told(Request::get("/x/Y"));
+        assert!(refusal_of(Request::post("/x/Y")).2.starts_with("content-type: is missing"));
+        let (http, grpc, message) = refusal_of(Request::get("/x/Y"));
         assert_eq!((http, &*grpc, &*message), (405, "3", "method: is GET; gRPC calls are POST"));
     }
 

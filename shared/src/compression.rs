@@ -1,4 +1,6 @@
-//! gzip and zstd, both ways. What comes in is bounded by tonic: it stops decompressing at the largest message taken.
+//! Compression of messages with gzip and zstd.
+//!
+//! tonic bounds incoming messages: it stops decompressing at the size limit.
 
 use http::HeaderMap;
 use http::header::HeaderValue;
@@ -6,9 +8,11 @@ use http::header::HeaderValue;
 const ENCODING: &str = "grpc-encoding";
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
-/// Leaves in a call's headers which encodings its answers may have only where the client wants them compressed: it sends its
-/// own messages compressed, or it takes zstd. Nearly every client says of itself that it takes gzip; in a local network that
-/// costs more than it saves.
+/// Removes the accepted encodings from a call's headers unless the client wants compressed
+/// responses: it compresses its own messages, or it accepts zstd.
+///
+/// Nearly every gRPC client announces gzip by default, but in a local network compressing costs
+/// more than it saves.
 pub(crate) fn only_where_wanted<B>(mut request: http::Request<B>) -> http::Request<B> {
     if !is_wanted(request.headers()) {
         request.headers_mut().remove(ACCEPT_ENCODING);
@@ -43,7 +47,7 @@ mod tests {
         assert!(is_kept(&[(ACCEPT_ENCODING, "gzip, zstd")]));
         assert!(
             !is_kept(&[(ACCEPT_ENCODING, "identity, deflate, gzip")]),
-            "what clients say unasked"
+            "clients announce gzip by default"
         );
         assert!(!is_kept(&[(ENCODING, "identity"), (ACCEPT_ENCODING, "gzip")]));
     }

@@ -1,7 +1,8 @@
-//! Configuration that both services take, one small struct per concern, and how a command line becomes it.
+//! Configuration shared by both services: one small struct per concern, and parsing of the command
+//! line.
 //!
-//! Every setting is a flag and an environment variable; the flag wins. `.env.sample` lists all of them and is held against
-//! the definitions by a test.
+//! Every setting is a flag and an environment variable; the flag takes precedence. `.env.sample`
+//! lists all of them, and a test compares it with the definitions.
 
 mod command_line;
 mod database;

@@ -1,4 +1,4 @@
-//! Takes connections, as many as may be, and makes the handshake of each apart from the others.
+//! Accepts connections up to the limits, and runs each TLS handshake in a task of its own.
 
 mod connection;
 mod metrics;
@@ -28,16 +28,18 @@ use metrics::{Metrics, Refusal};
 use places::{Held, Places, Reserved};
 use proxy_protocol::Proxies;
 
-/// Connections that wait to be served.
+/// Capacity of the queue of accepted connections that the server has not taken yet.
 const READY: usize = 64;
-/// After which pause it is tried again to take a connection, where the system had none left.
+/// Pause after `accept` failed, for example because the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections that are told at once why they are turned away, and how long that may take.
-static FAREWELLS: Semaphore = Semaphore::const_new(64);
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Permits for sending the reason to refused connections, at most 64 at once.
+static GOAWAY_PERMITS: Semaphore = Semaphore::const_new(64);
+/// Maximum time for sending the reason to a refused connection.
+const GOAWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Takes connections until nobody reads them any more; those that are left when `cut` is cancelled end.
+/// Accepts connections until the returned stream is dropped. Connections still open when `cut` is
+/// cancelled are aborted.
 pub(crate) fn accept(
     listener: TcpListener,
     tls: Option<Tls>,
@@ -47,7 +49,7 @@ pub(crate) fn accept(
 ) -> ReceiverStream<io::Result<Connection>> {
     let (ready, connections) = mpsc::channel(READY);
     let places = Places::new(config);
-    let door = Door {
+    let setup = ConnectionSetup {
         metrics: Metrics::new(meter, places.free(), places.most()),
         places,
         tls,
@@ -57,13 +59,13 @@ pub(crate) fn accept(
     let handshakes =
         Handshakes { most: config.tls.max_handshakes.get(), under_way: VecDeque::new() };
     let acceptor =
-        Acceptor { door, proxies: Proxies::new(&config.proxy_protocol_from), handshakes };
+        Acceptor { setup, proxies: Proxies::new(&config.proxy_protocol_from), handshakes };
     tokio::spawn(acceptor.run(listener));
     ReceiverStream::new(connections)
 }
 
 struct Acceptor {
-    door: Door,
+    setup: ConnectionSetup,
     proxies: Proxies,
     handshakes: Handshakes,
 }
@@ -73,14 +75,14 @@ impl Acceptor {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = self.door.ready.closed() => return,
+                () = self.setup.ready.closed() => return,
             };
             match accepted {
                 Ok((stream, address)) => self.take(stream, address).await,
                 Err(error) => {
                     static LOG: LazyLock<Repeats> =
-                        LazyLock::new(|| Repeats::new("cannot take a connection"));
-                    LOG.log(|| tracing::warn!(%error, "cannot take a connection"));
+                        LazyLock::new(|| Repeats::new("cannot accept a connection"));
+                    LOG.log(|| tracing::warn!(%error, "cannot accept a connection"));
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -88,25 +90,27 @@ impl Acceptor {
     }
 
     async fn take(&mut self, stream: TcpStream, address: SocketAddr) {
-        let door = self.door.clone();
+        let setup = self.setup.clone();
         if self.proxies.contain(address.ip()) {
-            match door.places.reserve() {
-                Ok(reserved) => self.handshakes.start(door.behind_proxy(stream, address, reserved)),
-                Err(reason) => door.turn_away(stream, address, &reason),
+            match setup.places.reserve() {
+                Ok(reserved) => {
+                    self.handshakes.start(setup.set_up_proxied(stream, address, reserved))
+                }
+                Err(reason) => setup.refuse(stream, address, &reason),
             }
             return;
         }
-        match (door.places.take(address), &door.tls) {
-            (Ok(held), None) => door.let_in(stream, address, held).await,
-            (Ok(held), Some(_)) => self.handshakes.start(door.let_in(stream, address, held)),
-            (Err(reason), _) => door.turn_away(stream, address, &reason),
+        match (setup.places.take(address), &setup.tls) {
+            (Ok(held), None) => setup.set_up(stream, address, held).await,
+            (Ok(held), Some(_)) => self.handshakes.start(setup.set_up(stream, address, held)),
+            (Err(reason), _) => setup.refuse(stream, address, &reason),
         }
     }
 }
 
-/// What a connection goes through once it is taken; cheap to clone.
+/// The steps from an accepted socket to a served connection. Cheap to clone.
 #[derive(Clone)]
-struct Door {
+struct ConnectionSetup {
     metrics: Metrics,
     places: Places,
     tls: Option<Tls>,
@@ -114,31 +118,33 @@ struct Door {
     cut: CancellationToken,
 }
 
-impl Door {
-    /// A proxy's connection: its place is that of the address that the proxy names.
-    async fn behind_proxy(self, mut stream: TcpStream, proxy: SocketAddr, reserved: Reserved) {
+impl ConnectionSetup {
+    /// Reads the PROXY protocol header of a proxy's connection and assigns its place to the client
+    /// address in the header.
+    async fn set_up_proxied(self, mut stream: TcpStream, proxy: SocketAddr, reserved: Reserved) {
         static LOG: LazyLock<Repeats> =
-            LazyLock::new(|| Repeats::new("connections of proxies without a usable header"));
+            LazyLock::new(|| Repeats::new("proxy connections without a valid header"));
         let address = match proxy_protocol::read(&mut stream).await {
             Ok(source) => source.unwrap_or(proxy),
             Err(reason) => {
                 self.metrics.refused(Refusal::ProxyHeader);
-                return LOG.log(|| tracing::warn!(address = %proxy, "the connection of a proxy was closed: {reason}"));
+                return LOG
+                    .log(|| tracing::warn!(address = %proxy, "proxy connection closed: {reason}"));
             }
         };
         match self.places.assign(reserved, address) {
-            Ok(held) => self.let_in(stream, address, held).await,
-            Err(reason) => self.turn_away(stream, address, &reason),
+            Ok(held) => self.set_up(stream, address, held).await,
+            Err(reason) => self.refuse(stream, address, &reason),
         }
     }
 
-    /// Makes the handshake of TLS where there is one.
-    async fn let_in(self, stream: TcpStream, address: SocketAddr, held: Held) {
+    /// Performs the TLS handshake, if TLS is on, and passes the connection to the server.
+    async fn set_up(self, stream: TcpStream, address: SocketAddr, held: Held) {
         static LOG: LazyLock<Repeats> =
             LazyLock::new(|| Repeats::new("TLS handshakes that failed"));
         let place = Place::new(held, self.cut);
         if let Err(error) = stream.set_nodelay(true) {
-            return tracing::debug!(%error, %address, "a connection broke off at once");
+            return tracing::debug!(%error, %address, "connection closed before it was set up");
         }
         let connection = match self.tls {
             None => Connection::plain(stream, address, place),
@@ -146,33 +152,38 @@ impl Door {
                 Ok((stream, names)) => Connection::encrypted(stream, address, names, place),
                 Err(error) => {
                     self.metrics.refused(Refusal::Handshake);
-                    return LOG.log(|| tracing::warn!(error, %address, "a TLS handshake failed"));
+                    return LOG.log(|| tracing::warn!(error, %address, "TLS handshake failed"));
                 }
             },
         };
-        let _ = self.ready.send(Ok(connection)).await; // nobody reads: the end
+        let _ = self.ready.send(Ok(connection)).await; // fails only after the server has stopped
     }
 
-    /// Says why in the one way that HTTP/2 has, where the connection is not encrypted: clients of gRPC make
-    /// RESOURCE_EXHAUSTED of it. Where there are too many to be told, and with TLS, the connection is merely closed.
-    fn turn_away(&self, stream: TcpStream, address: SocketAddr, reason: &str) {
-        static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("connections turned away"));
+    /// Refuses a connection.
+    ///
+    /// Without TLS, sends the reason in a GOAWAY frame, which gRPC clients report as
+    /// RESOURCE_EXHAUSTED. With TLS, or if [`GOAWAY_PERMITS`] are used up, only closes the
+    /// connection.
+    fn refuse(&self, stream: TcpStream, address: SocketAddr, reason: &str) {
+        static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("connections refused"));
         self.metrics.refused(Refusal::TooMany);
         if self.tls.is_none()
-            && let Ok(place) = FAREWELLS.try_acquire()
+            && let Ok(place) = GOAWAY_PERMITS.try_acquire()
         {
-            let farewell = connection::say_goaway(stream, connection::goaway(reason));
+            let goaway = connection::send_goaway(stream, connection::goaway(reason));
             tokio::spawn(async move {
-                let _ = tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await; // told or not, it ends
+                let _ = tokio::time::timeout(GOAWAY_TIMEOUT, goaway).await; // best effort
                 drop(place);
             });
         }
-        LOG.log(|| tracing::warn!(%address, "a connection was turned away: {reason}"));
+        LOG.log(|| tracing::warn!(%address, "connection refused: {reason}"));
     }
 }
 
-/// The handshakes under way. One too many ends the oldest: a client that means well needs two round trips, so the oldest are
-/// those that only hold a place.
+/// The TLS handshakes in progress.
+///
+/// At the limit, a new handshake aborts the oldest one. An honest client needs only two round
+/// trips, so the oldest handshakes are those of clients that merely occupy a place.
 struct Handshakes {
     most: usize,
     under_way: VecDeque<AbortHandle>,
@@ -181,13 +192,17 @@ struct Handshakes {
 impl Handshakes {
     fn start(&mut self, handshake: impl Future<Output = ()> + Send + 'static) {
         static LOG: LazyLock<Repeats> =
-            LazyLock::new(|| Repeats::new("TLS handshakes ended for newer ones"));
+            LazyLock::new(|| Repeats::new("TLS handshakes aborted for newer ones"));
         self.under_way.retain(|handshake| !handshake.is_finished());
         while self.under_way.len() >= self.most {
             self.under_way.pop_front().iter().for_each(AbortHandle::abort);
             let most = self.most;
             LOG.log(|| {
-                tracing::warn!(most, "too many TLS handshakes at once (TIDEGAUGE_TLS_MAX_HANDSHAKES): the oldest ends");
+                tracing::warn!(
+                    most,
+                    "too many concurrent TLS handshakes (TIDEGAUGE_TLS_MAX_HANDSHAKES): \
+                     aborting the oldest"
+                );
             });
         }
         self.under_way.push_back(tokio::spawn(handshake).abort_handle());

@@ -1,4 +1,4 @@
-//! Database helpers: connecting, the edition check, migrations, what an error means.
+//! Database helpers: connecting, checking the edition, migrating, classifying errors.
 
 mod connect;
 mod edition;

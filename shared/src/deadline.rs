@@ -1,8 +1,8 @@
-//! The deadline that a caller gives its call in the header `grpc-timeout`: when it has passed, the call is answered
-//! DEADLINE_EXCEEDED, whatever it still does.
+//! The deadline of a call, from the header `grpc-timeout`. When it passes, the call ends with
+//! DEADLINE_EXCEEDED.
 //!
-//! tonic's own server watches this header as well, outside of everything that a service can put around its calls, and says
-//! CANCELLED; that is why [`crate::server`] serves connections without it.
+//! tonic's own server handles this header outside of any middleware and answers CANCELLED. That is
+//! why [`crate::server`] serves connections without it.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::status;
 
 const HEADER: &str = "grpc-timeout";
 
-/// Reads a value of `grpc-timeout`: at most eight digits and a unit, as the gRPC protocol has it.
+/// Parses a value of `grpc-timeout`: at most eight digits and a unit, as in the gRPC protocol.
 #[must_use]
 pub fn parse_timeout(value: &str) -> Option<Duration> {
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
@@ -36,18 +36,18 @@ pub fn parse_timeout(value: &str) -> Option<Duration> {
     }
 }
 
-/// The time that a call has; none where its caller sets no limit.
+/// Returns the timeout in the request headers, or `None` if the caller sets none.
 fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     let Some(value) = headers.get(HEADER) else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
     parse_timeout(&text).map(Some).ok_or_else(|| {
         let sentence =
-            format!("is {text:?}; 1 to 8 digits and one of H, M, S, m, u and n are accepted");
+            format!("is {text:?}; expected 1 to 8 digits followed by H, M, S, m, u or n");
         status::invalid_argument(HEADER, sentence)
     })
 }
 
-/// Ends calls at their deadlines.
+/// The middleware that ends calls at their deadlines.
 #[derive(Clone, Debug)]
 pub(crate) struct Deadlines;
 
@@ -60,11 +60,12 @@ impl Around for Deadlines {
         };
         let Some(deadline) = Instant::now().checked_add(timeout) else { return inside(request) };
         let passed = move || passed(deadline, timeout);
-        // Work that goes on without its call must not wait for messages that nobody sends any more.
+        // A handler may outlive its call. Ending its request body keeps it from waiting for
+        // messages that nobody sends any more.
         let answer = inside(request.map(|body| EndedBy::request(body, passed())));
         Box::pin(async move {
             tokio::select! {
-                biased; // what is there in time is given
+                biased; // prefer an answer that is ready at the deadline
                 answer = answer => Ok(answer?.map(|body| EndedBy::response(body, passed()))),
                 status = passed() => Ok(status.into_http()),
             }
@@ -72,12 +73,11 @@ impl Around for Deadlines {
     }
 }
 
+/// Waits until the deadline and returns the status that ends the call.
 async fn passed(deadline: Instant, timeout: Duration) -> Status {
     tokio::time::sleep_until(deadline).await;
     let timeout = humantime::format_duration(timeout);
-    status::deadline_exceeded(format!(
-        "the deadline of the call has passed: it had {timeout} ({HEADER})"
-    ))
+    status::deadline_exceeded(format!("the deadline of the call has passed ({HEADER}: {timeout})"))
 }
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
             (Code::DeadlineExceeded, 250)
         );
         let message = answer.headers()["grpc-message"].to_str().unwrap().replace("%20", " ");
-        assert_eq!(message, "the deadline of the call has passed: it had 250ms (grpc-timeout)");
+        assert_eq!(message, "the deadline of the call has passed (grpc-timeout: 250ms)");
     }
 
     #[tokio::test(start_paused = true)]
@@ -138,15 +138,15 @@ mod tests {
         let endless =
             StreamBody::new(tokio_stream::pending::<Result<Frame<bytes::Bytes>, Status>>());
         let request = request("3S").map(|_| Body::new(endless));
-        let (read, told) = tokio::sync::oneshot::channel();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
         let inside = |request: Request<Body>| -> Answer {
             tokio::spawn(
-                async move { read.send(request.into_body().collect().await.unwrap_err()) },
+                async move { sender.send(request.into_body().collect().await.unwrap_err()) },
             );
             Box::pin(std::future::pending())
         };
         drop(Deadlines.call(request, inside).await);
-        assert_eq!(told.await.unwrap().code(), Code::DeadlineExceeded);
+        assert_eq!(receiver.await.unwrap().code(), Code::DeadlineExceeded);
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! A body that something else may end before its own end.
+//! A body that can be ended early with a status.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,24 +9,25 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tonic::Status;
 use tonic::body::Body;
 
-/// What ends a body, and the status to say then.
+/// Future that resolves to the status with which to end the body.
 type End = Pin<Box<dyn Future<Output = Status> + Send>>;
 
-/// Frames as long as they come; where one has to be waited for, the end may come first.
+/// A body that passes frames on until `end` resolves. A frame that is ready takes precedence.
 pub(crate) struct EndedBy {
     body: Body,
-    /// None once it has come.
+    /// `None` once the body has ended.
     end: Option<End>,
+    /// Whether the status is sent in trailers, as for a response.
     is_answer: bool,
 }
 
 impl EndedBy {
-    /// A request's: whoever reads it is told the status as an error of the transport.
+    /// Wraps a request body. Its reader gets the status as a transport error.
     pub(crate) fn request(body: Body, end: impl Future<Output = Status> + Send + 'static) -> Body {
         Body::new(Self { body, end: Some(Box::pin(end)), is_answer: false })
     }
 
-    /// An answer's: the client is told the status in its trailers.
+    /// Wraps a response body. The client gets the status in the trailers.
     pub(crate) fn response(body: Body, end: impl Future<Output = Status> + Send + 'static) -> Body {
         if body.is_end_stream() {
             return body;

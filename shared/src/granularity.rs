@@ -1,8 +1,8 @@
-//! Raw points and the three rollups: their widths, their relations, their names in the contract.
+//! Raw points and the three rollups: their widths, relations and names.
 
 use crate::proto::v1;
 
-/// At which width an answer is given.
+/// Granularity of data: raw points or a rollup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Granularity {
     /// Raw points.
@@ -16,10 +16,10 @@ pub enum Granularity {
 }
 
 impl Granularity {
-    /// The rollups, each before the one that is built on it.
+    /// The rollups, each one before the rollup that is built on it.
     pub const ROLLUPS: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
 
-    /// Width of a bucket in microseconds; `None` for raw points.
+    /// Returns the width of a bucket in microseconds, or `None` for raw points.
     #[must_use]
     pub fn bucket_micros(self) -> Option<i64> {
         match self {
@@ -30,7 +30,7 @@ impl Granularity {
         }
     }
 
-    /// As labels and logs have it.
+    /// Returns the name used in labels and logs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -41,7 +41,7 @@ impl Granularity {
         }
     }
 
-    /// The relation that holds it, as `migrations/` names it.
+    /// Returns the relation that contains the data, as named in `migrations/`.
     #[must_use]
     pub fn relation(self) -> &'static str {
         match self {
@@ -52,13 +52,13 @@ impl Granularity {
         }
     }
 
-    /// Start of the bucket that holds the time; the time itself for raw points.
+    /// Returns the start of the bucket that contains the time. For raw points, returns the time.
     #[must_use]
     pub fn floor(self, micros: i64) -> i64 {
         self.bucket_micros().map_or(micros, |width| micros - micros.rem_euclid(width))
     }
 
-    /// End of the last bucket that begins before the time; the time itself for raw points.
+    /// Rounds the time up to the start of a bucket. For raw points, returns the time.
     #[must_use]
     pub fn ceil(self, micros: i64) -> i64 {
         self.bucket_micros().map_or(micros, |width| micros + (-micros).rem_euclid(width))

@@ -1,6 +1,8 @@
-//! How far back: up to which age points are accepted, how far back the refreshes of the rollups look, for how long data is kept.
-//! These settings hang together, and this is the one place that says how. Pure. They are read by `db::history`; the functions of
-//! `migrations/0008_history_settings.sql` change them together.
+//! The settings for history, and which combinations of them are safe: the maximum accepted age of
+//! points, the refresh windows of the rollups, and retention.
+//!
+//! This module has no side effects. `db::history` reads the settings, and the functions of
+//! `migrations/0008_history_settings.sql` change them consistently.
 
 use std::time::Duration;
 
@@ -10,60 +12,61 @@ use crate::time::duration_to_micros;
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
-/// How much longer than the accepted age the refresh of minutes looks back: a point may arrive just before it is too old, and
-/// be there at the next run only.
+/// Minimum difference between the refresh window of minutes and the accepted age, in microseconds.
+/// A point may arrive just before it is too old, and only the next run of the job can refresh it.
 const UNTIL_NEXT_RUN: i64 = DAY;
-/// How much longer than a refresh looks back the data under it is kept: a refresh takes its time, and must not meet dropped data.
+/// Minimum difference between the retention of data and the refresh window of the rollup built on
+/// it, in microseconds. A refresh takes time and must not read dropped data.
 const KEPT_LONGER: i64 = DAY;
-/// How much longer than the accepted age a producer is remembered.
+/// Minimum difference between the retention of producers and the accepted age, in microseconds.
 const REMEMBERED_LONGER: i64 = DAY;
 
-/// How far back a refresh looks.
+/// Length of a refresh window, counted back from now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LookBack {
-    /// Nothing refreshes the rollup.
+    /// No job refreshes the rollup.
     Nothing,
-    /// So many microseconds.
+    /// Length in microseconds.
     Micros(i64),
-    /// As far as there are points.
+    /// All data, whatever its age.
     Unbounded,
 }
 
-/// The settings of a database.
+/// The history settings of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistorySettings {
-    /// How far back the refreshes of minutes, hours and days look.
+    /// Refresh windows of minutes, hours and days.
     pub look_back: [LookBack; 3],
-    /// How long points, minutes, hours and days are kept, in microseconds; none for ever.
+    /// Retention of points, minutes, hours and days, in microseconds. `None`: kept forever.
     pub kept: [Option<i64>; 4],
-    /// How long a producer that does not send is remembered, in microseconds; none for ever.
+    /// Retention of idle producers, in microseconds. `None`: kept forever.
     pub producers_remembered: Option<i64>,
 }
 
-/// Two settings that must go together.
+/// Two settings that must be consistent with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pair {
-    /// The accepted age and how far back the refresh of minutes looks.
+    /// The accepted age and the refresh window of minutes.
     AcceptedAge,
-    /// How far back the refresh of a rollup looks, and that of the finer one under it.
+    /// The refresh windows of a rollup and of the finer rollup below it.
     LookBacks(Granularity),
-    /// How far back the refresh of a rollup looks, and how long what it is made of is kept.
+    /// The refresh window of a rollup and the retention of the data below it.
     Retention(Granularity),
-    /// The accepted age and how long producers are remembered.
+    /// The accepted age and the retention of producers.
     Producers,
 }
 
-/// Two settings that do not go together.
+/// Two settings that are not consistent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    /// Which.
+    /// The pair of settings.
     pub pair: Pair,
-    /// Their values, what happens, and which to change.
+    /// Message with their values, the consequence, and which setting to change.
     pub sentence: String,
 }
 
 impl Pair {
-    /// All there are.
+    /// All pairs.
     pub const ALL: [Self; 7] = [
         Self::AcceptedAge,
         Self::LookBacks(Granularity::Hour),
@@ -74,7 +77,7 @@ impl Pair {
         Self::Producers,
     ];
 
-    /// As logs and metrics have it.
+    /// Returns the name used in logs and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -90,7 +93,8 @@ impl Pair {
 }
 
 impl HistorySettings {
-    /// Returns the settings that do not go together where points up to this age are accepted; none if all is well.
+    /// Returns the conflicts of the settings with each other and with the maximum accepted age.
+    /// Empty if all settings are consistent.
     #[must_use]
     pub fn conflicts(&self, oldest_accepted: Duration) -> Vec<Conflict> {
         let accepted = duration_to_micros(oldest_accepted);
@@ -120,8 +124,9 @@ impl HistorySettings {
             _ => String::new(),
         };
         Some(format!(
-            "TIDEGAUGE_OLDEST_ACCEPTED is {accepted}, but {} (points are kept {}): older points would never reach the \
-             rollups; {lower}raise both: SELECT set_accepted_age('{accepted}')",
+            "TIDEGAUGE_OLDEST_ACCEPTED is {accepted}, but {} (points are kept {}): older points \
+             would never reach the rollups; {lower}raise both: \
+             SELECT set_accepted_age('{accepted}')",
             looks_back(Granularity::Minute, look_back),
             keeping(self.kept_of(Granularity::Raw)),
             accepted = text(accepted),
@@ -140,7 +145,8 @@ impl HistorySettings {
         };
         (own < wanted).then(|| {
             format!(
-                "{}, but {}: late points would reach {} and not {}; set both: SELECT set_accepted_age('{}')",
+                "{}, but {}: late points would reach {} and not {}; set both: \
+                 SELECT set_accepted_age('{}')",
                 looks_back(finer, under),
                 looks_back(rollup, own),
                 finer.relation(),
@@ -169,9 +175,10 @@ impl HistorySettings {
             _ => String::new(),
         };
         Some(format!(
-            "{} is kept {}, but {} (TIDEGAUGE_OLDEST_ACCEPTED is {}): late points may be dropped before they reach the \
-             rollup, and a refresh over dropped data erases what was made of it; {keep_longer}accept points up to a lower \
-             age: set_accepted_age and TIDEGAUGE_OLDEST_ACCEPTED",
+            "{} is kept {}, but {} (TIDEGAUGE_OLDEST_ACCEPTED is {}): late points may be dropped \
+             before they reach the rollup, and a refresh over dropped data deletes its buckets; \
+             {keep_longer}lower the accepted age with set_accepted_age and \
+             TIDEGAUGE_OLDEST_ACCEPTED",
             source.relation(),
             keeping(Some(kept)),
             looks_back(rollup, look_back),
@@ -183,9 +190,9 @@ impl HistorySettings {
         let remembered = self.producers_remembered?;
         (remembered < accepted.saturating_add(REMEMBERED_LONGER)).then(|| {
             format!(
-                "TIDEGAUGE_OLDEST_ACCEPTED is {accepted}, but producers are forgotten {} after their last batch: a batch \
-                 that is sent again after that would be stored twice; remember them longer: SELECT \
-                 set_accepted_age('{accepted}')",
+                "TIDEGAUGE_OLDEST_ACCEPTED is {accepted}, but producers are removed {} after their \
+                 last batch: a batch that is resent later would be stored twice; keep producers \
+                 longer: SELECT set_accepted_age('{accepted}')",
                 text(remembered),
                 accepted = text(accepted),
             )
@@ -212,7 +219,7 @@ impl HistorySettings {
     }
 }
 
-/// Returns what a rollup is made of.
+/// Returns the granularity that a rollup is computed from.
 fn finer(rollup: Granularity) -> Granularity {
     match rollup {
         Granularity::Raw | Granularity::Minute => Granularity::Raw,
@@ -231,10 +238,11 @@ fn looks_back(rollup: Granularity, look_back: LookBack) -> String {
 }
 
 fn keeping(kept: Option<i64>) -> String {
-    kept.map_or_else(|| "for ever".to_owned(), |micros| format!("for {}", text(micros)))
+    kept.map_or_else(|| "forever".to_owned(), |micros| format!("for {}", text(micros)))
 }
 
-/// Formats a length of time in its largest whole unit, as PostgreSQL and the variables accept it.
+/// Formats a duration in the largest unit that gives a whole number. PostgreSQL and the environment
+/// variables accept the result.
 fn text(micros: i64) -> String {
     let units = [(DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (1_000_000, "second")];
     let (unit, name) =

@@ -1,4 +1,4 @@
-//! The plain HTTP port for whoever operates the service: `/livez`, `/readyz` and `/metrics`. It takes nothing in.
+//! The plain HTTP port for operators: `/livez`, `/readyz` and `/metrics`. It is read-only.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -20,26 +20,26 @@ use tokio_util::sync::CancellationToken;
 use crate::readiness::{Readiness, ReadinessHandle};
 use crate::telemetry::Meters;
 
-/// Connections at once; a scraper and a few probes need no more.
+/// Maximum number of concurrent connections, enough for a scraper and a few probes.
 const MAX_CONNECTIONS: usize = 64;
-/// How long a request's headers may take, and a connection may rest.
+/// Maximum time for receiving the headers of a request, and for an idle connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may last: one that does not read its answer must not keep its place.
+/// Maximum age of a connection, so that a client that does not read cannot hold its place forever.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// Pause after the listener failed, as it does where file descriptors run out.
+/// Pause after `accept` failed, for example because the process is out of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What the port tells.
+/// The HTTP port and the data that it serves.
 #[derive(Clone, Debug)]
 pub struct Port {
-    /// For `/readyz`.
+    /// State for `/readyz`.
     pub readiness: ReadinessHandle,
-    /// For `/metrics`.
+    /// Metrics for `/metrics`.
     pub meters: Meters,
 }
 
-/// Listens, and prints `http on HOST:PORT` on standard output, below the line of `server::listen`. Whoever started the service
-/// may have stopped reading there.
+/// Listens on the address and prints `http on HOST:PORT` on standard output, after the line printed
+/// by `server::listen`. Ignores errors when printing, because the reader may have closed the pipe.
 ///
 /// # Errors
 /// The address cannot be listened on.
@@ -50,13 +50,14 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     Ok(listener)
 }
 
-/// The address of the port cannot be listened on.
+/// The HTTP port cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("TIDEGAUGE_HTTP_LISTEN: cannot listen on {0}: {1}")]
 pub struct ListenError(SocketAddr, std::io::Error);
 
 impl Port {
-    /// Answers until the token is cancelled: to the very end, so that a service that is ending can be watched.
+    /// Serves requests until the token is cancelled. It should be cancelled last, so that shutdown
+    /// can be observed.
     pub fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         tokio::spawn(stop.run_until_cancelled_owned(async move {
@@ -68,7 +69,7 @@ impl Port {
                 };
                 let port = self.clone();
                 tokio::spawn(async move {
-                    // A connection that breaks or lasts too long is not worth a word.
+                    // Errors and timeouts of a connection are not logged.
                     let _ = tokio::time::timeout(MAX_AGE, port.connection(stream)).await;
                     drop(place);
                 });
@@ -88,7 +89,7 @@ impl Port {
 
     fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         if method != Method::GET && method != Method::HEAD {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served\n".to_owned());
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is supported\n".to_owned());
         }
         match path {
             "/livez" => text(StatusCode::OK, "alive\n".to_owned()),
@@ -108,9 +109,10 @@ impl Port {
                 Ok(metrics) => text(StatusCode::OK, metrics),
                 Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             },
-            _ => {
-                text(StatusCode::NOT_FOUND, "/livez, /readyz and /metrics are served\n".to_owned())
-            }
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "not found; available: /livez, /readyz and /metrics\n".to_owned(),
+            ),
         }
     }
 }

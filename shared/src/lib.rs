@@ -1,6 +1,7 @@
-//! What both services share: the generated contract, database helpers, configuration and serving.
+//! Code shared by both services: the generated contract, database helpers, configuration and
+//! serving.
 //!
-//! Nothing here knows how points are written or how queries are answered.
+//! It must not depend on how points are written or how queries are answered.
 
 pub mod config;
 pub mod proto;

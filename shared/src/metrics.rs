@@ -1,6 +1,8 @@
-//! The metrics, attributes and spans that both services have, each named once; `docs/OBSERVABILITY.md` lists them all.
+//! Names of the metrics, attributes and spans that both services have. `docs/OBSERVABILITY.md`
+//! lists all of them.
 //!
-//! No attribute ever holds what a client chose, such as the id of a device: each has few values, known beforehand.
+//! No attribute contains text chosen by clients, such as device ids. Each has a small, fixed set of
+//! values.
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter, UpDownCounter};
@@ -8,89 +10,89 @@ use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter, UpDownC
 use crate::history::Pair;
 use crate::readiness::{Cause, Readiness, ReadinessHandle};
 
-/// Full name of a method of the contract; `_OTHER` for what is none.
+/// Attribute: full name of a method of the contract, or `_OTHER` for any other method.
 pub const RPC_METHOD: &str = "rpc.method";
-/// `grpc`.
+/// Attribute: always `grpc`.
 pub const RPC_SYSTEM_NAME: &str = "rpc.system.name";
-/// Status of an answer, as `OK` or `RESOURCE_EXHAUSTED`.
+/// Attribute: status code of a response, for example `OK` or `RESOURCE_EXHAUSTED`.
 pub const RPC_STATUS: &str = "rpc.response.status_code";
-/// `postgresql`.
+/// Attribute: always `postgresql`.
 pub const DB_SYSTEM_NAME: &str = "db.system.name";
-/// Which statement, without any value.
+/// Attribute: summary of a statement without any values.
 pub const DB_QUERY_SUMMARY: &str = "db.query.summary";
-/// One word for what failed.
+/// Attribute: one-word class of an error.
 pub const ERROR_TYPE: &str = "error.type";
-/// Why something is as it is.
+/// Attribute: reason of a refusal or state.
 pub const REASON: &str = "reason";
 
-/// `raw`, `minute`, `hour` or `day`.
+/// Attribute: `raw`, `minute`, `hour` or `day`.
 pub const GRANULARITY: &str = "granularity";
 
-/// Calls by method and status.
+/// Metric: duration of calls by method and status.
 pub const CALL_DURATION: Spec = Spec::new(
     "rpc.server.call.duration",
     "s",
-    "Duration of a call, from its headers to its last word",
+    "Duration of a call, from receiving its headers to sending the end of its response",
 );
-/// Calls that are open.
-pub const CALLS_OPEN: Spec = Spec::new("tidegauge.calls.open", "{call}", "Calls that are open");
-/// Connections that hold one of the places there are, handshakes among them. The semantic conventions have names for those of
-/// clients only.
+/// Metric: open calls.
+pub const CALLS_OPEN: Spec = Spec::new("tidegauge.calls.open", "{call}", "Open calls");
+/// Metric: open connections, including those in a handshake. The semantic conventions only name
+/// connections of clients.
 pub const CONNECTIONS_OPEN: Spec = Spec::new(
     "tidegauge.connections.open",
     "{connection}",
-    "Connections that are open, handshakes among them",
+    "Open connections, including those in a handshake",
 );
-/// How many places there are.
-pub const CONNECTIONS_CAPACITY: Spec =
-    Spec::new("tidegauge.connections.capacity", "{connection}", "TIDEGAUGE_MAX_CONNECTIONS");
-/// Connections that ended before a call could be made.
-pub const CONNECTIONS_REFUSED: Spec = Spec::new(
-    "tidegauge.connections.refused",
+/// Metric: maximum number of connections.
+pub const CONNECTIONS_CAPACITY: Spec = Spec::new(
+    "tidegauge.connections.capacity",
     "{connection}",
-    "Connections turned away, by reason",
+    "Maximum number of connections (TIDEGAUGE_MAX_CONNECTIONS)",
 );
-/// Rows of streamed answers.
+/// Metric: connections refused before any call.
+pub const CONNECTIONS_REFUSED: Spec =
+    Spec::new("tidegauge.connections.refused", "{connection}", "Connections refused, by reason");
+/// Metric: rows of streamed answers.
 pub const ROWS: Spec = Spec::new(
     "tidegauge.query.rows",
     "{row}",
     "Rows streamed to clients: points, buckets or anomalies",
 );
-/// Statements by summary.
+/// Metric: duration of statements by summary.
 pub const DB_OPERATION_DURATION: Spec = Spec::new(
     "db.client.operation.duration",
     "s",
     "Duration of a statement, until its last row is read",
 );
-/// Refusals by limit.
+/// Metric: calls refused by limit.
 pub const REFUSALS: Spec = Spec::new(
     "tidegauge.refusals",
     "{refusal}",
-    "Calls refused, by the limit that their client reached",
+    "Calls refused, by the limit that the client reached",
 );
-/// Which limit.
+/// Attribute: name of a limit.
 pub const LIMIT: &str = "limit";
-/// Whether work can be done now.
-pub const READY: Spec =
-    Spec::new("tidegauge.ready", "", "1 where work can be done now, 0 where not");
-/// Why not.
+/// Metric: whether the service is ready.
+pub const READY: Spec = Spec::new("tidegauge.ready", "", "1 if the service is ready, else 0");
+/// Metric: reason why the service is not ready.
 pub const NOT_READY: Spec =
-    Spec::new("tidegauge.not_ready", "", "1 for the reason why no work can be done now, else 0");
-/// Which settings of the database do not go together.
+    Spec::new("tidegauge.not_ready", "", "1 for the reason why the service is not ready, else 0");
+/// Metric: conflicting settings.
 pub const SETTINGS_UNSAFE: Spec = Spec::new(
     "tidegauge.database.settings_unsafe",
     "",
-    "1 for two settings of the database and the service that do not go together, else 0",
+    "1 if two settings of the database and the service conflict, else 0",
 );
-/// Which two settings.
+/// Attribute: name of a pair of settings.
 pub const PAIR: &str = "pair";
 
+/// Bucket boundaries of durations in seconds.
 const DURATIONS: [f64; 16] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0,
 ];
 
-/// What a metric is called.
+/// Definition of a metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Spec {
     name: &'static str,
@@ -99,19 +101,20 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Name, unit (UCUM; in braces where it is only a word) and a sentence.
+    /// Defines a metric by name, unit (UCUM, in braces if it is only an annotation) and
+    /// description.
     #[must_use]
     pub const fn new(name: &'static str, unit: &'static str, description: &'static str) -> Self {
         Self { name, unit, description }
     }
 
-    /// Adds up.
+    /// Creates a counter.
     #[must_use]
     pub fn counter(&self, meter: &Meter) -> Counter<u64> {
         meter.u64_counter(self.name).with_unit(self.unit).with_description(self.description).build()
     }
 
-    /// Adds and takes away.
+    /// Creates an up-down counter.
     #[must_use]
     pub fn up_down(&self, meter: &Meter) -> UpDownCounter<i64> {
         meter
@@ -121,7 +124,7 @@ impl Spec {
             .build()
     }
 
-    /// Seconds, from half a millisecond to a minute.
+    /// Creates a histogram of durations in seconds, with boundaries from 0.5 ms to 60 s.
     #[must_use]
     pub fn histogram(&self, meter: &Meter) -> Histogram<f64> {
         let builder =
@@ -129,7 +132,7 @@ impl Spec {
         builder.with_boundaries(DURATIONS.to_vec()).build()
     }
 
-    /// Counts of things.
+    /// Creates a histogram of sizes with the given boundaries.
     #[must_use]
     pub fn sizes(&self, meter: &Meter, boundaries: &[f64]) -> Histogram<f64> {
         let builder =
@@ -137,7 +140,7 @@ impl Spec {
         builder.with_boundaries(boundaries.to_vec()).build()
     }
 
-    /// Asked for whenever metrics are read.
+    /// Creates a gauge whose callback runs whenever metrics are collected.
     pub fn observe(
         &self,
         meter: &Meter,
@@ -151,7 +154,7 @@ impl Spec {
     }
 }
 
-/// Shows whether work can be done, and why not.
+/// Registers the metrics of readiness.
 pub fn observe_readiness(meter: &Meter, readiness: &ReadinessHandle) {
     let handle = readiness.clone();
     READY.observe(meter, move |ready| {
@@ -167,7 +170,7 @@ pub fn observe_readiness(meter: &Meter, readiness: &ReadinessHandle) {
     });
 }
 
-/// Shows which settings do not go together.
+/// Registers the metric of conflicting settings.
 pub fn observe_settings(meter: &Meter, readiness: &ReadinessHandle) {
     let handle = readiness.clone();
     SETTINGS_UNSAFE.observe(meter, move |settings| {

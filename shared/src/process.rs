@@ -1,4 +1,4 @@
-//! A service as a process: its runtime, its telemetry around the work, and how it ends.
+//! Running a service as a process: runtime, telemetry and exit code.
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use crate::config::LogConfig;
 use crate::telemetry;
 
-/// Runs the work of `main`, logs its error, and sends what is left of spans before the process ends.
+/// Runs `work` to completion, logs its error and flushes telemetry. Returns the exit code.
 pub fn run<E: Display>(
     service: &'static str,
     log: &LogConfig,
     work: impl Future<Output = Result<(), E>>,
 ) -> ExitCode {
-    // A collector that is told the last from one thread answers on another.
+    // At least two threads: flushing telemetry blocks one of them until the exporter, which runs on
+    // another, has finished.
     let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
@@ -34,11 +35,11 @@ pub fn run<E: Display>(
         telemetry.shutdown().await;
         if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     });
-    runtime.shutdown_background(); // does not wait for an exporter that was given up
+    runtime.shutdown_background(); // does not wait for a hanging exporter
     ended
 }
 
-/// Where there is no log yet.
+/// Prints an error on standard error, for use before the log is set up.
 #[allow(clippy::print_stderr)]
 fn complain(sentence: &str) -> ExitCode {
     eprintln!("{sentence}");

@@ -1,8 +1,9 @@
-//! How much one client may take of a service: open calls, messages, points and bytes. A client is an identity or, without
-//! identities, an address.
+//! Quotas of clients: open calls, messages, points, new series and bytes in flight. A client is an
+//! identity or, without authentication, an address.
 //!
-//! A unary call over a limit is refused with RESOURCE_EXHAUSTED; a stream of messages is held back, which the client feels as
-//! HTTP/2 flow control. Nothing here knows what a message says.
+//! A unary call over a limit is refused with RESOURCE_EXHAUSTED. A stream over a limit is slowed
+//! down: the service stops reading, and HTTP/2 flow control holds the client back. Nothing here
+//! depends on the content of messages.
 
 mod allowance;
 mod body;
@@ -29,26 +30,29 @@ use crate::telemetry::Repeats;
 use crate::{metrics, proto, status};
 pub use call::{CallQuota, HeldBytes};
 pub(crate) use client::network;
-use client::{Clients, Limits, lock};
+use client::{ClientUsages, EffectiveLimits, lock};
 pub use over_limit::{Limit, OverLimit};
 
+/// Prefix of the client names of health probes.
 const PROBES: &str = "probe:";
+/// Prefix of the names of clients without an identity.
 const ADDRESSES: &str = "clientip:";
-const SHARED_ADDRESS: &str = "; all devices behind this address count as one client, unless they have identities \
-                              (TIDEGAUGE_IDENTITIES_FILE) or a proxy says whose each connection is \
-                              (TIDEGAUGE_PROXY_PROTOCOL_FROM)";
+/// Advice for clients that may share their address with others.
+const SHARED_ADDRESS: &str = ". All devices behind this address count as one client, unless they \
+                              use identities (TIDEGAUGE_IDENTITIES_FILE) or the proxy sends the \
+                              PROXY protocol (TIDEGAUGE_PROXY_PROTOCOL_FROM)";
 
-/// What all clients have taken; cheap to clone.
+/// Quotas and current usage of all clients. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Quotas(Arc<Shared>);
+pub(crate) struct Quotas(Arc<QuotaState>);
 
 #[derive(Debug)]
-struct Shared {
+struct QuotaState {
     config: QuotaConfig,
-    clients: Mutex<Clients>,
-    /// Free bytes of all clients together.
+    clients: Mutex<ClientUsages>,
+    /// Free bytes of the limit that all clients share.
     bytes: Arc<Semaphore>,
-    /// Paths of the methods to which a client sends a stream.
+    /// Paths of the methods with a stream of requests.
     streams: HashSet<String>,
     refusals: Counter<u64>,
 }
@@ -59,16 +63,22 @@ impl Quotas {
         for limit in Limit::ALL {
             refusals.add(0, &[KeyValue::new(metrics::LIMIT, limit.name())]);
         }
-        let (config, clients, streams) = (config.clone(), Mutex::default(), streams());
+        let config = config.clone();
+        let clients = Mutex::default();
+        let streams = streams();
         let bytes = Arc::new(Semaphore::new(all_bytes(&config)));
-        Self(Arc::new(Shared { config, clients, bytes, streams, refusals }))
+        Self(Arc::new(QuotaState { config, clients, bytes, streams, refusals }))
     }
 
-    /// Counts a call of a client. Probes have no messages to limit.
+    /// Opens a call of a client and counts it. Probes are exempt from limits on messages and
+    /// points.
     fn open(&self, path: &str, name: &str, own: ClientLimits) -> Result<CallQuota, OverLimit> {
-        let limits = Limits::of(own, &self.0.config);
+        let limits = EffectiveLimits::of(own, &self.0.config);
         let client = lock(&self.0.clients).enter(name, limits).map_err(|client| {
-            let sentence = format!("over {} open calls (TIDEGAUGE_CLIENT_MAX_CALLS)", limits.calls);
+            let sentence = format!(
+                "limit of {} open calls reached (TIDEGAUGE_CLIENT_MAX_CALLS)",
+                limits.calls
+            );
             self.over(Limit::Calls, &client, &sentence, status::RETRY_AFTER)
         })?;
         let call = CallQuota::new(self.clone(), client, limits, self.0.streams.contains(path));
@@ -88,25 +98,23 @@ impl Quotas {
         self.refused(limit, client);
         let advice =
             if client.starts_with(ADDRESSES) && limit.is_shared() { SHARED_ADDRESS } else { "" };
-        let sentence = format!("{client} is {sentence}{advice}");
+        let sentence = format!("{client}: {sentence}{advice}");
         OverLimit { limit, client: Arc::clone(client), sentence, retry_after }
     }
 
-    /// Logs some of the times that a stream is held back where nothing else shows it.
+    /// Logs, at a limited rate, that a stream is slowed down. Used where no metric shows it.
     fn held_back(&self, limit: Limit, client: &str) {
-        static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("streams held back"));
+        static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("streams slowed down"));
         let limit = limit.name();
-        LOG.log(|| {
-            tracing::warn!(limit, client, "a stream is held back: its client is at a limit")
-        });
+        LOG.log(|| tracing::warn!(limit, client, "stream slowed down: the client is at a limit"));
     }
 
-    /// Counts a refusal, and logs some.
+    /// Counts a refusal and logs it at a limited rate.
     fn refused(&self, limit: Limit, client: &str) {
         static LOG: LazyLock<Repeats> = LazyLock::new(|| Repeats::new("clients over a limit"));
         let limit = limit.name();
         self.0.refusals.add(1, &[KeyValue::new(metrics::LIMIT, limit)]);
-        LOG.log(|| tracing::warn!(limit, client, "a client is over a limit"));
+        LOG.log(|| tracing::warn!(limit, client, "client over a limit"));
     }
 
     fn config(&self) -> &QuotaConfig {
@@ -126,6 +134,7 @@ fn all_bytes(config: &QuotaConfig) -> usize {
     config.max_bytes_in_flight.get().min(u32::MAX as usize)
 }
 
+/// Returns the paths of the methods with a stream of requests.
 fn streams() -> HashSet<String> {
     let files = FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap_or_default().file;
     let services = files

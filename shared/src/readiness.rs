@@ -1,4 +1,5 @@
-//! Whether work can be done now: watches the database, tells health checks, and says what is waited for.
+//! Readiness of a service: probes the database, updates the health checks, and keeps the reason for
+//! not being ready.
 
 mod probe;
 
@@ -14,42 +15,44 @@ use crate::history::Conflict;
 
 use probe::Probe;
 
+/// Pause between two probes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a service can do now.
+/// Whether a service can do its work now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Nothing.
+    /// The service cannot work yet.
     Waiting {
-        /// In one word.
+        /// Reason in machine-readable form.
         cause: Cause,
-        /// Says what is waited for.
+        /// Reason in readable form.
         sentence: String,
     },
-    /// Its work.
+    /// The service can work.
     Ready,
 }
 
-/// Why no work can be done.
+/// Reason why a service is not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The database has not been asked yet, or does not answer.
+    /// The database was not probed yet, or does not respond.
     DatabaseAway,
-    /// The database answers, but is not one to work with: a migration is missing, or it is of the wrong edition.
+    /// The database responds but cannot be used: a migration is missing, or its edition is not
+    /// supported.
     Schema,
-    /// Settings of the database do not go together with those of the service. It says so at the start only: a service that once was
-    /// ready goes on, and tells of [`ReadinessHandle::conflicts`].
+    /// Settings of the database conflict with those of the service. Only used at start: a service
+    /// that was ready once continues to run, and reports [`ReadinessHandle::conflicts`].
     Settings,
-    /// The service ends.
+    /// The service is shutting down.
     ShuttingDown,
 }
 
 impl Cause {
-    /// All there are.
+    /// All reasons.
     pub const ALL: [Self; 4] =
         [Self::DatabaseAway, Self::Schema, Self::Settings, Self::ShuttingDown];
 
-    /// As logs and metrics have it.
+    /// Returns the name used in logs and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -61,7 +64,7 @@ impl Cause {
     }
 }
 
-/// Whether work can be done now, for any number of readers.
+/// Read access to the current readiness. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ReadinessHandle {
     readiness: watch::Receiver<Readiness>,
@@ -69,22 +72,26 @@ pub struct ReadinessHandle {
 }
 
 impl ReadinessHandle {
-    /// What holds now.
+    /// Returns the current readiness.
     #[must_use]
     pub fn now(&self) -> Readiness {
         self.readiness.borrow().clone()
     }
 
-    /// Returns the settings that do not go together, as of some seconds ago.
+    /// Returns the conflicting settings, as of the last check some seconds ago.
     #[must_use]
     pub fn conflicts(&self) -> Vec<Conflict> {
         self.conflicts.borrow().clone()
     }
 }
 
-/// Watches the database until the token is cancelled. `services` are the names that health checks ask for; they and ""
-/// are NOT_SERVING when this returns, which must be before listening. A service that accepts points up to an age gives it, and is
-/// not ready before the settings of the database go with it.
+/// Probes the database in the background until the token is cancelled, and returns a handle to the
+/// result.
+///
+/// `services` are the service names of the health checks. They and "" are NOT_SERVING when this
+/// function returns, so it must be called before listening. With `oldest_accepted`, the maximum age
+/// of accepted points, the service does not become ready until the settings of the database match
+/// it.
 pub async fn watch(
     database: DatabaseConfig,
     health: HealthReporter,
@@ -128,8 +135,8 @@ pub async fn watch(
     ReadinessHandle { readiness, conflicts }
 }
 
-/// Passes conflicts on, and logs each once that arises while the service is ready. At the start they are the reason for not being
-/// ready.
+/// Publishes the conflicts, and logs new ones if the service is ready. At start, they are the
+/// logged reason for not being ready instead.
 fn tell_conflicts(
     sender: &watch::Sender<Vec<Conflict>>,
     found: &[Conflict],
@@ -145,7 +152,7 @@ fn tell_conflicts(
         tracing::warn!(pair = conflict.pair.name(), "unsafe settings: {}", conflict.sentence);
     }
     if found.is_empty() {
-        tracing::info!("the settings of the database go together again");
+        tracing::info!("the settings of the database are consistent again");
     }
     sender.send_replace(found.to_vec());
 }

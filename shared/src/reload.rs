@@ -1,8 +1,8 @@
-//! A value that is made of files, and made again when their content changes.
+//! A value built from files and rebuilt when their content changes.
 //!
-//! The files are read every few seconds and compared. Notifications of the file system would be quicker, but Kubernetes
-//! replaces mounted secrets by moving a symbolic link of a folder above them, network file systems notify of nothing, and both
-//! would need this as well. The files are a few kilobytes.
+//! The files, of a few kilobytes, are read and compared at an interval. File system notifications
+//! would be faster but cannot replace this: Kubernetes updates mounted secrets by moving a symbolic
+//! link of a parent directory, and network file systems send no notifications.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// What the files hold, in their order.
+/// Contents of the files, in the order of their paths.
 pub(crate) type Contents = [Vec<u8>];
 
-/// The newest usable value, for any number of readers.
+/// Access to the newest valid value. Cheap to clone.
 #[derive(Debug)]
 pub(crate) struct Reloaded<T>(watch::Receiver<Arc<T>>);
 
@@ -24,10 +24,11 @@ impl<T> Clone for Reloaded<T> {
 }
 
 impl<T: Send + Sync + 'static> Reloaded<T> {
-    /// Reads the files and makes the value; then keeps looking until nobody reads any more. `what` is for the log.
+    /// Reads the files, builds the value, and watches the files until all handles are dropped.
+    /// `what` names the value in the log.
     ///
     /// # Errors
-    /// A file cannot be read, or no value can be made of them.
+    /// A file cannot be read, or `make` fails.
     pub(crate) async fn start(
         what: &'static str,
         files: Vec<PathBuf>,
@@ -36,24 +37,24 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
     ) -> Result<Self, String> {
         let contents = read(&files).await?;
         let (sender, receiver) = watch::channel(Arc::new(make(&contents)?));
-        let mut looks = Looks { tried: Ok(contents), seen: None };
+        let mut detector = ChangeDetector { tried: Ok(contents), seen: None };
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(every) => {}
                     () = sender.closed() => return,
                 }
-                let Some(changed) = looks.look(read(&files).await) else { continue };
+                let Some(changed) = detector.record(read(&files).await) else { continue };
                 match changed.as_ref().map_err(Clone::clone).and_then(|contents| make(contents)) {
                     Ok(value) => {
                         sender.send_replace(Arc::new(value));
-                        tracing::info!(?files, "{what} changed: the new content holds");
+                        tracing::info!(?files, "{what} changed: the new content is in use");
                     }
                     Err(error) => {
                         tracing::error!(
                             error,
                             ?files,
-                            "{what} changed, but is not usable: the old one stays"
+                            "{what} changed, but the new content is invalid: keeping the old one"
                         )
                     }
                 }
@@ -62,19 +63,19 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         Ok(Self(receiver))
     }
 
-    /// Waits until another value holds than the one that was last seen.
+    /// Waits until there is a newer value than the one last returned by [`Self::seen_now`].
     pub(crate) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
-            std::future::pending().await // nobody looks at the files any more
+            std::future::pending().await // the files are not watched any more
         }
     }
 
-    /// The value that holds now; it counts as seen.
+    /// Returns the current value and marks it as seen.
     pub(crate) fn seen_now(&mut self) -> Arc<T> {
         self.0.borrow_and_update().clone()
     }
 
-    /// The value that holds now.
+    /// Returns the current value.
     pub(crate) fn now(&self) -> Arc<T> {
         self.0.borrow().clone()
     }
@@ -86,25 +87,27 @@ async fn read(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, String> {
         contents.push(
             tokio::fs::read(file)
                 .await
-                .map_err(|error| format!("{file:?} cannot be read: {error}"))?,
+                .map_err(|error| format!("cannot read {file:?}: {error}"))?,
         );
     }
     Ok(contents)
 }
 
-type Look = Result<Vec<Vec<u8>>, String>;
+type ReadResult = Result<Vec<Vec<u8>>, String>;
 
-/// Tells a change that stands still from one that is under way, such as a certificate whose key is not there yet.
-struct Looks {
-    /// What was made use of last, or could not be.
-    tried: Look,
-    /// What the last look found, where it was something else.
-    seen: Option<Look>,
+/// Detects complete changes. A change counts only when two reads in a row agree, so that a change
+/// in progress is ignored, such as a new certificate whose key is still missing.
+struct ChangeDetector {
+    /// Result of the read that was last used to build a value, successfully or not.
+    tried: ReadResult,
+    /// Result of the last read, if it differs from `tried`.
+    seen: Option<ReadResult>,
 }
 
-impl Looks {
-    /// What is to be tried now, if anything: what was not tried yet, and is the same as at the last look.
-    fn look(&mut self, found: Look) -> Option<&Look> {
+impl ChangeDetector {
+    /// Records a read. Returns it if a value should be built from it now: it differs from the
+    /// content last tried, and the previous read returned the same.
+    fn record(&mut self, found: ReadResult) -> Option<&ReadResult> {
         if found == self.tried {
             self.seen = None;
             return None;
@@ -126,17 +129,17 @@ mod tests {
     #[test]
     fn a_change_holds_once_it_was_seen_twice_and_is_tried_once() {
         let found = |text: &str| Ok(vec![text.as_bytes().to_vec()]);
-        let mut looks = Looks { tried: found("old"), seen: None };
-        assert!(looks.look(found("old")).is_none());
-        assert!(looks.look(found("ne")).is_none(), "being written");
-        assert!(looks.look(found("new")).is_none());
-        assert_eq!(looks.look(found("new")), Some(&found("new")));
-        assert!(looks.look(found("new")).is_none());
-        assert!(looks.look(Err("absent".to_owned())).is_none());
-        assert!(looks.look(found("new")).is_none(), "there again");
-        assert!(looks.look(Err("absent".to_owned())).is_none());
-        assert!(looks.look(Err("absent".to_owned())).is_some());
-        assert!(looks.look(found("new")).is_none());
-        assert!(looks.look(found("new")).is_some(), "after an error it is made again");
+        let mut detector = ChangeDetector { tried: found("old"), seen: None };
+        assert!(detector.record(found("old")).is_none());
+        assert!(detector.record(found("ne")).is_none(), "partially written");
+        assert!(detector.record(found("new")).is_none());
+        assert_eq!(detector.record(found("new")), Some(&found("new")));
+        assert!(detector.record(found("new")).is_none());
+        assert!(detector.record(Err("absent".to_owned())).is_none());
+        assert!(detector.record(found("new")).is_none(), "the file is back");
+        assert!(detector.record(Err("absent".to_owned())).is_none());
+        assert!(detector.record(Err("absent".to_owned())).is_some());
+        assert!(detector.record(found("new")).is_none());
+        assert!(detector.record(found("new")).is_some(), "rebuilt after an error");
     }
 }

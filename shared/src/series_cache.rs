@@ -1,52 +1,53 @@
-//! Ids of known series, by a hash of 128 bits in place of the names: a few dozen bytes a series, whatever its names.
+//! A cache of series ids, keyed by a 128-bit hash of their names. An entry takes a few dozen bytes,
+//! whatever the length of the names.
 //!
-//! The hash is keyed at random, so that nobody can make two names collide; by chance, two of a million series do with a
-//! probability of about 1e-27.
+//! The hash has a random key, so that nobody can construct colliding names. The probability of any
+//! accidental collision among a million series is about 1e-27.
 
 use std::hash::Hasher as _;
 
 use quick_cache::sync::Cache;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-/// Bounded; forgets what was not asked for in a while.
+/// A bounded cache of series ids. Evicts entries that have not been used for a while.
 pub struct SeriesCache {
     ids: Cache<u128, i32>,
     hasher: SipHasher13,
 }
 
 impl SeriesCache {
-    /// For so many series.
+    /// Creates a cache for at most `capacity` series.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let hasher = SipHasher13::new_with_keys(rand::random(), rand::random());
         Self { ids: Cache::new(capacity), hasher }
     }
 
-    /// The id of a series, where it is known.
+    /// Returns the id of a series if it is in the cache.
     #[must_use]
     pub fn get(&self, device_id: &str, metric_name: &str) -> Option<i32> {
         self.ids.get(&self.hash(device_id, metric_name))
     }
 
-    /// Remembers a series.
+    /// Adds a series to the cache.
     pub fn insert(&self, device_id: &str, metric_name: &str, id: i32) {
         self.ids.insert(self.hash(device_id, metric_name), id);
     }
 
-    /// How many are known.
+    /// Returns the number of series in the cache.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Whether none is known.
+    /// Returns whether the cache is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
     fn hash(&self, device_id: &str, metric_name: &str) -> u128 {
-        const SEPARATOR: u8 = 0xff; // no byte of UTF-8
+        const SEPARATOR: u8 = 0xff; // never occurs in UTF-8
         let mut hasher = self.hasher;
         hasher.write(device_id.as_bytes());
         hasher.write_u8(SEPARATOR);

@@ -1,5 +1,5 @@
-//! Serves gRPC on a listener: what stands around every call, and when serving ends. `server/http2.rs` has the limits of a
-//! connection.
+//! Serves gRPC on a listener: the middleware around every call, and graceful shutdown.
+//! `server/http2.rs` has the limits of connections.
 
 mod http2;
 
@@ -25,10 +25,10 @@ use crate::tls::Tls;
 use crate::under_way::CallsUnderWay;
 use crate::{compression, connections, proto};
 
-/// Why nothing is served.
+/// Reason why serving failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// A setting, or a file that it names, cannot be used.
+    /// A setting is invalid, or a file that it names.
     #[error("{0}")]
     Setting(String),
     /// The address cannot be listened on.
@@ -36,12 +36,12 @@ pub enum ServeError {
     Listen(SocketAddr, std::io::Error),
 }
 
-/// Listens, if it may without TLS and authentication or has both, and prints `listening on HOST:PORT` on standard output for
-/// whoever started the service with port 0.
+/// Listens on the address and prints `listening on HOST:PORT` on standard output, which tells the
+/// port to a program that asked for port 0.
 ///
 /// # Errors
-/// It may not, or the address is not to be had.
-#[allow(clippy::print_stdout)] // the one line that is read by machines; all else goes through tracing
+/// The address cannot be listened on, or must not be without TLS and authentication.
+#[allow(clippy::print_stdout)] // this line is read by programs; everything else is logged
 pub async fn listen(address: SocketAddr, config: &ServerConfig) -> Result<TcpListener, ServeError> {
     config.check_listen(address).map_err(ServeError::Setting)?;
     config.tls.pair().map_err(ServeError::Setting)?;
@@ -51,11 +51,12 @@ pub async fn listen(address: SocketAddr, config: &ServerConfig) -> Result<TcpLis
     Ok(listener)
 }
 
-/// Serves the routes until the token is cancelled and the calls under way have ended, or the grace has passed. Connections
-/// are told with GOAWAY; one without a call, whose client may be gone or silent, is waited for no longer than a moment.
+/// Serves calls until the token is cancelled. Then sends GOAWAY on all connections and waits until
+/// the running calls have ended or the grace period has passed. Connections without calls are
+/// closed after a short delay, because their clients may be gone or silent.
 ///
 /// # Errors
-/// A file of certificates or identities cannot be used.
+/// A file of certificates or identities is invalid.
 pub async fn serve(
     listener: TcpListener,
     config: &ServerConfig,
@@ -70,7 +71,7 @@ pub async fn serve(
         .map_err(ServeError::Setting)?;
     let quotas = Quotas::new(&config.quotas, meter);
     let under_way = CallsUnderWay::new(shutdown.clone());
-    let service = ServiceBuilder::new() // the outermost first
+    let service = ServiceBuilder::new() // outermost layer first
         .layer(AroundLayer(Calls::new(meter)))
         .layer(AroundLayer(Statuses { max_message_bytes: config.max_message_bytes }))
         .layer(AroundLayer(CallHead))
@@ -93,10 +94,10 @@ pub async fn serve(
     Ok(())
 }
 
-/// The reflection services (v1 and v1alpha) over the whole contract.
+/// Adds the reflection services (v1 and v1alpha) for the whole contract.
 ///
 /// # Errors
-/// The embedded descriptors cannot be read; a defect of the build.
+/// The embedded descriptors are invalid, which is a defect of the build.
 pub fn with_reflection(mut routes: Routes) -> Result<Routes, tonic_reflection::server::Error> {
     let builder = || {
         tonic_reflection::server::Builder::configure()

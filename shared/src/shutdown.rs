@@ -1,20 +1,23 @@
-//! Turns signals into a cancellation: the first asks to finish, the second ends at once. What happens in between has a bound
-//! each; with the default grace for calls their sum stays below the 30 s that supervisors wait.
+//! Shutdown on signals: the first one starts a graceful shutdown, the second one exits at once.
+//!
+//! Every step of the shutdown has a time limit. With the default grace period for calls, the sum is
+//! below the 30 s that supervisors wait before SIGKILL.
 
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// How long may be spent, after the last call, on what was taken in: writing it, and giving connections back.
+/// Maximum time after the last call for writing accepted points and closing database connections.
 pub const FINISH: Duration = Duration::from_secs(3);
-/// How long the last spans may take to leave, and after them the last metrics.
-pub(crate) const TELL: Duration = Duration::from_millis(700);
+/// Maximum time for sending the last spans, and then again for the last metrics.
+pub(crate) const TELEMETRY_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// A token that SIGTERM or SIGINT cancels. A second signal ends the process with status 130.
+/// Returns a token that SIGTERM or SIGINT cancels. A second signal exits the process with status
+/// 130.
 ///
 /// # Errors
-/// The handlers cannot be installed.
+/// The signal handlers cannot be installed.
 pub fn on_signal() -> std::io::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -27,7 +30,7 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
                 _ = interrupt.recv() => "SIGINT",
             };
             if count > 0 {
-                tracing::warn!(signal = name, "second signal: ending at once");
+                tracing::warn!(signal = name, "second signal: exiting at once");
                 std::process::exit(130);
             }
             tracing::info!(signal = name, "shutting down");
@@ -45,6 +48,6 @@ mod tests {
     #[test]
     fn all_that_is_waited_for_at_the_end_is_over_before_a_supervisor_kills() {
         let grace = defaults::<ServerConfig>(&[]).unwrap().shutdown_grace;
-        assert!(grace + FINISH + 2 * TELL < Duration::from_millis(29_500));
+        assert!(grace + FINISH + 2 * TELEMETRY_TIMEOUT < Duration::from_millis(29_500));
     }
 }

@@ -1,7 +1,9 @@
-//! Statuses with the details that the contract promises. No text of the database reaches a client through them.
+//! gRPC statuses with the details that the contract promises. They never contain messages of the
+//! database.
 //!
-//! Every status that a service makes is made here, and marked; the lint `disallowed_methods` (`clippy.toml`) sees to that. What
-//! reaches a client without the mark was made by a library, and [`library`] says what becomes of it.
+//! Services create all their statuses with this module, which marks them; the lint
+//! `disallowed_methods` (`clippy.toml`) enforces it. A status without the mark comes from a
+//! library, and `library.rs` translates it.
 
 mod layer;
 mod library;
@@ -16,26 +18,26 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 pub(crate) use layer::Statuses;
 
-/// How long a client is asked to wait, where nothing says more exactly when there is room again.
+/// Suggested delay before a retry if no better estimate is available.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Names this system in `ErrorInfo.domain`.
+/// Value of `ErrorInfo.domain`.
 pub const ERROR_DOMAIN: &str = "tidegauge";
-/// Metadata of the statuses that are made here; taken away before a client sees it.
+/// Metadata key that marks statuses made by this module. Removed before a client sees them.
 const MARK: &str = "tidegauge-own-status";
 
-/// Marks a status as made by a service.
+/// Marks a status as made by this module.
 fn own(mut status: Status) -> Status {
     status.metadata_mut().insert(MARK, MetadataValue::from_static("1"));
     status
 }
 
-/// Takes the mark away; returns whether it was there.
+/// Removes the mark and returns whether it was present.
 fn unmark(headers: &mut HeaderMap) -> bool {
     headers.remove(MARK).is_some()
 }
 
-/// A status with details, made by a service.
-#[allow(clippy::disallowed_methods)] // this is where they are made
+/// Returns a marked status with details.
+#[allow(clippy::disallowed_methods)] // statuses are created here
 pub(crate) fn with_details(
     code: Code,
     sentence: impl Into<String>,
@@ -44,37 +46,38 @@ pub(crate) fn with_details(
     own(Status::with_error_details(code, sentence, details))
 }
 
-/// A status without details, made by a service.
+/// Returns a marked status without details.
 #[allow(clippy::disallowed_methods)]
 fn plain(code: Code, sentence: impl Into<String>) -> Status {
     own(Status::new(code, sentence))
 }
 
-/// The request can never succeed: names the field and says what is accepted.
+/// Returns INVALID_ARGUMENT for a request that can never succeed. `sentence` says what was found in
+/// the field and what is accepted.
 pub fn invalid_argument(field: &str, sentence: impl Into<String>) -> Status {
     let sentence = sentence.into();
     let details = ErrorDetails::with_bad_request_violation(field, sentence.clone());
     with_details(Code::InvalidArgument, format!("{field}: {sentence}"), details)
 }
 
-/// What was named does not exist.
+/// Returns NOT_FOUND for a resource named in the request.
 pub fn not_found(kind: &str, name: &str) -> Status {
     let sentence = format!("{kind} {name:?} does not exist");
     let details = ErrorDetails::with_resource_info(kind, name, "", sentence.clone());
     with_details(Code::NotFound, sentence, details)
 }
 
-/// Not now; the same request may succeed after a while.
+/// Returns UNAVAILABLE with a retry delay of 1 s.
 pub fn unavailable(sentence: impl Into<String>) -> Status {
     with_details(Code::Unavailable, sentence, ErrorDetails::with_retry_info(Some(RETRY_AFTER)))
 }
 
-/// Over a limit that no retry changes.
+/// Returns RESOURCE_EXHAUSTED without a retry delay, for a request that always exceeds a limit.
 pub fn too_large(sentence: impl Into<String>) -> Status {
     plain(Code::ResourceExhausted, sentence)
 }
 
-/// Over a limit of what is served at once: the same request may succeed after the delay.
+/// Returns RESOURCE_EXHAUSTED with a retry delay, for a limit on concurrent work.
 pub fn too_many(sentence: impl Into<String>, retry_after: Duration) -> Status {
     with_details(
         Code::ResourceExhausted,
@@ -83,7 +86,7 @@ pub fn too_many(sentence: impl Into<String>, retry_after: Duration) -> Status {
     )
 }
 
-/// The state of the system forbids it: a reason in capitals and what a program needs to go on.
+/// Returns FAILED_PRECONDITION with a machine-readable reason in capitals and its metadata.
 pub fn failed_precondition(
     reason: &str,
     metadata: HashMap<String, String>,
@@ -93,7 +96,8 @@ pub fn failed_precondition(
     with_details(Code::FailedPrecondition, sentence, details)
 }
 
-/// Adds metadata to the `ErrorInfo` of a status and appends to its message. A status without `ErrorInfo` gets the reason.
+/// Returns the status with more `ErrorInfo` metadata and a longer message. `reason` is used only if
+/// the status has no `ErrorInfo` yet.
 #[must_use]
 pub fn with_metadata(
     status: &Status,
@@ -111,47 +115,49 @@ pub fn with_metadata(
     with_details(status.code(), format!("{}{appended}", status.message()), details)
 }
 
-/// The caller is known, but may not: a reason in capitals.
+/// Returns PERMISSION_DENIED with a machine-readable reason in capitals.
 pub fn permission_denied(reason: &str, sentence: impl Into<String>) -> Status {
     let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, HashMap::new());
     with_details(Code::PermissionDenied, sentence, details)
 }
 
-/// A defect of the service; the log has the rest.
+/// Returns INTERNAL for a defect of the service, without its cause. The caller logs the cause.
 pub fn internal() -> Status {
     internal_because("internal error; the service's log has the details")
 }
 
-/// The request cannot be carried out for a reason on this side; says as much of it as a client may know.
+/// Returns INTERNAL for a failure whose cause clients may know.
 pub fn internal_because(sentence: impl Into<String>) -> Status {
     plain(Code::Internal, sentence)
 }
 
-/// It took too long.
+/// Returns DEADLINE_EXCEEDED.
 pub fn deadline_exceeded(sentence: impl Into<String>) -> Status {
     plain(Code::DeadlineExceeded, sentence)
 }
 
-/// The caller is not known.
+/// Returns UNAUTHENTICATED.
 pub(crate) fn unauthenticated(sentence: impl Into<String>) -> Status {
     plain(Code::Unauthenticated, sentence)
 }
 
-/// The service does not have what is called for.
+/// Returns UNIMPLEMENTED for an unknown method or encoding.
 fn unimplemented(sentence: impl Into<String>) -> Status {
     plain(Code::Unimplemented, sentence)
 }
 
-/// tonic reports a message over the size limit as OUT_OF_RANGE; the contract calls it RESOURCE_EXHAUSTED.
+/// Translates tonic's OUT_OF_RANGE for an oversized message into RESOURCE_EXHAUSTED, as the
+/// contract says. Returns other statuses unchanged.
 #[must_use]
 pub fn from_transport(status: Status, max_message_bytes: usize) -> Status {
     if status.code() == Code::OutOfRange { message_too_large(max_message_bytes) } else { status }
 }
 
-/// The message is over the size limit.
+/// Returns RESOURCE_EXHAUSTED for a message over the size limit.
 #[must_use]
 pub fn message_too_large(max_message_bytes: usize) -> Status {
     too_large(format!(
-        "message is over the limit of {max_message_bytes} bytes; send fewer points in one message"
+        "message exceeds the limit of {max_message_bytes} bytes (TIDEGAUGE_MAX_MESSAGE_BYTES); \
+         split it into smaller messages"
     ))
 }

@@ -1,5 +1,5 @@
-//! Logs, spans and metrics leave the process here. Events go to standard error, so that what a command prints stays apart;
-//! spans and metrics go to an OpenTelemetry collector where one is named.
+//! Logs, spans and metrics. Logs go to standard error, separate from the output of commands. Spans
+//! and metrics go to an OpenTelemetry collector, if one is configured.
 
 mod calls;
 mod log_line;
@@ -20,7 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::{LogConfig, LogFormat};
-use crate::shutdown::TELL;
+use crate::shutdown::TELEMETRY_TIMEOUT;
 use log_line::WithTrace;
 
 pub use calls::CallNotes;
@@ -29,52 +29,53 @@ pub use meters::Meters;
 pub use repeats::Repeats;
 pub use statements::{Statements, error_type, span};
 
-/// The crates whose spans are exported.
-const OURS: [&str; 3] = ["shared", "ingest_service", "query_service"];
+/// Crates whose spans are exported.
+const TRACED_CRATES: [&str; 3] = ["shared", "ingest_service", "query_service"];
 
-/// Why nothing can be logged or exported.
+/// Reason why logging or exporting cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// Of the log.
+    /// The log levels are invalid.
     #[error("TIDEGAUGE_LOG: {0}")]
     Levels(#[from] ParseError),
-    /// Of a variable that OpenTelemetry names.
-    #[error("{name} is {found:?}: {accepted}")]
+    /// An OpenTelemetry variable is invalid.
+    #[error("{name} is {found:?}: {expected}")]
     Variable {
-        /// The variable.
+        /// Name of the variable.
         name: &'static str,
-        /// Its value.
+        /// Value of the variable.
         found: String,
-        /// What is accepted.
-        accepted: &'static str,
+        /// Accepted values.
+        expected: &'static str,
     },
-    /// Of the exporter.
-    #[error("cannot export to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names: {0}")]
+    /// The exporter cannot be built.
+    #[error("cannot export to the collector at OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
     Exporter(#[from] ExporterBuildError),
-    /// Of the registry of metrics; a defect.
+    /// A metric cannot be registered, which is a defect.
     #[error("cannot register metrics: {0}")]
     Registry(String),
 }
 
-/// What is to be told before the process ends.
+/// The running export of spans, to be shut down before the process exits.
 #[derive(Debug, Default)]
 pub struct Telemetry {
     tracer: Option<SdkTracerProvider>,
 }
 
-/// Installs the process-wide logger and, where a collector is named, the export of spans. To be called inside the runtime.
+/// Installs the global logger and, if a collector is configured, the export of spans. Must be
+/// called inside the runtime.
 ///
 /// # Errors
-/// The levels cannot be parsed, or the collector's address cannot.
+/// The log levels or an OpenTelemetry variable are invalid.
 pub fn init(config: &LogConfig, service: &'static str) -> Result<Telemetry, TelemetryError> {
     let tracer = otlp::tracer_provider(service)?;
     let export = tracer.as_ref().map(|provider| {
         let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("tidegauge"));
-        let ours = OURS.map(|target| (target, LevelFilter::DEBUG));
+        let traced = TRACED_CRATES.map(|target| (target, LevelFilter::DEBUG));
         spans
             .with_location(false)
             .with_threads(false)
-            .with_filter(Targets::new().with_targets(ours))
+            .with_filter(Targets::new().with_targets(traced))
     });
     let (plain, json) = match config.format {
         LogFormat::Plain => (Some(WithTrace::plain(Format::default())), None),
@@ -97,24 +98,29 @@ pub fn init(config: &LogConfig, service: &'static str) -> Result<Telemetry, Tele
 }
 
 impl Telemetry {
-    /// Sends what is left, in a bounded time; to be called last.
+    /// Sends the remaining spans, in at most 0.7 s. Must be called last.
     pub async fn shutdown(self) {
         if let Some(tracer) = self.tracer {
-            blocking("spans", move || tracer.shutdown().map_err(|error| error.to_string())).await;
+            shut_down_exporter("spans", move || {
+                tracer.shutdown().map_err(|error| error.to_string())
+            })
+            .await;
         }
     }
 }
 
-/// Shutting an exporter down blocks, and waits for tasks of the runtime.
-async fn blocking(
+/// Shuts an exporter down with a time limit. Runs on a blocking thread, because the shutdown blocks
+/// and waits for tasks of the runtime.
+async fn shut_down_exporter(
     what: &'static str,
     shutdown: impl FnOnce() -> Result<(), String> + Send + 'static,
 ) {
-    match tokio::time::timeout(TELL, tokio::task::spawn_blocking(shutdown)).await {
+    match tokio::time::timeout(TELEMETRY_TIMEOUT, tokio::task::spawn_blocking(shutdown)).await {
         Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) => tracing::warn!(error, "the last {what} did not reach the collector"),
+        Ok(Ok(Err(error))) => tracing::warn!(error, "cannot send the last {what} to the collector"),
         Ok(Err(_)) | Err(_) => {
-            tracing::warn!(timeout = ?TELL, "the last {what} did not reach the collector")
+            let timeout = TELEMETRY_TIMEOUT;
+            tracing::warn!(?timeout, "cannot send the last {what} to the collector in time");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Times as microseconds since 1970-01-01T00:00:00Z, the unit of storage and of the contract's columns.
+//! Times in microseconds since 1970-01-01T00:00:00Z, the unit of the database and of the contract's
+//! columns.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,12 +9,12 @@ use prost_types::Timestamp;
 /// Microseconds in a second.
 pub const MICROS_PER_SECOND: i64 = 1_000_000;
 
-/// First second of protobuf's timestamps.
+/// First second of the range of protobuf timestamps.
 pub const FIRST_SECOND: i64 = -62_135_596_800; // 0001-01-01T00:00:00Z
-/// Last second of protobuf's timestamps.
+/// Last second of the range of protobuf timestamps.
 pub const LAST_SECOND: i64 = 253_402_300_799; // 9999-12-31T23:59:59Z
 
-/// The service's clock, in microseconds since the Unix epoch.
+/// Returns the current time of the service's clock, in microseconds since the Unix epoch.
 #[must_use]
 pub fn now_micros() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
@@ -22,14 +23,14 @@ pub fn now_micros() -> i64 {
     }
 }
 
-/// A duration in microseconds, finer digits cut off; `i64::MAX` where it does not fit.
+/// Converts a duration to microseconds, truncating finer digits. Returns `i64::MAX` on overflow.
 #[must_use]
 pub fn duration_to_micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Microseconds of a protobuf timestamp; finer digits are cut off towards the past. `None` where its nanoseconds are not
-/// in 0..1,000,000,000 or it lies outside the years that protobuf allows (0001 to 9999).
+/// Converts a protobuf timestamp to microseconds, rounding down. Returns `None` if the timestamp is
+/// invalid: outside the years 0001 to 9999, or with nanoseconds outside 0..1,000,000,000.
 #[must_use]
 pub fn from_timestamp(timestamp: &Timestamp) -> Option<i64> {
     let valid = (FIRST_SECOND..=LAST_SECOND).contains(&timestamp.seconds)
@@ -40,30 +41,32 @@ pub fn from_timestamp(timestamp: &Timestamp) -> Option<i64> {
 /// Nanoseconds in a second.
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
-/// Nanoseconds of a protobuf timestamp since 1970-01-01T00:00:00Z; `None` for one that protobuf does not have.
+/// Converts a protobuf timestamp to nanoseconds since 1970-01-01T00:00:00Z. Returns `None` if it is
+/// invalid.
 #[must_use]
 pub fn nanos_of(timestamp: &Timestamp) -> Option<i128> {
     from_timestamp(timestamp)?;
     Some(i128::from(timestamp.seconds) * NANOS_PER_SECOND + i128::from(timestamp.nanos))
 }
 
-/// Nanoseconds of a protobuf duration; `None` for one that protobuf does not have.
+/// Converts a protobuf duration to nanoseconds. Returns `None` if it is invalid.
 #[must_use]
 pub fn nanos_of_duration(duration: &prost_types::Duration) -> Option<i128> {
     from_duration(duration)?;
     Some(i128::from(duration.seconds) * NANOS_PER_SECOND + i128::from(duration.nanos))
 }
 
-/// The first whole microsecond that is not before a time in nanoseconds. Points are stored in whole microseconds, so exactly the
-/// points at or after that microsecond are at or after the time. The limits of an `i64` where it does not fit.
+/// Rounds a time in nanoseconds up to whole microseconds, saturating at the limits of `i64`. Points
+/// are stored in whole microseconds, so the comparison "at or after" gives the same result for the
+/// rounded time.
 #[must_use]
 pub fn round_up_to_micros(nanos: i128) -> i64 {
     let micros = nanos.div_euclid(1_000) + i128::from(nanos.rem_euclid(1_000) > 0);
     i64::try_from(micros).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// A protobuf timestamp from microseconds; the first or last that there is where they lie before or after it, as the bucket
-/// that a question for the year 1 begins in.
+/// Converts microseconds to a protobuf timestamp, clamped to the valid range. A bucket may start
+/// before that range if the query is for the year 1.
 #[must_use]
 pub fn to_timestamp(micros: i64) -> Timestamp {
     let micros =
@@ -72,7 +75,8 @@ pub fn to_timestamp(micros: i64) -> Timestamp {
     Timestamp { seconds: micros.div_euclid(MICROS_PER_SECOND), nanos: sub_second * 1_000 }
 }
 
-/// Microseconds of a protobuf duration; `None` where it is not a valid one.
+/// Converts a protobuf duration to microseconds, truncating finer digits. Returns `None` if it is
+/// invalid.
 #[must_use]
 pub fn from_duration(duration: &prost_types::Duration) -> Option<i64> {
     let same_sign = duration.seconds.signum() * i64::from(duration.nanos.signum()) >= 0;
@@ -87,14 +91,15 @@ pub fn from_duration(duration: &prost_types::Duration) -> Option<i64> {
         .flatten()
 }
 
-/// A protobuf duration from microseconds.
+/// Converts microseconds to a protobuf duration.
 #[must_use]
 pub fn to_duration(micros: i64) -> prost_types::Duration {
     let sub_second = i32::try_from(micros % MICROS_PER_SECOND).unwrap_or(0);
     prost_types::Duration { seconds: micros / MICROS_PER_SECOND, nanos: sub_second * 1_000 }
 }
 
-/// A time for people, such as `2026-11-23T05:57:06.000001Z`; the bare number where it is outside the calendar.
+/// Formats a time as RFC 3339, for example `2026-11-23T05:57:06.000001Z`. A time outside the
+/// calendar is formatted as a number of microseconds.
 #[must_use]
 pub fn display(micros: i64) -> String {
     DateTime::<Utc>::from_timestamp_micros(micros).map_or_else(
@@ -103,7 +108,7 @@ pub fn display(micros: i64) -> String {
     )
 }
 
-/// The same for a time in nanoseconds, with as many digits as it has: `2026-11-23T05:57:06.000001500Z`.
+/// Formats a time in nanoseconds as RFC 3339, for example `2026-11-23T05:57:06.000001500Z`.
 #[must_use]
 pub fn display_nanos(nanos: i128) -> String {
     let seconds = i64::try_from(nanos.div_euclid(NANOS_PER_SECOND)).ok();
@@ -160,10 +165,13 @@ mod tests {
 
     #[test]
     fn no_timestamp_is_told_that_protobuf_does_not_have() {
-        for (micros, told) in
+        for (micros, expected) in
             [(i64::MIN, "0001-01-01T00:00:00Z"), (i64::MAX, "9999-12-31T23:59:59.999999Z")]
         {
-            assert_eq!(from_timestamp(&to_timestamp(micros)).map(display).as_deref(), Some(told));
+            assert_eq!(
+                from_timestamp(&to_timestamp(micros)).map(display).as_deref(),
+                Some(expected)
+            );
         }
     }
 

@@ -1,8 +1,9 @@
-//! TLS with certificates that may change while the service runs. New connections get what holds when they come; those that
-//! are there stay.
+//! TLS with certificates that can be replaced while the service runs. A new certificate applies to
+//! new connections; open ones are not affected.
 //!
-//! The crypto provider is ring: sqlx brings it already, and it builds with a C compiler alone, in seconds and on every target
-//! of ours. Sessions are not resumed: gRPC connections are long, and a resumed one would carry an old client certificate on.
+//! The crypto provider is ring: sqlx already depends on it, and it builds in seconds on every
+//! supported target with only a C compiler. Sessions are not resumed: gRPC connections are
+//! long-lived, and a resumed session would keep an outdated client certificate.
 
 mod names;
 
@@ -23,10 +24,10 @@ use crate::reload::{Contents, Reloaded};
 pub use names::CertificateNames;
 use names::Validity;
 
-/// gRPC speaks nothing else.
+/// ALPN protocol of HTTP/2, the only one that gRPC uses.
 const ALPN: &[u8] = b"h2";
 
-/// Accepts TLS connections.
+/// Acceptor of TLS connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     config: Reloaded<ServerConfig>,
@@ -34,11 +35,13 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Reads the certificates, where calls are to be encrypted, and keeps looking at them.
+    /// Reads the certificates, if TLS is on, and reloads them when they change.
+    ///
+    /// An expired certificate is only logged at start, so that clients can decide whether to trust
+    /// it. When it is reloaded, an expired certificate is refused.
     ///
     /// # Errors
-    /// Says which variable names something that is not usable. A certificate that has expired is told in the log: clients
-    /// decide. A later one that has expired is not taken.
+    /// A file is invalid. The message names its variable.
     pub(crate) async fn start(config: &TlsConfig, every: Duration) -> Result<Option<Self>, String> {
         let Some((certificate, key)) = config.pair()? else { return Ok(None) };
         let files = [certificate, key].into_iter().chain(&config.client_ca).cloned().collect();
@@ -53,7 +56,7 @@ impl Tls {
                 }
                 Some(fault) => return Err(fault),
                 None => {
-                    tracing::info!(valid_until = %validity.end(), "the TLS certificate is valid")
+                    tracing::info!(valid_until = %validity.end(), "TLS certificate loaded")
                 }
             }
             Ok(config)
@@ -62,10 +65,10 @@ impl Tls {
         Ok(Some(Self { config: config_now, handshake_timeout: config.handshake_timeout }))
     }
 
-    /// The handshake, and what the client's certificate names it.
+    /// Performs the handshake. Also returns the names in the client's certificate, if it has one.
     ///
     /// # Errors
-    /// It failed, or took too long.
+    /// The handshake failed or timed out.
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
@@ -76,7 +79,9 @@ impl Tls {
             Ok(Err(error)) => return Err(error.to_string()),
             Err(_) => {
                 let limit = humantime::format_duration(self.handshake_timeout);
-                return Err(format!("not done within {limit} (TIDEGAUGE_TLS_HANDSHAKE_TIMEOUT)"));
+                return Err(format!(
+                    "not completed within {limit} (TIDEGAUGE_TLS_HANDSHAKE_TIMEOUT)"
+                ));
             }
         };
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
@@ -85,7 +90,8 @@ impl Tls {
     }
 }
 
-/// From the files of the certificate, of its key and, where clients show certificates, of their authorities.
+/// Builds the configuration from the contents of the certificate, its key and, optionally, the
+/// client certificate authorities.
 fn server_config(
     contents: &Contents,
     client: ClientCertificate,
@@ -93,7 +99,7 @@ fn server_config(
     let [certificate, key, client_ca @ ..] = contents else { return Err("no files".to_owned()) };
     let chain = certificates("TIDEGAUGE_TLS_CERTIFICATE", certificate)?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
-        format!("TIDEGAUGE_TLS_KEY: the file holds no private key in PEM: {error}")
+        format!("TIDEGAUGE_TLS_KEY: no valid private key in PEM found: {error}")
     })?;
     let validity = Validity::of(&chain[0])?;
     let provider = Arc::new(ring::default_provider());
@@ -115,7 +121,9 @@ fn server_config(
     };
     let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            "the key of TIDEGAUGE_TLS_KEY does not belong to the certificate of TIDEGAUGE_TLS_CERTIFICATE".to_owned()
+            "the key in TIDEGAUGE_TLS_KEY does not match the certificate in \
+             TIDEGAUGE_TLS_CERTIFICATE"
+                .to_owned()
         }
         error => format!("TIDEGAUGE_TLS_CERTIFICATE and TIDEGAUGE_TLS_KEY: {error}"),
     })?;
@@ -129,10 +137,8 @@ fn certificates(variable: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(format!("{variable}: the file holds no certificate in PEM")),
-        Err(error) => {
-            Err(format!("{variable}: the file holds a certificate that cannot be read: {error}"))
-        }
+        Ok(_) => Err(format!("{variable}: no certificate in PEM found")),
+        Err(error) => Err(format!("{variable}: invalid certificate: {error}")),
     }
 }
 

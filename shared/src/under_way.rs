@@ -1,4 +1,5 @@
-//! Counts the calls under way, so that a service that ends waits for them, and for connections without a call only a moment.
+//! Counts running calls. On shutdown, the service waits for them, but closes connections without a
+//! call after a short delay.
 
 use std::time::Duration;
 
@@ -13,14 +14,16 @@ use crate::around::{Answer, Around};
 use crate::ended_by::EndedBy;
 use crate::status;
 
-/// After the last call: for its last bytes to leave, and for calls that were sent before the client read GOAWAY to arrive.
+/// Delay after the last call, for its last bytes to be sent and for calls to arrive that were sent
+/// before the client received GOAWAY.
 const LINGER: Duration = Duration::from_millis(500);
-/// How long a message may still take to arrive once the service ends; its sender may be half-open and never send the rest.
+/// Maximum time after shutdown starts for the rest of a message to arrive. Its sender may be gone
+/// without closing the connection.
 const LAST_MESSAGE: Duration = Duration::from_secs(2);
-/// Of no interest: a `Watch` ends only with its client.
+/// Path prefix of health checks. They are not counted, because a `Watch` ends only with its client.
 pub(crate) const HEALTH: &str = "/grpc.health.v1.Health/";
 
-/// Counts calls; cheap to clone, all clones count together.
+/// A counter of running calls. Clones share the count.
 #[derive(Clone, Debug)]
 pub(crate) struct CallsUnderWay {
     calls: TaskTracker,
@@ -32,16 +35,16 @@ impl CallsUnderWay {
         Self { calls: TaskTracker::new(), shutdown }
     }
 
-    /// Waits until the service ends and no call is left, or the grace has passed.
+    /// Waits until shutdown has started and no call is running, or the grace period has passed.
     pub(crate) async fn ended(self, grace: Duration) {
         self.shutdown.cancelled().await;
         if tokio::time::timeout(grace, self.none_left()).await.is_err() {
             let calls = self.calls.len();
-            tracing::warn!(calls, ?grace, "calls still under way after the grace period are cut");
+            tracing::warn!(calls, ?grace, "aborting calls still running after the grace period");
         }
     }
 
-    /// Nor any that came while that was waited for.
+    /// Waits until no call is running and none has arrived during [`LINGER`].
     async fn none_left(&self) {
         self.calls.close();
         loop {
@@ -53,17 +56,18 @@ impl CallsUnderWay {
         }
     }
 
-    /// When a message that is not whole yet has taken too long.
+    /// Waits until an incomplete message is too late. Returns the status that ends its call.
     async fn too_late(shutdown: CancellationToken) -> Status {
         shutdown.cancelled().await;
         tokio::time::sleep(LAST_MESSAGE).await;
         status::unavailable(
-            "the service is shutting down and the message did not arrive in time; call another instance",
+            "the service is shutting down and the message did not arrive in time; call another \
+             instance",
         )
     }
 }
 
-/// An answer that keeps something until it is told to its end or dropped.
+/// Wraps a response body that keeps `held` until it has been sent or dropped.
 pub(crate) fn holding<T: Send + 'static>(body: Body, held: T) -> Body {
     Body::new(body.map_frame(move |frame| (frame, &held).0))
 }

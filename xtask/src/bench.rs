@@ -51,7 +51,7 @@ enum Part {
 }
 
 /// The result of a part: a JSON object for programs, text for people.
-struct Outcome {
+struct PartResult {
     json: Value,
     text: String,
 }
@@ -60,7 +60,7 @@ struct Outcome {
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     step("building the services and xtask in release mode");
     release::build_and_become(&[Kind::Ingest, Kind::Query]).await?;
-    let setting = Setting {
+    let setting = BenchSettings {
         server: options.database_url,
         quick: options.quick,
         stop: shutdown::on_signal()?,
@@ -83,8 +83,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns one JSON object with the keys of all outcomes.
-fn merged(outcomes: Vec<Outcome>) -> Value {
+/// Returns one JSON object with the keys of all results.
+fn merged(outcomes: Vec<PartResult>) -> Value {
     let objects = outcomes.into_iter().filter_map(|outcome| match outcome.json {
         Value::Object(object) => Some(object),
         _ => None,
@@ -93,14 +93,14 @@ fn merged(outcomes: Vec<Outcome>) -> Value {
 }
 
 /// The settings of all parts.
-struct Setting {
+struct BenchSettings {
     /// URL of the server to create databases on. `None` starts an embedded one for each.
     server: Option<String>,
     quick: bool,
     stop: CancellationToken,
 }
 
-impl Setting {
+impl BenchSettings {
     /// Runs `work` on a new database with paused policies. Drops the database afterwards.
     async fn on_database<T>(
         &self,
@@ -120,7 +120,7 @@ impl Setting {
     }
 }
 
-/// Prints the step that begins on standard error.
+/// Prints the step that begins to standard error.
 fn step(what: &str) {
     eprintln!("· {what}");
 }

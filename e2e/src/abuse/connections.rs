@@ -26,7 +26,7 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
     }
     let late = attempt(&service, &device).await;
     let still = code(&early.send(batch(vec![point(&device, now(), 2.0)])).await);
-    service.wait_for_log("a connection was turned away: there are 20 connections already").await?;
+    service.wait_for_log("connection refused: limit of 20 connections reached").await?;
     drop(idle);
     let again = async {
         while attempt(&service, &device).await != "Ok" {

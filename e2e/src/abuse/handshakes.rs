@@ -54,7 +54,7 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
     }
     tokio::time::timeout(
         Duration::from_secs(10),
-        service.wait_for_log("too many TLS handshakes at once"),
+        service.wait_for_log("too many concurrent TLS handshakes"),
     )
     .await??;
     Ok(vec![

@@ -62,17 +62,15 @@ pub(super) async fn run(setting: &Setting) -> anyhow::Result<Vec<Outcome>> {
     ];
     let mismatched = Pair { certificate: second.certificate.clone(), key: first.key.clone() };
     for (case, pair, words) in [
-        ("certificate_and_key_that_do_not_fit", mismatched, "does not belong to the certificate"),
-        (
-            "certificate_that_has_expired",
-            authority.expired_server()?,
-            "the certificate has expired",
-        ),
+        ("certificate_and_key_that_do_not_fit", mismatched, "does not match the certificate"),
+        ("certificate_that_has_expired", authority.expired_server()?, "the certificate expired at"),
     ] {
         secret.hold(case, &pair, "[[identity]]\nname = \"nobody\"\n")?;
         service.wait_for_log(words).await?;
         service
-            .wait_for_log("the file of identities changed, but is not usable: the old one stays")
+            .wait_for_log(
+                "the identities file changed, but the new content is invalid: keeping the old one",
+            )
             .await?;
         let stays = shown(&service, &authority).await? == wanted && send(&coming.key).await == "Ok";
         let seen = if stays { "the old ones stay" } else { "the invalid ones apply" };

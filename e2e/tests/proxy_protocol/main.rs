@@ -70,7 +70,7 @@ async fn the_limit_of_connections_is_that_of_the_address_which_the_proxy_names()
     }
     let error = taken_for(from_proxy(&service, &header([192, 0, 2, 7])).await).await.unwrap_err();
     let told = error.to_string();
-    assert!(error.is_go_away() && told.contains("2 connections from 192.0.2.7 already"), "{told}");
+    assert!(error.is_go_away() && told.contains("2 connections from 192.0.2.7 reached"), "{told}");
     let other = from_proxy(&service, &header([192, 0, 2, 8])).await;
     assert_eq!(
         taken_for(other).await.unwrap(),
@@ -170,7 +170,7 @@ async fn each_caller_behind_haproxy_is_a_client_of_its_own(service: &Service, tl
             let told = format!("{status:?}");
             assert!(
                 tls.is_some()
-                    || told.contains("all devices behind one address count as one client"),
+                    || told.contains("All devices behind one address count as one client"),
                 "{told}"
             );
         }

@@ -50,7 +50,8 @@ fn cases() -> Vec<Case> {
     let gzip = || vec![("grpc-encoding", "gzip")];
     let invalid = Code::InvalidArgument;
     let exhausted = Code::ResourceExhausted;
-    let over = "message is over the limit of 4194304 bytes; send fewer points in one message";
+    let over = "message exceeds the limit of 4194304 bytes (TIDEGAUGE_MAX_MESSAGE_BYTES); \
+                split it into smaller messages";
     let cut_short = [&framed(0, &[0; 100])[..50], &[]].concat();
     let announced = [&[0][..], &u32::MAX.to_be_bytes()].concat();
     vec![
@@ -62,14 +63,14 @@ fn cases() -> Vec<Case> {
             "message",
             "is not a message of the contract",
         ),
-        ("message cut short", vec![], cut_short, invalid, "message", "is shorter than its length"),
+        ("message cut short", vec![], cut_short, invalid, "message", "is incomplete"),
         (
             "unknown flag",
             vec![],
             framed(7, &[]),
             invalid,
             "message",
-            "the compression flag 7; 0 and 1 are accepted",
+            "compression flag 7; expected 0 or 1",
         ),
         (
             "flag without encoding",
@@ -85,7 +86,7 @@ fn cases() -> Vec<Case> {
             framed(1, b"not gzip"),
             invalid,
             "message",
-            "cannot be decompressed as grpc-encoding says",
+            "cannot be decompressed with the encoding in the grpc-encoding header",
         ),
         (
             "malformed in gzip",
@@ -104,7 +105,7 @@ fn cases() -> Vec<Case> {
             framed(1, b"x"),
             Code::Unimplemented,
             "",
-            "grpc-encoding is \"br\"; accepted are: ",
+            "grpc-encoding is \"br\"; supported: ",
         ),
         (
             "malformed deadline",
@@ -112,7 +113,7 @@ fn cases() -> Vec<Case> {
             framed(0, &[]),
             invalid,
             "grpc-timeout",
-            "is \"82f\"; 1 to 8 digits and one of H, M, S, m, u and n are accepted",
+            "is \"82f\"; expected 1 to 8 digits followed by H, M, S, m, u or n",
         ),
     ]
 }
@@ -147,7 +148,7 @@ async fn a_call_without_a_message_is_told_so() {
     for path in [INGEST_BATCH, GET_LATEST, QUERY_RANGE] {
         let answer = send(&services, Raw::call(path, Vec::new())).await;
         assert_eq!((answer.code(), &*answer.field()), (Code::InvalidArgument, "message"), "{path}");
-        assert_eq!(answer.message(), "message: is missing: the call ended without one");
+        assert_eq!(answer.message(), "message: is missing: the call ended without a message");
     }
     for path in [INGEST, INGEST_WITH_ACKS] {
         let answer = send(&services, Raw::call(path, Vec::new())).await;
@@ -187,7 +188,9 @@ async fn what_is_not_grpc_is_told_so_in_http_and_in_grpc() {
         let answer = send(&services, json).await;
         assert_eq!((answer.http, answer.code()), (415, Code::InvalidArgument), "{answer:?}");
         assert!(
-            answer.message().contains("content-type: is \"application/json\"; application/grpc"),
+            answer
+                .message()
+                .contains("content-type: is \"application/json\"; expected application/grpc"),
             "{answer:?}"
         );
         let get = Raw { method: "GET", ..Raw::call(path, Vec::new()) };
@@ -239,7 +242,7 @@ async fn a_call_whose_deadline_passes_is_deadline_exceeded_every_time() {
         );
         assert_eq!(
             answer.message(),
-            "the deadline of the call has passed: it had 100ms (grpc-timeout)",
+            "the deadline of the call has passed (grpc-timeout: 100ms)",
             "{path}"
         );
     }

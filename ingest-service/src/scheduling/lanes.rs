@@ -167,8 +167,9 @@ mod tests {
 
     use super::*;
     use crate::ack::PendingAck;
+    use crate::numbering::Numbering;
     use crate::points::Points;
-    use crate::validate::{Numbering, Rejections};
+    use crate::validate::Rejections;
 
     const SMALL_CLIENT_POINTS: usize = 20;
     const QUICK_LANE: usize = 2;

@@ -1,58 +1,43 @@
-//! Numbering of batches by their producers.
+//! Checks of the producer, epoch and sequence of a batch.
 
-use super::{Permissions, ids};
+use super::ids;
 use crate::error::BatchError;
+use crate::numbering::{Numbering, OWN_PRODUCERS};
+use crate::permissions::Permissions;
 use crate::wire::WireBatch;
 
-/// Prefix of the producer ids of the service's own writers. Clients may not use it.
-pub(crate) const OWN_PRODUCERS: &str = "tidegauge/";
-
-/// The number of a batch within its producer and epoch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Numbering {
-    pub(crate) producer_id: String,
-    pub(crate) epoch: i64,
-    pub(crate) sequence: i64,
-    /// Hash of the batch's bytes; a resend has the same hash.
-    pub(crate) content_hash: u64,
-}
-
-impl Numbering {
-    /// Checks and returns the numbering of a batch, or `None` if it is not numbered.
-    pub(super) fn check(
-        batch: &WireBatch<'_>,
-        permissions: Permissions<'_>,
-    ) -> Result<Option<Self>, BatchError> {
-        let Some(producer) = &batch.producer else {
-            return match batch.sequence {
-                0 => Ok(None),
-                sequence => invalid(
-                    "batch.sequence",
-                    format!("is {sequence}, but the batch has no producer"),
-                ),
-            };
-        };
-        let producer_id =
-            check_producer_id("batch.producer.producer_id", producer.producer_id, permissions)?;
-        let Ok(epoch) = i64::try_from(producer.epoch) else {
-            return invalid(
-                "batch.producer.epoch",
-                format!("is {}; the limit is {}", producer.epoch, i64::MAX),
-            );
-        };
-        match i64::try_from(batch.sequence) {
-            Ok(0) => invalid(
-                "batch.sequence",
-                "is 0; the batches of a producer are numbered from 1".to_owned(),
-            ),
-            Ok(sequence) => {
-                let content_hash = batch.content_hash();
-                Ok(Some(Self { producer_id, epoch, sequence, content_hash }))
+/// Checks and returns the numbering of a batch, or `None` if it is not numbered.
+pub(super) fn check_numbering(
+    batch: &WireBatch<'_>,
+    permissions: Permissions<'_>,
+) -> Result<Option<Numbering>, BatchError> {
+    let Some(producer) = &batch.producer else {
+        return match batch.sequence {
+            0 => Ok(None),
+            sequence => {
+                invalid("batch.sequence", format!("is {sequence}, but the batch has no producer"))
             }
-            Err(_) => invalid(
-                "batch.sequence",
-                format!("is {}; the limit is {}", batch.sequence, i64::MAX),
-            ),
+        };
+    };
+    let producer_id =
+        check_producer_id("batch.producer.producer_id", producer.producer_id, permissions)?;
+    let Ok(epoch) = i64::try_from(producer.epoch) else {
+        return invalid(
+            "batch.producer.epoch",
+            format!("is {}; the limit is {}", producer.epoch, i64::MAX),
+        );
+    };
+    match i64::try_from(batch.sequence) {
+        Ok(0) => invalid(
+            "batch.sequence",
+            "is 0; the batches of a producer are numbered from 1".to_owned(),
+        ),
+        Ok(sequence) => {
+            let content_hash = batch.content_hash();
+            Ok(Some(Numbering { producer_id, epoch, sequence, content_hash }))
+        }
+        Err(_) => {
+            invalid("batch.sequence", format!("is {}; the limit is {}", batch.sequence, i64::MAX))
         }
     }
 }

@@ -6,8 +6,9 @@ use shared::proto::v1;
 use shared::time;
 
 use super::rejections::MAX_LISTED;
-use super::{Limits, Permissions, Reason, ValidBatch};
+use super::{Limits, Reason, ValidBatch};
 use crate::error::BatchError;
+use crate::permissions::Permissions;
 
 const NOW: i64 = 1_795_413_426_000_000;
 

@@ -8,7 +8,7 @@ use shared::time;
 use crate::flush::QueuedBatch;
 use crate::ledger::{Decision, Ledger};
 use crate::metrics::FlushShape;
-use crate::validate::Numbering;
+use crate::numbering::Numbering;
 
 /// One attempt to write a flush: its input and its results.
 pub(super) struct Attempt<'a> {

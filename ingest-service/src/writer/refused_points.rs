@@ -5,7 +5,7 @@ use shared::proto::v1::RejectionReason;
 use super::transaction::WriterSession;
 use crate::flush::{QueuedBatch, SortedRuns};
 use crate::metrics::Operation;
-use crate::retry::{Backoff, Verdict, verdict};
+use crate::retry::Retries;
 use crate::validate::Rejections;
 
 /// Maximum number of trial writes for one batch. It finds about two hundred bad points in a full
@@ -69,19 +69,13 @@ async fn is_refused(
 ) -> bool {
     let part = batch.points.part(start..end);
     let points = SortedRuns::of([(&part, &*batch.series_ids)].into_iter());
-    let mut backoff = Backoff::default();
-    loop {
-        match session.try_write(&points).await {
-            Ok(()) => return false,
-            Err(error) if verdict(&error) == Verdict::Refused => return true,
-            Err(error) => {
-                session.metrics().retry(Operation::RefusedPoints, &error);
-                let wait = backoff.next();
-                tracing::warn!(%error, ?wait, "cannot search for refused points; retrying");
-                tokio::time::sleep(wait).await;
-            }
+    let mut retries = Retries::of(Operation::RefusedPoints, session.metrics());
+    while let Err(error) = session.try_write(&points).await {
+        if retries.wait_after(error).await.is_err() {
+            return true;
         }
     }
+    false
 }
 
 /// Removes the refused points from the batch. Returns their rejections, with the indices of the

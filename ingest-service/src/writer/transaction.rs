@@ -14,7 +14,7 @@ use crate::metrics::{FlushShape, Metrics};
 
 use super::attempt::{Attempt, AttemptFailure, AttemptOutcome};
 use super::ledger_rows::LockedRows;
-use super::write_path::{WritePath, WritePathChooser};
+use super::write_path::{DIRECT_COMPRESS_SETTINGS, WritePath, WritePathChooser};
 use super::{ledger_rows, point_rows, single_statement};
 
 /// Name of a writer's connection in `pg_stat_activity`.
@@ -205,10 +205,8 @@ impl WriterSession {
         let path = self.write_path.choose(points);
         let statements = self.metrics.statements();
         if path == WritePath::CopyCompressed {
-            let settings = self.write_path.settings();
-            statements
-                .run("SET LOCAL", sqlx::raw_sql(settings).execute(&mut **transaction))
-                .await?;
+            let set = sqlx::raw_sql(DIRECT_COMPRESS_SETTINGS);
+            statements.run("SET LOCAL", set.execute(&mut **transaction)).await?;
         }
         match path {
             WritePath::Nothing => {}

@@ -17,6 +17,15 @@ const MIN_ROWS_PER_SERIES: usize = 3;
 /// not set TCP_NODELAY. Small columnstore batches would also slow down reads.
 const MIN_ROWS_TO_COPY: usize = 10_000;
 
+/// Statements that turn direct compress on for the rest of a transaction.
+///
+/// The server's sort is turned off, because rows are sent in the order of the columnstore.
+/// `..._client_sorted` stays off: it would promise that flushes do not overlap in time, and queries
+/// would return rows in the wrong order.
+pub(super) const DIRECT_COMPRESS_SETTINGS: &str =
+    "SET LOCAL timescaledb.enable_direct_compress_copy = on;
+     SET LOCAL timescaledb.enable_direct_compress_copy_sort_batches = off";
+
 /// Path on which the points of a flush are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WritePath {
@@ -47,13 +56,11 @@ pub(super) struct WritePathChooser {
     wanted: DirectCompress,
     /// Whether the server supports direct compress on hypertables with rollups.
     supported: bool,
-    /// Whether the server can skip its own sort of compressed rows.
-    accepts_sorted: bool,
 }
 
 impl WritePathChooser {
     pub(super) fn new(wanted: DirectCompress) -> Self {
-        Self { wanted, supported: false, accepts_sorted: false }
+        Self { wanted, supported: false }
     }
 
     /// Queries what the server supports. Must be called after each connect, because the server may
@@ -62,25 +69,10 @@ impl WritePathChooser {
         &mut self,
         connection: &mut PgConnection,
     ) -> sqlx::Result<()> {
-        (self.supported, self.accepts_sorted) =
-            sqlx::query_as(include_str!("../sql/direct_compress_served.sql"))
-                .fetch_one(connection)
-                .await?;
+        self.supported = sqlx::query_scalar(include_str!("../sql/direct_compress_served.sql"))
+            .fetch_one(connection)
+            .await?;
         Ok(())
-    }
-
-    /// Returns the statements that turn direct compress on for the rest of a transaction.
-    ///
-    /// The server's sort is turned off, because rows are sent in the order of the columnstore.
-    /// `..._client_sorted` stays off: it would promise that flushes do not overlap in time, and
-    /// queries would return rows in the wrong order.
-    pub(super) fn settings(&self) -> &'static str {
-        if self.accepts_sorted {
-            "SET LOCAL timescaledb.enable_direct_compress_copy = on;
-             SET LOCAL timescaledb.enable_direct_compress_copy_sort_batches = off"
-        } else {
-            "SET LOCAL timescaledb.enable_direct_compress_copy = on"
-        }
     }
 
     /// Returns the path of a flush.

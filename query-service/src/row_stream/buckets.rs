@@ -14,9 +14,8 @@ use crate::plan::{Grid, Plan};
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::series::SeriesAnswer;
-use crate::store::{self, Bucket, BucketRead};
+use crate::store::{self, Bucket, BucketRead, SourceInterval};
 use crate::validate::GapFill;
-use crate::watermarks::SourceInterval;
 
 /// The maximum number of series that one statement reads.
 const SERIES_PER_STATEMENT: usize = 1_000;

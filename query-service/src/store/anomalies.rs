@@ -3,10 +3,9 @@
 use shared::db::Micros;
 use sqlx::AssertSqlSafe;
 
-use super::Point;
-use crate::anomaly::{HOURS_OF_WEEK, Moments};
+use super::{Point, SourceInterval};
+use crate::anomaly::rules::{HOURS_OF_WEEK, Moments};
 use crate::read_pool::ReadPool;
-use crate::watermarks::SourceInterval;
 
 /// Returns the moments of a series over a part of the minutes.
 pub(crate) async fn baseline(

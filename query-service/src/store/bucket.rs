@@ -1,7 +1,7 @@
 //! A bucket, and how parts of a bucket are combined.
 
 use super::Point;
-use crate::anomaly::{Moments, within};
+use crate::anomaly::rules::{Moments, within};
 
 /// One bucket. Statistics that were not queried are NaN.
 #[derive(Clone, Copy, Debug, PartialEq)]

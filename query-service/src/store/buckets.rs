@@ -4,6 +4,7 @@
 //! constants below; every value is bound.
 
 use shared::db::Micros;
+use shared::granularity::Granularity;
 use shared::proto::v1::Statistic;
 use sqlx::AssertSqlSafe;
 use sqlx::Row as _;
@@ -80,13 +81,13 @@ const COLUMNS: [BucketColumn; 7] = [
         needed_by: &[Statistic::First],
         of_rollup: "first_value",
         grouped: "first(first_value, bucket)",
-        of_points: r#"(min(ARRAY[date_part('epoch', "timestamp"), value]))[2]"#,
+        of_points: r#"(min(ARRAY[_timescaledb_functions.to_unix_microseconds("timestamp")::float8, value]))[2]"#,
     },
     BucketColumn {
         needed_by: &[Statistic::Last],
         of_rollup: "last_value",
         grouped: "last(last_value, bucket)",
-        of_points: r#"(max(ARRAY[date_part('epoch', "timestamp"), value]))[2]"#,
+        of_points: r#"(max(ARRAY[_timescaledb_functions.to_unix_microseconds("timestamp")::float8, value]))[2]"#,
     },
     BucketColumn {
         needed_by: &[Statistic::Stddev],
@@ -148,6 +149,15 @@ impl BucketRead<'_> {
         }
     }
 
+    /// Returns the start of the first bucket of the source that begins in the interval. Minutes of
+    /// points are bounded by the timestamps of the points, so a part of a minute must be left out here.
+    fn first_bucket(&self) -> i64 {
+        match self.source {
+            Source::MinutesOfPoints => Granularity::Minute.ceil(self.start),
+            _ => self.start,
+        }
+    }
+
     fn counts_increases(&self) -> bool {
         self.statistics.contains(&Statistic::Rate)
     }
@@ -189,6 +199,9 @@ impl BucketRead<'_> {
         // planner may choose to compare each row with the whole list, if its statistics of the
         // table are poor.
         let rows = match self.series {
+            _ if *self.source == Source::MinutesOfPoints => {
+                include_str!("../sql/minute_rows_of_points.sql")
+            }
             [_, _, ..] if self.is_table() => include_str!("../sql/rollup_rows_by_series.sql"),
             _ => include_str!("../sql/rollup_rows.sql"),
         };
@@ -207,7 +220,7 @@ pub(crate) async fn buckets(pool: &ReadPool, read: &BucketRead<'_>) -> sqlx::Res
         [one] if !from_points => query.bind(*one),
         several => query.persistent(read.is_table()).bind(several),
     };
-    query = query.bind(Micros(read.start)).bind(Micros(read.end));
+    query = query.bind(Micros(read.first_bucket())).bind(Micros(read.end));
     query = match read.grid {
         Grid::Equal(width) if !read.is_native() => {
             query.bind(PgInterval { months: 0, days: 0, microseconds: *width })

@@ -20,6 +20,15 @@ pub(crate) enum Source {
     },
 }
 
+/// A part of an interval and the source that it is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SourceInterval {
+    pub(crate) source: Source,
+    /// [start, end) in microseconds, on edges of the source's buckets.
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+}
+
 impl Source {
     /// Returns the granularity of the rows.
     pub(super) fn rows(&self) -> Granularity {

@@ -4,10 +4,9 @@ use shared::db::Micros;
 use shared::granularity::Granularity;
 use sqlx::AssertSqlSafe;
 
-use super::Point;
-use crate::anomaly::Moments;
+use super::{Point, SourceInterval};
+use crate::anomaly::rules::Moments;
 use crate::read_pool::ReadPool;
-use crate::watermarks::SourceInterval;
 
 /// The bounds of a watched series. Points outside [lower, upper] are returned.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,14 +7,14 @@ use shared::time;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
-use super::baselines::Baselines;
 use super::{MAX_LATENESS, WatchPosition, Watchers};
+use crate::anomaly::messages;
+use crate::anomaly::step_baselines::StepBaselines;
 use crate::error::QueryError;
-use crate::query_rpc::anomalies::anomaly;
 use crate::read_pool::ReadPool;
 use crate::relations::Relations;
 use crate::row_stream::{FrameSender, StreamEnd};
-use crate::series;
+use crate::series::{Series, SeriesFinder};
 use crate::store::{self, WatchedPoint};
 use crate::validate::WatchQuery;
 
@@ -51,11 +51,12 @@ struct AnomalyGroup<'p> {
 /// One client's subscription.
 pub(crate) struct Subscription {
     pool: ReadPool,
+    finder: SeriesFinder,
     watchers: Watchers,
     query: WatchQuery,
     fingerprint: u64,
     series: HashMap<i32, SeriesKey>,
-    baselines: Baselines,
+    baselines: StepBaselines,
     position: WatchPosition,
     scans: u32,
     scans_since_message: u32,
@@ -69,6 +70,7 @@ impl Subscription {
     pub(crate) async fn new(
         pool: ReadPool,
         relations: Relations,
+        finder: SeriesFinder,
         watchers: Watchers,
         query: WatchQuery,
     ) -> Result<Self, QueryError> {
@@ -80,8 +82,9 @@ impl Subscription {
             token => WatchPosition::of_token(token, fingerprint, now)?,
         };
         let mut subscription = Self {
-            baselines: Baselines::new(relations, query.clone()),
+            baselines: StepBaselines::new(relations, query.clone()),
             pool,
+            finder,
             watchers,
             query,
             fingerprint,
@@ -200,7 +203,7 @@ impl Subscription {
     /// Returns the step and the anomaly of a point, or `None` if it is no anomaly.
     fn anomaly_of(&self, found: &WatchedPoint) -> Option<(i64, v1::Anomaly)> {
         let (step, judged) = self.baselines.of(found.series_id, found.point.timestamp)?;
-        Some((step, anomaly(&judged.judge, found.point)?))
+        Some((step, messages::anomaly(&judged.judge, found.point)?))
     }
 
     async fn report_page(
@@ -259,8 +262,8 @@ impl Subscription {
 
     /// Finds the series that the selectors match now.
     async fn find_series(&mut self) -> Result<(), QueryError> {
-        let found = series::find(&self.pool, &self.query.selectors).await?;
-        let key = |found: series::Series| {
+        let found = self.finder.find(&self.query.selectors).await?;
+        let key = |found: Series| {
             (
                 found.series_id,
                 SeriesKey { device_id: found.device_id, metric_name: found.metric_name },

@@ -1,7 +1,9 @@
-//! The subcommand `keys`: makes keys, hashes them, checks a file of identities. What goes into the file is printed on standard
-//! output; the key itself, once, on standard error, so that it does not get into the file with it.
+//! The subcommand `keys`: generates keys, hashes them and checks an identities file.
+//!
+//! The entry for the file is printed on standard output. The key itself is printed once, on
+//! standard error, so that redirecting the output does not store the key in the file.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // a command talks to people
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a command prints for its user
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -12,42 +14,44 @@ use clap::{Args, Subcommand};
 use super::file::Identities;
 use super::{Scope, key};
 
-/// What to do with keys.
+/// Operations on keys.
 #[derive(Subcommand, Debug)]
 pub enum KeysCommand {
-    /// Make a key: prints it once on standard error, and its identity for the file on standard output
+    /// Generate a key: prints the key once on standard error and its entry for the identities file
+    /// on standard output
     New(NewKey),
-    /// Read a key from standard input, and print its line for the file
+    /// Read a key from standard input and print its hash for the identities file
     Hash,
-    /// Check a file of identities
+    /// Check an identities file
     Check {
-        /// The file
+        /// Identities file to check
         file: PathBuf,
     },
 }
 
-/// For whom a key is.
+/// Options of `keys new`.
 #[derive(Args, Debug)]
 pub struct NewKey {
-    /// Name of the identity, for logs
+    /// Name of the identity, as logs show it
     #[arg(long)]
     name: String,
-    /// Which service it may call; may be given twice
+    /// Service that it may call; can be repeated
     #[arg(long = "scope", value_enum, required = true)]
     scopes: Vec<Scope>,
-    /// With what the ids of its devices begin; may be given several times; "" for every device
+    /// Prefix of the device ids that it may write or read; can be repeated; "" allows every device
     #[arg(long = "device-prefix", value_name = "PREFIX", required = true)]
     device_prefixes: Vec<String>,
-    /// With what the ids of its producers begin; "" for any. Without it, it may send no numbered batches
+    /// Prefix of its producer ids; "" allows any. Without this option it cannot send numbered
+    /// batches
     #[arg(long, value_name = "PREFIX")]
     producer_prefix: Option<String>,
-    /// From when on it is refused, such as 2027-12-31T00:00:00Z
+    /// Time from which it is refused, such as 2027-12-31T00:00:00Z
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
 }
 
 impl KeysCommand {
-    /// Does what was asked for, or says what is wrong with what was given.
+    /// Runs the subcommand. Prints an error and returns a failure code if it does not succeed.
     #[must_use]
     pub fn run_to_exit_code(self) -> ExitCode {
         match self.run() {
@@ -66,13 +70,13 @@ impl KeysCommand {
                 let mut text = String::new();
                 std::io::stdin().read_to_string(&mut text).map_err(|error| error.to_string())?;
                 let line = key::entry(text.trim())
-                    .ok_or("standard input holds no key of this service (tgk_...)")?;
+                    .ok_or("standard input contains no valid key (tgk_...)")?;
                 println!("{line}");
                 Ok(())
             }
             Self::Check { file } => {
                 let text = std::fs::read(&file)
-                    .map_err(|error| format!("{file:?} cannot be read: {error}"))?;
+                    .map_err(|error| format!("cannot read {file:?}: {error}"))?;
                 let identities =
                     Identities::parse(&text).map_err(|error| format!("{file:?}: {error}"))?;
                 println!("{} identities", identities.count);
@@ -88,16 +92,17 @@ impl NewKey {
         let identity = self.identity(&key)?;
         println!("{identity}");
         eprintln!(
-            "\nThe key, shown this once. The client sends it as `authorization: Bearer KEY`:\n\n    {key}\n"
+            "\nThe key, shown only once. The client sends it as `authorization: Bearer KEY`:\n\n\
+             \x20   {key}\n"
         );
         Ok(())
     }
 
-    /// The identity for the file, which was read back to make sure that it can be.
+    /// Returns the entry for the identities file, after parsing it to make sure that it is valid.
     fn identity(&self, key: &str) -> Result<String, String> {
         let scopes: Vec<_> =
             self.scopes.iter().map(|scope| format!("{scope:?}").to_lowercase()).collect();
-        let line = key::entry(key).ok_or("the key is none")?;
+        let line = key::entry(key).ok_or("the generated key is not valid")?;
         let mut lines = vec![
             "[[identity]]".to_owned(),
             format!("name = {}", quoted(&self.name)),
@@ -120,7 +125,7 @@ fn list(texts: &[String]) -> String {
     format!("[{}]", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
 }
 
-/// A basic string of TOML.
+/// Formats a text as a basic string of TOML.
 fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }

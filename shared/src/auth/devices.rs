@@ -1,17 +1,18 @@
-//! Which devices an identity may write or read: those whose id begins with one of its prefixes.
+//! Prefixes of device ids, which limit what an identity may write or read.
 
-/// Prefixes of device ids, none of them within another, in byte order. The empty one is every device.
+/// A set of device id prefixes in byte order, none of them a prefix of another. The empty prefix
+/// allows every device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DevicePrefixes(Vec<String>);
 
 impl DevicePrefixes {
-    /// Every device.
+    /// Returns the set that allows every device.
     #[must_use]
     pub fn all() -> Self {
         Self(vec![String::new()])
     }
 
-    /// These; a prefix within another adds nothing.
+    /// Builds the set and removes prefixes that others already cover.
     #[must_use]
     pub fn new(mut prefixes: Vec<String>) -> Self {
         prefixes.sort_unstable();
@@ -19,19 +20,20 @@ impl DevicePrefixes {
         Self(prefixes)
     }
 
-    /// Whether these are all devices there are.
+    /// Returns whether every device is allowed.
     #[must_use]
     pub fn are_all(&self) -> bool {
         self.0.first().is_some_and(String::is_empty)
     }
 
-    /// Whether the device is among them, or every device that begins with this.
+    /// Returns whether a device is allowed or, for a prefix, every device whose id begins with it.
     #[must_use]
     pub fn allow(&self, id_or_prefix: &str) -> bool {
         self.0.iter().any(|prefix| id_or_prefix.starts_with(prefix.as_str()))
     }
 
-    /// What is left of the devices that begin with this: prefixes in byte order, none within another.
+    /// Returns the prefixes that cover the allowed devices whose ids begin with `prefix`. They are
+    /// in byte order, and none is a prefix of another.
     #[must_use]
     pub fn within(&self, prefix: &str) -> Vec<String> {
         if self.allow(prefix) {

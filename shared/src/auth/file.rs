@@ -1,4 +1,4 @@
-//! The file of identities.
+//! The identities file: parsing and lookup.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use super::key::{self, KeyHash};
 use super::{ClientLimits, DevicePrefixes, Identity, Scope};
 use crate::tls::CertificateNames;
 
-/// Every identity, by what it shows.
+/// All identities of the file, indexed by their credentials.
 #[derive(Debug)]
 pub(super) struct Identities {
     by_key: HashMap<String, (KeyHash, Arc<Identity>)>,
     by_certificate: HashMap<String, Arc<Identity>>,
-    /// How many there are.
+    /// Number of identities.
     pub(super) count: usize,
 }
 
-/// Why nobody was found.
+/// Reason why credentials match no identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unknown {
     NoKey,
@@ -52,15 +52,18 @@ struct Entry {
 }
 
 impl Identities {
+    /// Parses an identities file.
+    ///
     /// # Errors
-    /// Says which identity is wrong, and what is accepted.
+    /// The file is invalid. The message names the identity and what to write instead.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let text =
-            std::str::from_utf8(text).map_err(|error| format!("it is not UTF-8: {error}"))?;
+            std::str::from_utf8(text).map_err(|error| format!("not valid UTF-8: {error}"))?;
         let file: File =
             toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        // An empty file may also be one that is still being written.
         if file.identity.is_empty() {
-            return Err("it holds no [[identity]]: nobody could call".to_owned()); // or it is not written to its end
+            return Err("no [[identity]] found: no client could call the service".to_owned());
         }
         let mut identities = Self {
             by_key: HashMap::new(),
@@ -71,7 +74,7 @@ impl Identities {
         for entry in file.identity {
             let name = entry.name.clone();
             if !names.insert(name.clone()) {
-                return Err(format!("identity {name:?} is there twice"));
+                return Err(format!("identity {name:?} is defined twice"));
             }
             identities.add(entry).map_err(|sentence| format!("identity {name:?}: {sentence}"))?;
         }
@@ -93,7 +96,7 @@ impl Identities {
             return Err("name and scopes must not be empty".to_owned());
         }
         if device_prefixes.is_empty() {
-            return Err("device_prefixes is empty; [\"\"] stands for every device".to_owned());
+            return Err("device_prefixes is empty; use [\"\"] to allow every device".to_owned());
         }
         let expires = expires.map(expiry).transpose()?;
         let devices = DevicePrefixes::new(device_prefixes);
@@ -102,7 +105,7 @@ impl Identities {
         for entry in keys {
             let (id, hash) = key::parse_entry(&entry)?;
             if self.by_key.insert(id.clone(), (hash, Arc::clone(&identity))).is_some() {
-                return Err(format!("keys: {id} is there twice"));
+                return Err(format!("keys: {id} is used twice"));
             }
         }
         for certificate in certificates {
@@ -112,13 +115,14 @@ impl Identities {
                 ));
             }
             if self.by_certificate.insert(certificate.clone(), Arc::clone(&identity)).is_some() {
-                return Err(format!("certificates: {certificate} is there twice"));
+                return Err(format!("certificates: {certificate} is used twice"));
             }
         }
         Ok(())
     }
 
-    /// Who has the key. One hash whether the id is known or not, so that time tells nothing.
+    /// Returns the identity of a key. Hashes the key whether or not its id exists, so that the time
+    /// taken does not reveal which ids exist.
     pub(super) fn by_key(
         &self,
         presented: &str,
@@ -132,7 +136,7 @@ impl Identities {
         }
     }
 
-    /// Whom one of the certificate's names stands for.
+    /// Returns the identity of the first certificate name that is in the file.
     pub(super) fn by_certificate(
         &self,
         names: &CertificateNames,
@@ -156,7 +160,7 @@ fn expiry(datetime: toml::value::Datetime) -> Result<DateTime<Utc>, String> {
     let parsed = DateTime::parse_from_rfc3339(&datetime.to_string());
     parsed
         .map(|time| time.to_utc())
-        .map_err(|_| format!("expires is {datetime}: 2027-12-31T00:00:00Z is accepted"))
+        .map_err(|_| format!("expires is {datetime}; expected a time such as 2027-12-31T00:00:00Z"))
 }
 
 #[cfg(test)]
@@ -174,17 +178,15 @@ mod tests {
 
     #[test]
     fn identities_are_found_by_key_and_by_certificate_until_they_expire() {
-        let (key, other) = (key::generate().unwrap(), key::generate().unwrap());
+        let key = key::generate().unwrap();
+        let other = key::generate().unwrap();
         let line = key::entry(&key).unwrap();
         let text = format!(
             "{HEAD}keys = [\"{line}\"]\ncertificates = [\"cn:a\"]\nexpires = 2030-01-01T00:00:00Z\n"
         );
         let identities = parse(&text).unwrap();
-        let (before, after) = (
-            expiry("2029-12-31T23:59:59Z".parse().unwrap()),
-            expiry("2030-01-01T00:00:00Z".parse().unwrap()),
-        );
-        let (before, after) = (before.unwrap(), after.unwrap());
+        let before = expiry("2029-12-31T23:59:59Z".parse().unwrap()).unwrap();
+        let after = expiry("2030-01-01T00:00:00Z".parse().unwrap()).unwrap();
         assert_eq!(identities.by_key(&key, before).unwrap().name, "a");
         assert_eq!(identities.by_key(&key, after), Err(Unknown::Expired));
         assert_eq!(identities.by_key(&other, before), Err(Unknown::WrongKey));
@@ -192,7 +194,7 @@ mod tests {
         assert_eq!(
             identities.by_key(&forged, before),
             Err(Unknown::WrongKey),
-            "the id of one, the secret of another"
+            "a key with the id of one and the secret of another"
         );
         let names = |name: &str| CertificateNames(vec!["dns:b".to_owned(), name.to_owned()]);
         assert_eq!(identities.by_certificate(&names("cn:a"), before).unwrap().name, "a");
@@ -215,8 +217,8 @@ mod tests {
             ..ClientLimits::default()
         };
         assert_eq!(limits, expected);
-        let told = parse(&format!("{HEAD}[identity.limits]\nmax_calls = 0\n")).unwrap_err();
-        assert!(told.contains("max_calls = 0"), "{told}");
+        let message = parse(&format!("{HEAD}[identity.limits]\nmax_calls = 0\n")).unwrap_err();
+        assert!(message.contains("max_calls = 0"), "{message}");
         assert!(
             parse(&format!("{HEAD}[identity.limits]\ncalls = 1\n"))
                 .unwrap_err()
@@ -226,24 +228,24 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_the_file_is_told_with_the_identity() {
-        let told = |text: &str| parse(text).unwrap_err();
-        assert_eq!(told(""), "it holds no [[identity]]: nobody could call");
-        assert_eq!(told(&format!("{HEAD}{HEAD}")), "identity \"a\" is there twice");
+        let message = |text: &str| parse(text).unwrap_err();
+        assert_eq!(message(""), "no [[identity]] found: no client could call the service");
+        assert_eq!(message(&format!("{HEAD}{HEAD}")), "identity \"a\" is defined twice");
         assert!(
-            told(&format!("{HEAD}keys = [\"x\"]"))
+            message(&format!("{HEAD}keys = [\"x\"]"))
                 .starts_with("identity \"a\": keys: \"x\" is not ID:HASH")
         );
         assert!(
-            told(&format!("{HEAD}certificates = [\"a\"]"))
+            message(&format!("{HEAD}certificates = [\"a\"]"))
                 .contains("must begin with uri:, dns: or cn:")
         );
         assert!(
-            told(&format!("{HEAD}expires = 2030-01-01"))
-                .contains("2027-12-31T00:00:00Z is accepted")
+            message(&format!("{HEAD}expires = 2030-01-01"))
+                .contains("expected a time such as 2027-12-31T00:00:00Z")
         );
-        assert!(told(&format!("{HEAD}device_prefix = \"x\"")).contains("device_prefix"));
-        assert!(told(&HEAD.replace("x/\"", "x/\"]\nproducer = [\"")).contains("producer"));
-        assert!(told(&HEAD.replace("[\"x/\"]", "[]")).contains("stands for every device"));
-        assert!(told(&HEAD.replace("ingest", "write")).contains("ingest"));
+        assert!(message(&format!("{HEAD}device_prefix = \"x\"")).contains("device_prefix"));
+        assert!(message(&HEAD.replace("x/\"", "x/\"]\nproducer = [\"")).contains("producer"));
+        assert!(message(&HEAD.replace("[\"x/\"]", "[]")).contains("to allow every device"));
+        assert!(message(&HEAD.replace("ingest", "write")).contains("ingest"));
     }
 }

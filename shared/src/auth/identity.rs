@@ -1,4 +1,4 @@
-//! Who calls, and what they may do.
+//! Identities of callers and their permissions.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock};
@@ -10,7 +10,7 @@ use tonic::{Extensions, Status};
 use super::DevicePrefixes;
 use crate::status;
 
-/// Which service an identity may call.
+/// A service that an identity may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
@@ -20,41 +20,41 @@ pub enum Scope {
     Query,
 }
 
-/// Who calls, and what they may do.
+/// An authenticated caller with its permissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// For logs; unique among the identities.
+    /// Name for logs and metrics; unique among the identities.
     pub name: String,
-    /// Which services it may call.
+    /// Services that it may call.
     pub scopes: Vec<Scope>,
-    /// Which devices it may write or read.
+    /// Devices that it may write or read.
     pub devices: DevicePrefixes,
-    /// With what the ids of its producers begin; none where it may send no numbered batches.
+    /// Required prefix of its producer ids. `None`: it cannot send numbered batches.
     pub producer_prefix: Option<String>,
-    /// From when on it is refused.
+    /// Time from which it is refused. `None`: never.
     pub expires: Option<DateTime<Utc>>,
-    /// How much it may take, where that is not what every client may.
+    /// Limits that replace those of the configuration.
     pub limits: ClientLimits,
 }
 
-/// Limits of an identity of its own; where one is not set, that of the configuration holds.
+/// Limits of one identity. A limit that is not set falls back to the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientLimits {
-    /// In place of `TIDEGAUGE_CLIENT_MAX_CALLS`.
+    /// Replaces `TIDEGAUGE_CLIENT_MAX_CALLS`.
     pub max_calls: Option<NonZeroUsize>,
-    /// In place of `TIDEGAUGE_CLIENT_MESSAGES_PER_SECOND`.
+    /// Replaces `TIDEGAUGE_CLIENT_MESSAGES_PER_SECOND`.
     pub messages_per_second: Option<NonZeroUsize>,
-    /// In place of `TIDEGAUGE_CLIENT_POINTS_PER_SECOND`.
+    /// Replaces `TIDEGAUGE_CLIENT_POINTS_PER_SECOND`.
     pub points_per_second: Option<NonZeroUsize>,
-    /// In place of `TIDEGAUGE_NEW_SERIES_PER_MINUTE`.
+    /// Replaces `TIDEGAUGE_NEW_SERIES_PER_MINUTE`.
     pub new_series_per_minute: Option<NonZeroUsize>,
-    /// In place of `TIDEGAUGE_CLIENT_MAX_BYTES_IN_FLIGHT`.
+    /// Replaces `TIDEGAUGE_CLIENT_MAX_BYTES_IN_FLIGHT`.
     pub max_bytes_in_flight: Option<NonZeroUsize>,
 }
 
 impl Identity {
-    /// Whoever calls where authentication is off: may do everything.
+    /// Returns the identity of every caller if authentication is off. It has all permissions.
     #[must_use]
     pub fn anyone() -> Arc<Self> {
         static ANYONE: LazyLock<Arc<Identity>> = LazyLock::new(|| {
@@ -70,20 +70,20 @@ impl Identity {
         Arc::clone(&ANYONE)
     }
 
-    /// Whether nobody in particular calls.
+    /// Returns whether this is the identity used without authentication.
     #[must_use]
     pub fn is_anyone(self: &Arc<Self>) -> bool {
         Arc::ptr_eq(self, &Self::anyone())
     }
 }
 
-/// Who makes a call: what the access layer found.
+/// Returns the caller's identity, which the access layer stored in the request's extensions.
 ///
 /// # Errors
-/// The call did not come through that layer. Nothing may be done for it then.
+/// INTERNAL if the call did not pass through that layer. The handler must then refuse it.
 pub fn identity(extensions: &Extensions) -> Result<Arc<Identity>, Status> {
     extensions.get::<Arc<Identity>>().cloned().ok_or_else(|| {
-        tracing::error!("a call without an identity: it did not come through the access layer");
+        tracing::error!("call without an identity: it bypassed the access layer");
         status::internal()
     })
 }

@@ -1,4 +1,4 @@
-//! Lets a call through or answers it, by its path and headers alone.
+//! The access layer: admits or refuses a call by its path and headers alone.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -11,7 +11,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::file::{Identities, Unknown};
-use super::revocation::{Revocation, Shown};
+use super::revocation::{Credentials, Revocation};
 use super::{Identity, Scope, key};
 use crate::around::{Answer, Around};
 use crate::connections::Peer;
@@ -21,13 +21,14 @@ use crate::status;
 use crate::telemetry::Repeats;
 use crate::under_way::HEALTH;
 
-/// What a call needs, by the service that it names.
+/// The permission that a call needs, determined by the service in its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
-    /// Nothing: probes have no keys.
+    /// No credentials, because health probes have none.
     Nothing,
-    /// To be known.
+    /// Any known identity.
     AnyIdentity,
+    /// An identity with this scope.
     Scope(Scope),
 }
 
@@ -36,49 +37,50 @@ fn need(path: &str) -> Need {
         _ if path.starts_with(HEALTH) => Need::Nothing,
         Some("tidegauge.v1.IngestService") => Need::Scope(Scope::Ingest),
         Some("tidegauge.v1.QueryService") => Need::Scope(Scope::Query),
-        _ => Need::AnyIdentity, // reflection, and what does not exist
+        _ => Need::AnyIdentity, // reflection and unknown services
     }
 }
 
-/// Knows who may call.
+/// The access layer.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
-    /// None where authentication is off.
+    /// `None` if authentication is off.
     identities: Option<Reloaded<Identities>>,
 }
 
 impl Gate {
-    /// Reads the identities, where there is a file of them, and keeps looking at it.
+    /// Reads the identities file, if one is configured, and reloads it when it changes.
     ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// The file cannot be read or is invalid. The message gives the reason.
     pub(crate) async fn start(file: Option<&Path>, every: Duration) -> Result<Self, String> {
         let Some(file) = file else { return Ok(Self { identities: None }) };
         let make = |contents: &crate::reload::Contents| {
             let identities = Identities::parse(&contents.concat())?;
-            tracing::info!(count = identities.count, "identities are known");
+            tracing::info!(count = identities.count, "identities loaded");
             Ok(identities)
         };
         let identities =
-            Reloaded::start("the file of identities", vec![file.to_owned()], every, make).await;
+            Reloaded::start("the identities file", vec![file.to_owned()], every, make).await;
         let identities = identities
             .map_err(|error| format!("TIDEGAUGE_IDENTITIES_FILE is {file:?}: {error}"))?;
         Ok(Self { identities: Some(identities) })
     }
 
-    /// Says who calls, and where that may end before the call does, when.
+    /// Authenticates the call. Also returns a [`Revocation`] if access can end while the call runs.
     fn admit<B>(
         &self,
         request: &Request<B>,
     ) -> Result<(Arc<Identity>, Option<Revocation>), Status> {
-        let (need, Some(identities)) = (need(request.uri().path()), &self.identities) else {
+        let need = need(request.uri().path());
+        let Some(identities) = &self.identities else {
             return Ok((Identity::anyone(), None));
         };
         if need == Need::Nothing {
             return Ok((Identity::anyone(), None));
         }
-        let shown = Shown::by(request);
-        let identity = shown.identity(&identities.now())?;
+        let credentials = Credentials::by(request);
+        let identity = credentials.identity(&identities.now())?;
         match need {
             Need::Scope(scope) if !identity.scopes.contains(&scope) => {
                 let name = if scope == Scope::Ingest { "ingest" } else { "query" };
@@ -86,14 +88,15 @@ impl Gate {
                 Err(status::permission_denied("SCOPE_MISSING", sentence))
             }
             _ => {
-                let (identities, admitted) = (identities.clone(), Arc::clone(&identity));
-                Ok((identity, Some(Revocation { identities, shown, admitted })))
+                let identities = identities.clone();
+                let admitted = Arc::clone(&identity);
+                Ok((identity, Some(Revocation { identities, credentials, admitted })))
             }
         }
     }
 }
 
-/// The key of `Bearer KEY`; the scheme in any case, as HTTP has it.
+/// Returns the key of `Bearer KEY`. The scheme is case-insensitive, as in HTTP.
 pub(super) fn bearer(header: &[u8]) -> Option<&str> {
     let (scheme, key) = std::str::from_utf8(header).ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_start())
@@ -103,11 +106,12 @@ impl From<Unknown> for Status {
     fn from(unknown: Unknown) -> Self {
         status::unauthenticated(match unknown {
             Unknown::NoKey => {
-                "who calls is not known: send the header `authorization: Bearer KEY`, or show a client certificate"
+                "missing credentials: send `authorization: Bearer KEY` or present a client \
+                 certificate"
             }
-            Unknown::WrongKey => "the header authorization holds no key that is known",
+            Unknown::WrongKey => "the authorization header contains no valid key",
             Unknown::NoCertificateKnown => {
-                "no name of the client certificate stands for an identity"
+                "no identity in the identities file matches this client certificate"
             }
             Unknown::Expired => "the identity has expired",
         })
@@ -120,8 +124,10 @@ fn log<B>(request: &Request<B>, status: &Status) {
         let header =
             request.headers().get(AUTHORIZATION).and_then(|header| bearer(header.as_bytes()));
         let address = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
-        let (path, key_id, code) = (request.uri().path(), header.and_then(key::id), status.code());
-        tracing::warn!(path, address, key_id, ?code, "a call was refused: {}", status.message());
+        let path = request.uri().path();
+        let key_id = header.and_then(key::id);
+        let code = status.code();
+        tracing::warn!(path, address, key_id, ?code, "call refused: {}", status.message());
     });
 }
 
@@ -144,13 +150,14 @@ impl Around for Gate {
         };
         request.extensions_mut().insert(identity);
         let Some(revocation) = revocation else { return inside(request) };
-        // Who is answered in a stream is told there. Who sends one is told as the last word, after what was read.
+        // A query call gets the status in its response stream. An ingest call gets it as the last
+        // item of its request stream, after everything that was already read.
         if need(request.uri().path()) == Need::Scope(Scope::Query) {
             let response = inside(request);
-            let ended = move |body| EndedBy::response(body, revocation.came());
+            let ended = move |body| EndedBy::response(body, revocation.revoked());
             return Box::pin(async move { Ok(response.await?.map(ended)) });
         }
-        Box::pin(inside(request.map(|body| EndedBy::request(body, revocation.came()))))
+        Box::pin(inside(request.map(|body| EndedBy::request(body, revocation.revoked()))))
     }
 }
 

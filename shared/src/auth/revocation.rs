@@ -1,4 +1,4 @@
-//! Ends calls under way whose caller has lost what let it in: a long stream must not outlive its key.
+//! Ends running calls whose caller loses access, so that a long stream does not outlive its key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +16,16 @@ use crate::reload::Reloaded;
 use crate::status;
 use crate::tls::CertificateNames;
 
-/// What a caller shows: a key goes before a certificate.
+/// Credentials of a call. A key takes precedence over a certificate.
 #[derive(Clone)]
-pub(super) enum Shown {
+pub(super) enum Credentials {
     Nothing,
     Header(HeaderValue),
     Certificate(Arc<CertificateNames>),
 }
 
-impl Shown {
+impl Credentials {
+    /// Extracts the credentials of a request.
     pub(super) fn by<B>(request: &Request<B>) -> Self {
         let certificate = || request.extensions().get::<Peer>()?.certificate.clone();
         match request.headers().get(AUTHORIZATION) {
@@ -33,7 +34,7 @@ impl Shown {
         }
     }
 
-    /// Whom it stands for now.
+    /// Looks up the identity that the credentials have now.
     pub(super) fn identity(&self, identities: &Identities) -> Result<Arc<Identity>, Unknown> {
         match self {
             Self::Nothing => Err(Unknown::NoKey),
@@ -46,22 +47,24 @@ impl Shown {
     }
 }
 
-/// Watches over one call.
+/// Watches the access of one running call.
 pub(super) struct Revocation {
     pub(super) identities: Reloaded<Identities>,
-    pub(super) shown: Shown,
+    pub(super) credentials: Credentials,
     pub(super) admitted: Arc<Identity>,
 }
 
 impl Revocation {
-    /// Returns once the caller would no longer be let in, or may do something else than when it was.
-    pub(super) async fn came(mut self) -> Status {
+    /// Waits until the caller would no longer be admitted or its permissions differ from those it
+    /// was admitted with. Returns the status that ends the call.
+    pub(super) async fn revoked(mut self) -> Status {
         loop {
-            match self.shown.identity(&self.identities.seen_now()) {
+            match self.credentials.identity(&self.identities.seen_now()) {
                 Err(unknown) => return unknown.into(),
                 Ok(now) if !may_do_the_same(&now, &self.admitted) => {
                     let name = &now.name;
-                    let sentence = format!("what identity {name:?} may do has changed: call again");
+                    let sentence =
+                        format!("the permissions of identity {name:?} have changed: call again");
                     return status::permission_denied("PERMISSIONS_CHANGED", sentence);
                 }
                 Ok(now) => {
@@ -101,41 +104,44 @@ mod tests {
 
     fn entry(name: &str, more: &str) -> String {
         format!(
-            "[[identity]]\nname = \"{name}\"\nscopes = [\"ingest\"]\ncertificates = [\"cn:{name}\"]\n{more}\n"
+            "[[identity]]\nname = \"{name}\"\nscopes = [\"ingest\"]\n\
+             certificates = [\"cn:{name}\"]\n{more}\n"
         )
     }
 
-    /// A call by the certificate of "a" while the file changes from one content to another.
+    /// Runs a call with the certificate of "a" while the identities file changes from `before` to
+    /// `after`. Returns the status that ended it, if any.
     async fn of_a(before: &str, after: &str) -> Option<Status> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), before).unwrap();
         let make = |contents: &crate::reload::Contents| Identities::parse(&contents.concat());
         let identities =
             Reloaded::start("a test", vec![file.path().to_owned()], EVERY, make).await.unwrap();
-        let shown = Shown::Certificate(Arc::new(CertificateNames(vec!["cn:a".to_owned()])));
-        let admitted = shown.identity(&identities.now()).unwrap();
+        let credentials =
+            Credentials::Certificate(Arc::new(CertificateNames(vec!["cn:a".to_owned()])));
+        let admitted = credentials.identity(&identities.now()).unwrap();
         std::fs::write(file.path(), after).unwrap();
         let mut changed = identities.clone();
-        let revocation = Revocation { identities, shown, admitted };
+        let revocation = Revocation { identities, credentials, admitted };
         let heard = async {
             changed.changed().await;
-            tokio::time::sleep(10 * EVERY).await; // it has had its time to come
+            tokio::time::sleep(10 * EVERY).await; // time for a wrong revocation to arrive
         };
-        let came = revocation.came();
+        let revoked = revocation.revoked();
         tokio::select! {
-            status = came => Some(status),
+            status = revoked => Some(status),
             () = heard => None,
         }
     }
 
     #[tokio::test]
     async fn it_comes_where_a_certificate_no_longer_stands_for_anybody() {
-        let (a, b) =
-            (entry("a", "device_prefixes = [\"x/\"]"), entry("b", "device_prefixes = [\"x/\"]"));
+        let a = entry("a", "device_prefixes = [\"x/\"]");
+        let b = entry("b", "device_prefixes = [\"x/\"]");
         let status = of_a(&[a, b.clone()].concat(), &b).await.unwrap();
         assert_eq!(status.code(), Code::Unauthenticated);
         assert!(
-            status.message().contains("no name of the client certificate"),
+            status.message().contains("matches this client certificate"),
             "{}",
             status.message()
         );
@@ -143,11 +149,11 @@ mod tests {
 
     #[tokio::test]
     async fn it_comes_where_what_the_caller_may_do_changes() {
-        let (before, after) =
-            (entry("a", "device_prefixes = [\"x/\"]"), entry("a", "device_prefixes = [\"x/y\"]"));
+        let before = entry("a", "device_prefixes = [\"x/\"]");
+        let after = entry("a", "device_prefixes = [\"x/y\"]");
         let status = of_a(&before, &after).await.unwrap();
         assert_eq!(status.code(), Code::PermissionDenied);
-        assert!(status.message().contains("has changed: call again"), "{}", status.message());
+        assert!(status.message().contains("have changed: call again"), "{}", status.message());
     }
 
     #[tokio::test]
@@ -162,8 +168,8 @@ mod tests {
 
     #[tokio::test]
     async fn it_does_not_come_for_what_others_lose() {
-        let (a, b) =
-            (entry("a", "device_prefixes = [\"x/\"]"), entry("b", "device_prefixes = [\"x/\"]"));
+        let a = entry("a", "device_prefixes = [\"x/\"]");
+        let b = entry("b", "device_prefixes = [\"x/\"]");
         assert!(of_a(&[a.clone(), b].concat(), &a).await.is_none());
     }
 }

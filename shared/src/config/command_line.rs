@@ -1,4 +1,4 @@
-//! From arguments and environment to a configuration.
+//! Parsing of arguments and environment variables into a configuration.
 
 use std::ffi::OsString;
 
@@ -7,8 +7,11 @@ use clap::{Args, Command, Parser};
 use super::variables::Settings;
 use super::wrong_value;
 
-/// Reads the program's arguments and environment; ends the program with a sentence where something is wrong. A variable that
-/// is set to nothing counts as not set, as compose files and ConfigMaps have them. Also says what came of every setting.
+/// Parses the program's arguments and environment variables, and returns them with a summary for
+/// the log. Exits with a message if a value is invalid.
+///
+/// An empty variable counts as not set, because compose files and ConfigMaps produce such
+/// variables.
 #[must_use]
 pub fn parse<C: Parser>() -> (C, Settings) {
     let command = without_empty_variables(C::command());
@@ -25,10 +28,10 @@ fn read<C: Parser>(
     Ok((config, Settings::of(command, &matches)))
 }
 
-/// The configuration that a service has without any variable set, but for these arguments.
+/// Returns the default configuration with the given arguments applied. Ignores the environment.
 ///
 /// # Errors
-/// An argument is wrong.
+/// An argument is invalid.
 pub fn defaults<T: Args>(arguments: &[&str]) -> Result<T, clap::Error> {
     let command =
         T::augment_args(Command::new("defaults")).mut_args(|argument| argument.env(None::<&str>));
@@ -54,7 +57,7 @@ mod tests {
     use super::*;
     use crate::config::{DatabaseConfig, LogConfig, ServerConfig};
 
-    /// All that this crate defines.
+    /// All configuration that this crate defines.
     #[derive(Parser, Debug)]
     struct Everything {
         #[command(flatten)]
@@ -72,41 +75,44 @@ mod tests {
 
     #[test]
     fn a_wrong_value_is_told_with_its_variable_what_was_found_and_what_is_accepted() {
-        let told = |arguments: &[&str]| read(arguments).unwrap_err();
+        let message = |arguments: &[&str]| read(arguments).unwrap_err();
         assert_eq!(
-            told(&["--shutdown-grace=soon"]),
-            "error: TIDEGAUGE_SHUTDOWN_GRACE (--shutdown-grace) is \"soon\": a duration is accepted, such as 500ms, 30s, \
-             2m or 1h\n"
+            message(&["--shutdown-grace=soon"]),
+            "error: TIDEGAUGE_SHUTDOWN_GRACE (--shutdown-grace) is \"soon\": expected a duration \
+             such as 500ms, 30s, 2m or 1h\n"
         );
         assert_eq!(
-            told(&["--max-message-bytes=0"]),
-            "error: TIDEGAUGE_MAX_MESSAGE_BYTES (--max-message-bytes) is \"0\": a number of bytes is accepted, from 1 on, \
-             such as 4194304\n"
+            message(&["--max-message-bytes=0"]),
+            "error: TIDEGAUGE_MAX_MESSAGE_BYTES (--max-message-bytes) is \"0\": expected a number \
+             of bytes, at least 1, such as 4194304\n"
         );
         assert_eq!(
-            told(&["--log-format=xml"]),
-            "error: TIDEGAUGE_LOG_FORMAT (--log-format) is \"xml\": plain or json is accepted\n"
+            message(&["--log-format=xml"]),
+            "error: TIDEGAUGE_LOG_FORMAT (--log-format) is \"xml\": expected plain or json\n"
         );
         assert!(
-            told(&["--log=info,=,"])
-                .contains("TIDEGAUGE_LOG (--log) is \"info,=,\": levels are accepted")
+            message(&["--log=info,=,"])
+                .contains("TIDEGAUGE_LOG (--log) is \"info,=,\": expected log levels")
         );
     }
 
     #[test]
     fn a_wrong_secret_is_not_repeated() {
-        let told = read(&["--database-url=postgres://u:hunter2@h:port/n"]).unwrap_err();
-        assert!(told.contains("DATABASE_URL (--database-url) is not usable"), "{told}");
-        assert!(told.contains("postgres://USER:PASSWORD@HOST:PORT/NAME is accepted"), "{told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        let message = read(&["--database-url=postgres://u:hunter2@h:port/n"]).unwrap_err();
+        assert!(message.contains("DATABASE_URL (--database-url) is invalid"), "{message}");
+        assert!(message.contains("expected postgres://USER:PASSWORD@HOST:PORT/NAME"), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
     }
 
     #[test]
     fn settings_are_told_without_secrets() {
         let (_, settings) =
             read(&["--database-url=postgres://u:hunter2@h/n", "--shutdown-grace=3s"]).unwrap();
-        let told = settings.to_string();
-        assert!(told.contains("shutdown-grace=3s") && told.contains("log=info"), "{told}");
-        assert!(told.contains("database-url=(secret)") && !told.contains("hunter2"), "{told}");
+        let message = settings.to_string();
+        assert!(message.contains("shutdown-grace=3s") && message.contains("log=info"), "{message}");
+        assert!(
+            message.contains("database-url=(secret)") && !message.contains("hunter2"),
+            "{message}"
+        );
     }
 }

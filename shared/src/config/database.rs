@@ -1,4 +1,4 @@
-//! Which database.
+//! Configuration of the database connection.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
@@ -7,18 +7,18 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use sqlx::postgres::PgConnectOptions;
 
-/// Which database, with what was read from files in its place.
+/// Connection settings of the database, with secrets already read from their files.
 #[derive(Clone)]
 pub struct DatabaseConfig {
-    /// Where it is and who asks.
+    /// Address, credentials and database name.
     pub url: PgConnectOptions,
 }
 
-/// As given on the command line.
+/// The settings as given on the command line.
 #[derive(Args)]
 #[command(next_help_heading = "Database")]
 struct DatabaseArgs {
-    /// TimescaleDB to use, as postgres://USER:PASSWORD@HOST:PORT/NAME
+    /// URL of the TimescaleDB database, as postgres://USER:PASSWORD@HOST:PORT/NAME
     #[arg(
         long = "database-url",
         env = "DATABASE_URL",
@@ -29,7 +29,7 @@ struct DatabaseArgs {
         default_value = "postgres://postgres@127.0.0.1:5432/tidegauge"
     )]
     database_url: PgConnectOptions,
-    /// File that holds the URL instead, such as a mounted secret
+    /// File that contains the database URL, such as a mounted secret; replaces DATABASE_URL
     #[arg(
         long,
         env = "DATABASE_URL_FILE",
@@ -38,7 +38,7 @@ struct DatabaseArgs {
         conflicts_with = "database_url"
     )]
     database_url_file: Option<PathBuf>,
-    /// File that holds the password alone; it takes the place of the URL's
+    /// File that contains only the database password; replaces the password of the URL
     #[arg(long, env = "DATABASE_PASSWORD_FILE", value_name = "FILE", global = true)]
     database_password_file: Option<PathBuf>,
 }
@@ -46,7 +46,7 @@ struct DatabaseArgs {
 fn url(text: &str) -> Result<PgConnectOptions, String> {
     text.trim_end()
         .parse()
-        .map_err(|_| "postgres://USER:PASSWORD@HOST:PORT/NAME is accepted".to_owned())
+        .map_err(|_| "expected postgres://USER:PASSWORD@HOST:PORT/NAME".to_owned())
 }
 
 impl DatabaseArgs {
@@ -54,8 +54,8 @@ impl DatabaseArgs {
         let mut options = match &self.database_url_file {
             Some(file) => {
                 let text = read("DATABASE_URL_FILE", file)?;
-                url(&text).map_err(|accepted| {
-                    format!("DATABASE_URL_FILE: what {file:?} holds is not usable: {accepted}")
+                url(&text).map_err(|expected| {
+                    format!("DATABASE_URL_FILE: the content of {file:?} is invalid: {expected}")
                 })?
             }
             None => self.database_url,
@@ -69,8 +69,7 @@ impl DatabaseArgs {
 }
 
 fn read(variable: &str, file: &Path) -> Result<String, String> {
-    fs::read_to_string(file)
-        .map_err(|error| format!("{variable} is {file:?}, which cannot be read: {error}"))
+    fs::read_to_string(file).map_err(|error| format!("{variable}: cannot read {file:?}: {error}"))
 }
 
 impl Args for DatabaseConfig {
@@ -102,7 +101,7 @@ impl fmt::Debug for DatabaseConfig {
 }
 
 impl DatabaseConfig {
-    /// Host, port and name, without the password: for logs.
+    /// Returns host, port and database name without credentials, for logs.
     #[must_use]
     pub fn address(&self) -> String {
         format!(
@@ -124,7 +123,8 @@ mod tests {
     #[test]
     fn secrets_come_from_files_as_well() {
         let folder = tempfile::tempdir().unwrap();
-        let (url, password) = (folder.path().join("url"), folder.path().join("password"));
+        let url = folder.path().join("url");
+        let password = folder.path().join("password");
         fs::write(&url, "postgres://ingest:old@database:5433/points\n").unwrap();
         fs::write(&password, "new secret\n").unwrap();
         let config: DatabaseConfig = defaults(&[
@@ -135,22 +135,23 @@ mod tests {
         assert_eq!(config.address(), "database:5433/points");
         assert!(
             config.url.to_url_lossy().as_str().contains("ingest:new%20secret@"),
-            "the file's password holds"
+            "the password file takes precedence over the URL"
         );
     }
 
     #[test]
     fn a_file_that_cannot_be_read_is_told_with_its_variable() {
-        let told =
+        let message =
             defaults::<DatabaseConfig>(&["--database-url-file=/absent"]).unwrap_err().to_string();
         assert!(
-            told.starts_with(
-                "error: DATABASE_URL_FILE is \"/absent\", which cannot be read: No such file"
-            ),
-            "{told}"
+            message.starts_with("error: DATABASE_URL_FILE: cannot read \"/absent\": No such file"),
+            "{message}"
         );
         let both = ["--database-url-file=/absent", "--database-url=postgres://a@b/c"];
-        let told = defaults::<DatabaseConfig>(&both).unwrap_err().to_string();
-        assert!(told.contains("--database-url-file") && told.contains("are both set"), "{told}");
+        let message = defaults::<DatabaseConfig>(&both).unwrap_err().to_string();
+        assert!(
+            message.contains("--database-url-file") && message.contains("are both set"),
+            "{message}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! How calls are served, and to whom.
+//! Configuration of serving and access.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -12,66 +12,80 @@ use super::quotas::QuotaConfig;
 use super::tls::TlsConfig;
 use super::values;
 
-/// How calls are served, and to whom.
+/// Settings for serving calls.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Serving")]
 pub struct ServerConfig {
-    /// Largest message taken, in bytes after decompression
-    #[arg(long, env = "TIDEGAUGE_MAX_MESSAGE_BYTES", default_value = "4194304", value_name = "BYTES",
-          value_parser = values::bytes)]
+    /// Maximum size of a message in bytes, after decompression
+    #[arg(
+        long,
+        env = "TIDEGAUGE_MAX_MESSAGE_BYTES",
+        default_value = "4194304",
+        value_name = "BYTES",
+        value_parser = values::bytes
+    )]
     pub max_message_bytes: usize,
-    /// Most connections at once; one more is turned away
+    /// Maximum number of open connections; further connections are refused
     #[arg(long, env = "TIDEGAUGE_MAX_CONNECTIONS", default_value = "1000", value_name = "NUMBER",
           value_parser = values::count)]
     pub max_connections: NonZeroUsize,
-    /// Age at which a stream that has no end of its own (IngestWithAcks, WatchAnomalies) is ended with OK, so that load spreads
-    /// over instances
+    /// Maximum age of a stream without an end of its own (IngestWithAcks, WatchAnomalies); it then
+    /// ends with OK, so that load spreads over instances
     #[arg(long, env = "TIDEGAUGE_STREAM_MAX_AGE", default_value = "1h", value_name = "DURATION",
           value_parser = values::duration)]
     pub stream_max_age: Duration,
-    /// How long calls under way may take to end after SIGTERM; must be shorter than what the supervisor waits before it kills
+    /// Time for running calls to finish after SIGTERM; must be shorter than the supervisor's own
+    /// timeout before SIGKILL
     #[arg(long, env = "TIDEGAUGE_SHUTDOWN_GRACE", default_value = "25s", value_name = "DURATION",
           value_parser = values::duration)]
     pub shutdown_grace: Duration,
-    /// Proxies whose connections begin with a header of the PROXY protocol (version 2 or 1) that says whose they are: addresses
-    /// and networks, separated by commas; a connection from there without a header is closed
-    #[arg(long, env = "TIDEGAUGE_PROXY_PROTOCOL_FROM", value_name = "ADDRESS[/BITS],...", value_delimiter = ',',
-          value_parser = values::network)]
+    /// Addresses and networks of proxies, separated by commas, whose connections must begin with a
+    /// PROXY protocol header (version 1 or 2) with the client's address; connections from them
+    /// without a header are closed
+    #[arg(
+        long,
+        env = "TIDEGAUGE_PROXY_PROTOCOL_FROM",
+        value_name = "ADDRESS[/BITS],...",
+        value_delimiter = ',',
+        value_parser = values::network
+    )]
     pub proxy_protocol_from: Vec<IpNet>,
-    /// How much one client may take.
+    /// Limits of clients.
     #[command(flatten)]
     pub quotas: QuotaConfig,
-    /// Whether calls are encrypted.
+    /// Encryption of calls.
     #[command(flatten)]
     pub tls: TlsConfig,
-    /// Who may call.
+    /// Authentication of callers.
     #[command(flatten)]
     pub access: AccessConfig,
 }
 
-/// Who may call.
+/// Settings for authentication and access.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Access")]
 pub struct AccessConfig {
-    /// Identities, with the hashes of their keys and the names of their certificates (see the subcommand `keys`); with it, no
-    /// call is served without one
+    /// File with the identities that may call, their key hashes and certificate names (see the
+    /// subcommand `keys`); not set: authentication is off
     #[arg(long, env = "TIDEGAUGE_IDENTITIES_FILE", value_name = "FILE")]
     pub identities_file: Option<PathBuf>,
-    /// How often the files of certificates and identities are read again; a change holds once it was seen twice
+    /// Interval for rereading certificates and identities; a change takes effect once two reads in
+    /// a row agree
     #[arg(long, env = "TIDEGAUGE_RELOAD_INTERVAL", default_value = "5s", value_name = "DURATION",
           value_parser = values::duration)]
     pub reload_interval: Duration,
-    /// Listen where others can reach it though TLS or authentication is off, because the network or a proxy sees to that
+    /// Allow listening beyond loopback without TLS or authentication, for example because a proxy
+    /// provides both
     #[arg(long, env = "TIDEGAUGE_INSECURE_LISTEN")]
     pub insecure_listen: bool,
 }
 
 impl ServerConfig {
-    /// Checks that nobody gets in who should not: beyond loopback, TLS and authentication are needed, or the explicit word
-    /// that they are not.
+    /// Checks that the service is not exposed by accident: beyond loopback, it needs TLS and
+    /// authentication, or an explicit setting to do without.
     ///
     /// # Errors
-    /// Says what is missing.
+    /// TLS or authentication is missing. The message names the variables to set.
     pub fn check_listen(&self, address: SocketAddr) -> Result<(), String> {
         let tls = (
             self.tls.certificate.is_none(),
@@ -96,8 +110,8 @@ impl ServerConfig {
             return Ok(());
         }
         Err(format!(
-            "refusing to listen on {address}, where others can reach it: {missing}. Where the network or a proxy sees to \
-             that, set TIDEGAUGE_INSECURE_LISTEN=true"
+            "refusing to listen on {address}, where others can reach it: {missing}. If the \
+             network or a proxy provides the protection, set TIDEGAUGE_INSECURE_LISTEN=true"
         ))
     }
 }
@@ -116,14 +130,15 @@ mod tests {
         for loopback in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
             assert_eq!(check(loopback, &[]), Ok(()));
         }
-        let (tls, access) = (["--tls-certificate=c", "--tls-key=k"], ["--identities-file=i"]);
+        let tls = ["--tls-certificate=c", "--tls-key=k"];
+        let access = ["--identities-file=i"];
         for exposed in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1"] {
-            let told = check(exposed, &[]).unwrap_err();
+            let message = check(exposed, &[]).unwrap_err();
             assert!(
-                told.contains("TLS is off") && told.contains("authentication is off"),
-                "{told}"
+                message.contains("TLS is off") && message.contains("authentication is off"),
+                "{message}"
             );
-            assert!(told.contains("TIDEGAUGE_INSECURE_LISTEN=true"), "{told}");
+            assert!(message.contains("TIDEGAUGE_INSECURE_LISTEN=true"), "{message}");
             assert!(!check(exposed, &tls).unwrap_err().contains("TLS is off"));
             assert!(!check(exposed, &access).unwrap_err().contains("authentication is off"));
             assert_eq!(check(exposed, &[&tls[..], &access].concat()), Ok(()));

@@ -1,4 +1,4 @@
-//! Values as people write them. What is said of a wrong one goes on after "VARIABLE is FOUND: ".
+//! Parsers for values of settings. Their errors continue the sentence "VARIABLE is FOUND: ".
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -6,56 +6,56 @@ use std::time::Duration;
 
 use proxy_protocol_rs::IpNet;
 
-/// A duration above zero, such as 500ms, 30s, 2m or 1h.
+/// Parses a duration above zero, such as 500ms, 30s, 2m or 1h.
 ///
 /// # Errors
-/// Says what is accepted.
+/// The text is not a duration above zero. The message gives examples.
 pub fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration > Duration::ZERO => Ok(duration),
-        _ => Err("a duration is accepted, such as 500ms, 30s, 2m or 1h".to_owned()),
+        _ => Err("expected a duration such as 500ms, 30s, 2m or 1h".to_owned()),
     }
 }
 
-/// A whole number from 1 on.
+/// Parses a whole number of at least 1.
 ///
 /// # Errors
-/// Says what is accepted.
+/// The text is not such a number.
 pub fn count(text: &str) -> Result<NonZeroUsize, String> {
-    text.parse().map_err(|_| "a whole number is accepted, from 1 on".to_owned())
+    text.parse().map_err(|_| "expected a whole number, at least 1".to_owned())
 }
 
-/// A number of bytes, from 1 on.
+/// Parses a number of bytes of at least 1.
 ///
 /// # Errors
-/// Says what is accepted.
+/// The text is not such a number.
 pub fn bytes(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) | Err(_) => {
-            Err("a number of bytes is accepted, from 1 on, such as 4194304".to_owned())
-        }
+        Ok(0) | Err(_) => Err("expected a number of bytes, at least 1, such as 4194304".to_owned()),
         Ok(bytes) => Ok(bytes),
     }
 }
 
-/// An IP address with a port.
+/// Parses an IP address with a port.
 ///
 /// # Errors
-/// Says what is accepted.
+/// The text is not an address with a port. The message gives examples.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        "an IP address with a port is accepted, such as 127.0.0.1:50051 or [::]:50051".to_owned()
+        "expected an IP address with a port, such as 127.0.0.1:50051 or [::]:50051".to_owned()
     })
 }
 
-/// An IP address, or a network as an address and the number of its leading bits.
+/// Parses an IP address, or a network in CIDR notation.
 ///
 /// # Errors
-/// Says what is accepted.
+/// The text is neither of them. The message gives examples.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
     address.or_else(|_| text.parse()).map_err(|_| {
-        "IP addresses and networks are accepted, separated by commas, such as 10.0.0.7 or 10.1.0.0/16 or 2001:db8::/64".to_owned()
+        "expected IP addresses and networks separated by commas, such as 10.0.0.7 or 10.1.0.0/16 \
+         or 2001:db8::/64"
+            .to_owned()
     })
 }
 
@@ -75,7 +75,7 @@ mod tests {
         }
         for wrong in ["", "10.0.0", "10.0.0.0/33", "haproxy", "10.0.0.7:80"] {
             assert!(
-                network(wrong).unwrap_err().starts_with("IP addresses and networks are accepted"),
+                network(wrong).unwrap_err().starts_with("expected IP addresses and networks"),
                 "{wrong}"
             );
         }

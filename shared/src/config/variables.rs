@@ -1,28 +1,28 @@
-//! Every setting that a program has, for lists of them and for the log.
+//! The settings of a program, for documentation and for the log.
 
 use std::fmt;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
-/// A setting that an environment variable sets.
+/// A setting that can be given as an environment variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// Its name.
+    /// Name of the variable.
     pub name: String,
-    /// What holds where it is not set; empty for nothing.
+    /// Default value; empty if there is none.
     pub default: String,
-    /// What it is for.
+    /// Description, as in `--help`.
     pub help: String,
-    /// What it may be, where it is one of a few.
+    /// Accepted values if there is a fixed list of them, otherwise empty.
     pub values: Vec<String>,
-    /// Under which heading it stands in `--help`.
+    /// Heading of its section in `--help`.
     pub heading: String,
-    /// Whether its value is not to be shown.
+    /// Whether its value is secret and must not be shown.
     pub secret: bool,
 }
 
-/// The variables of a program, in the order of its definition.
+/// Returns the variables of a program in the order of their definition.
 #[must_use]
 pub fn variables(command: &Command) -> Vec<Variable> {
     let described = |argument: &Arg| {
@@ -48,7 +48,8 @@ fn values(argument: &Arg) -> Vec<String> {
     argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect()
 }
 
-/// What came of every setting, for the log: one `name=value` after the other, secrets left out.
+/// The effective value of every setting, for the log: `name=value` separated by spaces, with
+/// secrets masked.
 #[derive(Clone, Debug)]
 pub struct Settings(Vec<String>);
 

@@ -1,11 +1,12 @@
-//! What a wrong value is told with: the variable, what was found, what is accepted.
+//! Messages for invalid settings, with the variable, the value found and what is expected.
 
 use std::error::Error as _;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-/// The same error in our words, where it is one of a value. A secret is not repeated.
+/// Replaces clap's message about an invalid value or a conflict by one that names the variable.
+/// Keeps other errors. Never repeats a secret.
 pub(super) fn explain(command: &Command, error: clap::Error) -> clap::Error {
     let sentence = match error.kind() {
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => sentence(command, &error),
@@ -17,16 +18,16 @@ pub(super) fn explain(command: &Command, error: clap::Error) -> clap::Error {
 
 fn sentence(command: &Command, error: &clap::Error) -> Option<String> {
     let argument = find(command, text(error, ContextKind::InvalidArg)?)?;
-    let accepted = match error.get(ContextKind::ValidValue) {
-        Some(ContextValue::Strings(values)) => format!("{} is accepted", values.join(" or ")),
+    let expected = match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(values)) => format!("expected {}", values.join(" or ")),
         _ => error.source()?.to_string(),
     };
     let name = name(argument);
     Some(match text(error, ContextKind::InvalidValue) {
         Some(found) if !argument.is_hide_env_values_set() => {
-            format!("{name} is {found:?}: {accepted}")
+            format!("{name} is {found:?}: {expected}")
         }
-        _ => format!("{name} is not usable: {accepted}"),
+        _ => format!("{name} is invalid: {expected}"),
     })
 }
 
@@ -37,7 +38,7 @@ fn conflict(command: &Command, error: &clap::Error) -> Option<String> {
         ContextValue::Strings(others) => find(command, others.first()?)?,
         _ => return None,
     };
-    Some(format!("{} and {} are both set; set one of the two", name(one), name(other)))
+    Some(format!("{} and {} are both set; set only one of them", name(one), name(other)))
 }
 
 fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
@@ -47,7 +48,7 @@ fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
     }
 }
 
-/// The argument that clap shows as `--flag <VALUE>`.
+/// Returns the argument that clap shows as `--flag <VALUE>`.
 fn find<'c>(command: &'c Command, shown: &str) -> Option<&'c Arg> {
     let flag = shown.split([' ', '=', '[']).next()?.strip_prefix("--")?;
     let own = command.get_arguments();
@@ -55,7 +56,7 @@ fn find<'c>(command: &'c Command, shown: &str) -> Option<&'c Arg> {
     all.into_iter().find(|argument| argument.get_long() == Some(flag))
 }
 
-/// The variable and the flag.
+/// Formats the variable and the flag of an argument.
 fn name(argument: &Arg) -> String {
     let flag = argument.get_long().unwrap_or_default();
     match argument.get_env() {

@@ -1,4 +1,4 @@
-//! One connection, encrypted or not, that holds its place among those that may be.
+//! One client connection, encrypted or not, that counts against the connection limits.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -18,28 +18,28 @@ use tonic::transport::server::Connected;
 use super::places::Held;
 use crate::tls::CertificateNames;
 
-/// With so many bytes a client opens HTTP/2 (RFC 9113, section 3.4), and so long it may take. Later, pings find out whether it
-/// is there.
-const OPENING: usize = 24;
-const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Length of the client's connection preface of HTTP/2 in bytes (RFC 9113, section 3.4).
+const PREFACE_BYTES: usize = 24;
+/// Maximum time for a client to send the preface. After that, HTTP/2 pings detect a dead client.
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Who is at the other end; among the extensions of every request.
+/// The client of a connection. Stored among the extensions of every request.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Where it calls from.
+    /// Address that the client connects from.
     pub address: SocketAddr,
-    /// What its certificate names it; none where it showed none.
+    /// Names in the client certificate. `None` if the client presented none.
     pub certificate: Option<Arc<CertificateNames>>,
 }
 
-/// Among the connections that may be.
+/// A place within the connection limits, and the token that aborts the connection.
 pub(super) struct Place {
     _held: Held,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Place {
-    /// Held until the token is cancelled at the latest.
+    /// Combines a permit with the token whose cancellation aborts the connection.
     pub(super) fn new(held: Held, cut: CancellationToken) -> Self {
         Self { _held: held, cut: Box::pin(cut.cancelled_owned()) }
     }
@@ -47,14 +47,14 @@ impl Place {
 
 type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
-/// A connection that holds a place until it ends.
+/// A connection that holds a place until it is dropped.
 pub(crate) struct Connection {
     stream: Stream,
     peer: Peer,
-    /// When it is closed, unless the client has opened HTTP/2 by then; none once it has.
-    open_by: Option<Pin<Box<Sleep>>>,
-    /// Bytes that came in until then.
-    opening: usize,
+    /// Closes the connection unless the preface has arrived. `None` once it has.
+    preface_timeout: Option<Pin<Box<Sleep>>>,
+    /// Bytes of the preface received so far.
+    preface_bytes: usize,
     place: Place,
 }
 
@@ -77,8 +77,8 @@ impl Connection {
         Self {
             stream,
             peer,
-            open_by: Some(Box::pin(tokio::time::sleep(OPENING_TIMEOUT))),
-            opening: 0,
+            preface_timeout: Some(Box::pin(tokio::time::sleep(PREFACE_TIMEOUT))),
+            preface_bytes: 0,
             place,
         }
     }
@@ -93,7 +93,8 @@ impl Connected for Connection {
 }
 
 impl Connection {
-    /// Work on the stream, which ends where it has to wait and the connection is cut: as if the network had ended it.
+    /// Polls the stream. If it is pending and the connection was cut, fails as if the network had
+    /// aborted the connection.
     fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -120,13 +121,13 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         let read = self.poll(cx, |stream, cx| stream.poll_read(cx, buffer))?;
         let came = buffer.filled().len() - before;
-        if let Some(open_by) = &mut self.open_by {
-            if read.is_pending() && open_by.as_mut().poll(cx).is_ready() {
+        if let Some(preface_timeout) = &mut self.preface_timeout {
+            if read.is_pending() && preface_timeout.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            self.opening += came;
-            if self.opening >= OPENING {
-                self.open_by = None;
+            self.preface_bytes += came;
+            if self.preface_bytes >= PREFACE_BYTES {
+                self.preface_timeout = None;
             }
         }
         read.map(Ok)
@@ -163,16 +164,18 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// What an HTTP/2 server says first: its settings.
+/// An empty SETTINGS frame, which an HTTP/2 server must send first.
 const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-/// How long a client may take for its first call, to be told then.
+/// Maximum time to wait for the first call of a client before sending GOAWAY anyway.
 const FIRST_CALL: Duration = Duration::from_millis(500);
 
-/// Says it once the client has begun a call: a client that is told before takes its connection for one that broke. Then reads
-/// what it sends until it hangs up: a connection that is closed with something unread takes back what was said.
-pub(super) async fn say_goaway(mut stream: TcpStream, goaway: Vec<u8>) -> io::Result<()> {
+/// Sends a GOAWAY frame after the client has started its first call, because a client that gets it
+/// earlier reports a broken connection instead of the reason. Then reads until the client closes
+/// the connection: closing it with unread data would reset it, and the client could lose the frame.
+pub(super) async fn send_goaway(mut stream: TcpStream, goaway: Vec<u8>) -> io::Result<()> {
     stream.write_all(&SETTINGS).await?;
-    let _ = tokio::time::timeout(FIRST_CALL, first_call(&mut stream)).await; // begun or not, it is told
+    // GOAWAY is sent even if no call was started in time.
+    let _ = tokio::time::timeout(FIRST_CALL, first_call(&mut stream)).await;
     stream.write_all(&goaway).await?;
     stream.shutdown().await?;
     let mut unread = [0; 1024];
@@ -180,11 +183,10 @@ pub(super) async fn say_goaway(mut stream: TcpStream, goaway: Vec<u8>) -> io::Re
     Ok(())
 }
 
-/// Reads up to the first HEADERS frame.
+/// Reads up to the header of the first HEADERS frame.
 async fn first_call(stream: &mut TcpStream) -> io::Result<()> {
-    const PREFACE_BYTES: u64 = 24;
     const HEADERS: u8 = 1;
-    tokio::io::copy(&mut stream.take(PREFACE_BYTES), &mut tokio::io::sink()).await?;
+    tokio::io::copy(&mut stream.take(PREFACE_BYTES as u64), &mut tokio::io::sink()).await?;
     loop {
         let mut header = [0; 9];
         stream.read_exact(&mut header).await?;
@@ -196,7 +198,7 @@ async fn first_call(stream: &mut TcpStream) -> io::Result<()> {
     }
 }
 
-/// What an HTTP/2 server says last: GOAWAY with ENHANCE_YOUR_CALM and the reason (RFC 9113, section 6.8).
+/// Builds a GOAWAY frame with ENHANCE_YOUR_CALM and the reason (RFC 9113, section 6.8).
 pub(super) fn goaway(reason: &str) -> Vec<u8> {
     const ENHANCE_YOUR_CALM: u32 = 0xb;
     let length = u32::try_from(8 + reason.len()).unwrap_or(8).to_be_bytes();

@@ -1,4 +1,4 @@
-//! How many connections there are, and how many were turned away.
+//! Metrics of open and refused connections.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use tokio::sync::Semaphore;
 
 use crate::metrics::{CONNECTIONS_CAPACITY, CONNECTIONS_OPEN, CONNECTIONS_REFUSED, REASON};
 
-/// Why a connection was turned away.
+/// Reason for refusing a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Refusal {
-    /// All places are taken.
+    /// A connection limit is reached.
     TooMany,
-    /// Its TLS handshake failed, or took too long.
+    /// The TLS handshake failed or timed out.
     Handshake,
-    /// A proxy did not say whose it is.
+    /// A proxy sent no valid PROXY protocol header.
     ProxyHeader,
 }
 
@@ -32,14 +32,14 @@ impl Refusal {
     }
 }
 
-/// Counts those that were turned away; cheap to clone.
+/// Metrics of connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Metrics {
     refused: Counter<u64>,
 }
 
 impl Metrics {
-    /// The places tell how many connections there are.
+    /// Registers the metrics. Open connections are derived from the free permits of `places`.
     pub(super) fn new(meter: &Meter, places: &Arc<Semaphore>, capacity: usize) -> Self {
         let places = Arc::clone(places);
         let open = move || capacity.saturating_sub(places.available_permits()) as f64;

@@ -1,4 +1,4 @@
-//! How many connections there may be: in all, and from one address.
+//! Limits on the number of connections, in total and per client address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::ServerConfig;
 use crate::quotas::network;
 
-/// The places that there are; cheap to clone.
+/// The connection limits and the places taken. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Places {
     free: Arc<Semaphore>,
@@ -18,10 +18,10 @@ pub(super) struct Places {
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-/// One of all places, for a connection whose source is not known yet.
+/// A place that is not yet assigned to a client address.
 pub(super) struct Reserved(OwnedSemaphorePermit);
 
-/// One of them, held until it is dropped.
+/// A place assigned to a client address. Freed when dropped.
 pub(super) struct Held {
     _permit: OwnedSemaphorePermit,
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
@@ -41,33 +41,34 @@ impl Places {
         }
     }
 
-    /// Those that are not taken.
+    /// Returns the semaphore whose permits are the free places.
     pub(super) fn free(&self) -> &Arc<Semaphore> {
         &self.free
     }
 
-    /// All.
+    /// Returns the maximum number of connections in total.
     pub(super) fn most(&self) -> usize {
         self.most
     }
 
-    /// A place for a connection from there, or the limit that was reached.
+    /// Takes a place for a connection from `address`, or returns a message with the limit reached.
     pub(super) fn take(&self, address: SocketAddr) -> Result<Held, String> {
         self.hold(address, || self.reserve())
     }
 
-    /// A place for a connection that has yet to say where it is from, or the limit that was reached.
+    /// Takes a place for a connection whose client address is not known yet, or returns a message
+    /// with the limit reached.
     pub(super) fn reserve(&self) -> Result<Reserved, String> {
         match Arc::clone(&self.free).try_acquire_owned() {
             Ok(permit) => Ok(Reserved(permit)),
             Err(_) => Err(format!(
-                "there are {} connections already (TIDEGAUGE_MAX_CONNECTIONS)",
+                "limit of {} connections reached (TIDEGAUGE_MAX_CONNECTIONS)",
                 self.most
             )),
         }
     }
 
-    /// The reserved place for a connection from there, or the limit that was reached.
+    /// Assigns a reserved place to a client address, or returns a message with the limit reached.
     pub(super) fn assign(&self, reserved: Reserved, address: SocketAddr) -> Result<Held, String> {
         self.hold(address, || Ok(reserved))
     }
@@ -82,9 +83,10 @@ impl Places {
         if taken.get(&address).is_some_and(|&from_one| from_one >= self.most_from_one) {
             let most = self.most_from_one;
             return Err(format!(
-                "there are {most} connections from {address} already (TIDEGAUGE_CLIENT_MAX_CONNECTIONS); all devices behind one \
-                 address count as one client: raise the limit, or have the proxy in front of them say whose each connection is \
-                 (TIDEGAUGE_PROXY_PROTOCOL_FROM)"
+                "limit of {most} connections from {address} reached \
+                 (TIDEGAUGE_CLIENT_MAX_CONNECTIONS). All devices behind one address count as one \
+                 client: raise the limit, or have the proxy in front of them send the PROXY \
+                 protocol (TIDEGAUGE_PROXY_PROTOCOL_FROM)"
             ));
         }
         let Reserved(permit) = reserved()?;
@@ -105,7 +107,7 @@ impl Drop for Held {
     }
 }
 
-/// Whoever panicked with the lock held changed one number at most.
+/// Locks a mutex, ignoring poisoning: a panic leaves at most one count changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -119,19 +121,23 @@ mod tests {
     fn one_address_does_not_take_every_place() {
         let places =
             Places::new(&defaults(&["--max-connections=3", "--client-max-connections=2"]).unwrap());
-        let (greedy, other) = ("192.0.2.1:1".parse().unwrap(), "192.0.2.2:1".parse().unwrap());
+        let greedy = "192.0.2.1:1".parse().unwrap();
+        let other = "192.0.2.2:1".parse().unwrap();
         let held = [places.take(greedy).ok().unwrap(), places.take(greedy).ok().unwrap()];
         assert!(places.take(greedy).err().unwrap().contains("2 connections from 192.0.2.1"));
         let held = (held, places.take(other).ok().unwrap());
-        assert!(places.take(other).err().unwrap().contains("there are 3 connections already"));
+        assert!(places.take(other).err().unwrap().contains("limit of 3 connections reached"));
         assert!(places.reserve().is_err());
         drop(held);
         assert!(lock(&places.taken).is_empty());
         let assigned = places.assign(places.reserve().unwrap(), greedy).unwrap();
         let held = (assigned, places.take(greedy).unwrap());
-        let told = places.assign(places.reserve().unwrap(), greedy).err().unwrap();
-        assert!(told.contains("all devices behind one address count as one client"), "{told}");
-        assert!(places.take(other).is_ok(), "a place that was not assigned is free again");
+        let message = places.assign(places.reserve().unwrap(), greedy).err().unwrap();
+        assert!(
+            message.contains("All devices behind one address count as one client"),
+            "{message}"
+        );
+        assert!(places.take(other).is_ok(), "a failed assignment frees its reserved place");
         drop(held);
         assert!(places.take(greedy).is_ok());
     }

@@ -1,7 +1,8 @@
-//! The header of the PROXY protocol (version 2, or the text of version 1), in which a proxy says whose connection it passes on.
+//! The header of the PROXY protocol, versions 1 and 2, in which a proxy sends its client's address.
 //!
-//! Only addresses that the configuration trusts are read for it, and they must send it: whoever may choose its header chooses
-//! its address. The format is that of HAProxy's `proxy-protocol.txt`; `proxy-protocol-rs` parses it.
+//! The header is only read on connections from the configured proxies, and it is mandatory there:
+//! anyone who may send a header can claim any address. The format is that of HAProxy's
+//! `proxy-protocol.txt`; `proxy-protocol-rs` parses it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,17 +11,18 @@ use std::time::Duration;
 use proxy_protocol_rs::{IpNet, ParseError, TransportProtocol, V2_SIGNATURE, parse};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// A proxy sends the header at once, before anything that its client sends.
+/// Maximum time for receiving the header. A proxy sends it at once, before any data of its client.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Largest header: addresses take 216 bytes at most, the rest is for extensions such as certificates' names.
+/// Maximum size of a header in bytes. Addresses take at most 216 bytes; the rest is for extensions
+/// such as certificate names.
 const MAX_HEADER_BYTES: usize = 4_096;
-/// Version 2: its signature, version and command, family, and the length of the rest.
+/// Size of the fixed part of version 2: signature, version and command, family, length of the rest.
 const FIXED_BYTES: usize = 16;
-/// Longest line of version 1, with its end.
+/// Maximum length of a version 1 line in bytes, including its line ending.
 const MAX_LINE_BYTES: usize = 107;
 const LINE_BEGINS: &[u8] = b"PROXY ";
 
-/// The addresses whose connections begin with a header.
+/// Addresses and networks whose connections must begin with a header.
 #[derive(Clone, Debug)]
 pub(super) struct Proxies(Arc<[IpNet]>);
 
@@ -28,7 +30,8 @@ impl Proxies {
     pub(super) fn new(from: &[IpNet]) -> Self {
         if from.iter().any(|network| network.prefix_len() == 0) {
             tracing::warn!(
-                "TIDEGAUGE_PROXY_PROTOCOL_FROM trusts every address: whoever connects chooses the address it has here"
+                "TIDEGAUGE_PROXY_PROTOCOL_FROM trusts every address: any client can \
+                 claim any address"
             );
         }
         Self(from.into())
@@ -40,26 +43,26 @@ impl Proxies {
     }
 }
 
-/// Reads the header, and nothing behind it. Returns whose connection it is: none where it is the proxy's own, as its health checks
-/// are, or its client has no address.
+/// Reads the header and nothing after it. Returns the client's address, or `None` if the connection
+/// is the proxy's own, such as a health check, or its client has no IP address.
 ///
 /// # Errors
-/// Says why there is no usable header.
+/// The header is missing, incomplete or invalid. The message gives the reason.
 pub(super) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<Option<SocketAddr>, String> {
     match tokio::time::timeout(HEADER_TIMEOUT, header(stream)).await {
         Ok(header) => source(&header?),
         Err(_) => {
-            Err(format!("no whole header of the PROXY protocol came within {HEADER_TIMEOUT:?}"))
+            Err(format!("no complete PROXY protocol header received within {HEADER_TIMEOUT:?}"))
         }
     }
 }
 
-/// The bytes of the header: its length is known before its end is read.
+/// Reads the bytes of the header. Both versions tell its end before anything after it is read.
 async fn header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, String> {
     let broken =
-        |error: std::io::Error| format!("no whole header of the PROXY protocol came: {error}");
+        |error: std::io::Error| format!("no complete PROXY protocol header received: {error}");
     let mut header = vec![0; V2_SIGNATURE.len()];
     stream.read_exact(&mut header).await.map_err(broken)?;
     if header == V2_SIGNATURE {
@@ -68,7 +71,7 @@ async fn header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, String
         let whole = FIXED_BYTES + usize::from(u16::from_be_bytes([header[14], header[15]]));
         if whole > MAX_HEADER_BYTES {
             return Err(format!(
-                "a header of the PROXY protocol has {whole} bytes; the limit is {MAX_HEADER_BYTES}"
+                "PROXY protocol header has {whole} bytes; the limit is {MAX_HEADER_BYTES}"
             ));
         }
         header.resize(whole, 0);
@@ -78,31 +81,23 @@ async fn header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, String
             header.push(stream.read_u8().await.map_err(broken)?);
         }
     } else {
-        return Err(
-            "it does not begin with a header of the PROXY protocol, as connections from its address must".to_owned()
-        );
+        return Err("no PROXY protocol header received; connections from this address must \
+                    begin with one"
+            .to_owned());
     }
     Ok(header)
 }
 
 fn source(header: &[u8]) -> Result<Option<SocketAddr>, String> {
     let (info, length) = parse(header).map_err(|error| match error {
-        ParseError::Incomplete => {
-            "a header of the PROXY protocol does not end where it should".to_owned()
-        }
-        error => format!("a header of the PROXY protocol is not usable: {error}"),
+        ParseError::Incomplete => "PROXY protocol header has no end".to_owned(),
+        error => format!("invalid PROXY protocol header: {error}"),
     })?;
     if length != header.len() {
-        return Err(format!(
-            "a header of the PROXY protocol ends after {length} of {} bytes",
-            header.len()
-        ));
+        return Err(format!("PROXY protocol header ends after {length} of {} bytes", header.len()));
     }
     if info.transport.is_some_and(|transport| transport.protocol != TransportProtocol::Stream) {
-        return Err(
-            "a header of the PROXY protocol is about a datagram, which is not a connection"
-                .to_owned(),
-        );
+        return Err("PROXY protocol header describes a datagram instead of a connection".to_owned());
     }
     Ok(info.source.and_then(|source| source.as_inet()))
 }
@@ -152,29 +147,26 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_usable_header_is_refused_with_the_reason() {
         for (bytes, reason) in [
-            (
-                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
-                "does not begin with a header of the PROXY protocol",
-            ),
-            (v2(PROXY, TCP4, &V4)[..20].to_vec(), "no whole header of the PROXY protocol came"),
-            (b"\r\n\r\n".to_vec(), "no whole header of the PROXY protocol came"),
-            (v2(PROXY, TCP4, &V4[..8]), "is not usable"),
-            (v2(PROXY, TCP4, &[&V4[..], &[0x04, 0, 9, 1]].concat()), "is not usable"),
-            (v2(PROXY, 0, &[]), "is not usable"),
-            (v2(PROXY, 0x51, &V4), "is not usable"),
-            (v2(PROXY, 0x31, &[0; 100]), "is not usable"),
-            (v2(0x2f, TCP4, &V4), "is not usable"),
-            (v2(0x11, TCP4, &V4), "is not usable"),
-            (v2(PROXY, 0x12, &V4), "is about a datagram"),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), "no PROXY protocol header received"),
+            (v2(PROXY, TCP4, &V4)[..20].to_vec(), "no complete PROXY protocol header received"),
+            (b"\r\n\r\n".to_vec(), "no complete PROXY protocol header received"),
+            (v2(PROXY, TCP4, &V4[..8]), "invalid"),
+            (v2(PROXY, TCP4, &[&V4[..], &[0x04, 0, 9, 1]].concat()), "invalid"),
+            (v2(PROXY, 0, &[]), "invalid"),
+            (v2(PROXY, 0x51, &V4), "invalid"),
+            (v2(PROXY, 0x31, &[0; 100]), "invalid"),
+            (v2(0x2f, TCP4, &V4), "invalid"),
+            (v2(0x11, TCP4, &V4), "invalid"),
+            (v2(PROXY, 0x12, &V4), "describes a datagram"),
             (v2(PROXY, TCP4, &[0; 5_000]), "has 5016 bytes; the limit is 4096"),
             (v2(PROXY, TCP4, &[&V4[..], &[0x03, 0, 4, 1, 2, 3, 4]].concat()), "CRC32c mismatch"),
             ([b"PROXY TCP4 ".to_vec(), vec![b'1'; 200]].concat(), "PROXY protocol"),
             (b"PROXY TCP4 192.0.2.7\n".to_vec(), "PROXY protocol"),
-            (b"PROXY TCP4 nonsense 10.0.0.1 1 2\r\n".to_vec(), "is not usable"),
+            (b"PROXY TCP4 nonsense 10.0.0.1 1 2\r\n".to_vec(), "invalid"),
         ] {
             let (read, _) = read_all(&bytes).await;
-            let told = read.unwrap_err();
-            assert!(told.contains(reason), "{told}, not {reason}");
+            let message = read.unwrap_err();
+            assert!(message.contains(reason), "got {message:?}, expected {reason:?}");
         }
     }
 

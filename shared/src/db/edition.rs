@@ -1,11 +1,11 @@
-//! Refuses a database that is not TimescaleDB Community in a version that serves.
+//! Checks that the database is TimescaleDB Community in a supported version.
 
 use sqlx::postgres::PgConnection;
 
-/// Oldest TimescaleDB that serves, as (major, minor).
+/// Oldest supported version of TimescaleDB, as (major, minor).
 const OLDEST: (u32, u32) = (2, 23);
 
-/// What the database is.
+/// Versions of a supported database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edition {
     /// Version of PostgreSQL, such as "17.5".
@@ -14,19 +14,19 @@ pub struct Edition {
     pub timescaledb: String,
 }
 
-/// Why a database cannot serve. Each sentence says what was found and what to use.
+/// Reason why a database is not supported. Each message says what was found and what to use.
 #[derive(Debug, thiserror::Error)]
 pub enum EditionError {
-    /// No TimescaleDB at all.
+    /// TimescaleDB is not installed.
     #[error("PostgreSQL {postgres} at this address has no TimescaleDB extension; use {WANTED}")]
     Absent {
         /// Version of PostgreSQL.
         postgres: String,
     },
-    /// The Apache edition.
+    /// It is the Apache edition.
     #[error(
-        "found the Apache edition of TimescaleDB {timescaledb} (timescaledb.license = '{license}'), which has no \
-         continuous aggregates; use {WANTED}"
+        "found the Apache edition of TimescaleDB {timescaledb} \
+         (timescaledb.license = '{license}'), which has no continuous aggregates; use {WANTED}"
     )]
     Apache {
         /// Version of TimescaleDB.
@@ -34,21 +34,22 @@ pub enum EditionError {
         /// Value of `timescaledb.license`.
         license: String,
     },
-    /// Too old.
+    /// The version is too old.
     #[error("found TimescaleDB {timescaledb}; use {WANTED}")]
     TooOld {
         /// Version of TimescaleDB.
         timescaledb: String,
     },
-    /// It did not answer.
+    /// The database did not respond.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-const WANTED: &str = "TimescaleDB Community 2.23 or later, for example the image timescale/timescaledb (not -oss), or \
-                      the embedded one: node embedded-timescaledb/server.mjs";
+const WANTED: &str = "TimescaleDB Community 2.23 or later, for example the image \
+                      timescale/timescaledb (not -oss), or the embedded one: \
+                      node embedded-timescaledb/server.mjs";
 
-/// Says what the database is, or why it cannot serve. Changes nothing.
+/// Returns the versions of the database if it is supported. Changes nothing.
 ///
 /// # Errors
 /// See [`EditionError`].
@@ -64,7 +65,8 @@ fn judge(
     license: Option<String>,
 ) -> Result<Edition, EditionError> {
     let Some(timescaledb) = timescaledb else { return Err(EditionError::Absent { postgres }) };
-    // The setting exists once the extension's library is loaded; without it the edition shows on creation.
+    // The license setting exists only after the extension's library was loaded. Without it, a wrong
+    // edition is detected after `CREATE EXTENSION`.
     if let Some(license) = license
         && license != "timescale"
     {

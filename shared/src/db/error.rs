@@ -1,7 +1,8 @@
-//! What an error of the database means: away for now, or refused for good.
+//! Classification of database errors: temporary or permanent.
 
-/// Whether the same work may succeed later, on a new connection: the database is away, full, restarting, or chose this
-/// transaction as the victim of a deadlock.
+/// Returns whether the same work may succeed later on a new connection: the database is
+/// unreachable, out of resources or restarting, or it aborted the transaction to resolve a
+/// deadlock.
 #[must_use]
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
@@ -20,9 +21,10 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the database looked at the data and refused it for good: integrity, data or constraint errors.
+/// Returns whether the database permanently refused the data: a data, integrity or constraint
+/// error.
 #[must_use]
 pub fn is_refusal(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(database)
-        if database.code().is_some_and(|code| matches!(code.get(..2), Some("22" | "23" | "44" | "P0"))))
+    let sqlx::Error::Database(database) = error else { return false };
+    database.code().is_some_and(|code| matches!(code.get(..2), Some("22" | "23" | "44" | "P0")))
 }

@@ -1,4 +1,4 @@
-//! The settings of a database that say how far back it goes.
+//! Reads the database settings for retention and refresh windows.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::config::DatabaseConfig;
 use crate::granularity::Granularity;
 use crate::history::{Conflict, HistorySettings, LookBack};
 
-/// A relation: its name, whether a job refreshes it, how far back that looks, and how long it is kept.
+/// Relation name, whether a job refreshes it, refresh window and retention in microseconds.
 type Row = (String, bool, Option<i64>, Option<i64>);
 
-/// Reads the settings. The schema must be there.
+/// Reads the settings. The schema must exist.
 ///
 /// # Errors
-/// The database did not answer.
+/// The database did not respond.
 pub async fn history(connection: &mut PgConnection) -> sqlx::Result<HistorySettings> {
     let rows: Vec<Row> = sqlx::query_as(include_str!("history.sql")).fetch_all(connection).await?;
     let of = |relation: &str| rows.iter().find(|(name, ..)| name == relation);
@@ -33,10 +33,11 @@ pub async fn history(connection: &mut PgConnection) -> sqlx::Result<HistorySetti
     })
 }
 
-/// Connects, and returns which settings do not go together where points up to this age are accepted.
+/// Connects to the database and returns the settings that conflict with the maximum accepted age of
+/// points.
 ///
 /// # Errors
-/// The database did not answer.
+/// The database did not respond.
 pub async fn history_conflicts(
     database: &DatabaseConfig,
     oldest_accepted: Duration,

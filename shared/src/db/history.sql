@@ -1,5 +1,5 @@
--- Of points, of each rollup and of producers: whether a job refreshes it, how far back that looks, and for how long it is kept, in
--- microseconds. Counted in UTC, where a day has 24 hours.
+-- Lists the points relation, each rollup and the producers: whether a job refreshes it, the refresh
+-- window and the retention. Both are in microseconds and computed in UTC, where a day has 24 hours.
 SELECT relation,
        refresh_job IS NOT NULL,
        (extract(epoch FROM utc.now - (utc.now - refresh_window)) * 1000000)::int8,

@@ -1,5 +1,5 @@
-//! Microseconds since the Unix epoch as a `timestamptz`, without a calendar in between: the eight bytes of the wire are
-//! moved by the distance of the epochs and nothing else.
+//! Microseconds since the Unix epoch as `timestamptz`, without a calendar conversion: encoding only
+//! shifts the eight bytes on the wire by the difference of the epochs.
 
 use chrono::{DateTime, Utc};
 use sqlx::encode::IsNull;
@@ -9,7 +9,7 @@ use sqlx::postgres::{
 };
 use sqlx::{Decode, Encode, Type};
 
-/// PostgreSQL counts from 2000-01-01; this is that instant in microseconds since the Unix epoch.
+/// PostgreSQL's epoch, 2000-01-01, in microseconds since the Unix epoch.
 pub const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
 /// A time in microseconds since the Unix epoch, as a parameter or a column.
@@ -18,7 +18,8 @@ pub struct Micros(pub i64);
 
 impl Type<Postgres> for Micros {
     fn type_info() -> PgTypeInfo {
-        <DateTime<Utc> as Type<Postgres>>::type_info() // known to sqlx: a name would be looked up in the catalogue
+        // This type has a fixed OID. A type given by name would cost a catalogue query.
+        <DateTime<Utc> as Type<Postgres>>::type_info()
     }
 }
 

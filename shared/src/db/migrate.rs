@@ -1,4 +1,4 @@
-//! Brings the schema of `migrations/` into a database, once, however many processes try.
+//! Applies the migrations of `migrations/`. Safe with several processes at once.
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnection;
@@ -10,7 +10,8 @@ fn migrator() -> Migrator {
     sqlx::migrate!("../migrations")
 }
 
-/// Key of the advisory lock under which one process migrates at a time; the extension's creation is not safe otherwise.
+/// Key of the advisory lock that lets only one process migrate at a time. Concurrent
+/// `CREATE EXTENSION` statements would fail without it.
 const LOCK_KEY: i64 = 0x7469_6465_6761_7567;
 
 /// Message for a database with the steps of before the baseline. They have the same numbers.
@@ -18,25 +19,25 @@ const BEFORE_BASELINE: &str = "the schema of this database is from before the ba
     migrations and cannot be upgraded: migrate a new database and load the data into it, as \
     migrations/README.md (\"Databases from before the baseline\") and CHANGELOG.md say";
 
-/// Why a schema could not be brought in.
+/// Reason why migrating failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// The database cannot serve.
+    /// The database is not supported.
     #[error(transparent)]
     Edition(#[from] EditionError),
     /// The schema was made by steps that the baseline replaced.
     #[error("{BEFORE_BASELINE}")]
     BeforeBaseline,
-    /// A step failed.
+    /// A migration failed.
     #[error(transparent)]
     Step(#[from] sqlx::migrate::MigrateError),
-    /// The database did not answer.
+    /// The database did not respond.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
 impl MigrateError {
-    /// Whether the database is away rather than wrong.
+    /// Returns whether the error is temporary, so that migrating may succeed later.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         match self {
@@ -52,8 +53,8 @@ impl MigrateError {
     }
 }
 
-/// Creates the extension where it is missing and runs the steps that have not run. Safe to run twice and by several
-/// processes at once.
+/// Creates the extension if it is missing, and applies all pending migrations. Running it again or
+/// from several processes at once is safe.
 ///
 /// # Errors
 /// See [`MigrateError`].
@@ -66,7 +67,8 @@ pub async fn migrate(database: &DatabaseConfig) -> Result<Edition, MigrateError>
     if records_steps(&mut connection).await? && is_before_baseline(&mut connection).await? {
         return Err(MigrateError::BeforeBaseline);
     }
-    // The lock above is held already. `run` is not usable in a spawned task (its future is not general enough in lifetimes).
+    // The lock is already held. `Migrator::run` is not used because its future does not satisfy the
+    // lifetime bounds of a spawned task.
     migrator().set_locking(false).run_direct(None, &mut connection, false).await?;
     sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK_KEY).execute(&mut connection).await?;
     Ok(edition)
@@ -93,18 +95,18 @@ async fn is_before_baseline(connection: &mut PgConnection) -> sqlx::Result<bool>
     .await
 }
 
-/// Why work cannot be done in a database now.
+/// Reason why the database cannot be used now.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    /// The schema is not (all) there.
+    /// The schema is missing or incomplete, or the database is not supported.
     #[error("{0}")]
     Schema(String),
-    /// The database did not answer.
+    /// The database did not respond.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
-/// Checks that every step has run.
+/// Checks that all migrations are applied.
 ///
 /// # Errors
 /// See [`ProbeError`].
@@ -112,9 +114,9 @@ pub async fn check_schema(connection: &mut PgConnection) -> Result<(), ProbeErro
     let wanted = migrator().iter().map(|step| step.version).max().unwrap_or(0);
     if !records_steps(connection).await? {
         return Err(match check_edition(connection).await {
-            Ok(_) => {
-                ProbeError::Schema("waiting for the schema: run: ingest-service migrate".to_owned())
-            }
+            Ok(_) => ProbeError::Schema(
+                "the database has no schema; run: ingest-service migrate".to_owned(),
+            ),
             Err(EditionError::Database(error)) => ProbeError::Database(error),
             Err(wrong) => ProbeError::Schema(wrong.to_string()),
         });
@@ -128,7 +130,8 @@ pub async fn check_schema(connection: &mut PgConnection) -> Result<(), ProbeErro
             .await?;
     if found < wanted {
         return Err(ProbeError::Schema(format!(
-            "waiting for migration {wanted}: the database is at {found}; run: ingest-service migrate"
+            "the database schema is at migration {found}, but {wanted} is required; \
+             run: ingest-service migrate"
         )));
     }
     Ok(())

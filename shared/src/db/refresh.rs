@@ -1,4 +1,4 @@
-//! Bringing a rollup up to date over an interval.
+//! Refreshing a rollup over an interval.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -6,11 +6,12 @@ use sqlx::postgres::PgConnection;
 use super::Micros;
 use crate::granularity::Granularity;
 
-/// Refreshes one rollup over [start, end), in microseconds since the Unix epoch; does nothing for raw points. Returns once the
-/// result is committed, batch by batch. A rollup above another one needs that one refreshed first.
+/// Refreshes one rollup over [start, end), in microseconds since the Unix epoch. Does nothing for
+/// raw points. Commits batch by batch and returns after the last commit. A rollup that is built on
+/// another one needs that one refreshed first.
 ///
 /// # Errors
-/// The database did not answer, or the connection is in a transaction.
+/// The database did not respond, or the connection is in a transaction.
 pub async fn refresh(
     connection: &mut PgConnection,
     rollup: Granularity,
@@ -19,7 +20,8 @@ pub async fn refresh(
 ) -> sqlx::Result<()> {
     let Some(batch) = buckets_per_batch(rollup) else { return Ok(()) };
     let statement = format!(
-        "CALL refresh_continuous_aggregate('{}', $1, $2, options => '{{\"buckets_per_batch\": {batch}}}')",
+        "CALL refresh_continuous_aggregate('{}', $1, $2, \
+         options => '{{\"buckets_per_batch\": {batch}}}')",
         rollup.relation()
     );
     sqlx::query(AssertSqlSafe(statement))
@@ -30,8 +32,9 @@ pub async fn refresh(
     Ok(())
 }
 
-/// Returns the batch size of the jobs in `migrations/0012_jobs.sql`: a day of minutes, or a month of
-/// hours or days. Without batches, a refresh over 32 days of one series took 70 s instead of 3 s.
+/// Returns the batch size of a refresh in buckets, as in `migrations/0012_jobs.sql`: one day of
+/// minutes, one month of hours or days. A refresh over 32 days of one series took 70 s without
+/// batches and 3 s with them.
 fn buckets_per_batch(rollup: Granularity) -> Option<u32> {
     match rollup {
         Granularity::Raw => None,

@@ -1,6 +1,7 @@
 use super::*;
 
-/// As `migrations/` has it: windows of 31, 32 and 34 days, nothing dropped, producers forgotten after 60 days.
+/// Returns the settings after migrating: refresh windows of 31, 32 and 34 days, no retention, and
+/// idle producers removed after 60 days.
 fn migrated() -> HistorySettings {
     HistorySettings {
         look_back: [31, 32, 34].map(|days| LookBack::Micros(days * DAY)),
@@ -37,9 +38,9 @@ fn a_refresh_that_looks_back_less_than_a_day_beyond_the_accepted_age_is_named() 
     let settings = HistorySettings { producers_remembered: None, ..migrated() };
     assert_eq!(
         sentence(&settings, days(400)),
-        "TIDEGAUGE_OLDEST_ACCEPTED is 400 days, but refreshes of points_1min look back 31 days (points are kept for ever): \
-         older points would never reach the rollups; lower TIDEGAUGE_OLDEST_ACCEPTED to 30 days, or raise both: \
-         SELECT set_accepted_age('400 days')"
+        "TIDEGAUGE_OLDEST_ACCEPTED is 400 days, but refreshes of points_1min look back 31 days \
+         (points are kept forever): older points would never reach the rollups; lower \
+         TIDEGAUGE_OLDEST_ACCEPTED to 30 days, or raise both: SELECT set_accepted_age('400 days')"
     );
 }
 
@@ -73,9 +74,10 @@ fn retention_that_drops_what_a_refresh_looks_back_over_is_named_at_every_level()
     settings.kept[0] = Some(7 * DAY);
     assert_eq!(
         sentence(&settings, days(30)),
-        "points is kept for 7 days, but refreshes of points_1min look back 31 days (TIDEGAUGE_OLDEST_ACCEPTED is 30 days): \
-         late points may be dropped before they reach the rollup, and a refresh over dropped data erases what was made of \
-         it; keep it for 32 days or more: SELECT set_retention('points', '32 days'), or accept points up to a lower age: \
+        "points is kept for 7 days, but refreshes of points_1min look back 31 days \
+         (TIDEGAUGE_OLDEST_ACCEPTED is 30 days): late points may be dropped before they reach the \
+         rollup, and a refresh over dropped data deletes its buckets; keep it for 32 days or more: \
+         SELECT set_retention('points', '32 days'), or lower the accepted age with \
          set_accepted_age and TIDEGAUGE_OLDEST_ACCEPTED"
     );
 }
@@ -84,7 +86,7 @@ fn retention_that_drops_what_a_refresh_looks_back_over_is_named_at_every_level()
 fn days_may_be_dropped_whenever_it_pleases() {
     let mut settings = migrated();
     settings.kept[3] = Some(DAY);
-    assert_eq!(pairs(&settings, days(30)), [""; 0], "nothing is made of days");
+    assert_eq!(pairs(&settings, days(30)), [""; 0], "no rollup is built on days");
 }
 
 #[test]

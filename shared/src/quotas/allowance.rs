@@ -1,4 +1,4 @@
-//! How much is left of a number that a client may take in a minute. Pure: is told the time.
+//! A token bucket per minute without debt. Pure: callers pass the current time.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use tokio::time::Instant;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Fills with so many a minute, up to a minute's worth, and lends nothing: a request for more gets what there is.
+/// A token bucket that refills at a rate per minute and holds at most one minute's worth. It never
+/// goes into debt: a request for more than it holds gets what is there.
 #[derive(Debug, Default)]
 pub(super) struct Allowance {
-    /// None until something is taken: full.
+    /// State after the last withdrawal. `None`: the bucket is full.
     last: Option<Taken>,
 }
 
@@ -21,7 +22,7 @@ struct Taken {
 }
 
 impl Allowance {
-    /// Takes as much as there is, at most `count`.
+    /// Takes at most `count` tokens and returns how many were taken.
     pub(super) fn take(&mut self, count: usize, per_minute: usize, now: Instant) -> usize {
         let left = self.left(per_minute, now);
         let taken = count.min(whole(left));
@@ -35,17 +36,17 @@ impl Allowance {
         taken
     }
 
-    /// Returns how long it takes until there is `count`, or a minute's worth where that is less.
+    /// Returns the time until `count` tokens are available, or one minute's worth if that is less.
     pub(super) fn wait(&self, count: usize, per_minute: usize, now: Instant) -> Duration {
         let missing = as_float(count.min(per_minute)) - self.left(per_minute, now);
         if missing <= 0.0 {
             return Duration::ZERO;
         }
-        // A millisecond more than it takes, for what is left is not exact.
+        // Rounding errors could make the result too short, so add a millisecond.
         MINUTE.mul_f64(missing / as_float(per_minute)) + Duration::from_millis(1)
     }
 
-    /// Returns whether it is as a new one would be.
+    /// Returns whether the bucket is full, like a new one.
     pub(super) fn is_full(&self, now: Instant) -> bool {
         self.last.as_ref().is_none_or(|taken| taken.left(taken.per_minute, now) >= taken.per_minute)
     }
@@ -68,7 +69,7 @@ fn as_float(number: usize) -> f64 {
     number as f64
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // from 0 to what a minute is worth
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 0 to usize::MAX
 fn whole(number: f64) -> usize {
     number as usize
 }
@@ -79,7 +80,8 @@ mod tests {
 
     #[test]
     fn a_minute_s_worth_goes_at_once_and_nothing_is_lent() {
-        let (mut allowance, start) = (Allowance::default(), Instant::now());
+        let mut allowance = Allowance::default();
+        let start = Instant::now();
         assert!(allowance.is_full(start));
         assert_eq!(allowance.take(250, 100, start), 100);
         assert_eq!(allowance.take(150, 100, start), 0);
@@ -89,25 +91,28 @@ mod tests {
         assert_eq!(
             allowance.take(250, 100, start + 60 * MINUTE),
             100,
-            "what is not taken is not saved up"
+            "tokens of more than one minute are not saved"
         );
     }
 
     #[test]
     fn after_the_wait_there_is_what_was_waited_for_or_a_minute_s_worth() {
-        let (mut allowance, start) = (Allowance::default(), Instant::now());
+        let mut allowance = Allowance::default();
+        let start = Instant::now();
         allowance.take(100, 100, start);
         let wait = allowance.wait(10, 100, start);
         assert!(wait >= MINUTE / 10 && wait < MINUTE / 9, "{wait:?}");
         assert_eq!(allowance.take(10, 100, start + wait), 10);
-        let (now, wait) = (start + wait, allowance.wait(1_000, 100, start + wait));
+        let now = start + wait;
+        let wait = allowance.wait(1_000, 100, now);
         assert_eq!(allowance.take(1_000, 100, now + wait), 100);
         assert_eq!(Allowance::default().wait(5, 100, start), Duration::ZERO);
     }
 
     #[test]
     fn a_changed_limit_holds_at_once() {
-        let (mut allowance, start) = (Allowance::default(), Instant::now());
+        let mut allowance = Allowance::default();
+        let start = Instant::now();
         allowance.take(1, 100, start);
         assert_eq!(allowance.take(100, 10, start), 10);
         assert_eq!(allowance.take(1_000, 1_000, start + MINUTE), 1_000);

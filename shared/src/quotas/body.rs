@@ -1,4 +1,4 @@
-//! A request's body, held back or ended where its client is over a limit.
+//! A request body that enforces the quotas of its client while it is read.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,53 +13,66 @@ use tonic::body::Body;
 use super::CallQuota;
 use super::framing::Framing;
 
-/// Reads on only while the client may send more.
+/// A request body that is read only as far as the quotas of its client allow.
 pub(super) struct Metered {
     body: Body,
     call: CallQuota,
     framing: Framing,
-    /// Came in, but is not handed on before `room` is there.
+    /// Data received from the inner body but not passed on yet.
     parked: Bytes,
-    /// Bytes at its beginning that `room` is awaited for.
+    /// Number of bytes at the start of `parked` that are passed on once `permit` has resolved.
     withheld: usize,
-    room: Option<BoxFuture<'static, ()>>,
-    /// When the message that is waited for is given up; it runs only while it is the client's turn.
-    patience: Pin<Box<Sleep>>,
+    /// Wait for a quota, if one is in progress.
+    permit: Option<BoxFuture<'static, ()>>,
+    /// Timeout of the message being received. It runs only while waiting for the client.
+    timeout: Pin<Box<Sleep>>,
+    /// Whether the timeout is running.
     is_waiting: bool,
 }
 
 impl Metered {
     pub(super) fn new(body: Body, call: CallQuota) -> Self {
-        let patience = Box::pin(tokio::time::sleep(call.message_timeout()));
-        let (framing, parked) = Default::default();
-        Self { body, call, framing, parked, withheld: 0, room: None, patience, is_waiting: false }
+        let timeout = Box::pin(tokio::time::sleep(call.message_timeout()));
+        Self {
+            body,
+            call,
+            framing: Framing::default(),
+            parked: Bytes::new(),
+            withheld: 0,
+            permit: None,
+            timeout,
+            is_waiting: false,
+        }
     }
 
-    /// Of what came in, that which may be handed on. The end of a message never waits for the beginning of the next one: what
-    /// the message holds is only given back once it was handed on.
+    /// Returns the received bytes that may be passed on. The end of a message never waits for the
+    /// start of the next one, because the bytes held by a message are released only after it was
+    /// passed on.
     fn take(&mut self) -> Result<Bytes, Status> {
         let mut read = std::mem::take(&mut self.withheld);
-        while read < self.parked.len() && self.room.is_none() {
-            let piece = self.framing.read(&self.parked[read..]);
-            self.is_waiting &= piece.ended.is_none();
-            if let Some(length) = piece.begins {
-                self.room = self.call.begin(length)?;
+        while read < self.parked.len() && self.permit.is_none() {
+            let progress = self.framing.read(&self.parked[read..]);
+            self.is_waiting &= progress.ended.is_none();
+            if let Some(length) = progress.begins {
+                self.permit = self.call.begin(length)?;
             }
-            match piece.ended.and_then(|length| self.call.complete(length)) {
-                None => read += piece.read,
-                room => (self.room, self.withheld) = (room, piece.read),
+            match progress.ended.and_then(|length| self.call.complete(length)) {
+                None => read += progress.read,
+                permit => (self.permit, self.withheld) = (permit, progress.read),
             }
         }
         Ok(self.parked.split_to(read))
     }
 
-    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<Status> {
+    /// Polls the timeout, and starts it if it is not running. Resolves to the status that ends the
+    /// call.
+    fn poll_timeout(&mut self, context: &mut Context<'_>) -> Poll<Status> {
         if !self.is_waiting {
             self.is_waiting = true;
             let until = Instant::now() + self.call.message_timeout();
-            self.patience.as_mut().reset(until);
+            self.timeout.as_mut().reset(until);
         }
-        ready!(self.patience.as_mut().poll(context));
+        ready!(self.timeout.as_mut().poll(context));
         Poll::Ready(self.call.silent())
     }
 }
@@ -73,9 +86,9 @@ impl HttpBody for Metered {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         loop {
-            if let Some(room) = &mut self.room {
-                ready!(room.as_mut().poll(context));
-                self.room = None;
+            if let Some(permit) = &mut self.permit {
+                ready!(permit.as_mut().poll(context));
+                self.permit = None;
             }
             if !self.parked.is_empty() {
                 let taken = self.take()?;
@@ -91,7 +104,7 @@ impl HttpBody for Metered {
                 },
                 Poll::Ready(ended) => return Poll::Ready(ended),
                 Poll::Pending => {
-                    return self.poll_patience(context).map(|status| Some(Err(status)));
+                    return self.poll_timeout(context).map(|status| Some(Err(status)));
                 }
             }
         }

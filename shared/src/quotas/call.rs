@@ -1,4 +1,4 @@
-//! One call of a client, and what it holds.
+//! The quotas of one call, and the bytes that its messages hold.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::client::{Client, Limits, lock};
+use super::client::{ClientUsage, EffectiveLimits, lock};
 use super::{Limit, OverLimit, Quotas};
 use crate::status;
 
@@ -19,23 +19,24 @@ tokio::task_local! {
     static CURRENT: CallQuota;
 }
 
-/// A call that counts against its client's limits until the last clone is dropped. Empty outside a call, where nothing is
-/// limited.
+/// A call that counts against the quotas of its client until the last clone is dropped. The default
+/// value stands outside any call and is unlimited.
 #[derive(Clone, Debug, Default)]
 pub struct CallQuota(Option<Arc<Call>>);
 
 #[derive(Debug)]
 struct Call {
     quotas: Quotas,
-    client: Arc<Client>,
-    limits: Limits,
-    /// Whether its client sends a stream of messages: then it is held back where a unary call is refused.
+    client: Arc<ClientUsage>,
+    limits: EffectiveLimits,
+    /// Whether the client sends a stream of messages. A stream is slowed down where a unary call is
+    /// refused.
     is_stream: bool,
-    /// Of its messages that nobody has asked about yet.
+    /// Bytes of messages that [`CallQuota::message`] has not handed out yet.
     held: Mutex<VecDeque<HeldBytes>>,
 }
 
-/// Bytes of a message in flight; given back when this is dropped.
+/// Bytes of a message in flight. Released when dropped.
 #[derive(Debug, Default)]
 pub struct HeldBytes {
     _of_client: Option<OwnedSemaphorePermit>,
@@ -51,14 +52,14 @@ impl Drop for Call {
 impl CallQuota {
     pub(super) fn new(
         quotas: Quotas,
-        client: Arc<Client>,
-        limits: Limits,
+        client: Arc<ClientUsage>,
+        limits: EffectiveLimits,
         is_stream: bool,
     ) -> Self {
         Self(Some(Arc::new(Call { quotas, client, limits, is_stream, held: Mutex::default() })))
     }
 
-    /// That of the call that is being handled; to be asked for before another task is begun.
+    /// Returns the quota of the call being handled. Must be called before spawning another task.
     #[must_use]
     pub fn current() -> Self {
         CURRENT.try_with(Self::clone).unwrap_or_default()
@@ -72,22 +73,24 @@ impl CallQuota {
         CURRENT.scope(self, work)
     }
 
-    /// Who calls: one name for all calls of a client.
+    /// Returns the client's name, which is the same for all of its calls.
     #[must_use]
     pub fn client(&self) -> Arc<str> {
         self.0.as_ref().map_or_else(|| "".into(), |call| Arc::clone(&call.client.name))
     }
 
-    /// The bytes of the message that was read last, to be kept until it is settled. To be asked for once a message.
+    /// Returns the bytes held by the message read last, to be kept until the message is finished.
+    /// Must be called once per message.
     #[must_use]
     pub fn message(&self) -> HeldBytes {
         self.0.as_ref().and_then(|call| lock(&call.held).pop_front()).unwrap_or_default()
     }
 
-    /// Points of a message. A stream waits until the client may send them; a unary call is refused.
+    /// Takes the points of a message from the quota. A stream waits for the quota; a unary call is
+    /// refused.
     ///
     /// # Errors
-    /// The client has sent as many as it may for now.
+    /// The client exceeds its points per second.
     pub async fn points(&self, count: usize) -> Result<(), OverLimit> {
         let Some((call, rate)) = self.0.as_ref().and_then(|call| Some((call, call.limits.points?)))
         else {
@@ -103,8 +106,8 @@ impl CallQuota {
         }
     }
 
-    /// Takes as many new series as the client may create now, at most `count`; `default` a minute, unless its identity has a
-    /// limit of its own.
+    /// Takes new series from the quota, at most `count`, and returns how many the client may create
+    /// now. The quota is `default` per minute unless the identity has a limit of its own.
     #[must_use]
     pub fn take_new_series(&self, count: usize, default: NonZeroUsize) -> usize {
         let Some(call) = &self.0 else { return count };
@@ -115,11 +118,11 @@ impl CallQuota {
         )
     }
 
-    /// Waits until the client may create more series. `count` is how many it wants: a stream waits until they fit, or a minute's
-    /// worth of them; a unary call is refused.
+    /// Waits until the client may create more series. `count` is the number that it needs: a stream
+    /// waits for that many, or for one minute's worth if that is less. A unary call is refused.
     ///
     /// # Errors
-    /// The client has created as many as it may for now.
+    /// The client exceeds its new series per minute.
     pub async fn wait_for_new_series(
         &self,
         count: usize,
@@ -134,14 +137,15 @@ impl CallQuota {
             return Ok(());
         }
         let sentence = format!(
-            "over {limit} new series a minute (TIDEGAUGE_NEW_SERIES_PER_MINUTE): {count} series of the batch do not exist yet; \
-             send it again in {} s",
+            "limit of {limit} new series per minute reached (TIDEGAUGE_NEW_SERIES_PER_MINUTE): \
+             {count} series of the batch do not exist yet; retry in {} s",
             wait.as_secs().max(1)
         );
         Err(call.over(Limit::NewSeries, sentence, wait))
     }
 
-    /// Rows of an answer. They are given; the client's next call has to wait for it.
+    /// Takes rows already sent from the quota. It may go into debt, which delays the client's next
+    /// call.
     pub fn rows(&self, count: usize) {
         if let Some(call) = &self.0
             && let Some(rate) = call.limits.points
@@ -150,7 +154,7 @@ impl CallQuota {
         }
     }
 
-    /// Before anything is read: whether the client may make another call.
+    /// Checks whether the client may start this call, before any of its body is read.
     pub(super) fn check_rates(&self) -> Result<(), OverLimit> {
         let Some(call) = self.0.as_ref().filter(|call| !call.is_stream) else { return Ok(()) };
         if let Some(rate) = call.limits.points
@@ -160,8 +164,10 @@ impl CallQuota {
         }
         call.take_message().map_err(|wait| {
             let rate = call.limits.messages.unwrap_or_default();
-            let sentence =
-                format!("over {rate} messages a second (TIDEGAUGE_CLIENT_MESSAGES_PER_SECOND)");
+            let sentence = format!(
+                "limit of {rate} messages per second reached \
+                 (TIDEGAUGE_CLIENT_MESSAGES_PER_SECOND)"
+            );
             call.over(Limit::Messages, sentence, wait)
         })
     }
@@ -170,16 +176,17 @@ impl CallQuota {
         self.0.as_ref().map_or(Duration::MAX, |call| call.quotas.config().message_timeout)
     }
 
-    /// The client sends nothing, or not the rest of a message.
+    /// Returns the status for a client that sent no complete message in time.
     pub(super) fn silent(&self) -> Status {
         let Some(call) = &self.0 else { return status::internal() };
         let timeout = humantime::format_duration(self.message_timeout());
         let sentence =
-            format!("no whole message came within {timeout} (TIDEGAUGE_MESSAGE_TIMEOUT)");
+            format!("no complete message received within {timeout} (TIDEGAUGE_MESSAGE_TIMEOUT)");
         call.over(Limit::MessageTimeout, sentence, status::RETRY_AFTER).into_status("")
     }
 
-    /// A message of this length begins: `None` where it may, else what to wait for. That of a unary call is held from here on.
+    /// Handles the start of a message with this length. Returns `None` if it may be read now,
+    /// otherwise a future to wait for. A message of a unary call takes its bytes here.
     pub(super) fn begin(&self, length: usize) -> Result<Option<BoxFuture<'static, ()>>, Status> {
         let Some(call) = &self.0 else { return Ok(None) };
         if !call.is_stream {
@@ -190,9 +197,12 @@ impl CallQuota {
         Ok(Some(Box::pin(async move { call.wait_for_turn(wait).await })))
     }
 
-    /// A message of this length is complete: `None` where there is room for it, else what to wait for. A stream's message is
-    /// held from here on and not before: what is held must not wait for bytes that cannot come, for streams that are held back
-    /// fill their connection's window.
+    /// Handles the end of a message with this length. Returns `None` if its bytes fit the limits,
+    /// otherwise a future that waits for them.
+    ///
+    /// A message of a stream takes its bytes only here, when it is complete. Streams that are
+    /// slowed down fill the flow control window of their connection. An incomplete message that
+    /// already held bytes could then wait forever for the rest of its data.
     pub(super) fn complete(&self, length: usize) -> Option<BoxFuture<'static, ()>> {
         let call = self.0.as_ref().filter(|call| call.is_stream)?;
         call.try_hold(length).err()?;
@@ -228,7 +238,7 @@ impl Call {
             .push_back(HeldBytes { _of_client: Some(of_client), _of_all: Some(of_all) });
     }
 
-    /// Waits until the client may send a message.
+    /// Waits until the quota allows one more message. `first` is the first time to wait.
     async fn wait_for_turn(&self, first: Duration) {
         let mut wait = Err(first);
         while let Err(time) = wait {
@@ -237,7 +247,7 @@ impl Call {
         }
     }
 
-    /// Waits until a message fits.
+    /// Waits until the bytes of a message fit the limits, and holds them.
     async fn hold(&self, length: usize) {
         let take = |bytes: &Arc<Semaphore>, most| {
             Arc::clone(bytes).acquire_many_owned(permits(length, most))
@@ -245,7 +255,7 @@ impl Call {
         let of_client = take(&self.client.bytes, self.limits.bytes).await;
         let of_all = take(self.quotas.bytes(), self.quotas.all_bytes()).await;
         if let (Ok(of_client), Ok(of_all)) = (of_client, of_all) {
-            self.keep(of_client, of_all); // both, for neither is ever closed
+            self.keep(of_client, of_all); // always, because neither semaphore is ever closed
         }
     }
 
@@ -254,19 +264,23 @@ impl Call {
             self.quotas.refused(limit, &self.client.name);
             let most = self.quotas.config().max_bytes_in_flight;
             let sentence = format!(
-                "over {most} bytes in flight of all clients (TIDEGAUGE_MAX_BYTES_IN_FLIGHT)"
+                "limit of {most} bytes in flight of all clients reached \
+                 (TIDEGAUGE_MAX_BYTES_IN_FLIGHT)"
             );
             return status::unavailable(sentence);
         }
         let most = self.limits.bytes;
-        let sentence =
-            format!("over {most} bytes in flight (TIDEGAUGE_CLIENT_MAX_BYTES_IN_FLIGHT)");
+        let sentence = format!(
+            "limit of {most} bytes in flight reached (TIDEGAUGE_CLIENT_MAX_BYTES_IN_FLIGHT)"
+        );
         self.over(limit, sentence, status::RETRY_AFTER).into_status("")
     }
 
     fn over_points(&self, rate: usize, wait: Duration) -> OverLimit {
-        let sentence =
-            format!("over {rate} points or rows a second (TIDEGAUGE_CLIENT_POINTS_PER_SECOND)");
+        let sentence = format!(
+            "limit of {rate} points or rows per second reached \
+             (TIDEGAUGE_CLIENT_POINTS_PER_SECOND)"
+        );
         self.over(Limit::Points, sentence, wait)
     }
 
@@ -275,7 +289,8 @@ impl Call {
     }
 }
 
-/// A message larger than all that may be in flight counts as that much: it goes alone.
+/// Returns the permits that a message takes. A message larger than the limit takes all of them, and
+/// so passes alone.
 fn permits(length: usize, most: usize) -> u32 {
     u32::try_from(length.min(most)).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! Calls against limits, on a paused clock.
+//! Tests of quotas on a paused clock.
 
 use std::num::NonZeroUsize;
 
@@ -32,7 +32,7 @@ fn frame(length: usize) -> Bytes {
     [&[0][..], &u32::try_from(length).unwrap().to_be_bytes(), &vec![7; length]].concat().into()
 }
 
-/// A body whose pieces are sent by whoever holds the other end.
+/// Returns a body and the sender of its chunks.
 fn body(call: CallQuota) -> (tokio::sync::mpsc::UnboundedSender<Bytes>, Metered) {
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     let frames =
@@ -44,7 +44,8 @@ async fn next(body: &mut Metered) -> Result<Bytes, Status> {
     Ok(body.frame().await.unwrap()?.into_data().unwrap())
 }
 
-/// What does not come within a time that nothing else happens in.
+/// Returns whether the body has no frame ready. The clock is paused, so the timeout only elapses
+/// when nothing else can happen.
 async fn waits(body: &mut Metered) -> bool {
     tokio::time::timeout(Duration::from_millis(10), next(body)).await.is_err()
 }
@@ -52,21 +53,19 @@ async fn waits(body: &mut Metered) -> bool {
 #[tokio::test]
 async fn a_call_too_many_is_refused_with_the_limit_and_when_to_come_again() {
     let quotas = quotas(&["--client-max-calls=2"]);
-    let (_first, second) = (open(&quotas, STREAM).unwrap(), open(&quotas, UNARY).unwrap());
+    let _first = open(&quotas, STREAM).unwrap();
+    let second = open(&quotas, UNARY).unwrap();
     let over = open(&quotas, UNARY).unwrap_err();
     let status = over.into_status("");
     assert_eq!(status.code(), Code::ResourceExhausted);
     let details = status.get_error_details();
     let violation = &details.quota_failure().unwrap().violations[0];
     assert_eq!(violation.subject, "clientip:192.0.2.1");
-    assert!(
-        violation.description.contains("2 open calls (TIDEGAUGE_CLIENT_MAX_CALLS)"),
-        "{violation:?}"
-    );
+    assert!(violation.description.contains("limit of 2 open calls reached"), "{violation:?}");
     assert!(details.retry_info().unwrap().retry_delay.unwrap() > Duration::ZERO);
     assert!(
         quotas.open(UNARY, "clientip:192.0.2.2", ClientLimits::default()).is_ok(),
-        "another client's call"
+        "the call of another client"
     );
     drop(second);
     assert!(open(&quotas, UNARY).is_ok());
@@ -75,15 +74,19 @@ async fn a_call_too_many_is_refused_with_the_limit_and_when_to_come_again() {
 #[tokio::test(start_paused = true)]
 async fn new_series_beyond_a_minute_s_worth_are_refused_to_a_unary_call_and_waited_for_by_a_stream()
 {
-    let (quotas, limit) = (quotas(&[]), NonZeroUsize::new(60).unwrap());
-    let (unary, stream) = (open(&quotas, UNARY).unwrap(), open(&quotas, STREAM).unwrap());
+    let quotas = quotas(&[]);
+    let limit = NonZeroUsize::new(60).unwrap();
+    let unary = open(&quotas, UNARY).unwrap();
+    let stream = open(&quotas, STREAM).unwrap();
     assert_eq!(unary.take_new_series(100, limit), 60);
-    assert_eq!(stream.take_new_series(40, limit), 0, "both are calls of one client");
+    assert_eq!(stream.take_new_series(40, limit), 0, "both calls belong to one client");
     let over = unary.wait_for_new_series(40, limit).await.unwrap_err();
     assert_eq!(over.limit, Limit::NewSeries);
-    let told = "clientip:192.0.2.1 is over 60 new series a minute (TIDEGAUGE_NEW_SERIES_PER_MINUTE): 40 series of the batch do \
-                not exist yet; send it again in 40 s; all devices behind this address count as one client, unless they have identities";
-    assert!(over.sentence.starts_with(told), "{over}");
+    let message = "clientip:192.0.2.1: limit of 60 new series per minute reached \
+                (TIDEGAUGE_NEW_SERIES_PER_MINUTE): 40 series of the batch do not exist yet; \
+                retry in 40 s. All devices behind this address count as one client, unless they \
+                use identities";
+    assert!(over.sentence.starts_with(message), "{over}");
     assert_eq!(over.retry_after.as_secs(), 40);
     let began = Instant::now();
     stream.wait_for_new_series(40, limit).await.unwrap();
@@ -124,7 +127,8 @@ async fn the_messages_of_a_stream_are_held_back_but_never_the_end_of_one() {
     let (sender, mut body) = body(open(&quotas, STREAM).unwrap());
     let messages = [10, 20].map(frame).concat().repeat(10);
     sender.send(messages.clone().into()).unwrap();
-    let (began, mut read) = (Instant::now(), 0);
+    let began = Instant::now();
+    let mut read = 0;
     let first = next(&mut body).await.unwrap();
     assert_eq!(first.len(), 5 * (15 + 25) + 5, "ten messages, and the header of the next");
     read += first.len();
@@ -146,7 +150,7 @@ async fn a_message_that_is_not_whole_keeps_no_other_one_out() {
     other.send(frame(700)).unwrap();
     assert_eq!(next(&mut whole).await.unwrap().len(), 705);
     sender.send(frame(700).slice(400..)).unwrap();
-    assert!(waits(&mut half).await, "whole, it waits for room");
+    assert!(waits(&mut half).await, "the complete message waits for free bytes");
     drop(call.message());
     assert_eq!(next(&mut half).await.unwrap().len(), 305);
 }
@@ -191,7 +195,7 @@ async fn a_client_that_falls_silent_is_told_but_not_one_that_is_held_back() {
     sender.send([frame(700), frame(700)].concat().into()).unwrap();
     next(&mut body).await.unwrap();
     let held_back = tokio::time::timeout(Duration::from_secs(600), next(&mut body));
-    assert!(held_back.await.is_err(), "it is this side that it waits for");
+    assert!(held_back.await.is_err(), "no timeout while the stream waits for the service");
     drop(call.message());
     next(&mut body).await.unwrap();
     drop(call.message());
@@ -209,7 +213,10 @@ async fn a_client_that_falls_silent_is_told_but_not_one_that_is_held_back() {
             }
         }
     };
-    let status = tokio::select! { () = dribble => panic!("not told"), status = read => status };
+    let status = tokio::select! {
+        () = dribble => panic!("the call did not time out"),
+        status = read => status,
+    };
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert!(status.message().contains("within 1m (TIDEGAUGE_MESSAGE_TIMEOUT)"), "{status}");
     assert_eq!(began.elapsed().as_secs(), 60);
@@ -218,14 +225,15 @@ async fn a_client_that_falls_silent_is_told_but_not_one_that_is_held_back() {
 #[tokio::test(start_paused = true)]
 async fn points_hold_streams_back_and_refuse_unary_calls() {
     let quotas = quotas(&["--client-points-per-second=1000"]);
-    let (unary, stream) = (open(&quotas, UNARY).unwrap(), open(&quotas, STREAM).unwrap());
+    let unary = open(&quotas, UNARY).unwrap();
+    let stream = open(&quotas, STREAM).unwrap();
     stream.points(3_000).await.unwrap();
     let over = unary.points(1).await.unwrap_err();
-    assert!(over.sentence.contains("1000 points or rows a second"), "{over}");
-    assert!(open(&quotas, UNARY).is_err(), "before its body is read");
+    assert!(over.sentence.contains("1000 points or rows per second"), "{over}");
+    assert!(open(&quotas, UNARY).is_err(), "refused before its body is read");
     let began = Instant::now();
     stream.points(1).await.unwrap();
-    assert_eq!(began.elapsed().as_secs(), 2, "three seconds' worth were taken, one was there");
+    assert_eq!(began.elapsed().as_secs(), 2, "3 s worth were taken, of which 1 s was available");
     stream.rows(5_000);
     let over = open(&quotas, "/tidegauge.v1.QueryService/QueryRange").unwrap_err();
     assert!(over.retry_after > Duration::from_millis(4_900), "{over:?}");

@@ -1,4 +1,4 @@
-//! What each client has taken, as long as that is not nothing.
+//! Usage of each client that currently uses any quota.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,22 +13,22 @@ use super::bucket::Bucket;
 use crate::auth::ClientLimits;
 use crate::config::QuotaConfig;
 
-/// Clients that are known before those that have taken nothing are forgotten.
+/// Number of clients in memory above which idle ones are removed.
 const KNOWN: usize = 1_024;
 
-/// How much a client may take.
+/// Limits in effect for one client.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct EffectiveLimits {
     pub(super) calls: usize,
     pub(super) messages: Option<usize>,
     pub(super) points: Option<usize>,
-    /// The client's own; the service that creates series has the limit of the others.
+    /// The identity's own limit. `None`: the default of ingest-service applies.
     pub(super) new_series_per_minute: Option<usize>,
     pub(super) bytes: usize,
 }
 
-impl Limits {
-    /// The identity's own, else those of the configuration.
+impl EffectiveLimits {
+    /// Returns the identity's own limits, completed by those of the configuration.
     pub(super) fn of(own: ClientLimits, config: &QuotaConfig) -> Self {
         let bytes = own.max_bytes_in_flight.unwrap_or(config.client_max_bytes_in_flight).get();
         Self {
@@ -44,21 +44,22 @@ impl Limits {
     }
 }
 
-/// What one client has taken.
+/// Current usage of one client.
 #[derive(Debug)]
-pub(super) struct Client {
-    /// `identity:NAME` or `clientip:ADDRESS`.
+pub(super) struct ClientUsage {
+    /// `identity:NAME`, `clientip:ADDRESS` or `probe:ADDRESS`.
     pub(super) name: Arc<str>,
     pub(super) calls: AtomicUsize,
     pub(super) messages: Mutex<Bucket>,
     pub(super) points: Mutex<Bucket>,
     pub(super) new_series: Mutex<Allowance>,
-    /// Its free bytes, and how many there are in all.
+    /// Semaphore whose permits are the free bytes.
     pub(super) bytes: Arc<Semaphore>,
+    /// Number of bytes that the semaphore was sized for.
     all_bytes: Mutex<usize>,
 }
 
-impl Client {
+impl ClientUsage {
     fn new(name: Arc<str>, bytes: usize) -> Self {
         Self {
             name,
@@ -71,18 +72,20 @@ impl Client {
         }
     }
 
-    /// A changed limit of bytes: the buckets and calls are told theirs whenever they are asked.
+    /// Adapts the semaphore to a changed limit. The other limits are passed in whenever they are
+    /// checked, so they need no update.
     fn resize(&self, bytes: usize) {
         let mut all = lock(&self.all_bytes);
         if bytes > *all {
             self.bytes.add_permits(bytes - *all);
             *all = bytes;
         } else {
-            *all -= self.bytes.forget_permits(*all - bytes); // what is taken is forgotten with a later call
+            // Permits in use cannot be forgotten now; a later call will forget them.
+            *all -= self.bytes.forget_permits(*all - bytes);
         }
     }
 
-    fn is_idle(&self, limits: &Limits, now: Instant) -> bool {
+    fn is_idle(&self, limits: &EffectiveLimits, now: Instant) -> bool {
         self.calls.load(Ordering::Relaxed) == 0
             && lock(&self.messages).is_full(limits.messages, now)
             && lock(&self.points).is_full(limits.points, now)
@@ -90,16 +93,21 @@ impl Client {
     }
 }
 
-/// All clients that have taken something.
+/// Usage of all clients that currently use any quota.
 #[derive(Debug, Default)]
-pub(super) struct Clients {
-    known: HashMap<Arc<str>, (Arc<Client>, Limits)>,
+pub(super) struct ClientUsages {
+    known: HashMap<Arc<str>, (Arc<ClientUsage>, EffectiveLimits)>,
     forget_at: usize,
 }
 
-impl Clients {
-    /// A client by its name, with a call counted. `Err` where it has as many as it may.
-    pub(super) fn enter(&mut self, name: &str, limits: Limits) -> Result<Arc<Client>, Arc<str>> {
+impl ClientUsages {
+    /// Returns the client with this name after counting one more call. Fails with the name if the
+    /// client is at its limit of open calls.
+    pub(super) fn enter(
+        &mut self,
+        name: &str,
+        limits: EffectiveLimits,
+    ) -> Result<Arc<ClientUsage>, Arc<str>> {
         if self.known.len() >= self.forget_at.max(KNOWN) {
             let now = Instant::now();
             self.known.retain(|_, (client, limits)| !client.is_idle(limits, now));
@@ -107,21 +115,25 @@ impl Clients {
         }
         if !self.known.contains_key(name) {
             let name: Arc<str> = name.into();
-            self.known
-                .insert(Arc::clone(&name), (Arc::new(Client::new(name, limits.bytes)), limits));
+            self.known.insert(
+                Arc::clone(&name),
+                (Arc::new(ClientUsage::new(name, limits.bytes)), limits),
+            );
         }
         let Some((client, known)) = self.known.get_mut(name) else { return Err(name.into()) };
         *known = limits;
         if client.calls.load(Ordering::Relaxed) >= limits.calls {
             return Err(Arc::clone(&client.name));
         }
-        client.calls.fetch_add(1, Ordering::Relaxed); // only ever raised with all clients locked
+        // Only incremented under the lock of `ClientUsages`, so the check above still holds.
+        client.calls.fetch_add(1, Ordering::Relaxed);
         client.resize(limits.bytes);
         Ok(Arc::clone(client))
     }
 }
 
-/// What stands for an address: all of IPv4, of IPv6 what one subscriber is given.
+/// Returns the part of an address that identifies a client: all of IPv4, or the /64 network of
+/// IPv6, which is what one subscriber is usually given.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
@@ -129,7 +141,7 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Whoever panicked with the lock held left whole numbers.
+/// Locks a mutex, ignoring poisoning: a panic leaves the numbers consistent.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -138,7 +150,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: EffectiveLimits = EffectiveLimits {
         calls: 2,
         messages: None,
         points: Some(10),
@@ -148,7 +160,7 @@ mod tests {
 
     #[test]
     fn clients_that_hold_nothing_are_forgotten() {
-        let mut clients = Clients::default();
+        let mut clients = ClientUsages::default();
         let held = clients.enter("held", LIMITS).unwrap();
         for index in 0..10 * KNOWN {
             clients
@@ -164,12 +176,12 @@ mod tests {
 
     #[test]
     fn a_changed_limit_of_bytes_holds_for_the_next_call() {
-        let mut clients = Clients::default();
+        let mut clients = ClientUsages::default();
         let client = clients.enter("a", LIMITS).unwrap();
         client.calls.fetch_sub(1, Ordering::Relaxed);
-        clients.enter("a", Limits { bytes: 500, ..LIMITS }).unwrap();
+        clients.enter("a", EffectiveLimits { bytes: 500, ..LIMITS }).unwrap();
         assert_eq!(client.bytes.available_permits(), 500);
-        clients.enter("a", Limits { bytes: 50, ..LIMITS }).unwrap();
+        clients.enter("a", EffectiveLimits { bytes: 50, ..LIMITS }).unwrap();
         assert_eq!(client.bytes.available_permits(), 50);
     }
 

@@ -1,54 +1,57 @@
-//! Where the messages of a call begin and end: five bytes before each, the last four of them its length.
+//! Finds the boundaries of gRPC messages in a body. Each message follows a header of five bytes,
+//! the last four of which are its length.
 
 const HEADER: usize = 5;
 
-/// Follows a body as it comes in.
+/// Parser that follows a body across its chunks.
 #[derive(Debug, Default)]
 pub(super) struct Framing {
     header: [u8; HEADER],
-    /// Bytes of the header that are there.
+    /// Number of header bytes received.
     filled: usize,
-    /// Bytes of the message, and those of them that are still to come.
+    /// Length of the current message in bytes.
     length: usize,
+    /// Bytes of the current message that are still missing.
     left: usize,
 }
 
-/// What a piece of a body brought.
+/// Progress of the parser within a chunk of the body.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Piece {
-    /// So many bytes of it were looked at: all, or those up to the beginning or the end of a message.
+pub(super) struct Progress {
+    /// Number of bytes parsed: all, or those up to the first boundary of a message.
     pub(super) read: usize,
-    /// Length of the message that begins there.
+    /// Length of the message whose header ends there.
     pub(super) begins: Option<usize>,
     /// Length of the message that is complete there.
     pub(super) ended: Option<usize>,
 }
 
 impl Framing {
-    /// Reads up to where a message begins, after its header, or ends.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> Piece {
-        let mut piece = Piece::default();
-        while piece.read < bytes.len() && piece.begins.is_none() && piece.ended.is_none() {
-            let there = &bytes[piece.read..];
+    /// Parses up to the end of a message's header or the end of a message.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Progress {
+        let mut progress = Progress::default();
+        while progress.read < bytes.len() && progress.begins.is_none() && progress.ended.is_none() {
+            let there = &bytes[progress.read..];
             if self.left > 0 {
                 let taken = self.left.min(there.len());
                 self.left -= taken;
-                piece.read += taken;
+                progress.read += taken;
             } else {
                 let taken = (HEADER - self.filled).min(there.len());
                 self.header[self.filled..self.filled + taken].copy_from_slice(&there[..taken]);
                 self.filled += taken;
-                piece.read += taken;
-                piece.begins = (self.filled == HEADER).then(|| self.begin());
+                progress.read += taken;
+                progress.begins = (self.filled == HEADER).then(|| self.begin());
             }
-            piece.ended = (self.left == 0 && self.filled == 0).then_some(self.length);
+            progress.ended = (self.left == 0 && self.filled == 0).then_some(self.length);
         }
-        piece
+        progress
     }
 
     fn begin(&mut self) -> usize {
         let [_, length @ ..] = self.header;
-        (self.length, self.filled) = (u32::from_be_bytes(length) as usize, 0);
+        self.length = u32::from_be_bytes(length) as usize;
+        self.filled = 0;
         self.left = self.length;
         self.length
     }
@@ -63,16 +66,18 @@ mod tests {
         let body =
             [&[0, 0, 0, 0, 3, 1, 2, 3][..], &[1, 0, 0, 0, 0], &[0, 0, 0, 1, 0], &[7; 256]].concat();
         for size in 1..=body.len() {
-            let (mut framing, mut begun, mut ended) = (Framing::default(), Vec::new(), Vec::new());
+            let mut framing = Framing::default();
+            let mut begun = Vec::new();
+            let mut ended = Vec::new();
             for mut chunk in body.chunks(size) {
                 while !chunk.is_empty() {
-                    let piece = framing.read(chunk);
-                    chunk = &chunk[piece.read..];
-                    begun.extend(piece.begins);
-                    ended.extend(piece.ended);
+                    let progress = framing.read(chunk);
+                    chunk = &chunk[progress.read..];
+                    begun.extend(progress.begins);
+                    ended.extend(progress.ended);
                 }
             }
-            assert_eq!((begun, ended), (vec![3, 0, 256], vec![3, 0, 256]), "in pieces of {size}");
+            assert_eq!((begun, ended), (vec![3, 0, 256], vec![3, 0, 256]), "chunks of {size}");
         }
     }
 }

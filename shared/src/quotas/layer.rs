@@ -1,4 +1,5 @@
-//! Opens every call against its client's limits, and closes it when the answer is over and nobody works for it any more.
+//! The middleware that opens every call against the quotas of its client. The call counts until its
+//! response has ended and no task works for it any more.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::auth::Identity;
 use crate::connections::Peer;
 use crate::under_way::{HEALTH, holding};
 
-/// To be put behind access, which says whose the call is.
+/// Must be placed inside the access layer, which determines the identity.
 impl Around for Quotas {
     fn call(&self, request: Request<Body>, inside: impl FnOnce(Request<Body>) -> Answer) -> Answer {
         let call = match open(self, &request) {
@@ -31,7 +32,8 @@ impl Around for Quotas {
 }
 
 fn open(quotas: &Quotas, request: &Request<Body>) -> Result<CallQuota, super::OverLimit> {
-    let (path, extensions) = (request.uri().path(), request.extensions());
+    let path = request.uri().path();
+    let extensions = request.extensions();
     let address = extensions.get::<Peer>().map(|peer| network(peer.address.ip()));
     let address = || address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
     let named = extensions.get::<Arc<Identity>>().filter(|identity| !identity.is_anyone());

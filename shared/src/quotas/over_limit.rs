@@ -1,4 +1,4 @@
-//! A limit that was reached, and the status that says so.
+//! The error for a client that reached a limit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,27 +8,27 @@ use tonic_types::{ErrorDetails, QuotaViolation};
 
 use crate::status;
 
-/// Which limit.
+/// A limit of a client or of all clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// Open calls of one client.
+    /// Open calls per client.
     Calls,
-    /// Messages a second of one client.
+    /// Messages per client and second.
     Messages,
-    /// Points or rows a second of one client.
+    /// Points or rows per client and second.
     Points,
-    /// Series that one client creates in a minute.
+    /// New series per client and minute.
     NewSeries,
-    /// Bytes in flight of one client.
+    /// Bytes in flight per client.
     BytesInFlight,
-    /// Bytes in flight of all.
+    /// Bytes in flight of all clients.
     AllBytesInFlight,
-    /// How long a call waits for a message.
+    /// Time to wait for a complete message.
     MessageTimeout,
 }
 
 impl Limit {
-    /// All there are.
+    /// All limits.
     pub const ALL: [Self; 7] = [
         Self::Calls,
         Self::Messages,
@@ -39,12 +39,12 @@ impl Limit {
         Self::MessageTimeout,
     ];
 
-    /// Whether others that are taken for the same client may have reached it.
+    /// Returns whether other devices behind the same address may have contributed to reaching it.
     pub(super) fn is_shared(self) -> bool {
         !matches!(self, Self::MessageTimeout)
     }
 
-    /// As metrics have it.
+    /// Returns the name used in logs and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -59,22 +59,23 @@ impl Limit {
     }
 }
 
-/// A client is over a limit.
+/// Error: a client reached a limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{sentence}")]
 pub struct OverLimit {
-    /// Which.
+    /// The limit.
     pub limit: Limit,
-    /// Whose, as `identity:NAME` or `clientip:ADDRESS`.
+    /// The client, as `identity:NAME` or `clientip:ADDRESS`.
     pub client: Arc<str>,
-    /// Names the limit and its value.
+    /// Message that names the client, the limit and its value.
     pub sentence: String,
-    /// When it is worth trying again.
+    /// Time after which a retry may succeed.
     pub retry_after: Duration,
 }
 
 impl OverLimit {
-    /// RESOURCE_EXHAUSTED with `QuotaFailure` and `RetryInfo`; `prefix` says where in a stream it happened.
+    /// Converts the error into RESOURCE_EXHAUSTED with `QuotaFailure` and `RetryInfo`. `prefix`
+    /// goes before the message and says where in a stream the error happened.
     #[must_use]
     pub fn into_status(self, prefix: &str) -> Status {
         let message = format!("{prefix}{}", self.sentence);

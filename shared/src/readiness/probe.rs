@@ -1,4 +1,5 @@
-//! One look at the database: whether it is there, with its schema and with settings that go together.
+//! One probe of the database: whether it is reachable, has the current schema and consistent
+//! settings.
 
 use std::time::{Duration, Instant};
 
@@ -9,30 +10,39 @@ use crate::config::DatabaseConfig;
 use crate::db;
 use crate::history::Conflict;
 
-/// A busy database is not one that is away: a refused or broken connection shows at once, a slow answer only after this.
+/// Maximum time for a probe. It is long, so that a busy database does not count as unavailable; a
+/// refused or broken connection fails at once.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a service that is ready looks at the settings.
+/// Interval at which a ready service checks the settings.
 const SETTINGS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// One connection of its own, so that a full pool or a long flush does not look like an outage.
+/// A probe with a connection of its own, so that an exhausted pool or a long flush does not look
+/// like an outage.
 pub(super) struct Probe {
     database: DatabaseConfig,
     connection: Option<PgConnection>,
-    /// Up to which age points are accepted, by a service that does.
+    /// Maximum age of accepted points. `None` in a service that accepts no points.
     oldest_accepted: Option<Duration>,
-    /// When the settings were read last.
+    /// Time of the last check of the settings.
     settings_read: Option<Instant>,
     conflicts: Vec<Conflict>,
-    /// Whether the service was ready before: then conflicts do not stop it.
+    /// Whether the service was ready before. If so, conflicts do not make it unready.
     was_ready: bool,
 }
 
 impl Probe {
     pub(super) fn new(database: DatabaseConfig, oldest_accepted: Option<Duration>) -> Self {
-        let (connection, settings_read, conflicts) = (None, None, Vec::new());
-        Self { database, connection, oldest_accepted, settings_read, conflicts, was_ready: false }
+        Self {
+            database,
+            connection: None,
+            oldest_accepted,
+            settings_read: None,
+            conflicts: Vec::new(),
+            was_ready: false,
+        }
     }
 
+    /// Probes the database once.
     pub(super) async fn run(&mut self) -> Readiness {
         let found = match tokio::time::timeout(PROBE_TIMEOUT, self.check()).await {
             Ok(Ok(())) => match self.conflicts.first().filter(|_| !self.was_ready) {
@@ -45,13 +55,13 @@ impl Probe {
                 Readiness::Waiting { cause: Cause::Schema, sentence }
             }
             Ok(Err(db::ProbeError::Database(error))) => self.away(&error.to_string()),
-            Err(_) => self.away(&format!("no answer within {PROBE_TIMEOUT:?}")),
+            Err(_) => self.away(&format!("no response within {PROBE_TIMEOUT:?}")),
         };
         self.was_ready |= found == Readiness::Ready;
         found
     }
 
-    /// Settings that do not go together, as of the last look at them.
+    /// Returns the conflicting settings found by the last check.
     pub(super) fn conflicts(&self) -> &[Conflict] {
         &self.conflicts
     }
@@ -66,11 +76,13 @@ impl Probe {
             self.conflicts = db::history(&mut connection).await?.conflicts(oldest_accepted);
             self.settings_read = Some(Instant::now());
         }
-        self.connection = Some(connection); // only after success: a broken or cancelled one is not used again
+        // Kept only after success: a broken or interrupted connection must not be used again.
+        self.connection = Some(connection);
         Ok(())
     }
 
-    /// At every look before the service is ready, later at intervals.
+    /// Returns whether to check the settings: in every probe until the service is ready, then at
+    /// intervals.
     fn settings_are_due(&self) -> bool {
         !self.was_ready || self.settings_read.is_none_or(|read| read.elapsed() >= SETTINGS_INTERVAL)
     }

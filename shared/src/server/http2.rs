@@ -1,5 +1,5 @@
-//! Serves connections by hyper itself. tonic's own server would put its `grpc-timeout` around the calls, outside of every layer of
-//! ours, which answers CANCELLED; the rest of what it does is here.
+//! Serves HTTP/2 connections with hyper directly. tonic's own server handles `grpc-timeout` outside
+//! of all layers and answers CANCELLED; this module does the rest of its work.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,22 +21,27 @@ use tower::{Service, ServiceExt as _};
 use crate::call_head::MAX_TRANSPORT_HEADER_BYTES;
 use crate::connections::Connection;
 
-/// Concurrent calls on one connection.
+/// Maximum number of concurrent calls per connection.
 const MAX_CONCURRENT_STREAMS: u32 = 128;
-/// Streams reset by this side that a connection may pile up (RUSTSEC-2024-0003).
+/// Maximum number of streams per connection that this side has reset after errors of the client
+/// (RUSTSEC-2024-0003).
 const MAX_LOCAL_ERROR_RESET_STREAMS: usize = 1024;
-/// Streams that a client has reset before they were looked at. One that gives up all its calls at once is no attacker; the
-/// default of 20 would cut its connection, and with it whatever else goes on there.
+/// Maximum number of streams per connection that the client reset before they were accepted. A
+/// client that cancels all its calls at once is legitimate; the default of 20 would close its
+/// connection with all other calls on it.
 const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 2 * MAX_CONCURRENT_STREAMS as usize;
-/// HTTP/2 windows: what a sender may have under way, and what a call that waits for room holds. At a round trip of 50 ms this
-/// is 10 MiB/s a stream.
+/// Initial flow control window of a stream: the amount of data that a sender may have in transit,
+/// and that a waiting call holds. At a round trip of 50 ms, it allows 10 MiB/s per stream.
 const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
+/// Initial flow control window of a connection.
 const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
-/// How soon a peer that vanished is noticed.
+/// Interval of HTTP/2 pings.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// Maximum time for the response to a ping. The connection is closed after it.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves connections until the token is cancelled; then tells those that are there with GOAWAY, and waits until they have ended.
+/// Serves connections until the token is cancelled, then sends GOAWAY on all of them and waits
+/// until they are closed.
 pub(super) async fn serve<S>(
     mut connections: ReceiverStream<io::Result<Connection>>,
     service: S,
@@ -54,10 +59,10 @@ pub(super) async fn serve<S>(
             Ok(connection) => {
                 drop(open.spawn(serve_one(connection, service.clone(), shutdown.clone())))
             }
-            Err(error) => tracing::debug!(%error, "a connection was not taken"),
+            Err(error) => tracing::debug!(%error, "cannot accept a connection"),
         }
     }
-    drop(connections); // nobody is let in any more while those that are there are waited for
+    drop(connections); // accept no new connections while waiting for the open ones
     open.close();
     open.wait().await;
 }
@@ -86,7 +91,7 @@ where
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection failed");
+        tracing::debug!(%error, "connection failed");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Around every call: lets no status of a library through, and no panic.
+//! The middleware that translates statuses of libraries and catches panics.
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +16,7 @@ use super::library::Call;
 use super::{internal, unmark};
 use crate::around::{Answer, Around};
 
-/// Translates statuses that libraries make; to be put outside of all that makes one.
+/// Translates statuses made by libraries. Must be placed outside of all layers that make them.
 #[derive(Clone, Debug)]
 pub(crate) struct Statuses {
     pub(crate) max_message_bytes: usize,
@@ -43,7 +43,7 @@ fn after_panic(call: &Call) -> Response<Body> {
 }
 
 fn log_panic(call: &Call) {
-    tracing::error!(path = call.path, "a call panicked; standard error has the place");
+    tracing::error!(path = call.path, "call panicked; see standard error for the location");
 }
 
 fn translated(
@@ -53,7 +53,7 @@ fn translated(
     let Ok(Ok(mut response)) = answer else { return after_panic(&call) };
     if !response.headers().contains_key(Status::GRPC_STATUS) && response.status() != StatusCode::OK
     {
-        response = Response::new(Body::empty()); // an answer of the router, which is not gRPC
+        response = Response::new(Body::empty()); // a response of the router, which is not gRPC
         let code = (Code::Unknown as i32).into();
         response.headers_mut().insert(Status::GRPC_STATUS, code);
     }
@@ -70,7 +70,7 @@ fn translated(
     })
 }
 
-/// Takes the mark away where there is one; returns what a status without it becomes.
+/// Removes the mark of a status made by a service. Returns the translation of a status without it.
 fn of_library(headers: &mut HeaderMap, call: &Call) -> Option<Status> {
     if unmark(headers) {
         return None;
@@ -79,7 +79,7 @@ fn of_library(headers: &mut HeaderMap, call: &Call) -> Option<Status> {
     Some(call.translate(status))
 }
 
-/// The body of an answer, whose status is in its trailers.
+/// A response body that translates the status in its trailers.
 struct Translated {
     body: Body,
     call: Call,
@@ -145,7 +145,7 @@ impl HttpBody for Translated {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::disallowed_methods)] // here a test plays the library
+    #![allow(clippy::disallowed_methods)] // these tests play the role of a library
 
     use futures_util::future::ready;
     use http_body_util::{BodyExt as _, StreamBody};
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(code(&trailers), Code::InvalidArgument);
         let (_, trailers) =
             call(ready(streamed(vec![Ok(Frame::data(Bytes::new())), Err(missing)]))).await;
-        assert_eq!(code(&trailers), Code::InvalidArgument, "an error of the body becomes trailers");
+        assert_eq!(code(&trailers), Code::InvalidArgument, "a body error becomes trailers");
     }
 
     #[tokio::test]

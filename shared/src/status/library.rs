@@ -1,6 +1,9 @@
-//! What becomes of statuses that libraries make. tonic 0.14.9, tonic-prost, tonic-health and tonic-reflection were read for them;
-//! `docs/decisions/0001-statuses-of-libraries.md` lists all, also those that are made below tonic. A status that is not among them
-//! is a defect of the service, for nothing is known of it: INTERNAL, and the log has it.
+//! Translates statuses made by libraries, found by reading the sources of tonic 0.14.9,
+//! tonic-prost, tonic-health and tonic-reflection. `docs/decisions/0001-statuses-of-libraries.md`
+//! lists all of them, including those made below tonic.
+//!
+//! A status that is not listed is treated as a defect of the service: it becomes INTERNAL and is
+//! logged.
 
 use std::sync::LazyLock;
 
@@ -12,13 +15,13 @@ use super::{
 };
 use crate::telemetry::Repeats;
 
-/// Health and reflection: their own protocols say what NOT_FOUND and INVALID_ARGUMENT mean there.
+/// Path prefixes of health and reflection, whose protocols define NOT_FOUND and INVALID_ARGUMENT.
 const STANDARD_SERVICES: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
-/// Longest part of a path that is repeated.
+/// Maximum number of characters of a path that an error message repeats.
 const PATH_CHARS: usize = 200;
 
-/// What a call is, as far as a status about it can tell.
+/// Properties of a call that the translation needs.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) path: String,
@@ -26,20 +29,19 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// The status of the contract for one that a library made.
+    /// Returns the contract's status for one made by a library.
     pub(super) fn translate(&self, status: Status) -> Status {
         match self.known(&status) {
             Some(known) => known,
             None => {
-                static LOG: LazyLock<Repeats> = LazyLock::new(|| {
-                    Repeats::new("statuses of libraries that nothing is known of")
-                });
+                static LOG: LazyLock<Repeats> =
+                    LazyLock::new(|| Repeats::new("unknown statuses of libraries"));
                 let code = status.code();
                 LOG.log(|| {
                     tracing::error!(
                         ?code,
                         path = self.path,
-                        "a status of a library is not known: {}",
+                        "unknown status of a library: {}",
                         status.message()
                     )
                 });
@@ -48,6 +50,7 @@ impl Call {
         }
     }
 
+    /// Returns the translation of a status, or `None` if it is not in the list.
     fn known(&self, status: &Status) -> Option<Status> {
         let message = status.message();
         let after = |beginning: &str| message.strip_prefix(beginning);
@@ -92,39 +95,39 @@ impl Call {
     }
 }
 
-/// `Content is compressed with `br` which isn't supported`: the name is the caller's, and is in backquotes.
+/// Translates the status of an unsupported `grpc-encoding`. Its message is ``Content is compressed
+/// with `br` which isn't supported``, with the caller's value in backquotes.
 fn unknown_encoding(message: &str, status: &Status) -> Status {
     let found = message.split('`').nth(1).unwrap_or_default();
     let accepted = status.metadata().get(ACCEPT_ENCODING);
     let names = accepted.and_then(|names| names.to_str().ok()).unwrap_or("identity");
-    let mut told = unimplemented(format!("grpc-encoding is {found:?}; accepted are: {names}"));
+    let mut translated = unimplemented(format!("grpc-encoding is {found:?}; supported: {names}"));
     if let Some(accepted) = accepted {
-        told.metadata_mut().insert(ACCEPT_ENCODING, accepted.clone());
+        translated.metadata_mut().insert(ACCEPT_ENCODING, accepted.clone());
     }
-    told
+    translated
 }
 
-/// What the bytes of a request lack to be a message. tonic says INTERNAL, but the service is not at fault.
+/// Returns the error message for a malformed request message, for which tonic reports INTERNAL
+/// although the client is at fault.
 fn malformed(message: &str) -> Option<String> {
     const UNKNOWN_FLAG: &str = "protocol error: received message with invalid compression flag: ";
     let sentence = match message {
-        "Missing request message." => "is missing: the call ended without one",
-        "Unexpected EOF decoding stream." => "is shorter than its length: the call ended within it",
+        "Missing request message." => "is missing: the call ended without a message",
+        "Unexpected EOF decoding stream." => "is incomplete: the call ended in the middle of it",
         _ if message.starts_with(
             "protocol error: received message with compressed-flag but no grpc-encoding",
         ) =>
         {
-            "is marked as compressed, but the call has no header grpc-encoding that says how"
+            "is marked as compressed, but the call has no grpc-encoding header"
         }
         _ if message.starts_with("Error decompressing: ") => {
-            "cannot be decompressed as grpc-encoding says"
+            "cannot be decompressed with the encoding in the grpc-encoding header"
         }
         _ => {
             if let Some(rest) = message.strip_prefix(UNKNOWN_FLAG) {
                 let flag = rest.split(' ').next().unwrap_or_default();
-                return Some(format!(
-                    "begins with the compression flag {flag}; 0 and 1 are accepted"
-                ));
+                return Some(format!("starts with compression flag {flag}; expected 0 or 1"));
             }
             let fault = message.strip_prefix("failed to decode Protobuf message: ")?;
             return Some(format!("is not a message of the contract: {fault}"));
@@ -133,7 +136,8 @@ fn malformed(message: &str) -> Option<String> {
     Some(sentence.to_owned())
 }
 
-/// The connection or the stream broke while a message was read: hardly ever does anybody hear this.
+/// Returns UNAVAILABLE if the transport broke while a message was read. Clients rarely see it,
+/// because their connection is gone.
 fn broken(message: &str) -> Option<Status> {
     let is_transport = [
         "h2 protocol error: ",
@@ -144,22 +148,24 @@ fn broken(message: &str) -> Option<Status> {
     is_transport
         .iter()
         .any(|beginning| message.starts_with(beginning))
-        .then(|| unavailable("the connection broke while the call was under way: call again"))
+        .then(|| unavailable("the connection broke during the call: call again"))
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::disallowed_methods)] // here a test plays the library
+    #![allow(clippy::disallowed_methods)] // these tests play the role of a library
 
     use super::*;
 
     const LIMIT: usize = 1_000;
+    const TOO_LARGE: &str = "message exceeds the limit of 1000 bytes (TIDEGAUGE_MAX_MESSAGE_BYTES); \
+                             split it into smaller messages";
 
     fn translate(path: &str, code: Code, message: &str) -> (Code, String) {
         let call = Call { path: path.to_owned(), max_message_bytes: LIMIT };
-        let told = call.translate(Status::new(code, message));
-        assert!(told.metadata().get(super::super::MARK).is_some(), "{told}");
-        (told.code(), told.message().to_owned())
+        let translated = call.translate(Status::new(code, message));
+        assert!(translated.metadata().get(super::super::MARK).is_some(), "{translated}");
+        (translated.code(), translated.message().to_owned())
     }
 
     #[test]
@@ -181,61 +187,64 @@ mod tests {
                 Code::Unimplemented,
                 "Content is compressed with `br` which isn't supported",
                 Code::Unimplemented,
-                "grpc-encoding is \"br\"; accepted are: identity",
+                "grpc-encoding is \"br\"; supported: identity",
             ),
             (
                 Code::OutOfRange,
                 "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes",
                 Code::ResourceExhausted,
-                "message is over the limit of 1000 bytes; send fewer points in one message",
+                TOO_LARGE,
             ),
             (
                 Code::ResourceExhausted,
                 "Error decompressing: size limit, of 4 bytes, exceeded while decompressing message",
                 Code::ResourceExhausted,
-                "message is over the limit of 1000 bytes; send fewer points in one message",
+                TOO_LARGE,
             ),
             (
                 Code::Internal,
-                "protocol error: received message with compressed-flag but no grpc-encoding was specified",
+                "protocol error: received message with compressed-flag but no grpc-encoding \
+                 was specified",
                 Code::InvalidArgument,
-                "message: is marked as compressed, but the call has no header grpc-encoding that says how",
+                "message: is marked as compressed, but the call has no grpc-encoding header",
             ),
             (
                 Code::Internal,
-                "protocol error: received message with invalid compression flag: 7 (valid flags are 0 and 1), while sending request",
+                "protocol error: received message with invalid compression flag: 7 \
+                 (valid flags are 0 and 1), while sending request",
                 Code::InvalidArgument,
-                "message: begins with the compression flag 7; 0 and 1 are accepted",
+                "message: starts with compression flag 7; expected 0 or 1",
             ),
             (
                 Code::Internal,
                 "Error decompressing: corrupt deflate stream, while sending request",
                 Code::InvalidArgument,
-                "message: cannot be decompressed as grpc-encoding says",
+                "message: cannot be decompressed with the encoding in the grpc-encoding header",
             ),
             (
                 Code::Internal,
                 "Unexpected EOF decoding stream.",
                 Code::InvalidArgument,
-                "message: is shorter than its length: the call ended within it",
+                "message: is incomplete: the call ended in the middle of it",
             ),
             (
                 Code::Internal,
                 "Missing request message.",
                 Code::InvalidArgument,
-                "message: is missing: the call ended without one",
+                "message: is missing: the call ended without a message",
             ),
             (
                 Code::Internal,
                 "failed to decode Protobuf message: QueryRangeRequest.selectors: invalid varint",
                 Code::InvalidArgument,
-                "message: is not a message of the contract: QueryRangeRequest.selectors: invalid varint",
+                "message: is not a message of the contract: QueryRangeRequest.selectors: \
+                 invalid varint",
             ),
             (
                 Code::Internal,
                 "h2 protocol error: stream error received: unspecific protocol error detected",
                 Code::Unavailable,
-                "the connection broke while the call was under way: call again",
+                "the connection broke during the call: call again",
             ),
         ];
         for (code, message, expected, sentence) in cases {
@@ -250,16 +259,17 @@ mod tests {
     #[tokio::test]
     async fn a_status_that_nothing_is_known_of_is_internal_and_its_text_stays_here() {
         for code in 1..=16 {
-            let (told, sentence) = translate("/x/Y", Code::from(code), "password of the database");
-            assert_eq!((told, sentence.contains("password")), (Code::Internal, false));
+            let (translated, sentence) =
+                translate("/x/Y", Code::from(code), "password of the database");
+            assert_eq!((translated, sentence.contains("password")), (Code::Internal, false));
         }
     }
 
     #[tokio::test]
     async fn health_and_reflection_say_what_their_protocols_say() {
         let path = "/grpc.health.v1.Health/Check";
-        let told = translate(path, Code::NotFound, "service not registered");
-        assert_eq!(told, (Code::NotFound, "service not registered".to_owned()));
+        let translated = translate(path, Code::NotFound, "service not registered");
+        assert_eq!(translated, (Code::NotFound, "service not registered".to_owned()));
         assert_eq!(translate("/x/Y", Code::NotFound, "service not registered").0, Code::Internal);
     }
 }

@@ -1,4 +1,5 @@
-//! Around every call: its span, with the caller's trace as parent, and its count, duration and status.
+//! The middleware that traces and measures calls: a span below the caller's trace, the number of
+//! open calls, and duration by status.
 
 mod code;
 mod notes;
@@ -26,12 +27,13 @@ use code::name;
 pub use notes::CallNotes;
 use notes::{NOTES, Notes};
 
-/// Stands for a method that is not of the contract: a client may call anything.
+/// Name for methods outside of the contract, because a client may call any path.
 const OTHER: &str = "_OTHER";
-/// Whose calls have spans; health checks would only drown them.
+/// Prefix of the methods that get spans. Health checks get none, because they would drown the
+/// others.
 const TRACED: &str = "tidegauge.v1.";
 
-/// Measures and traces calls; to be put outermost.
+/// Measures and traces calls. Must be the outermost layer.
 #[derive(Clone, Debug)]
 pub(crate) struct Calls(Arc<Instruments>);
 
@@ -40,24 +42,24 @@ struct Instruments {
     duration: Histogram<f64>,
     open: UpDownCounter<i64>,
     rows: Counter<u64>,
-    /// By path, without the leading slash.
+    /// Known methods by path, without the leading slash.
     methods: HashMap<String, StringValue>,
 }
 
 impl Calls {
-    /// With the methods of the contract and of the health service.
+    /// Creates the instruments for the methods of the contract and of the health service.
     #[must_use]
     pub(crate) fn new(meter: &Meter) -> Self {
         let files = [proto::FILE_DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET];
         let methods = files.into_iter().flat_map(methods).map(|name| (name.clone(), name.into()));
-        let (duration, open) =
-            (metrics::CALL_DURATION.histogram(meter), metrics::CALLS_OPEN.up_down(meter));
+        let duration = metrics::CALL_DURATION.histogram(meter);
+        let open = metrics::CALLS_OPEN.up_down(meter);
         let rows = metrics::ROWS.counter(meter);
         Self(Arc::new(Instruments { duration, open, rows, methods: methods.collect() }))
     }
 }
 
-/// Full names of the methods in an encoded `FileDescriptorSet`.
+/// Returns the full names of the methods in an encoded `FileDescriptorSet`.
 fn methods(descriptors: &[u8]) -> Vec<String> {
     let files = FileDescriptorSet::decode(descriptors).unwrap_or_default().file;
     let services = files
@@ -79,7 +81,8 @@ impl Around for Calls {
         let notes = CallNotes(Some(Arc::clone(&call.notes)));
         let response = NOTES.sync_scope(notes.clone(), || span.in_scope(|| inside(request)));
         let answer = async move {
-            let (response, mut call) = (response.await?, call);
+            let response = response.await?;
+            let mut call = call;
             call.look_at(response.headers());
             Ok(response.map(|body| watched(body, call)))
         };
@@ -87,7 +90,8 @@ impl Around for Calls {
     }
 }
 
-/// An answer that is watched until its trailers, or until nobody wants the rest.
+/// Wraps a response body to read the status in its trailers. The call ends when the body is
+/// dropped.
 fn watched(body: Body, mut call: Call) -> Body {
     Body::new(body.map_frame(move |frame| {
         if let Some(trailers) = frame.trailers_ref() {
@@ -97,11 +101,11 @@ fn watched(body: Body, mut call: Call) -> Body {
     }))
 }
 
-/// One call; when it is dropped, it is over.
+/// One call. Its metrics are recorded when it is dropped.
 struct Call {
     notes: Arc<Notes>,
     began: Instant,
-    /// Cancelled unless the answer says otherwise.
+    /// CANCELLED until the response has a status.
     status: Code,
     span: Span,
 }
@@ -119,7 +123,7 @@ impl Call {
         Self { notes: Arc::new(notes), began: Instant::now(), status: Code::Cancelled, span }
     }
 
-    /// The status stands in the trailers, or in the headers of an answer that has nothing else.
+    /// Reads the status from trailers, or from the headers of a response without a body.
     fn look_at(&mut self, headers: &HeaderMap) {
         if let Some(code) = headers.get("grpc-status") {
             self.status = Code::from_bytes(code.as_bytes());
@@ -147,7 +151,7 @@ impl Drop for Call {
     }
 }
 
-/// The span of a call, below the one that the caller names in `traceparent`.
+/// Returns the span of a call, below the caller's span in the header `traceparent`.
 fn span(method: &StringValue, headers: &HeaderMap) -> Span {
     let span = tracing::debug_span!(
         "call",
@@ -160,7 +164,8 @@ fn span(method: &StringValue, headers: &HeaderMap) -> Span {
         error.type = tracing::field::Empty,
     );
     if !span.is_disabled() {
-        let _ = span.set_parent(TraceContextPropagator::new().extract(&Headers(headers))); // not exported: nothing to set
+        // Fails only if spans are not exported, in which case no parent is needed.
+        let _ = span.set_parent(TraceContextPropagator::new().extract(&Headers(headers)));
     }
     span
 }

@@ -1,4 +1,4 @@
-//! A log line ends with the trace and the span that it belongs to, so that a trace leads to its lines and back.
+//! Log lines that end with the ids of the current trace and span, to link logs and traces.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// A format, and the ids after it.
+/// A log format that appends the ids to each line.
 pub(super) struct WithTrace<F> {
     format: F,
     json: bool,
@@ -24,7 +24,7 @@ impl<F> WithTrace<F> {
         Self { format, json: true }
     }
 
-    /// Puts the ids of the span that is entered, if any, at the end of a line.
+    /// Writes the line with the ids of the current span, if there is one.
     fn append(&self, line: &str, writer: &mut Writer<'_>) -> fmt::Result {
         let line = line.trim_end_matches('\n');
         Context::map_current(|context| {
@@ -33,7 +33,8 @@ impl<F> WithTrace<F> {
             match line.strip_suffix('}') {
                 _ if !ids.is_valid() => writeln!(writer, "{line}"),
                 Some(open) if self.json => {
-                    let (trace_id, span_id) = (ids.trace_id(), ids.span_id());
+                    let trace_id = ids.trace_id();
+                    let span_id = ids.span_id();
                     writeln!(writer, r#"{open},"trace_id":"{trace_id}","span_id":"{span_id}"}}"#)
                 }
                 _ => {
@@ -79,10 +80,12 @@ mod tests {
     fn ids_are_there_where_a_span_is_and_only_there() {
         assert_eq!(line(&WithTrace::json(()), "{\"a\":1}\n"), "{\"a\":1}\n");
         assert_eq!(line(&WithTrace::plain(()), "a\n"), "a\n");
-        let (trace, span) = (TraceId::from_bytes([0x12; 16]), SpanId::from_bytes([0x34; 8]));
+        let trace = TraceId::from_bytes([0x12; 16]);
+        let span = SpanId::from_bytes([0x34; 8]);
         let ids = SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::default());
         let _entered = Context::new().with_remote_span_context(ids).attach();
-        let (trace, span) = ("12".repeat(16), "34".repeat(8));
+        let trace = "12".repeat(16);
+        let span = "34".repeat(8);
         let wanted = format!("{{\"a\":1,\"trace_id\":\"{trace}\",\"span_id\":\"{span}\"}}\n");
         assert_eq!(line(&WithTrace::json(()), "{\"a\":1}\n"), wanted);
         assert_eq!(

@@ -1,12 +1,13 @@
-//! Where a service's metrics are made, and the two ways they leave: scraped by Prometheus, and sent over OTLP.
+//! The metrics of a service, scraped by Prometheus and optionally sent over OTLP.
 
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 
-use super::{TelemetryError, blocking, otlp};
+use super::{TelemetryError, otlp, shut_down_exporter};
 
-/// The metrics of one service; cheap to clone. Not global, so that two services in one process keep theirs apart.
+/// The metrics of one service. Cheap to clone. Not global, so that two services in one process keep
+/// their metrics separate.
 #[derive(Clone, Debug)]
 pub struct Meters {
     provider: SdkMeterProvider,
@@ -14,10 +15,10 @@ pub struct Meters {
 }
 
 impl Meters {
-    /// To be called inside the runtime.
+    /// Sets up the metrics. Must be called inside the runtime.
     ///
     /// # Errors
-    /// The address of the collector cannot be parsed.
+    /// An OpenTelemetry variable is invalid.
     pub fn new(service: &'static str) -> Result<Self, TelemetryError> {
         let registry = Registry::new();
         let scraped = opentelemetry_prometheus::exporter()
@@ -34,23 +35,26 @@ impl Meters {
         Ok(Self { provider: provider.build(), registry })
     }
 
-    /// Makes instruments.
+    /// Returns a meter for creating instruments.
     #[must_use]
     pub fn meter(&self) -> Meter {
         self.provider.meter("tidegauge")
     }
 
-    /// Everything as Prometheus reads it.
+    /// Renders all metrics in the Prometheus text format.
     ///
     /// # Errors
-    /// A metric cannot be written as text; a defect.
+    /// A metric cannot be rendered, which is a defect.
     pub fn render(&self) -> prometheus::Result<String> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
-    /// Sends what is left, in a bounded time.
+    /// Sends the remaining metrics, in at most 0.7 s.
     pub async fn shutdown(self) {
         let provider = self.provider;
-        blocking("metrics", move || provider.shutdown().map_err(|error| error.to_string())).await;
+        shut_down_exporter("metrics", move || {
+            provider.shutdown().map_err(|error| error.to_string())
+        })
+        .await;
     }
 }

@@ -1,8 +1,9 @@
-//! Whether a collector is named, by the variables that OpenTelemetry defines, and what is exported to it over gRPC.
+//! Export of spans and metrics over OTLP/gRPC, configured by OpenTelemetry's environment variables.
 //!
-//! Variables: `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`,
-//! `OTEL_EXPORTER_OTLP_PROTOCOL`, `OTEL_SDK_DISABLED`, `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER`, `OTEL_SERVICE_NAME`; the SDK
-//! itself reads those of headers, time limits, intervals, resource attributes and the sampler (`OTEL_TRACES_SAMPLER`).
+//! This module reads `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`,
+//! `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`, `OTEL_EXPORTER_OTLP_PROTOCOL`, `OTEL_SDK_DISABLED`,
+//! `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER` and `OTEL_SERVICE_NAME`. The SDK itself reads
+//! the variables of headers, timeouts, intervals, resource attributes and the sampler.
 
 use std::env;
 
@@ -15,7 +16,7 @@ use tonic::transport::ClientTlsConfig;
 
 use super::TelemetryError;
 
-/// What spans are sent by, where a collector takes them.
+/// Returns the provider that exports spans, or `None` if spans are not exported.
 pub(super) fn tracer_provider(
     service: &'static str,
 ) -> Result<Option<SdkTracerProvider>, TelemetryError> {
@@ -23,7 +24,7 @@ pub(super) fn tracer_provider(
         return Ok(None);
     }
     let exporter = SpanExporter::builder().with_tonic().with_tls_config(tls()).build()?;
-    // The sampler is the SDK's default: parent-based, unless OTEL_TRACES_SAMPLER names another.
+    // The SDK configures the sampler: parent-based, unless OTEL_TRACES_SAMPLER is set.
     Ok(Some(
         SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
@@ -32,7 +33,7 @@ pub(super) fn tracer_provider(
     ))
 }
 
-/// What metrics are sent by, where a collector takes them.
+/// Returns the reader that exports metrics, or `None` if metrics are not exported.
 pub(super) fn metric_reader() -> Result<Option<PeriodicReader<MetricExporter>>, TelemetryError> {
     if !is_on("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_METRICS_EXPORTER")? {
         return Ok(None);
@@ -41,7 +42,8 @@ pub(super) fn metric_reader() -> Result<Option<PeriodicReader<MetricExporter>>, 
     Ok(Some(PeriodicReader::builder(exporter).build()))
 }
 
-/// Who sends: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` go before what the service knows itself.
+/// Returns the attributes of the service. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`
+/// override the built-in ones.
 pub(super) fn resource(service: &'static str) -> Resource {
     let name = value("OTEL_SERVICE_NAME").unwrap_or_else(|| service.to_owned());
     let instance = RandomIdGenerator::default().new_trace_id().to_string();
@@ -56,12 +58,12 @@ pub(super) fn resource(service: &'static str) -> Resource {
         .build()
 }
 
-/// For endpoints that begin with https://; the others do without.
+/// Returns the TLS configuration. It is only used for endpoints that start with https://.
 fn tls() -> ClientTlsConfig {
     ClientTlsConfig::new().with_native_roots()
 }
 
-/// Whether an endpoint is named for a signal and the signal is not switched off.
+/// Returns whether an endpoint is configured for a signal and the signal is not turned off.
 fn is_on(endpoint: &'static str, exporter: &'static str) -> Result<bool, TelemetryError> {
     let named = value(endpoint).or_else(|| value("OTEL_EXPORTER_OTLP_ENDPOINT")).is_some();
     let disabled =
@@ -69,25 +71,26 @@ fn is_on(endpoint: &'static str, exporter: &'static str) -> Result<bool, Telemet
     if !named || disabled {
         return Ok(false);
     }
-    accept("OTEL_EXPORTER_OTLP_PROTOCOL", &["grpc"], "only grpc is served")?;
-    accept(exporter, &["otlp", "none"], "otlp and none are accepted")?;
+    check("OTEL_EXPORTER_OTLP_PROTOCOL", &["grpc"], "only grpc is supported")?;
+    check(exporter, &["otlp", "none"], "expected otlp or none")?;
     Ok(value(exporter).as_deref() != Some("none"))
 }
 
-fn accept(
+/// Checks that a variable is unset or has one of the accepted values.
+fn check(
     name: &'static str,
     values: &[&str],
-    accepted: &'static str,
+    expected: &'static str,
 ) -> Result<(), TelemetryError> {
     match value(name) {
         Some(found) if !values.contains(&found.as_str()) => {
-            Err(TelemetryError::Variable { name, found, accepted })
+            Err(TelemetryError::Variable { name, found, expected })
         }
         _ => Ok(()),
     }
 }
 
-/// The value of a variable; an empty one counts as none.
+/// Returns the value of a variable. An empty variable counts as not set.
 fn value(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }

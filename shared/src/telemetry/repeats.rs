@@ -1,4 +1,5 @@
-//! Keeps what repeats from flooding the log: the first is logged, the others of the next ten seconds are counted.
+//! Rate limiting of log events: the first one is logged, and repetitions in the next ten seconds
+//! are only counted.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,10 +8,10 @@ use tokio::time::Instant;
 
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// One kind of event that may repeat; cheap to clone.
+/// A rate limiter for one kind of log event. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Repeats {
-    /// Names the kind where the log counts it.
+    /// Name of the kind, used when the count is logged.
     what: &'static str,
     state: Arc<Mutex<State>>,
 }
@@ -22,14 +23,14 @@ struct State {
 }
 
 impl Repeats {
-    /// Of one kind.
+    /// Creates a rate limiter. `what` names the kind of event in the log.
     #[must_use]
     pub fn new(what: &'static str) -> Self {
         Self { what, state: Arc::default() }
     }
 
-    /// Logs through the function, or counts. What was counted is logged as one line when the ten seconds are over. To be
-    /// called inside the runtime.
+    /// Calls the function to log an event, or only counts the event. The count is logged once, when
+    /// the ten seconds are over. Must be called inside the runtime.
     pub fn log(&self, log: impl FnOnce()) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.logged.is_some_and(|logged| logged.elapsed() < WINDOW) {
@@ -59,13 +60,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_is_logged_and_the_rest_of_ten_seconds_is_counted() {
-        let (repeats, mut logged) = (Repeats::new("refusals"), 0);
+        let repeats = Repeats::new("refusals");
+        let mut logged = 0;
         for _ in 0..100 {
             repeats.log(|| logged += 1);
         }
         assert_eq!((logged, repeats.state.lock().unwrap().held_back), (1, 99));
         tokio::time::sleep(WINDOW + Duration::from_secs(1)).await;
-        assert_eq!(repeats.state.lock().unwrap().held_back, 0, "counted and told");
+        assert_eq!(repeats.state.lock().unwrap().held_back, 0, "the count was logged");
         repeats.log(|| logged += 1);
         assert_eq!(logged, 2);
     }

@@ -1,4 +1,4 @@
-//! A span and a duration for each statement, named by a summary with no value in it.
+//! Spans and durations of statements, named by a summary without any values.
 
 use std::time::Instant;
 
@@ -8,22 +8,22 @@ use tracing::Instrument as _;
 
 use crate::metrics;
 
-/// Times statements; cheap to clone.
+/// Measures statements. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Statements(Histogram<f64>);
 
 impl Statements {
-    /// Of one service.
+    /// Creates the instrument.
     #[must_use]
     pub fn new(meter: &Meter) -> Self {
         Self(metrics::DB_OPERATION_DURATION.histogram(meter))
     }
 
-    /// Runs a statement, which `summary` names ("SELECT series"), inside a span of its own. A statement that is dropped
-    /// before its end leaves a span and no duration.
+    /// Runs a statement in a span of its own. `summary` names it, for example "SELECT series". If
+    /// the future is dropped early, the span is recorded but no duration.
     ///
     /// # Errors
-    /// Those of the statement.
+    /// The error of the statement.
     pub async fn run<T>(
         &self,
         summary: &'static str,
@@ -36,7 +36,7 @@ impl Statements {
         outcome
     }
 
-    /// Notes the end of a statement that ran inside [`span`].
+    /// Records the end of a statement that ran inside [`span`].
     pub fn ended(
         &self,
         summary: &'static str,
@@ -57,7 +57,8 @@ impl Statements {
     }
 }
 
-/// The span of a statement; disabled, and free, where neither a collector nor the log wants it.
+/// Returns the span of a statement. It is disabled, and free, if neither a collector nor the log
+/// records it.
 #[must_use]
 pub fn span(summary: &'static str) -> tracing::Span {
     tracing::debug_span!(
@@ -71,7 +72,7 @@ pub fn span(summary: &'static str) -> tracing::Span {
     )
 }
 
-/// What kind of error it is: one of a few words, for labels.
+/// Classifies an error for labels: one of a few fixed words.
 #[must_use]
 pub fn error_type(error: &sqlx::Error) -> &'static str {
     match error {

@@ -1,4 +1,4 @@
-//! What a certificate says: whom it names, and how long it is valid.
+//! Names and validity period of certificates.
 
 use chrono::{DateTime, Utc};
 use rustls::pki_types::CertificateDer;
@@ -6,15 +6,16 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
-/// The names of a client's certificate, each with its kind, as identities name them: `uri:`, `dns:` and `cn:`.
+/// Names in a client certificate, each with the prefix used in the identities file: `uri:`, `dns:`
+/// or `cn:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateNames(pub(crate) Vec<String>);
 
 impl CertificateNames {
-    /// Of a certificate that was verified.
+    /// Extracts the names of a certificate that was already verified.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The certificate cannot be parsed.
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
         let certificate = parse(certificate)?;
         let alternative =
@@ -38,7 +39,7 @@ impl CertificateNames {
     }
 }
 
-/// From when to when a certificate is valid.
+/// Validity period of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Validity {
     start: DateTime<Utc>,
@@ -61,11 +62,11 @@ impl Validity {
         self.end
     }
 
-    /// Why clients will not take it now.
+    /// Returns why clients would refuse the certificate now, if they would.
     pub(super) fn fault(self) -> Option<String> {
         let now = Utc::now();
         if now > self.end {
-            return Some(format!("the certificate has expired at {}", self.end));
+            return Some(format!("the certificate expired at {}", self.end));
         }
         (now < self.start).then(|| format!("the certificate is not valid before {}", self.start))
     }
@@ -75,5 +76,5 @@ fn parse<'c>(certificate: &'c CertificateDer<'_>) -> Result<X509Certificate<'c>,
     let parsed = X509Certificate::from_der(certificate);
     parsed
         .map(|(_, certificate)| certificate)
-        .map_err(|error| format!("the certificate cannot be read: {error}"))
+        .map_err(|error| format!("invalid certificate: {error}"))
 }

@@ -26,19 +26,16 @@ fn what_is_wrong_with_the_files_is_told_with_the_variable() {
     );
     assert_eq!(
         refused(&[&certificate, &other]),
-        "the key of TIDEGAUGE_TLS_KEY does not belong to the certificate of TIDEGAUGE_TLS_CERTIFICATE"
+        "the key in TIDEGAUGE_TLS_KEY does not match the certificate in TIDEGAUGE_TLS_CERTIFICATE"
     );
-    assert_eq!(
-        refused(&[b"", &key]),
-        "TIDEGAUGE_TLS_CERTIFICATE: the file holds no certificate in PEM"
-    );
+    assert_eq!(refused(&[b"", &key]), "TIDEGAUGE_TLS_CERTIFICATE: no certificate in PEM found");
     assert!(
         refused(&[&certificate, b"x"])
-            .starts_with("TIDEGAUGE_TLS_KEY: the file holds no private key in PEM")
+            .starts_with("TIDEGAUGE_TLS_KEY: no valid private key in PEM found")
     );
     assert!(
         refused(&[&certificate, &key, b""])
-            .starts_with("TIDEGAUGE_TLS_CLIENT_CA: the file holds no certificate")
+            .starts_with("TIDEGAUGE_TLS_CLIENT_CA: no certificate in PEM found")
     );
 }
 
@@ -59,8 +56,9 @@ fn a_certificate_names_its_holder_by_uri_dns_and_common_name() {
 #[test]
 fn an_expired_certificate_is_known_to_be() {
     let mut params = localhost();
-    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2020, 2, 1));
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(2020, 2, 1);
     let key = KeyPair::generate().unwrap();
     let validity = Validity::of(params.self_signed(&key).unwrap().der()).unwrap();
-    assert_eq!(validity.fault().unwrap(), "the certificate has expired at 2020-02-01 00:00:00 UTC");
+    assert_eq!(validity.fault().unwrap(), "the certificate expired at 2020-02-01 00:00:00 UTC");
 }

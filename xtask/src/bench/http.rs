@@ -1,4 +1,4 @@
-//! HTTP/1.1 on one connection, for the rivals.
+//! HTTP/1.1 client on one connection, for the rivals.
 
 use anyhow::{Context as _, ensure};
 use http::{Method, Request};
@@ -8,17 +8,18 @@ use hyper_util::rt::TokioIo;
 use prost::bytes::Bytes;
 use tokio::net::TcpStream;
 
-pub(super) struct Http {
+/// A connection that is opened again if the server has closed it.
+pub(super) struct HttpConnection {
     sender: SendRequest<Full<Bytes>>,
     host: String,
 }
 
-impl Http {
+impl HttpConnection {
     pub(super) async fn connect(address: &str) -> anyhow::Result<Self> {
         Ok(Self { sender: open(address).await?, host: address.to_owned() })
     }
 
-    /// The body of an answer that says that all went well.
+    /// Sends a request and returns the body of the response. Fails unless the status is a success.
     pub(super) async fn call(
         &mut self,
         method: Method,
@@ -30,12 +31,13 @@ impl Http {
             .uri(path)
             .header("host", &self.host)
             .body(Full::new(body))?;
+        // A server closes a connection after some time.
         if self.sender.ready().await.is_err() {
-            self.sender = open(&self.host).await?; // servers close a connection that has served for a while
+            self.sender = open(&self.host).await?;
         }
-        let answer = self.sender.send_request(request).await?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
+        let response = self.sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
         ensure!(status.is_success(), "{path}: {status}: {}", String::from_utf8_lossy(&body));
         Ok(body)
     }
@@ -46,6 +48,6 @@ async fn open(address: &str) -> anyhow::Result<SendRequest<Full<Bytes>>> {
         TcpStream::connect(address).await.with_context(|| format!("cannot reach {address}"))?;
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection); // ends with the sender; its errors show on the calls
+    tokio::spawn(connection); // ends with the sender; errors surface in the calls
     Ok(sender)
 }

@@ -1,15 +1,16 @@
-//! How fast points are taken in, beside the database's own limit and other ways of storing them.
+//! Measures the speed of ingest, next to the database's own limit and to other stores.
 
 mod calls;
 mod copy;
+mod figures;
 mod latency;
+mod many_series;
 mod plan;
 mod render;
 mod report;
 mod rival;
 mod rounds;
 mod seed;
-mod series;
 mod shape;
 pub(super) mod sustained;
 mod wire;
@@ -20,30 +21,31 @@ use std::time::Duration;
 use shared::time;
 
 use super::machine::Machine;
-use super::table::Table;
-use super::{Outcome, Setting};
+use super::table::PointsTable;
+use super::{BenchSettings, PartResult};
 use crate::own_database::OwnDatabase;
 use crate::release::{self, Kind};
 use crate::service::Service;
 use plan::Plan;
-use report::Report;
-use rounds::Bench;
+use report::IngestReport;
+use rounds::IngestBench;
 use shape::Shape;
 
-/// Measures, and says what came of it.
-pub(super) async fn run(setting: &Setting) -> anyhow::Result<Outcome> {
+/// Measures ingest and reports the results.
+pub(super) async fn run(setting: &BenchSettings) -> anyhow::Result<PartResult> {
     let python = seed::install().await?;
     let scratch = tempfile::tempdir_in(release::target())?;
     let measured = setting.on_database(async |database: &OwnDatabase| {
         measure(setting.quick, database, python, scratch.path()).await
     });
     let report = measured.await?;
-    Ok(Outcome { json: report.json(), text: report.to_string() })
+    Ok(PartResult { json: report.json(), text: report.to_string() })
 }
 
-/// Takes in points of 1,000 devices through acknowledged streams, at a steady rate of so many points a second, from a time on
-/// (microseconds since the Unix epoch). Returns once all are acknowledged.
-pub(super) async fn pour(
+/// Ingests points of 1,000 devices through acknowledged streams, at `rate` points per second.
+/// `start` is the time of the first point, in microseconds since the Unix epoch. Returns once all
+/// points are acknowledged.
+pub(super) async fn ingest_at_rate(
     service: &Service,
     start: i64,
     rate: f64,
@@ -61,24 +63,24 @@ async fn measure(
     database: &OwnDatabase,
     python: PathBuf,
     scratch: &Path,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<IngestReport> {
     let plan = Plan::new(quick, database.is_embedded(), time::now_micros());
-    let (pause, length) = if quick { (50, 8) } else { (100, 30) };
     let names: Vec<String> = (0..plan.many_devices).map(shape::device_id).collect();
-    let bench = Bench {
+    let bench = IngestBench {
         plan,
         database,
-        table: Table(database),
+        table: PointsTable(database),
         service: Service::start(Kind::Ingest, database.url()).await?,
-        series_ids: Table(database).create_series(&names, shape::METRIC).await?,
+        series_ids: PointsTable(database).create_series(&names, shape::METRIC).await?,
         python,
         scratch,
-        light: (Duration::from_millis(pause), Duration::from_secs(length)),
+        light_pause: Duration::from_millis(if quick { 50 } else { 100 }),
+        light_length: Duration::from_secs(if quick { 8 } else { 30 }),
     };
     let figures = bench.measure().await?;
     bench.service.stop().await;
     let edition = database.edition().clone();
-    Ok(Report {
+    Ok(IngestReport {
         plan,
         edition,
         embedded: database.is_embedded(),

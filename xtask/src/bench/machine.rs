@@ -1,4 +1,4 @@
-//! What the bench runs on.
+//! Description of the machine that runs the benchmark.
 
 pub(super) struct Machine {
     pub(super) cores: usize,

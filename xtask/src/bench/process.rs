@@ -1,4 +1,4 @@
-//! A server that listens on a port chosen beforehand and ends with the bench.
+//! Rival server processes, which listen on a port chosen beforehand and end with the benchmark.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -9,24 +9,24 @@ use anyhow::{Context as _, bail};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-/// How long a server may take to listen, and to end.
+/// Time limit for a server to listen, and to end.
 const TIMEOUT: Duration = Duration::from_secs(40);
 
 /// A running server.
-pub(super) struct Process {
+pub(super) struct RivalProcess {
     name: &'static str,
     child: Child,
-    /// HOST:PORT.
+    /// Address as `HOST:PORT`.
     pub(super) address: String,
 }
 
-/// A port that is free now.
+/// Returns an address with a port that is currently free.
 pub(super) fn free_address() -> anyhow::Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
-impl Process {
-    /// Starts a server and waits until it takes connections. What it prints goes to a file.
+impl RivalProcess {
+    /// Starts a server and waits until it accepts connections. Its output goes to the file `log`.
     pub(super) async fn start(
         name: &'static str,
         command: &mut Command,
@@ -41,21 +41,21 @@ impl Process {
         while TcpStream::connect(&process.address).await.is_err() {
             let ended = process.child.try_wait()?;
             if ended.is_some() || Instant::now() > deadline {
-                let said = std::fs::read_to_string(log).unwrap_or_default();
-                bail!("{name} does not listen on {}; it said: {said}", process.address);
+                let output = std::fs::read_to_string(log).unwrap_or_default();
+                bail!("{name} does not listen on {}; its output: {output}", process.address);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(process)
     }
 
-    /// Ends it: asks first, kills after a while.
+    /// Stops the server: sends SIGTERM, and kills it if it does not end in time.
     pub(super) async fn stop(mut self) {
         if let Some(id) = self.child.id() {
             let _ = Command::new("kill").args(["-TERM", &id.to_string()]).status().await;
         }
         if tokio::time::timeout(TIMEOUT, self.child.wait()).await.is_err() {
-            eprintln!("{} did not end within {TIMEOUT:?}; killing it", self.name);
+            eprintln!("{} did not end within {TIMEOUT:?} of SIGTERM; killing it", self.name);
             let _ = self.child.kill().await;
         }
     }

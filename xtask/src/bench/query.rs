@@ -1,5 +1,5 @@
-//! How fast questions are answered: through query-service, directly in SQL, and by other time-series databases that hold the
-//! same points.
+//! Measures the latency of queries: through query-service, directly in SQL, and in other
+//! time-series databases with the same points.
 
 mod data;
 mod load;
@@ -9,11 +9,12 @@ mod question;
 
 mod direct;
 mod influxdb;
+mod paths;
 mod service;
 mod victoriametrics;
-mod way;
 
 mod fresh;
+mod latencies;
 mod pressure;
 mod rounds;
 
@@ -24,40 +25,48 @@ use std::time::Duration;
 use shared::time;
 
 use super::machine::Machine;
-use super::{Outcome, Setting};
+use super::{BenchSettings, PartResult};
 use crate::own_database::OwnDatabase;
 use crate::release;
-use data::{Data, Scale};
-pub(super) use fresh::{QuestionTimes, ask_until, fill_history, sustained_device};
-use report::Report;
+use data::{Dataset, Scale};
+pub(super) use fresh::{QuestionTimes, fill_history, query_until, sustained_device};
+use report::QueryReport;
 use rounds::Plan;
 
-/// Measures, and says what came of it.
-pub(super) async fn run(setting: &Setting) -> anyhow::Result<Outcome> {
+/// Measures queries and reports the results.
+pub(super) async fn run(setting: &BenchSettings) -> anyhow::Result<PartResult> {
     let scratch = tempfile::tempdir_in(release::target())?;
-    let mut report = Report::new(Machine::this());
+    let mut report = QueryReport::new(Machine::this());
     for &(scale, plan) in plans(setting.quick, setting.server.is_none()) {
         let measured = setting.on_database(async |database: &OwnDatabase| {
-            let data = Data::new(scale, time::now_micros());
+            let data = Dataset::new(scale, time::now_micros());
             let figures = rounds::measure(database, data, plan, scratch.path()).await?;
             anyhow::Ok((database.edition().clone(), database.is_embedded(), figures))
         });
         let (edition, embedded, figures) = measured.await?;
         report.add(scale, edition, embedded, figures);
     }
-    Ok(Outcome { json: report.json(), text: report.to_string() })
+    Ok(PartResult { json: report.json(), text: report.to_string() })
 }
 
-/// How much data, and how often it is asked for. The embedded database keeps everything in memory: it gets the least.
+/// Returns the amounts of data to measure, each with its number of repetitions. The embedded
+/// database keeps everything in memory, so it gets the least data.
 fn plans(quick: bool, embedded: bool) -> &'static [(Scale, Plan)] {
     const fn plan(
-        (repetitions, millions): (usize, usize),
-        most_seconds: u64,
+        (repetitions, million_repetitions): (usize, usize),
+        max_seconds: u64,
         rivals: bool,
-        more_seconds: u64,
+        pressure_seconds: u64,
     ) -> Plan {
-        let more = if more_seconds == 0 { None } else { Some(Duration::from_secs(more_seconds)) };
-        Plan { repetitions, millions, most_time: Duration::from_secs(most_seconds), rivals, more }
+        let pressure =
+            if pressure_seconds == 0 { None } else { Some(Duration::from_secs(pressure_seconds)) };
+        Plan {
+            repetitions,
+            million_repetitions,
+            max_time: Duration::from_secs(max_seconds),
+            rivals,
+            pressure,
+        }
     }
     const QUICK: &[(Scale, Plan)] =
         &[(Scale::Once, plan((100, 5), 3, true, 5)), (Scale::TenTimes, plan((50, 3), 3, false, 0))];

@@ -1,4 +1,5 @@
-//! Other time-series databases, where they are installed: each as it comes, with its data in a folder of the bench.
+//! Other time-series databases, if they are installed. Each runs with its default settings, and its
+//! data is in a directory of the benchmark.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +13,13 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-use super::http::Http;
-use super::process::{self, Process};
+use super::http::HttpConnection;
+use super::process::{self, RivalProcess};
 use crate::programs::command;
 
-/// Connections that write at the same time: one request each under way.
+/// Number of concurrent connections, each with one request at a time.
 const CONNECTIONS: usize = 4;
-/// How long written points may take to show in answers.
+/// Time limit for written points to appear in answers.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +38,13 @@ impl Rival {
         }
     }
 
-    /// What its answer means.
+    /// Describes when the rival acknowledges points.
     pub(super) fn acknowledges(self) -> &'static str {
         match self {
-            Self::InfluxDb => "answers once its write-ahead log is written and synced",
-            Self::VictoriaMetrics => "answers once points are in memory, before any disk",
+            Self::InfluxDb => "acknowledges once its write-ahead log is written and synced",
+            Self::VictoriaMetrics => {
+                "acknowledges once points are in memory, before they are on disk"
+            }
         }
     }
 
@@ -57,19 +60,22 @@ impl Rival {
         std::env::split_paths(&path).any(|folder| folder.join(self.program()).is_file())
     }
 
-    /// Where lines are written; InfluxDB wants the database too, VictoriaMetrics ignores it.
+    /// Returns the path of the write API. InfluxDB requires the database; VictoriaMetrics ignores
+    /// it.
     fn write_path(precision: &str) -> String {
         format!("/write?db=bench&precision={precision}")
     }
 
-    /// On loopback, with its data in a folder; all else as it is by default.
+    /// Returns the command that starts the rival on `address` with its data in `data`. All other
+    /// settings are defaults.
     fn command(self, address: &str, data: &Path) -> anyhow::Result<Command> {
         let mut program = command(self.program());
         match self {
             Self::InfluxDb => {
                 program.args(["-config", "/dev/null"]);
                 program.env("INFLUXDB_HTTP_BIND_ADDRESS", address);
-                program.env("INFLUXDB_BIND_ADDRESS", process::free_address()?); // for backups
+                // The backup service. Its default port may be in use.
+                program.env("INFLUXDB_BIND_ADDRESS", process::free_address()?);
                 program.env("INFLUXDB_REPORTING_DISABLED", "true");
                 program.env("INFLUXDB_META_DIR", data.join("meta"));
                 program.env("INFLUXDB_DATA_DIR", data.join("data"));
@@ -78,17 +84,17 @@ impl Rival {
             Self::VictoriaMetrics => {
                 program.arg(format!("-httpListenAddr={address}"));
                 program.arg(format!("-storageDataPath={}", data.display()));
-                program.arg("-retentionPeriod=2y"); // of itself it forgets after 31 days
+                program.arg("-retentionPeriod=2y"); // the default is one month
             }
         }
         Ok(program)
     }
 }
 
-/// A running rival, fresh; its data goes with it.
+/// A running rival without earlier data. Its data is removed when it stops.
 pub(super) struct RivalServer {
     pub(super) rival: Rival,
-    process: Process,
+    process: RivalProcess,
     data: TempDir,
 }
 
@@ -98,7 +104,7 @@ impl RivalServer {
         let address = process::free_address()?;
         let mut program = rival.command(&address, data.path())?;
         let log = scratch.join(format!("{}.log", rival.program()));
-        let process = Process::start(rival.name(), &mut program, address, &log).await?;
+        let process = RivalProcess::start(rival.name(), &mut program, address, &log).await?;
         let server = Self { rival, process, data };
         if rival == Rival::InfluxDb {
             let create = "/query?q=CREATE%20DATABASE%20bench";
@@ -107,11 +113,12 @@ impl RivalServer {
         Ok(server)
     }
 
-    pub(super) async fn connect(&self) -> anyhow::Result<Http> {
-        Http::connect(&self.process.address).await
+    pub(super) async fn connect(&self) -> anyhow::Result<HttpConnection> {
+        HttpConnection::connect(&self.process.address).await
     }
 
-    /// Writes bodies of line protocol over several connections, and says how long the answers took.
+    /// Writes line protocol with timestamps in milliseconds over several connections. Returns the
+    /// time until the last response.
     pub(super) async fn post(
         &self,
         bodies: impl Iterator<Item = Bytes> + Send + 'static,
@@ -119,7 +126,7 @@ impl RivalServer {
         self.post_with_precision(bodies, "ms").await
     }
 
-    /// As `post`, with timestamps in microseconds.
+    /// Does the same as [`Self::post`], with timestamps in microseconds.
     pub(super) async fn post_micros(
         &self,
         bodies: impl Iterator<Item = Bytes> + Send + 'static,
@@ -157,7 +164,7 @@ impl RivalServer {
         Ok(began.elapsed())
     }
 
-    /// Waits until so many points show in an answer.
+    /// Waits until a query counts `wanted` points.
     pub(super) async fn wait_until_visible(&self, wanted: u64) -> anyhow::Result<()> {
         let mut http = self.connect().await?;
         let deadline = Instant::now() + VISIBLE_TIMEOUT;
@@ -175,7 +182,7 @@ impl RivalServer {
         }
     }
 
-    async fn count(&self, http: &mut Http) -> anyhow::Result<u64> {
+    async fn count(&self, http: &mut HttpConnection) -> anyhow::Result<u64> {
         let (path, place) = match self.rival {
             Rival::InfluxDb => {
                 let path = "/query?db=bench&q=SELECT%20count(value)%20FROM%20temperature";
@@ -194,7 +201,7 @@ impl RivalServer {
         Ok(count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0))
     }
 
-    /// Bytes of its data on disk.
+    /// Returns the size of the data on disk.
     pub(super) fn bytes(&self) -> anyhow::Result<u64> {
         folder_bytes(self.data.path())
     }
@@ -209,7 +216,7 @@ fn folder_bytes(folder: &Path) -> anyhow::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        // A file may go while it is looked at.
+        // A file may be removed while the directory is read.
         let Ok(metadata) = entry.metadata() else { continue };
         bytes += if metadata.is_dir() { folder_bytes(&entry.path())? } else { metadata.len() };
     }

@@ -1,4 +1,4 @@
-//! The bench's own table of points: filled and emptied between measurements.
+//! The points table of the benchmark's database, which is filled and emptied between measurements.
 
 use anyhow::Context as _;
 use shared::db;
@@ -7,14 +7,14 @@ use sqlx::AssertSqlSafe;
 
 use crate::own_database::OwnDatabase;
 
-/// First TimescaleDB that compresses directly on a hypertable with rollups.
+/// First version of TimescaleDB that compresses directly on a hypertable with rollups.
 const DIRECT_COMPRESS: (u32, u32) = (2, 24);
 
 /// The points of a database.
 #[derive(Clone, Copy)]
-pub(super) struct Table<'a>(pub(super) &'a OwnDatabase);
+pub(super) struct PointsTable<'a>(pub(super) &'a OwnDatabase);
 
-impl Table<'_> {
+impl PointsTable<'_> {
     pub(super) fn compresses_directly(self) -> bool {
         let mut numbers = self
             .0
@@ -25,28 +25,29 @@ impl Table<'_> {
         (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= DIRECT_COMPRESS
     }
 
-    /// Adds the series of these devices, and says their numbers.
+    /// Creates one series per device. Returns their series ids in the order of the devices.
     pub(super) async fn create_series(
         self,
         devices: &[String],
         metric: &str,
     ) -> anyhow::Result<Vec<i32>> {
         let mut connection = self.0.connect().await?;
-        let mut numbers = Vec::with_capacity(devices.len());
+        let mut series_ids = Vec::with_capacity(devices.len());
         for devices in devices.chunks(10_000) {
             let insert =
                 "INSERT INTO series (device_id, metric_name) SELECT unnest($1::text[]), $2";
             sqlx::query(insert).bind(devices).bind(metric).execute(&mut connection).await?;
-            let select = "SELECT series_id FROM unnest($1::text[]) WITH ORDINALITY AS wanted (device_id, place)
+            let select = "SELECT series_id
+                          FROM unnest($1::text[]) WITH ORDINALITY AS wanted (device_id, place)
                           JOIN series USING (device_id) WHERE metric_name = $2 ORDER BY place";
             let found: Vec<i32> = sqlx::query_scalar(select)
                 .bind(devices)
                 .bind(metric)
                 .fetch_all(&mut connection)
                 .await?;
-            numbers.extend(found);
+            series_ids.extend(found);
         }
-        Ok(numbers)
+        Ok(series_ids)
     }
 
     /// Removes all points.
@@ -61,7 +62,8 @@ impl Table<'_> {
         self.empty().await
     }
 
-    /// Has the server write what it holds back, so that no measurement pays for an earlier one. Not every user may.
+    /// Runs a CHECKPOINT, so that no measurement pays for the writes of an earlier one. Users
+    /// without the right to do so skip it.
     pub(super) async fn settle(self) -> anyhow::Result<()> {
         let mut connection = self.0.connect().await?;
         let _ = sqlx::raw_sql("CHECKPOINT").execute(&mut connection).await;
@@ -75,7 +77,7 @@ impl Table<'_> {
         Ok(count.unsigned_abs())
     }
 
-    /// Compresses all chunks, those that are compressed in part too.
+    /// Compresses all chunks, including those that are compressed in part.
     pub(super) async fn compress(self) -> anyhow::Result<()> {
         self.execute(
             "SELECT compress_chunk(chunk, recompress => true) FROM show_chunks('points') AS chunk",
@@ -83,7 +85,7 @@ impl Table<'_> {
         .await
     }
 
-    /// Bytes of all points with their indexes.
+    /// Returns the size of all points, with their indexes.
     pub(super) async fn bytes(self) -> anyhow::Result<u64> {
         let mut connection = self.0.connect().await?;
         let bytes: i64 = sqlx::query_scalar("SELECT hypertable_size('points')")
@@ -92,11 +94,12 @@ impl Table<'_> {
         Ok(bytes.unsigned_abs())
     }
 
-    /// Bytes that remembered batches take: their pages with the index, and their entries in the producers' own rows.
+    /// Returns the size of remembered batches: their table with its index, and their entries in the
+    /// rows of producers.
     pub(super) async fn ledger_bytes(self) -> anyhow::Result<f64> {
         let mut connection = self.0.connect().await?;
-        let statement =
-            "SELECT (pg_total_relation_size('producer_batches') + coalesce(sum(octet_length(recent)), 0))::float8
+        let statement = "SELECT (pg_total_relation_size('producer_batches')
+                                 + coalesce(sum(octet_length(recent)), 0))::float8
                          FROM producers";
         Ok(sqlx::query_scalar(statement).fetch_one(&mut connection).await?)
     }
@@ -110,15 +113,16 @@ impl Table<'_> {
         Ok(())
     }
 
-    /// Lets the policies run, or keeps them from it.
+    /// Resumes or pauses the policies.
     pub(super) async fn set_policies(self, run: bool) -> anyhow::Result<()> {
         let mut connection = self.0.connect().await?;
-        let statement = "SELECT alter_job(job_id, scheduled => $1) FROM timescaledb_information.jobs WHERE job_id >= 1000";
+        let statement = "SELECT alter_job(job_id, scheduled => $1)
+                         FROM timescaledb_information.jobs WHERE job_id >= 1000";
         sqlx::query(statement).bind(run).execute(&mut connection).await?;
         Ok(())
     }
 
-    /// Runs the policies that keep the rollups up to date, once each, the finest rollup first.
+    /// Runs the refresh policy of each rollup once, the finest rollup first.
     pub(super) async fn run_refresh_policies(self) -> anyhow::Result<()> {
         let mut connection = self.0.connect().await?;
         let jobs: Vec<i32> = sqlx::query_scalar(
@@ -133,7 +137,7 @@ impl Table<'_> {
         Ok(())
     }
 
-    /// Points that a rollup counts.
+    /// Returns the number of points that a rollup contains.
     pub(super) async fn count_in_rollup(self, rollup: Granularity) -> anyhow::Result<u64> {
         let mut connection = self.0.connect().await?;
         let statement = format!("SELECT coalesce(sum(count), 0)::int8 FROM {}", rollup.relation());

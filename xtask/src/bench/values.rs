@@ -1,4 +1,4 @@
-//! Values that simulated devices measure.
+//! Values of simulated devices.
 
 use std::f64::consts::TAU;
 
@@ -8,8 +8,8 @@ use rand_distr::StandardNormal;
 
 const DAY: i64 = 86_400_000_000;
 
-/// Noisy, with the three decimals that a sensor gives. Depends on device and time (microseconds) alone, so that it can be made
-/// anew wherever it is needed.
+/// Returns a noisy value with three decimals, like that of a sensor. It depends only on the device
+/// and the time in microseconds, so it can be computed again at any time.
 pub(super) fn value(device: usize, time: i64) -> f64 {
     let own = 15.0 + (device % 100) as f64 / 10.0;
     let swing = 3.0 * (TAU * time as f64 / DAY as f64).sin();

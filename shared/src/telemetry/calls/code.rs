@@ -1,4 +1,4 @@
-//! Status codes by their names in the gRPC documents.
+//! Names of status codes, as in the gRPC specification.
 
 use tonic::Code;
 

@@ -1,4 +1,4 @@
-//! What the inside of a call tells the metrics about it.
+//! Facts that handlers add to the metrics of their call.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +12,8 @@ tokio::task_local! {
     pub(super) static NOTES: CallNotes;
 }
 
-/// What the inside of a call tells the metrics about it; cheap to clone. Empty outside a call, where nothing is noted.
+/// Facts that handlers add to the metrics of their call. Cheap to clone. The default value stands
+/// outside any call and records nothing.
 #[derive(Clone, Debug, Default)]
 pub struct CallNotes(pub(super) Option<Arc<Notes>>);
 
@@ -24,20 +25,20 @@ pub(super) struct Notes {
 }
 
 impl CallNotes {
-    /// Those of the call that is being handled; to be asked for before another task is begun.
+    /// Returns the notes of the call being handled. Must be called before spawning another task.
     #[must_use]
     pub fn current() -> Self {
         NOTES.try_with(Self::clone).unwrap_or_default()
     }
 
-    /// At which granularity the answer is.
+    /// Records the granularity of the answer.
     pub fn granularity(&self, granularity: Granularity) {
         if let Self(Some(notes)) = self {
-            let _ = notes.granularity.set(granularity.name()); // an answer has one
+            let _ = notes.granularity.set(granularity.name()); // set once per answer
         }
     }
 
-    /// So many rows go to the client.
+    /// Counts rows sent to the client.
     pub fn rows(&self, rows: usize) {
         if let Self(Some(notes)) = self
             && rows > 0
@@ -53,7 +54,8 @@ impl Notes {
         Self { instruments: Arc::clone(instruments), method, granularity: OnceLock::new() }
     }
 
-    /// The method and, where the answer has one, the granularity; and how many of these there are.
+    /// Returns the attributes and how many of them to use: the method and, if it is known, the
+    /// granularity.
     pub(super) fn attributes(&self) -> ([KeyValue; 2], usize) {
         let method = KeyValue::new(metrics::RPC_METHOD, Value::String(self.method.clone()));
         let granularity = self.granularity.get().copied();

@@ -1,4 +1,5 @@
-//! Sends points through each call of the service, over several connections, and counts what was acknowledged.
+//! Sends points through each call of ingest-service over several connections, and counts the
+//! acknowledged ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,36 +18,38 @@ use tonic::{Request, Streaming};
 
 use super::render::{self, Form};
 use super::shape::{BATCH_POINTS, Shape};
-use super::wire::{Numbered, Rendered, RenderedCodec};
+use super::wire::{EncodedCodec, EncodedRequest, NumberedProducer};
 use crate::service::Service;
 
-/// Streams, or callers of the unary call.
+/// Number of connections. Each carries one stream, or [`WINDOW`] concurrent unary calls.
 pub(super) const STREAMS: usize = 4;
-/// Batches of a stream that wait for their acknowledgement at any time.
+/// Maximum number of unacknowledged batches per connection. `ManyProducers` has one per producer
+/// instead.
 pub(super) const WINDOW: usize = 8;
 
-/// A call of the contract.
+/// Call of the ingest API that is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Call {
+pub(super) enum IngestCall {
     IngestWithAcks,
     Ingest,
     IngestBatch,
-    /// `IngestWithAcks`, each batch of one point and each device a producer.
-    OfManyProducers,
+    /// `IngestWithAcks` with batches of one point. Each device is a producer.
+    ManyProducers,
 }
 
-/// Sends all points of a shape, and says how long it took until the last acknowledgement. All must be accepted.
+/// Sends all points of a shape. Returns the time until the last acknowledgement. Fails unless every
+/// point is accepted.
 pub(super) async fn send(
     service: &Service,
-    call: Call,
+    call: IngestCall,
     shape: &Shape,
     form: Form,
 ) -> anyhow::Result<Duration> {
-    let many = call == Call::OfManyProducers;
-    let producers = if many { shape.devices / STREAMS } else { 1 };
+    let many_producers = call == IngestCall::ManyProducers;
+    let producers = if many_producers { shape.devices / STREAMS } else { 1 };
     let mut streams: Vec<Vec<Bytes>> = vec![Vec::new(); STREAMS];
-    for (at, part) in shape.parts(if many { 1 } else { BATCH_POINTS }).enumerate() {
-        streams[at % STREAMS].push(render::batch(shape, &part, form));
+    for (at, range) in shape.split(if many_producers { 1 } else { BATCH_POINTS }).enumerate() {
+        streams[at % STREAMS].push(render::batch(shape, &range, form));
     }
     let channels = service.connect_many(STREAMS).await?;
     let mut senders = JoinSet::new();
@@ -54,10 +57,12 @@ pub(super) async fn send(
     for (channel, batches) in channels.into_iter().zip(streams) {
         senders.spawn(async move {
             match call {
-                Call::IngestWithAcks => with_acks(channel, batches, producers, WINDOW).await,
-                Call::OfManyProducers => with_acks(channel, batches, producers, producers).await,
-                Call::Ingest => in_one_stream(channel, batches).await,
-                Call::IngestBatch => one_by_one(channel, batches).await,
+                IngestCall::IngestWithAcks => with_acks(channel, batches, producers, WINDOW).await,
+                IngestCall::ManyProducers => {
+                    with_acks(channel, batches, producers, producers).await
+                }
+                IngestCall::Ingest => one_stream(channel, batches).await,
+                IngestCall::IngestBatch => unary_calls(channel, batches).await,
             }
         });
     }
@@ -74,7 +79,7 @@ pub(super) async fn send(
     Ok(elapsed)
 }
 
-/// Producers that take turns in one stream and keep its window full.
+/// Sends batches through one stream and keeps its window full. The producers take turns.
 async fn with_acks(
     channel: Channel,
     batches: Vec<Bytes>,
@@ -82,9 +87,10 @@ async fn with_acks(
     window: usize,
 ) -> anyhow::Result<u64> {
     if batches.is_empty() {
-        return Ok(0); // without an acknowledgement nothing would end the stream
+        return Ok(0); // without a batch, no acknowledgement would end the stream
     }
-    let mut producers: Vec<Numbered> = (0..producers).map(|_| Numbered::new()).collect();
+    let mut producers: Vec<NumberedProducer> =
+        (0..producers).map(|_| NumberedProducer::new()).collect();
     let count = producers.len();
     let mut batches =
         batches.into_iter().enumerate().map(|(at, batch)| producers[at % count].next(batch));
@@ -94,14 +100,15 @@ async fn with_acks(
     }
     let mut queue = Some(queue);
     let mut acks = open_acks(channel, requests).await?;
-    let (mut points, mut answered) = (0, 0);
+    let mut points = 0;
+    let mut acknowledged = 0;
     while let Some(ack) = acks.message().await? {
         ensure!(
-            ack.batch_index == answered,
-            "batch {} was acknowledged before batch {answered}",
+            ack.batch_index == acknowledged,
+            "batch {} was acknowledged before batch {acknowledged}",
             ack.batch_index
         );
-        answered += 1;
+        acknowledged += 1;
         points += accepted(ack.result)?;
         match (batches.next(), &queue) {
             (Some(batch), Some(queue)) => queue.send(batch).await?,
@@ -114,34 +121,40 @@ async fn with_acks(
 /// Opens a stream with acknowledgements.
 pub(super) async fn open_acks(
     channel: Channel,
-    requests: mpsc::Receiver<Rendered>,
+    requests: mpsc::Receiver<EncodedRequest>,
 ) -> anyhow::Result<Streaming<IngestWithAcksResponse>> {
     let mut client = ready(channel).await?;
     let path = PathAndQuery::from_static("/tidegauge.v1.IngestService/IngestWithAcks");
     let requests = Request::new(ReceiverStream::new(requests));
-    Ok(client.streaming(requests, path, RenderedCodec::default()).await?.into_inner())
+    Ok(client.streaming(requests, path, EncodedCodec::default()).await?.into_inner())
 }
 
-/// A numbered producer that gets one summary.
-async fn in_one_stream(channel: Channel, batches: Vec<Bytes>) -> anyhow::Result<u64> {
-    let mut numbered = Numbered::new();
-    let requests: Vec<Rendered> = batches.into_iter().map(|batch| numbered.next(batch)).collect();
+/// Sends all batches of one producer through one `Ingest` stream, which is answered once at its
+/// end.
+async fn one_stream(channel: Channel, batches: Vec<Bytes>) -> anyhow::Result<u64> {
+    let mut numbered = NumberedProducer::new();
+    let requests: Vec<EncodedRequest> =
+        batches.into_iter().map(|batch| numbered.next(batch)).collect();
     let mut client = ready(channel).await?;
     let path = PathAndQuery::from_static("/tidegauge.v1.IngestService/Ingest");
     let requests = Request::new(tokio_stream::iter(requests));
-    let answer = client
-        .client_streaming(requests, path, RenderedCodec::<IngestResponse>::default())
+    let response = client
+        .client_streaming(requests, path, EncodedCodec::<IngestResponse>::default())
         .await?
         .into_inner();
-    Ok(answer.accepted_count)
+    Ok(response.accepted_count)
 }
 
-/// As many callers on one connection as the window is wide; unnumbered, since their batches have no order.
-async fn one_by_one(channel: Channel, batches: Vec<Bytes>) -> anyhow::Result<u64> {
-    let (next, batches) = (Arc::new(AtomicUsize::new(0)), Arc::new(batches));
+/// Sends batches through concurrent unary calls on one connection. They are unnumbered, because
+/// their order is undefined.
+async fn unary_calls(channel: Channel, batches: Vec<Bytes>) -> anyhow::Result<u64> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let batches = Arc::new(batches);
     let mut callers = JoinSet::new();
     for _ in 0..WINDOW {
-        let (channel, next, batches) = (channel.clone(), Arc::clone(&next), Arc::clone(&batches));
+        let channel = channel.clone();
+        let next = Arc::clone(&next);
+        let batches = Arc::clone(&batches);
         callers.spawn(async move {
             let mut points = 0;
             while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -160,12 +173,12 @@ async fn one_by_one(channel: Channel, batches: Vec<Bytes>) -> anyhow::Result<u64
 async fn unary(channel: Channel, batch: Bytes) -> anyhow::Result<u64> {
     let mut client = ready(channel).await?;
     let path = PathAndQuery::from_static("/tidegauge.v1.IngestService/IngestBatch");
-    let request = Request::new(Rendered::unnumbered(batch));
-    let answer = client
-        .unary(request, path, RenderedCodec::<IngestBatchResponse>::default())
+    let request = Request::new(EncodedRequest::unnumbered(batch));
+    let response = client
+        .unary(request, path, EncodedCodec::<IngestBatchResponse>::default())
         .await?
         .into_inner();
-    accepted(answer.result)
+    accepted(response.result)
 }
 
 async fn ready(channel: Channel) -> anyhow::Result<Grpc<Channel>> {
@@ -174,11 +187,11 @@ async fn ready(channel: Channel) -> anyhow::Result<Grpc<Channel>> {
     Ok(client)
 }
 
-/// Points of a batch that were stored; it is an error if not all were.
+/// Returns the number of accepted points. Fails if any point was rejected.
 pub(super) fn accepted(result: Option<BatchResult>) -> anyhow::Result<u64> {
-    let result = result.context("an answer without result")?;
+    let result = result.context("the response has no result")?;
     if let Some(rejection) = result.rejections.first() {
-        bail!("points were rejected: {}", rejection.message);
+        bail!("a point was rejected: {}", rejection.message);
     }
     Ok(result.accepted_count)
 }

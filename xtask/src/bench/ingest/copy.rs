@@ -1,4 +1,4 @@
-//! The limit: the same rows through COPY, encoded beforehand, without a service in between.
+//! The database's own limit: COPY of the same rows, encoded beforehand, without a service.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,23 +15,22 @@ use super::shape::{FLUSH_POINTS, Shape};
 use crate::bench::copy_rows;
 use crate::own_database::OwnDatabase;
 
-/// How many connections are tried; the number that suits the database best is the limit.
-pub(super) const CONNECTIONS: std::ops::RangeInclusive<usize> = 1..=4;
-/// Bytes of one message, as the service's writer sends them.
+/// Bytes of one COPY message, the same as in the service's writer.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// How the database is to store rows.
+/// Storage format of the copied rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Storage {
     RowStore,
-    /// Compressed as they arrive; the server sorts them.
+    /// Compressed on arrival. The server sorts the rows.
     DirectCompress,
-    /// The same with the server's sort off: the rows are in the order of the columnstore.
+    /// Compressed on arrival, with the server's sort off. The rows are in the order of the
+    /// columnstore.
     Presorted,
 }
 
 impl Storage {
-    /// The settings of a transaction that stores rows so.
+    /// Returns the settings of the transaction that stores rows in this format.
     fn settings(self) -> Option<&'static str> {
         match self {
             Self::RowStore => None,
@@ -44,8 +43,8 @@ impl Storage {
     }
 }
 
-/// Writes all points of a shape over some connections, a transaction a flush. Returns how long it took until the last COMMIT
-/// returned.
+/// Writes all points of a shape over several connections, one transaction per flush. Returns the
+/// time until the last COMMIT returned.
 pub(super) async fn write(
     database: &OwnDatabase,
     shape: &Shape,
@@ -54,13 +53,14 @@ pub(super) async fn write(
     connections: usize,
 ) -> anyhow::Result<Duration> {
     let flushes: Vec<_> = shape
-        .parts(FLUSH_POINTS)
-        .map(|part| {
+        .split(FLUSH_POINTS)
+        .map(|range| {
             let newest_first = storage == Storage::Presorted;
-            (shape.points_of(&part), render::copy_binary(shape, &part, series_ids, newest_first))
+            (shape.points_of(&range), render::copy_binary(shape, &range, series_ids, newest_first))
         })
         .collect();
-    let (next, flushes) = (Arc::new(AtomicUsize::new(0)), Arc::new(flushes));
+    let next = Arc::new(AtomicUsize::new(0));
+    let flushes = Arc::new(flushes);
     let mut open = Vec::with_capacity(connections);
     for _ in 0..connections {
         open.push(database.connect().await?);
@@ -68,7 +68,8 @@ pub(super) async fn write(
     let mut writers = JoinSet::new();
     let began = Instant::now();
     for mut connection in open {
-        let (next, flushes) = (Arc::clone(&next), Arc::clone(&flushes));
+        let next = Arc::clone(&next);
+        let flushes = Arc::clone(&flushes);
         writers.spawn(async move {
             while let Some((rows, bytes)) = flushes.get(next.fetch_add(1, Ordering::Relaxed)) {
                 flush(&mut connection, *rows, bytes, storage).await?;
@@ -97,7 +98,7 @@ async fn flush(
         copy.send(piece).await?;
     }
     let written = copy.finish().await?;
-    ensure!(written == rows as u64, "COPY took {written} of {rows} rows");
+    ensure!(written == rows as u64, "COPY wrote {written} of {rows} rows");
     transaction.commit().await?;
     Ok(())
 }

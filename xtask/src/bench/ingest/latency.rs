@@ -1,4 +1,4 @@
-//! How long an acknowledgement takes, under light load and at half of the full load.
+//! Measures acknowledgement latency under light load and at half of the full load.
 
 use std::time::Duration;
 
@@ -12,41 +12,41 @@ use tonic::transport::Channel;
 use super::calls::{STREAMS, accepted, open_acks};
 use super::render::{self, Form};
 use super::shape::{BATCH_POINTS, Shape};
-use super::wire::Numbered;
+use super::wire::NumberedProducer;
 use crate::bench::numbers::percentile;
 use crate::service::Service;
 
-/// Milliseconds from when a batch was due to be sent until it was acknowledged.
+/// Milliseconds from the time at which each batch was due until its acknowledgement.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Latencies(Vec<f64>);
+pub(super) struct AckLatencies(Vec<f64>);
 
-impl Latencies {
+impl AckLatencies {
     pub(super) fn percentile(&self, share: f64) -> f64 {
         percentile(&self.0, share)
     }
 }
 
-/// One device, one point a batch, one batch every `pause`.
+/// Sends one point of one device every `pause`, each in a batch of its own.
 pub(super) async fn light(
     service: &Service,
     shape: &Shape,
     pause: Duration,
-) -> anyhow::Result<Latencies> {
+) -> anyhow::Result<AckLatencies> {
     let one_device = Shape { devices: 1, run: 1, ..*shape };
     let batches =
-        one_device.parts(1).map(|part| render::batch(&one_device, &part, Form::Row)).collect();
+        one_device.split(1).map(|range| render::batch(&one_device, &range, Form::Row)).collect();
     paced(service.connect_many(1).await?, vec![batches], pause).await
 }
 
-/// All streams send series form at a rate of so many points a second.
+/// Sends batches in series form over all streams, at a fixed rate.
 pub(super) async fn at_rate(
     service: &Service,
     shape: &Shape,
     points_per_second: f64,
-) -> anyhow::Result<Latencies> {
+) -> anyhow::Result<AckLatencies> {
     let mut streams: Vec<Vec<Bytes>> = vec![Vec::new(); STREAMS];
-    for (at, part) in shape.parts(BATCH_POINTS).enumerate() {
-        streams[at % STREAMS].push(render::batch(shape, &part, Form::Series));
+    for (at, range) in shape.split(BATCH_POINTS).enumerate() {
+        streams[at % STREAMS].push(render::batch(shape, &range, Form::Series));
     }
     let pause = Duration::from_secs_f64((BATCH_POINTS * STREAMS) as f64 / points_per_second);
     paced(service.connect_many(STREAMS).await?, streams, pause).await
@@ -56,19 +56,20 @@ async fn paced(
     channels: Vec<Channel>,
     streams: Vec<Vec<Bytes>>,
     pause: Duration,
-) -> anyhow::Result<Latencies> {
+) -> anyhow::Result<AckLatencies> {
     let mut senders = JoinSet::new();
     for (channel, batches) in channels.into_iter().zip(streams) {
         senders.spawn(paced_stream(channel, batches, pause));
     }
-    let mut all = Latencies::default();
+    let mut all = AckLatencies::default();
     while let Some(latencies) = senders.join_next().await {
         all.0.extend(latencies??);
     }
     Ok(all)
 }
 
-/// Sends on time whether or not earlier batches are acknowledged, so that waiting counts.
+/// Sends batches on schedule, whether or not earlier ones are acknowledged. Latencies therefore
+/// include the time in the queue.
 async fn paced_stream(
     channel: Channel,
     batches: Vec<Bytes>,
@@ -78,7 +79,7 @@ async fn paced_stream(
     let (queue, requests) = mpsc::channel(count.max(1));
     let (due_times, mut due) = mpsc::channel(count.max(1));
     let sender = tokio::spawn(async move {
-        let mut numbered = Numbered::new();
+        let mut numbered = NumberedProducer::new();
         let mut ticks = interval(pause);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         for batch in batches {

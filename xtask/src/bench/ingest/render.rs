@@ -1,4 +1,4 @@
-//! Points as the bytes that each way of storing them takes, made before the clock starts.
+//! Encodes points for each path before the clock starts.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use prost::bytes::Bytes;
 use shared::proto::v1::{Batch, Point, SeriesPoints};
 use shared::time;
 
-use super::shape::{METRIC, Part, Shape, device_id};
+use super::shape::{METRIC, PointRange, Shape, device_id};
 use crate::bench::copy_rows::CopyRows;
 
 /// Form of the points in a batch.
@@ -17,30 +17,30 @@ pub(super) enum Form {
     Row,
 }
 
-/// The points of a batch, without its producer and sequence.
-pub(super) fn batch(shape: &Shape, part: &Part, form: Form) -> Bytes {
+/// Encodes the points of a batch, without producer and sequence.
+pub(super) fn batch(shape: &Shape, range: &PointRange, form: Form) -> Bytes {
     let batch = match form {
-        Form::Series => Batch { series: series(shape, part), ..Default::default() },
-        Form::Row => Batch { points: rows(shape, part), ..Default::default() },
+        Form::Series => Batch { series: series(shape, range), ..Default::default() },
+        Form::Row => Batch { points: rows(shape, range), ..Default::default() },
     };
     batch.encode_to_vec().into()
 }
 
-fn series(shape: &Shape, part: &Part) -> Vec<SeriesPoints> {
-    let times = shape.times(part.step);
+fn series(shape: &Shape, range: &PointRange) -> Vec<SeriesPoints> {
+    let times = shape.times(range.step);
     let series = |device| SeriesPoints {
         device_id: device_id(device),
         metric_name: METRIC.to_owned(),
         values: Shape::values(device, &times).collect(),
         timestamps_us: times.clone(),
     };
-    part.devices.clone().map(series).collect()
+    range.devices.clone().map(series).collect()
 }
 
-fn rows(shape: &Shape, part: &Part) -> Vec<Point> {
-    let times = shape.times(part.step);
-    let mut rows = Vec::with_capacity(shape.points_of(part));
-    for device in part.devices.clone() {
+fn rows(shape: &Shape, range: &PointRange) -> Vec<Point> {
+    let times = shape.times(range.step);
+    let mut rows = Vec::with_capacity(shape.points_of(range));
+    for device in range.devices.clone() {
         rows.extend(times.iter().zip(Shape::values(device, &times)).map(|(&at, value)| Point {
             device_id: device_id(device),
             metric_name: METRIC.to_owned(),
@@ -51,20 +51,20 @@ fn rows(shape: &Shape, part: &Part) -> Vec<Point> {
     rows
 }
 
-/// A flush as COPY takes it, sorted by series and rising or falling time.
+/// Encodes the rows of a flush for COPY, sorted by series and then by time, in either direction.
 pub(super) fn copy_binary(
     shape: &Shape,
-    part: &Part,
+    range: &PointRange,
     series_ids: &[i32],
     newest_first: bool,
 ) -> Bytes {
-    let mut times = shape.times(part.step);
+    let mut times = shape.times(range.step);
     if newest_first {
         times.reverse();
     }
-    let mut devices: Vec<usize> = part.devices.clone().collect();
+    let mut devices: Vec<usize> = range.devices.clone().collect();
     devices.sort_unstable_by_key(|&device| series_ids[device]);
-    let mut rows = CopyRows::new(shape.points_of(part));
+    let mut rows = CopyRows::new(shape.points_of(range));
     for device in devices {
         for (&at, value) in times.iter().zip(Shape::values(device, &times)) {
             rows.push(at, series_ids[device], value);
@@ -73,11 +73,11 @@ pub(super) fn copy_binary(
     rows.finish()
 }
 
-/// Line protocol with times in milliseconds.
-pub(super) fn lines(shape: &Shape, part: &Part) -> Bytes {
-    let times = shape.times(part.step);
-    let mut lines = String::with_capacity(64 * shape.points_of(part));
-    for device in part.devices.clone() {
+/// Formats points as line protocol, with timestamps in milliseconds.
+pub(super) fn lines(shape: &Shape, range: &PointRange) -> Bytes {
+    let times = shape.times(range.step);
+    let mut lines = String::with_capacity(64 * shape.points_of(range));
+    for device in range.devices.clone() {
         for (at, value) in times.iter().zip(Shape::values(device, &times)) {
             // Writing into a string cannot fail.
             let _ = writeln!(
@@ -91,7 +91,7 @@ pub(super) fn lines(shape: &Shape, part: &Part) -> Bytes {
     lines.into()
 }
 
-/// Points in the order of time, one a line, as `bench/seed.py` reads them.
+/// Formats points in order of time, one per line, for `bench/seed.py`.
 pub(super) fn tab_separated(shape: &Shape) -> String {
     let mut lines = String::with_capacity(64 * shape.points());
     for step in 0..shape.steps {
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     const SHAPE: Shape = Shape { devices: 2, run: 2, steps: 1, start: POSTGRES_EPOCH, days: 1 };
-    const ALL: Part = Part { step: 0, devices: 0..2 };
+    const ALL: PointRange = PointRange { step: 0, devices: 0..2 };
 
     #[test]
     fn both_forms_hold_the_same_points() {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_gets_its_points_in_the_order_of_time() {
+    fn the_seed_gets_its_points_in_order_of_time() {
         let lines = tab_separated(&SHAPE);
         let times: Vec<&str> = lines.lines().map(|line| line.split('\t').nth(2).unwrap()).collect();
         assert_eq!(times[0], times[1]);

@@ -1,32 +1,32 @@
-//! What a person, or a program with `--json`, gets to see.
+//! Report of the ingest measurements, as text or as JSON.
 
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::plan::{Kind, MEASUREMENTS, Measurement, Plan, Way};
-use super::rounds::Figures;
-use super::series::ManySeries;
+use super::calls::IngestCall;
+use super::figures::{IngestFigures, ManySeries};
+use super::plan::{MEASUREMENTS, Measurement, Plan, StorePath, Workload};
 use super::shape::BATCH_POINTS;
 use crate::bench::machine::Machine;
 use crate::bench::numbers::{median, rounded, thousands};
 use crate::bench::rival::Rival;
 use shared::db::Edition;
 
-/// Everything that the bench found out, and on what.
-pub(super) struct Report {
+/// All results, with the database and the machine on which they were measured.
+pub(super) struct IngestReport {
     pub(super) plan: Plan,
     pub(super) edition: Edition,
     pub(super) embedded: bool,
     pub(super) machine: Machine,
-    pub(super) figures: Figures,
+    pub(super) figures: IngestFigures,
 }
 
-impl Report {
-    /// The best of the ways to write rows of this kind without a service.
-    fn limit(&self, kind: Kind) -> Option<f64> {
-        let copies = MEASUREMENTS.iter().filter(|measurement| measurement.kind == kind);
-        let rates = copies.filter(|measurement| matches!(measurement.way, Way::Copy(_)));
+impl IngestReport {
+    /// Returns the rate of the fastest COPY of this workload.
+    fn limit(&self, workload: Workload) -> Option<f64> {
+        let copies = MEASUREMENTS.iter().filter(|measurement| measurement.workload == workload);
+        let rates = copies.filter(|measurement| matches!(measurement.path, StorePath::Copy { .. }));
         rates.filter_map(|measurement| self.figures.rate(measurement.key)).max_by(f64::total_cmp)
     }
 
@@ -34,20 +34,21 @@ impl Report {
         Some(self.figures.rate(key)? / other?)
     }
 
-    /// A sender chooses its form: the better one of both counts.
+    /// Returns the rate of the faster form relative to the limit. A client is free to choose its
+    /// form.
     fn single_vs_copy(&self) -> Option<f64> {
         let better =
             ["single_series", "single_row"].iter().filter_map(|key| self.figures.rate(key));
-        Some(better.max_by(f64::total_cmp)? / self.limit(Kind::Single)?)
+        Some(better.max_by(f64::total_cmp)? / self.limit(Workload::Single)?)
     }
 
     fn ratios(&self) -> Value {
         let rate = |key| self.figures.rate(key);
         json!({
-            "series_vs_copy": rounded(self.ratio("series", self.limit(Kind::Few))),
+            "series_vs_copy": rounded(self.ratio("series", self.limit(Workload::Few))),
             "row_vs_series": rounded(self.ratio("row", rate("series"))),
             "single_vs_copy": rounded(self.single_vs_copy()),
-            "late_vs_copy": rounded(self.ratio("late_series", self.limit(Kind::Late))),
+            "late_vs_copy": rounded(self.ratio("late_series", self.limit(Workload::Late))),
             "many_series_vs_few": rounded(self.ratio("many_series", rate("series"))),
             "vs_seed": rounded(self.ratio("series", rate("seed"))),
             "vs_influxdb": rounded(self.ratio("series", rate("influxdb"))),
@@ -61,12 +62,14 @@ impl Report {
             let rate = self.figures.rate(measurement.key).map(f64::round);
             figures.insert(format!("{}_pps", measurement.key), json!(rate));
         }
-        let (half_load, many) = (&self.figures.half_load, self.figures.many_series);
+        let light = &self.figures.light;
+        let half_load = &self.figures.half_load;
+        let many = self.figures.many_series;
         let more = [
-            ("copy_limit_pps", self.limit(Kind::Few).map(f64::round)),
-            ("single_copy_limit_pps", self.limit(Kind::Single).map(f64::round)),
-            ("ack_p50_ms", rounded(Some(self.figures.light.percentile(0.5)))),
-            ("ack_p99_ms", rounded(Some(self.figures.light.percentile(0.99)))),
+            ("copy_limit_pps", self.limit(Workload::Few).map(f64::round)),
+            ("single_copy_limit_pps", self.limit(Workload::Single).map(f64::round)),
+            ("ack_p50_ms", rounded(Some(light.percentile(0.5)))),
+            ("ack_p99_ms", rounded(Some(light.percentile(0.99)))),
             ("ack_half_load_p50_ms", rounded(Some(half_load.percentile(0.5)))),
             ("ack_half_load_p99_ms", rounded(Some(half_load.percentile(0.99)))),
             ("service_peak_mib", rounded(self.figures.peak_mib)),
@@ -84,7 +87,7 @@ impl Report {
         figures.into()
     }
 
-    /// One object, for programs.
+    /// Returns one JSON object with all results.
     pub(super) fn json(&self) -> Value {
         json!({
             "database": {
@@ -102,41 +105,49 @@ impl Report {
 
     fn row(&self, f: &mut fmt::Formatter<'_>, measurement: &Measurement) -> fmt::Result {
         let Some(rate) = self.figures.rate(measurement.key) else { return Ok(()) };
-        let kind = if measurement.kind == Kind::Seed { Kind::Few } else { measurement.kind };
-        let ratio = self.limit(kind).map_or(0.0, |limit| rate / limit);
+        let workload = if measurement.workload == Workload::Seed {
+            Workload::Few
+        } else {
+            measurement.workload
+        };
+        let ratio = self.limit(workload).map_or(0.0, |limit| rate / limit);
         writeln!(f, "  {:<68} {:>12} {ratio:>8.3}", label(measurement), thousands(rate))
     }
 
-    fn title(&self, kind: Kind) -> String {
-        let shape = self.plan.shape(kind);
-        let (devices, points) = (thousands(shape.devices as f64), thousands(shape.points() as f64));
-        match kind {
-            Kind::Few => {
-                format!("{devices} devices, 100 points a series in a flush ({points} points)")
+    fn title(&self, workload: Workload) -> String {
+        let shape = self.plan.shape(workload);
+        let devices = thousands(shape.devices as f64);
+        let points = thousands(shape.points() as f64);
+        match workload {
+            Workload::Few => {
+                format!("{devices} devices, 100 points per series in a flush ({points} points)")
             }
-            Kind::Seed => String::new(), // stands with the few
-            Kind::Single => {
-                format!("{devices} devices, one point a series in a flush ({points} points)")
+            Workload::Seed => String::new(), // shares the table of `Few`
+            Workload::Single => {
+                format!("{devices} devices, one point per series in a flush ({points} points)")
             }
-            Kind::Late => {
-                format!("late points, 10 days back, into compressed chunks ({points} points)")
+            Workload::Late => {
+                format!("late points, 10 days old, into compressed chunks ({points} points)")
             }
-            Kind::Many => {
-                format!("{devices} devices, 100 points a series in a batch ({points} points)")
+            Workload::Many => {
+                format!("{devices} devices, 100 points per series in a batch ({points} points)")
             }
-            Kind::Producers => format!("{devices} producers, one point a batch ({points} points)"),
+            Workload::Producers => {
+                format!("{devices} producers, one point per batch ({points} points)")
+            }
         }
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for IngestReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Edition { timescaledb, postgres }, Machine { cores, cpu }) =
-            (&self.edition, &self.machine);
+        let Edition { timescaledb, postgres } = &self.edition;
+        let Machine { cores, cpu } = &self.machine;
         let embedded = if self.embedded { ", embedded" } else { "" };
         writeln!(
             f,
-            "\nTimescaleDB {timescaledb} Community on PostgreSQL {postgres}{embedded}; {cores} cores, {cpu}"
+            "\nTimescaleDB {timescaledb} Community on PostgreSQL {postgres}{embedded}; \
+             {cores} cores, {cpu}"
         )?;
         let rounds = if self.plan.rounds == 1 {
             "one round".to_owned()
@@ -144,10 +155,16 @@ impl fmt::Display for Report {
             format!("medians of {} rounds", self.plan.rounds)
         };
         writeln!(f, "Batches of {} points; {rounds}", thousands(BATCH_POINTS as f64))?;
-        for kind in [Kind::Few, Kind::Single, Kind::Late, Kind::Many, Kind::Producers] {
-            writeln!(f, "\n{:<70} {:>12} {:>8}", self.title(kind), "points/s", "of COPY")?;
-            let belongs = |of: Kind| of == kind || (of == Kind::Seed && kind == Kind::Few);
-            for measurement in MEASUREMENTS.iter().filter(|measurement| belongs(measurement.kind)) {
+        for workload in
+            [Workload::Few, Workload::Single, Workload::Late, Workload::Many, Workload::Producers]
+        {
+            writeln!(f, "\n{:<70} {:>12} {:>8}", self.title(workload), "points/s", "of COPY")?;
+            let belongs = |of: Workload| {
+                of == workload || (of == Workload::Seed && workload == Workload::Few)
+            };
+            for measurement in
+                MEASUREMENTS.iter().filter(|measurement| belongs(measurement.workload))
+            {
                 self.row(f, measurement)?;
             }
         }
@@ -155,11 +172,11 @@ impl fmt::Display for Report {
     }
 }
 
-impl Report {
+impl IngestReport {
     fn summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Figures { light, half_load, .. } = &self.figures;
-        let milliseconds = |share| (light.percentile(share), half_load.percentile(share));
-        let ((p50, half_p50), (p99, half_p99)) = (milliseconds(0.5), milliseconds(0.99));
+        let IngestFigures { light, half_load, .. } = &self.figures;
+        let [p50, p99] = [0.5, 0.99].map(|share| light.percentile(share));
+        let [half_p50, half_p99] = [0.5, 0.99].map(|share| half_load.percentile(share));
         writeln!(f, "\nacknowledgement, light load    p50 {p50:.1} ms, p99 {p99:.1} ms")?;
         writeln!(f, "acknowledgement, half load     p50 {half_p50:.1} ms, p99 {half_p99:.1} ms")?;
         if let Some(peak) = self.figures.peak_mib {
@@ -171,13 +188,16 @@ impl Report {
             writeln!(f, "ledger, per million batches    {:.1} MB", bytes)?;
         }
         let late = self.figures.late_in_rollups;
-        writeln!(f, "late points in all rollups     {late:.1} s after their policies begin")?;
+        writeln!(
+            f,
+            "late points in all rollups     {late:.1} s after the start of their policies"
+        )?;
         if let Some(ManySeries { series, new_rate, known_rate, bytes_per_series }) =
             self.figures.many_series
         {
             let [series, new, known] = [series as f64, new_rate, known_rate].map(thousands);
             writeln!(f, "{series} series, all new           {new} points/s")?;
-            writeln!(f, "the same, to a fresh service   {known} points/s")?;
+            writeln!(f, "the same, with an empty cache  {known} points/s")?;
             if let Some(bytes) = bytes_per_series {
                 writeln!(f, "memory per cached series       {bytes:.0} bytes")?;
             }
@@ -203,13 +223,20 @@ impl Report {
 fn label(measurement: &Measurement) -> String {
     use super::copy::Storage;
     use super::render::Form;
-    match measurement.way {
-        Way::Copy(Storage::RowStore) => "COPY, row store".to_owned(),
-        Way::Copy(Storage::DirectCompress) => "COPY, direct compress".to_owned(),
-        Way::Copy(Storage::Presorted) => "COPY, direct compress, presorted".to_owned(),
-        Way::Service(call, Form::Series) => format!("ingest-service, {call:?}, series form"),
-        Way::Service(call, Form::Row) => format!("ingest-service, {call:?}, row form"),
-        Way::Seed => "execute_batch from Python, as the seed did it".to_owned(),
-        Way::Rival(rival) => format!("{}, line protocol", rival.name()),
+    match measurement.path {
+        StorePath::Copy { storage: Storage::RowStore, .. } => "COPY, row store".to_owned(),
+        StorePath::Copy { storage: Storage::DirectCompress, .. } => {
+            "COPY, direct compress".to_owned()
+        }
+        StorePath::Copy { storage: Storage::Presorted, .. } => {
+            "COPY, direct compress, presorted".to_owned()
+        }
+        StorePath::Service(IngestCall::ManyProducers, _) => {
+            "ingest-service, IngestWithAcks, a producer per device".to_owned()
+        }
+        StorePath::Service(call, Form::Series) => format!("ingest-service, {call:?}, series form"),
+        StorePath::Service(call, Form::Row) => format!("ingest-service, {call:?}, row form"),
+        StorePath::Seed => "execute_batch from Python, as in the first version".to_owned(),
+        StorePath::Rival(rival) => format!("{}, line protocol", rival.name()),
     }
 }

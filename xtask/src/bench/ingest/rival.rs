@@ -1,4 +1,5 @@
-//! Points into other time-series databases, each fresh for every measurement, over line protocol.
+//! Writes points into other time-series databases as line protocol. Each measurement starts a new
+//! server.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +10,8 @@ use super::render;
 use super::shape::{BATCH_POINTS, Shape};
 use crate::bench::rival::{Rival, RivalServer};
 
-/// Writes all points of a shape, and says how long the answers took. Checks that the rival has them all.
+/// Writes all points of a shape. Returns the time until the last response. Fails unless the rival
+/// then returns the right number of points.
 pub(super) async fn write(rival: Rival, shape: &Shape, scratch: &Path) -> anyhow::Result<Duration> {
     let server = RivalServer::start(rival, scratch).await?;
     server.post(bodies(&shape.warm_up()).into_iter()).await?;
@@ -20,5 +22,5 @@ pub(super) async fn write(rival: Rival, shape: &Shape, scratch: &Path) -> anyhow
 }
 
 fn bodies(shape: &Shape) -> Vec<Bytes> {
-    shape.parts(BATCH_POINTS).map(|part| render::lines(shape, &part)).collect()
+    shape.split(BATCH_POINTS).map(|range| render::lines(shape, &range)).collect()
 }

@@ -1,6 +1,6 @@
-//! Measures everything of the plan, round after round, each time on an emptied table, and checks what is stored.
+//! Runs all measurements of the plan, round after round. Each starts with an empty table and ends
+//! with a check of the stored points.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -8,71 +8,50 @@ use anyhow::{Context as _, ensure};
 use e2e::Memory;
 use shared::granularity::Granularity;
 
-use super::calls::{self, Call};
+use super::calls::{self, IngestCall};
 use super::copy::{self, Storage};
-use super::latency::{self, Latencies};
-use super::plan::{Kind, MEASUREMENTS, Measurement, Plan, Way};
+use super::figures::IngestFigures;
+use super::latency;
+use super::many_series;
+use super::plan::{MEASUREMENTS, Measurement, Plan, StorePath, Workload};
 use super::render::Form;
 use super::rival;
 use super::seed;
-use super::series::ManySeries;
 use super::shape::{DAY, SECOND, Shape};
-use crate::bench::numbers::median;
 use crate::bench::step;
-use crate::bench::table::Table;
+use crate::bench::table::PointsTable;
 use crate::own_database::OwnDatabase;
 use crate::service::Service;
 
-/// Connections that store what late points land between.
+/// Connections that store the history of late points.
 const HISTORY_CONNECTIONS: usize = 2;
 
-/// Everything that was found out.
-#[derive(Default)]
-pub(super) struct Figures {
-    /// Points per second of each round, by the key of the measurement.
-    pub(super) rates: BTreeMap<&'static str, Vec<f64>>,
-    /// Bytes per point after compression, of each round.
-    pub(super) bytes_per_point: Vec<f64>,
-    /// Bytes on disk that the ledger takes for each batch that it remembers.
-    pub(super) ledger_bytes_per_batch: Option<f64>,
-    /// Seconds until late points are in all rollups.
-    pub(super) late_in_rollups: f64,
-    pub(super) light: Latencies,
-    pub(super) half_load: Latencies,
-    pub(super) peak_mib: Option<f64>,
-    pub(super) many_series: Option<ManySeries>,
-}
-
-impl Figures {
-    /// The median of the rounds; `None` for what was not measured.
-    pub(super) fn rate(&self, key: &str) -> Option<f64> {
-        self.rates.get(key).map(|rates| median(rates))
-    }
-}
-
-/// What measurements need.
-pub(super) struct Bench<'a> {
+/// Everything that the measurements need.
+pub(super) struct IngestBench<'a> {
     pub(super) plan: Plan,
     pub(super) database: &'a OwnDatabase,
-    pub(super) table: Table<'a>,
+    pub(super) table: PointsTable<'a>,
     pub(super) service: Service,
     pub(super) series_ids: Vec<i32>,
     pub(super) python: PathBuf,
     pub(super) scratch: &'a Path,
-    /// Time between two points under light load, and how long that goes on.
-    pub(super) light: (Duration, Duration),
+    /// Interval between two points under light load.
+    pub(super) light_pause: Duration,
+    /// Length of the light load.
+    pub(super) light_length: Duration,
 }
 
-impl Bench<'_> {
-    pub(super) async fn measure(&self) -> anyhow::Result<Figures> {
-        let mut figures = Figures::default();
+impl IngestBench<'_> {
+    pub(super) async fn measure(&self) -> anyhow::Result<IngestFigures> {
+        let mut figures = IngestFigures::default();
         for round in 1..=self.plan.rounds {
             for measurement in MEASUREMENTS.iter().filter(|measurement| self.can_run(measurement)) {
                 let ledger = self.table.ledger_bytes().await?;
                 let rate = self.measure_one(measurement).await.with_context(|| measurement.key)?;
-                if measurement.kind == Kind::Producers {
-                    let shape = self.plan.shape(Kind::Producers);
-                    let batches = shape.points() + shape.warm_up().points(); // all of them are remembered
+                if measurement.workload == Workload::Producers {
+                    let shape = self.plan.shape(Workload::Producers);
+                    // The ledger remembers all batches, each of one point.
+                    let batches = shape.points() + shape.warm_up().points();
                     figures.ledger_bytes_per_batch =
                         Some((self.table.ledger_bytes().await? - ledger) / batches as f64);
                 }
@@ -83,76 +62,77 @@ impl Bench<'_> {
                 }
             }
         }
-        step("waiting for acknowledgements, under light load and at half of the full load");
+        step("measuring acknowledgement latency under light load and at half of the full load");
         self.measure_latencies(&mut figures).await?;
-        step("bringing late points into the rollups");
-        figures.late_in_rollups = self.bring_late_into_rollups().await?;
+        step("refreshing the rollups with late points");
+        figures.late_in_rollups = self.refresh_late_points().await?;
         figures.peak_mib = self.service.memory().and_then(Memory::peak_mib);
-        step("a great many series: new ones, and a service that has just started");
-        figures.many_series = Some(self.measure_many_series().await?);
+        step("measuring a great many series: new ones, then existing ones with an empty cache");
+        figures.many_series =
+            Some(many_series::measure(self.database, &self.plan.many_series()).await?);
         Ok(figures)
     }
 
     fn can_run(&self, measurement: &Measurement) -> bool {
-        match measurement.way {
-            Way::Copy(Storage::DirectCompress | Storage::Presorted) => {
+        match measurement.path {
+            StorePath::Copy { storage: Storage::DirectCompress | Storage::Presorted, .. } => {
                 self.table.compresses_directly()
             }
-            Way::Rival(rival) => rival.is_installed(),
+            StorePath::Rival(rival) => rival.is_installed(),
             _ => true,
         }
     }
 
-    /// Returns points per second; for the limit, with the number of connections that suits it best.
+    /// Returns points per second of the fastest variant of the measurement's path.
     async fn measure_one(&self, measurement: &Measurement) -> anyhow::Result<f64> {
-        let shape = self.plan.shape(measurement.kind);
+        let shape = self.plan.shape(measurement.workload);
         let mut shortest = Duration::MAX;
-        match measurement.way {
-            Way::Rival(rival) => shortest = rival::write(rival, &shape, self.scratch).await?,
-            Way::Copy(_) => {
-                for connections in copy::CONNECTIONS {
-                    shortest =
-                        shortest.min(self.store_and_count(measurement, &shape, connections).await?);
-                }
-            }
-            _ => shortest = self.store_and_count(measurement, &shape, 0).await?,
+        for path in measurement.path.variants() {
+            let elapsed = match path {
+                StorePath::Rival(rival) => rival::write(rival, &shape, self.scratch).await?,
+                _ => self.store_and_count(measurement.workload, path, &shape).await?,
+            };
+            shortest = shortest.min(elapsed);
         }
         Ok(shape.points() as f64 / shortest.as_secs_f64())
     }
 
-    /// Stores a shape in an emptied table, and checks that nothing is missing. Returns how long it took.
+    /// Stores a shape in an emptied table and checks that no point is missing. Returns the time
+    /// that it took.
     async fn store_and_count(
         &self,
-        measurement: &Measurement,
+        workload: Workload,
+        path: StorePath,
         shape: &Shape,
-        connections: usize,
     ) -> anyhow::Result<Duration> {
-        let before = self.prepare(measurement.kind).await?;
-        self.store(measurement.way, &shape.warm_up(), connections).await?;
+        let before = self.prepare(workload).await?;
+        self.store(path, &shape.warm_up()).await?;
         self.table.settle().await?;
-        let elapsed = self.store(measurement.way, shape, connections).await?;
-        let wanted = before + (shape.warm_up().points() + shape.points()) as u64;
+        let elapsed = self.store(path, shape).await?;
+        let expected = before + (shape.warm_up().points() + shape.points()) as u64;
         let found = self.table.count_points().await?;
-        ensure!(found == wanted, "{wanted} points were acknowledged, {found} are stored");
+        ensure!(found == expected, "{expected} points were acknowledged, but {found} are stored");
         Ok(elapsed)
     }
 
-    /// `connections` counts for COPY only: the other ways have their own.
-    async fn store(&self, way: Way, shape: &Shape, connections: usize) -> anyhow::Result<Duration> {
-        match way {
-            Way::Copy(storage) => {
+    async fn store(&self, path: StorePath, shape: &Shape) -> anyhow::Result<Duration> {
+        match path {
+            StorePath::Copy { storage, connections } => {
                 copy::write(self.database, shape, &self.series_ids, storage, connections).await
             }
-            Way::Service(call, form) => calls::send(&self.service, call, shape, form).await,
-            Way::Seed => seed::write(&self.python, self.database.url(), shape, self.scratch).await,
-            Way::Rival(rival) => rival::write(rival, shape, self.scratch).await,
+            StorePath::Service(call, form) => calls::send(&self.service, call, shape, form).await,
+            StorePath::Seed => {
+                seed::write(&self.python, self.database.url(), shape, self.scratch).await
+            }
+            StorePath::Rival(rival) => rival::write(rival, shape, self.scratch).await,
         }
     }
 
-    /// Empties the table; for late points, puts compressed and rolled up ones there. Says how many it holds.
-    async fn prepare(&self, kind: Kind) -> anyhow::Result<u64> {
+    /// Empties the table. For late points, stores, compresses and materialises their history.
+    /// Returns the number of points in the table.
+    async fn prepare(&self, workload: Workload) -> anyhow::Result<u64> {
         self.table.empty().await?;
-        if kind != Kind::Late {
+        if workload != Workload::Late {
             return Ok(0);
         }
         let history = self.plan.history();
@@ -172,18 +152,21 @@ impl Bench<'_> {
         Ok(history.points() as u64)
     }
 
-    /// Seconds that the policies take until all rollups count late points. Before, they do not: the points lie where the rollups
-    /// had been materialised. This comes last, for it materialises all else as well.
-    async fn bring_late_into_rollups(&self) -> anyhow::Result<f64> {
-        self.prepare(Kind::Late).await?;
-        let shape = self.plan.shape(Kind::Late);
-        self.store(Way::Service(Call::IngestWithAcks, Form::Series), &shape, 0).await?;
+    /// Returns the seconds that the policies take until all rollups contain late points.
+    ///
+    /// Before the refresh, the rollups must not contain them, because their range is already
+    /// materialised. This measurement runs last, because it materialises everything else as well.
+    async fn refresh_late_points(&self) -> anyhow::Result<f64> {
+        self.prepare(Workload::Late).await?;
+        let shape = self.plan.shape(Workload::Late);
+        let path = StorePath::Service(IngestCall::IngestWithAcks, Form::Series);
+        self.store(path, &shape).await?;
         let stored = self.table.count_points().await?;
         for rollup in Granularity::ROLLUPS {
             let counted = self.table.count_in_rollup(rollup).await?;
             ensure!(
                 counted < stored,
-                "{} counts late points before it is refreshed",
+                "{} contains late points before its refresh",
                 rollup.relation()
             );
         }
@@ -194,29 +177,31 @@ impl Bench<'_> {
             let counted = self.table.count_in_rollup(rollup).await?;
             ensure!(
                 counted == stored,
-                "{} counts {counted} of {stored} points after its refresh",
+                "{} contains {counted} of {stored} points after its refresh",
                 rollup.relation()
             );
         }
         Ok(elapsed.as_secs_f64())
     }
 
-    /// Of what the last measurement stored.
+    /// Compresses the points of the last measurement. Returns their bytes per point.
     async fn bytes_per_point(&self) -> anyhow::Result<f64> {
         self.table.compress().await?;
         let points = self.table.count_points().await?;
         Ok(self.table.bytes().await? as f64 / points as f64)
     }
 
-    async fn measure_latencies(&self, figures: &mut Figures) -> anyhow::Result<()> {
+    async fn measure_latencies(&self, figures: &mut IngestFigures) -> anyhow::Result<()> {
         self.table.empty().await?;
-        let few = self.plan.shape(Kind::Few);
-        calls::send(&self.service, Call::IngestWithAcks, &few.warm_up(), Form::Series).await?;
-        let (pause, length) = self.light;
-        let steps = usize::try_from(length.as_millis() / pause.as_millis().max(1))?;
-        // Half an hour before the others: in the chunk that the warm-up made, between none of its points.
+        let few = self.plan.shape(Workload::Few);
+        calls::send(&self.service, IngestCall::IngestWithAcks, &few.warm_up(), Form::Series)
+            .await?;
+        let pause_ms = self.light_pause.as_millis().max(1);
+        let steps = usize::try_from(self.light_length.as_millis() / pause_ms)?;
+        // Starts half an hour before the other points. The warm-up has created that chunk, but has
+        // no points there.
         let light = Shape { steps, start: few.start - 1_800 * SECOND, ..few };
-        figures.light = latency::light(&self.service, &light, pause).await?;
+        figures.light = latency::light(&self.service, &light, self.light_pause).await?;
         if let Some(rate) = figures.rate("series") {
             let half = self.plan.paced(rate / 2.0, if self.plan.rounds == 1 { 3 } else { 10 });
             figures.half_load = latency::at_rate(&self.service, &half, rate / 2.0).await?;

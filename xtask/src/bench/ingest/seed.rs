@@ -1,4 +1,4 @@
-//! The way that Tidegauge began: `bench/seed.py`, in a Python environment made for it.
+//! The first version of Tidegauge's ingest: `bench/seed.py`, in a Python environment of its own.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,11 +11,13 @@ use super::shape::Shape;
 use crate::programs::{self, command, root};
 use crate::release;
 
-/// Makes the environment, unless it is there as the requirements have it; says where its Python is.
+/// Creates the Python environment unless it already matches the requirements. Returns the path of
+/// its interpreter.
 pub(super) async fn install() -> anyhow::Result<PathBuf> {
-    let (folder, wanted) =
-        (release::target().join("bench-python"), root().join("bench/requirements.txt"));
-    let (python, installed) = (folder.join("bin/python"), folder.join("requirements.txt"));
+    let folder = release::target().join("bench-python");
+    let wanted = root().join("bench/requirements.txt");
+    let python = folder.join("bin/python");
+    let installed = folder.join("requirements.txt");
     if std::fs::read(&installed).ok() == std::fs::read(&wanted).ok() {
         return Ok(python);
     }
@@ -27,7 +29,7 @@ pub(super) async fn install() -> anyhow::Result<PathBuf> {
     Ok(python)
 }
 
-/// Writes all points of a shape, and says how long it took until the last COMMIT returned.
+/// Writes all points of a shape. Returns the time until the last COMMIT returned.
 pub(super) async fn write(
     python: &Path,
     database_url: &str,
@@ -47,6 +49,8 @@ pub(super) async fn write(
         bail!("bench/seed.py failed: {}", output.status);
     }
     let answer: Value = serde_json::from_slice(&output.stdout)?;
-    let seconds = answer["seconds"].as_f64().context("bench/seed.py said no seconds")?;
+    let seconds = answer["seconds"]
+        .as_f64()
+        .context("the output of bench/seed.py has no number `seconds`")?;
     Ok(Duration::from_secs_f64(seconds))
 }

@@ -1,12 +1,12 @@
-//! The rate that lasts: points at full speed for minutes, with the policies running as they do in production.
+//! Measures the ingest rate that lasts: minutes at full speed while the policies run.
 //!
 //! | part | duty |
 //! |---|---|
-//! | `feed` | endless batches whose points are measured now |
-//! | `sender` | streams that send a feed at full speed or at a rate |
-//! | `sample` | what the database looks like every ten seconds |
-//! | `trial` | one run: history, load, samples, questions before and after compaction |
-//! | `rivals` | the same points into other databases for the same time |
+//! | `feed` | endless batches of points with current timestamps |
+//! | `sender` | streams that send a feed at full speed or at a fixed rate |
+//! | `sample` | figures of the database, taken every ten seconds |
+//! | `trial` | one run: history, load, samples, queries before and after compaction |
+//! | `rivals` | the same points written to other databases for the same time |
 //! | `report` | tables and JSON |
 
 mod feed;
@@ -21,28 +21,29 @@ use std::time::Duration;
 use shared::time;
 
 use crate::bench::machine::Machine;
-use crate::bench::{Outcome, Setting, step};
+use crate::bench::{BenchSettings, PartResult, step};
 use crate::own_database::OwnDatabase;
 use crate::release;
 use feed::Fleet;
-use report::Report;
+use report::SustainedReport;
 use trial::Trial;
 
-/// Series of the fleets that send, and points of a series in a batch.
+/// Fleets that send: number of series, and points per series in a batch.
 const FLEETS: [Fleet; 2] = [Fleet { series: 1_000, run: 100 }, Fleet { series: 100_000, run: 10 }];
-/// How long the load lasts, and with `--quick`.
+/// Length of the load.
 const LENGTH: Duration = Duration::from_secs(300);
+/// Length of the load with `--quick`.
 const QUICK_LENGTH: Duration = Duration::from_secs(60);
-/// A rate that the database did not keep up with is followed by one of this share.
+/// Share of the last rate that is tried next if the rollups did not keep up.
 const STEP_DOWN: f64 = 0.75;
-/// Rates that are tried after full speed.
+/// Maximum number of rates that are tried after full speed.
 const MAX_STEPS_DOWN: usize = 3;
 
-/// Measures, and describes the results.
-pub(in crate::bench) async fn run(setting: &Setting) -> anyhow::Result<Outcome> {
+/// Measures the sustained rate of each fleet and reports the results.
+pub(in crate::bench) async fn run(setting: &BenchSettings) -> anyhow::Result<PartResult> {
     let length = if setting.quick { QUICK_LENGTH } else { LENGTH };
     let scratch = tempfile::tempdir_in(release::target())?;
-    let mut report = Report::new(Machine::this(), length);
+    let mut report = SustainedReport::new(Machine::this(), length);
     for fleet in FLEETS {
         let mut rate = None;
         for _ in 0..=MAX_STEPS_DOWN {
@@ -67,5 +68,5 @@ pub(in crate::bench) async fn run(setting: &Setting) -> anyhow::Result<Outcome> 
         }
         report.rivals.extend(rivals::run(fleet, length, scratch.path()).await?);
     }
-    Ok(Outcome { json: report.json(), text: report.to_string() })
+    Ok(PartResult { json: report.json(), text: report.to_string() })
 }

@@ -1,4 +1,5 @@
-//! Sends batches that are already encoded: what a measurement pays for is the service, not the making of messages.
+//! Sends batches that are already encoded, so that measurements do not include the cost of
+//! encoding.
 
 use std::marker::PhantomData;
 
@@ -8,20 +9,20 @@ use shared::proto::v1::{Batch, Producer};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// A request message of any of the calls: all have the batch as field 1.
-pub(super) struct Rendered {
+/// Encoded request message. In all calls of the API, the batch is field 1.
+pub(super) struct EncodedRequest {
     head: Vec<u8>,
     points: Bytes,
 }
 
-impl Rendered {
-    /// A batch without producer.
+impl EncodedRequest {
+    /// Creates a request without producer and sequence.
     pub(super) fn unnumbered(points: Bytes) -> Self {
         Self::new(&[], points)
     }
 
     fn new(numbering: &[u8], points: Bytes) -> Self {
-        const BATCH: u8 = 1 << 3 | 2; // field 1, with a length
+        const BATCH: u8 = 1 << 3 | 2; // field 1, length-delimited
         let mut head = vec![BATCH];
         prost::encoding::encode_varint((numbering.len() + points.len()) as u64, &mut head);
         head.extend_from_slice(numbering);
@@ -29,41 +30,41 @@ impl Rendered {
     }
 }
 
-/// Numbers the batches of one stream.
-pub(super) struct Numbered {
+/// Producer that numbers the batches of one stream.
+pub(super) struct NumberedProducer {
     producer: Producer,
     sequence: u64,
 }
 
-impl Numbered {
-    /// A producer that no one has heard of.
+impl NumberedProducer {
+    /// Creates a producer with a new, random id.
     pub(super) fn new() -> Self {
         let producer_id = format!("bench-{:016x}", rand::random::<u64>());
         Self { producer: Producer { producer_id, epoch: 1 }, sequence: 0 }
     }
 
-    pub(super) fn next(&mut self, points: Bytes) -> Rendered {
+    pub(super) fn next(&mut self, points: Bytes) -> EncodedRequest {
         self.sequence += 1;
         let numbering = Batch {
             producer: Some(self.producer.clone()),
             sequence: self.sequence,
             ..Default::default()
         };
-        Rendered::new(&numbering.encode_to_vec(), points)
+        EncodedRequest::new(&numbering.encode_to_vec(), points)
     }
 }
 
-/// Rendered messages there, answers of one type back.
-pub(super) struct RenderedCodec<Answer>(PhantomData<Answer>);
+/// Codec of encoded requests and of responses of one type.
+pub(super) struct EncodedCodec<Answer>(PhantomData<Answer>);
 
-impl<Answer> Default for RenderedCodec<Answer> {
+impl<Answer> Default for EncodedCodec<Answer> {
     fn default() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<Answer: Message + Default + 'static> Codec for RenderedCodec<Answer> {
-    type Encode = Rendered;
+impl<Answer: Message + Default + 'static> Codec for EncodedCodec<Answer> {
+    type Encode = EncodedRequest;
     type Decode = Answer;
     type Encoder = Self;
     type Decoder = Self;
@@ -77,11 +78,15 @@ impl<Answer: Message + Default + 'static> Codec for RenderedCodec<Answer> {
     }
 }
 
-impl<Answer> Encoder for RenderedCodec<Answer> {
-    type Item = Rendered;
+impl<Answer> Encoder for EncodedCodec<Answer> {
+    type Item = EncodedRequest;
     type Error = Status;
 
-    fn encode(&mut self, message: Rendered, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+    fn encode(
+        &mut self,
+        message: EncodedRequest,
+        buffer: &mut EncodeBuf<'_>,
+    ) -> Result<(), Status> {
         buffer.reserve(message.head.len() + message.points.len());
         buffer.put_slice(&message.head);
         buffer.put_slice(&message.points);
@@ -89,13 +94,13 @@ impl<Answer> Encoder for RenderedCodec<Answer> {
     }
 }
 
-impl<Answer: Message + Default> Decoder for RenderedCodec<Answer> {
+impl<Answer: Message + Default> Decoder for EncodedCodec<Answer> {
     type Item = Answer;
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Answer>, Status> {
         let message = buffer.copy_to_bytes(buffer.remaining());
-        #[allow(clippy::disallowed_methods)] // a client's own, which no service sends
+        #[allow(clippy::disallowed_methods)] // an error of this client, which no service sends
         Answer::decode(message).map(Some).map_err(|error| Status::internal(error.to_string()))
     }
 }
@@ -107,12 +112,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rendered_message_reads_as_a_request() {
+    fn an_encoded_request_decodes_as_a_request_message() {
         let points =
             Batch { points: vec![Default::default(); 2], ..Default::default() }.encode_to_vec();
-        let mut numbered = Numbered::new();
+        let mut numbered = NumberedProducer::new();
         numbered.next(Bytes::new());
-        let Rendered { mut head, points } = numbered.next(points.into());
+        let EncodedRequest { mut head, points } = numbered.next(points.into());
         head.extend_from_slice(&points);
         let batch = IngestRequest::decode(head.as_slice()).unwrap().batch.unwrap();
         assert_eq!(batch.points.len(), 2);

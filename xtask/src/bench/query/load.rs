@@ -1,5 +1,7 @@
-//! Points into the database: older than a week compressed, the last week in the row store, as the columnstore policy keeps
-//! them; then the rollups, up to where their policies keep them.
+//! Stores the points in the database.
+//!
+//! As under the columnstore policy, points older than a week are compressed and the last week is in
+//! the row store. The rollups are then materialised as far as their policies would do it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,28 +13,29 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use tokio::task::JoinSet;
 
-use super::data::{DAY, Data, METRIC, MINUTE};
+use super::data::{DAY, Dataset, METRIC, MINUTE};
 use crate::bench::copy_rows::{self, CopyRows};
-use crate::bench::table::Table;
+use crate::bench::table::PointsTable;
 use crate::own_database::OwnDatabase;
 
-/// Days at the same time, each on a connection of its own.
+/// Days that are written concurrently, each on a connection of its own.
 const CONNECTIONS: usize = 2;
-/// Bytes of one message of COPY.
+/// Bytes of one COPY message.
 const PIECE_BYTES: usize = 256 * 1024;
-/// Chunks that end so long ago are compressed.
+/// Time after the end of a chunk from which it is compressed, in microseconds.
 const ROW_STORE: i64 = 7 * DAY;
 
 /// Fills an empty database.
-pub(super) async fn fill(database: &OwnDatabase, data: Data) -> anyhow::Result<()> {
-    let table = Table(database);
+pub(super) async fn fill(database: &OwnDatabase, data: Dataset) -> anyhow::Result<()> {
+    let table = PointsTable(database);
     let devices: Vec<String> = (0..data.series()).map(|series| data.device_id(series)).collect();
     let series_ids = table.create_series(&devices, METRIC).await?;
     ensure!(
         series_ids.is_sorted(),
-        "series are not numbered in the order in which they were added"
+        "series ids do not rise in the order in which the series were created"
     );
-    let (direct, series_ids) = (table.compresses_directly(), Arc::new(series_ids));
+    let direct = table.compresses_directly();
+    let series_ids = Arc::new(series_ids);
     day_by_day(database, data, move |mut connection, (start, end)| {
         let series_ids = Arc::clone(&series_ids);
         async move {
@@ -46,7 +49,8 @@ pub(super) async fn fill(database: &OwnDatabase, data: Data) -> anyhow::Result<(
         }
     })
     .await?;
-    let (stored, wanted) = (table.count_points().await?, data.points());
+    let stored = table.count_points().await?;
+    let wanted = data.points();
     ensure!(stored == wanted, "{stored} of {wanted} points are stored");
     materialise(database, data).await?;
     let mut connection = database.connect().await?;
@@ -54,17 +58,20 @@ pub(super) async fn fill(database: &OwnDatabase, data: Data) -> anyhow::Result<(
     table.settle().await
 }
 
-/// Does work for each day of the data, on a few connections.
-async fn day_by_day<F, W>(database: &OwnDatabase, data: Data, work: F) -> anyhow::Result<()>
+/// Runs `work` for each day of the data, over several connections.
+async fn day_by_day<F, W>(database: &OwnDatabase, data: Dataset, work: F) -> anyhow::Result<()>
 where
     F: Fn(PgConnection, (i64, i64)) -> W + Clone + Send + 'static,
     W: Future<Output = anyhow::Result<PgConnection>> + Send,
 {
     let days: Arc<Vec<(i64, i64)>> = Arc::new(data.days().collect());
-    let (next, mut workers) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut workers = JoinSet::new();
     for _ in 0..CONNECTIONS {
         let mut connection = database.connect().await?;
-        let (days, next, work) = (Arc::clone(&days), Arc::clone(&next), work.clone());
+        let days = Arc::clone(&days);
+        let next = Arc::clone(&next);
+        let work = work.clone();
         workers.spawn(async move {
             while let Some(day) = days.get(next.fetch_add(1, Ordering::Relaxed)) {
                 connection = work(connection, *day).await?;
@@ -78,10 +85,10 @@ where
     Ok(())
 }
 
-/// Sorted as the columnstore has it: by series, the newest first.
+/// Writes the points of a day in the order of the columnstore: by series, the newest first.
 async fn copy_day(
     connection: &mut PgConnection,
-    data: Data,
+    data: Dataset,
     series_ids: &[i32],
     (start, end): (i64, i64),
     direct_compress: bool,
@@ -108,7 +115,8 @@ async fn copy_day(
 }
 
 async fn compress_day(connection: &mut PgConnection, start: i64) -> anyhow::Result<()> {
-    let statement = "SELECT compress_chunk(chunk) FROM show_chunks('points', older_than => $2, newer_than => $1) AS chunk";
+    let statement = "SELECT compress_chunk(chunk)
+                     FROM show_chunks('points', older_than => $2, newer_than => $1) AS chunk";
     sqlx::query(statement)
         .bind(Micros(start))
         .bind(Micros(start + DAY))
@@ -117,10 +125,10 @@ async fn compress_day(connection: &mut PgConnection, start: i64) -> anyhow::Resu
     Ok(())
 }
 
-/// Up to where the policies of `migrations/` would have them.
-async fn materialise(database: &OwnDatabase, data: Data) -> anyhow::Result<()> {
+/// Materialises the rollups up to where their policies in `migrations/` would.
+async fn materialise(database: &OwnDatabase, data: Dataset) -> anyhow::Result<()> {
     for rollup in Granularity::ROLLUPS {
-        let width = rollup.bucket_micros().context("raw points are no rollup")?;
+        let width = rollup.bucket_micros().context("a rollup has no bucket width")?;
         let end = rollup.floor(data.end - width.max(MINUTE));
         day_by_day(database, data, move |mut connection, (start, day_end)| async move {
             if start < end {

@@ -1,6 +1,12 @@
-//! The six questions, and the many places where each is asked.
+//! The six questions, and the places in the data at which they are asked.
 
-use super::data::{DAY, Data, FLEET_DEVICES, HOUR, MACHINE_STEP, MINUTE, fleet_prefix, machine_id};
+use super::data::{
+    DAY, Dataset, FLEET_DEVICES, HOUR, MACHINE_STEP, MINUTE, fleet_prefix, machine_id,
+};
+
+/// Distance between the places at which two paths are queried in one round. No path repeats a query
+/// that another one has just run.
+pub(super) const PLACES_APART: usize = 7;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Question {
@@ -22,7 +28,7 @@ impl Question {
         Self::MillionPoints,
     ];
 
-    /// Its key in the output.
+    /// Returns the question's key in the output.
     pub(super) fn key(self) -> &'static str {
         match self {
             Self::DayInMinutes => "day_in_minutes",
@@ -34,7 +40,7 @@ impl Question {
         }
     }
 
-    /// For people.
+    /// Returns a title for tables.
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::DayInMinutes => "a day of one series in minutes",
@@ -46,7 +52,7 @@ impl Question {
         }
     }
 
-    /// How many rows the answer must have; `None` where that depends on the values.
+    /// Returns the number of rows that an answer must have. `None` if it depends on the values.
     pub(super) fn rows(self) -> Option<usize> {
         match self {
             Self::DayInMinutes => Some(1_440),
@@ -58,7 +64,7 @@ impl Question {
         }
     }
 
-    /// Width of its buckets, where it has any.
+    /// Returns the width of the question's buckets in microseconds, or `None` if it has none.
     pub(super) fn bucket(self) -> Option<i64> {
         match self {
             Self::DayInMinutes => Some(MINUTE),
@@ -67,8 +73,9 @@ impl Question {
         }
     }
 
-    /// Where it is asked for the nth time: other devices, other intervals, all of one size and at most 31 days back.
-    pub(super) fn at(self, data: Data, place: usize) -> Asked {
+    /// Returns the question at a place. Places differ in device and interval. All intervals of a
+    /// question have the same length and reach back at most 31 days.
+    pub(super) fn at(self, data: Dataset, place: usize) -> PlacedQuestion {
         let group = place % data.groups();
         #[allow(clippy::cast_possible_wrap)] // places are a few thousand
         let moved = |step: i64, places: i64| (place as i64 * step).rem_euclid(places);
@@ -86,28 +93,29 @@ impl Question {
                 (data.whole_hour() - moved(613, 170_000) * 1_000_000, 1_000_000 * MACHINE_STEP)
             }
         };
-        Asked { question: self, device, start: end - length, end }
+        PlacedQuestion { question: self, device, start: end - length, end }
     }
 }
 
 /// A question at one place.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct PlacedQuestion {
     pub(super) question: Question,
-    /// Device, or what the ids of a fleet begin with.
+    /// Device id, or the common prefix of a fleet's device ids.
     pub(super) device: String,
-    /// [start, end), in microseconds since the Unix epoch. For anomalies the window: the day before it is the baseline.
+    /// Interval [start, end), in microseconds since the Unix epoch. For anomalies, this is the
+    /// window. The day before it is the baseline.
     pub(super) start: i64,
     pub(super) end: i64,
 }
 
-impl Asked {
-    /// Where the baseline of anomalies begins.
+impl PlacedQuestion {
+    /// Returns the start of the baseline of anomalies.
     pub(super) fn baseline_start(&self) -> i64 {
         self.start - DAY
     }
 
-    /// Devices of the fleet.
+    /// Returns the device ids of the fleet.
     pub(super) fn fleet(&self) -> Vec<String> {
         (0..FLEET_DEVICES).map(|device| format!("{}{device:04}", self.device)).collect()
     }
@@ -119,27 +127,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_place_lies_within_the_data() {
-        let data = Data::new(Scale::Once, 20_000 * DAY + 5 * HOUR + 30 * MINUTE + 7);
+    fn every_place_is_within_the_data() {
+        let data = Dataset::new(Scale::Once, 20_000 * DAY + 5 * HOUR + 30 * MINUTE + 7);
         for question in Question::ALL {
             for place in 0..2_000 {
-                let asked = question.at(data, place);
+                let placed = question.at(data, place);
                 let first = if question == Question::Anomalies {
-                    asked.baseline_start()
+                    placed.baseline_start()
                 } else {
-                    asked.start
+                    placed.start
                 };
-                assert!(first >= data.start() && asked.end <= data.end, "{asked:?}");
+                assert!(first >= data.start() && placed.end <= data.end, "{placed:?}");
             }
         }
     }
 
     #[test]
     fn a_million_points_are_a_million() {
-        let data = Data::new(Scale::Once, 20_000 * DAY + 5 * HOUR + 30 * MINUTE + 7);
+        let data = Dataset::new(Scale::Once, 20_000 * DAY + 5 * HOUR + 30 * MINUTE + 7);
         for place in 0..50 {
-            let asked = Question::MillionPoints.at(data, place);
-            assert_eq!(data.times(0, asked.start, asked.end).count(), 1_000_000);
+            let placed = Question::MillionPoints.at(data, place);
+            assert_eq!(data.times(0, placed.start, placed.end).count(), 1_000_000);
         }
     }
 }

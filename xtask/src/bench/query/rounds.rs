@@ -1,4 +1,4 @@
-//! Asks every question again and again, the ways in turn.
+//! Repeats every question on all paths in turn.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,82 +6,83 @@ use std::time::Duration;
 
 use e2e::Memory;
 
-use super::data::Data;
+use super::data::Dataset;
+use super::latencies::AnswerLatencies;
 use super::load;
+use super::paths::{QueryPath, QueryPaths, start_rivals};
 use super::pressure;
-use super::question::Question;
-use super::way::{Way, Ways, start_rivals};
+use super::question::{PLACES_APART, Question};
 use crate::bench::numbers::percentile;
 use crate::bench::step;
 use crate::own_database::OwnDatabase;
 use crate::release::Kind;
 use crate::service::Service;
 
-/// Ways are this many places apart, so that none asks what another one has just asked.
-pub(super) const PLACES_APART: usize = 7;
-
-/// How often, and how much.
+/// Repetitions of the measurements.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
-    /// How often each question is asked each way.
+    /// Repetitions of each question on each path.
     pub(super) repetitions: usize,
-    /// The same for a million points, and for a way that takes longer than `most_time` with a question.
-    pub(super) millions: usize,
-    pub(super) most_time: Duration,
-    /// Whether rivals are asked too.
+    /// Repetitions of the question for a million points. Also the minimum on a path that exceeds
+    /// `max_time`.
+    pub(super) million_repetitions: usize,
+    /// Time after which a path gets no more repetitions of a question.
+    pub(super) max_time: Duration,
+    /// Whether rivals are queried too.
     pub(super) rivals: bool,
-    /// Whether points pour in afterwards, and callers come eight at a time, for so long each.
-    pub(super) more: Option<Duration>,
+    /// Length of each measurement under pressure: during ingest, and with several callers. `None`
+    /// skips them.
+    pub(super) pressure: Option<Duration>,
 }
 
-/// Milliseconds of each answer.
-pub(super) type Latencies = BTreeMap<(Question, Way), Vec<f64>>;
-
-/// What was found out about one amount of data.
+/// Results with one amount of data.
 #[derive(Default)]
-pub(super) struct Figures {
+pub(super) struct QueryFigures {
     pub(super) points: u64,
-    /// Of query-service and SQL in turn.
-    pub(super) latencies: Latencies,
-    /// The same with the rivals between, where any is asked. What waits for its next turn finds caches that others have used.
-    pub(super) beside_rivals: Latencies,
-    pub(super) while_pouring: Latencies,
-    /// Answers per second with several callers at once, for the first question.
-    pub(super) per_second: BTreeMap<Way, f64>,
-    /// By how much query-service grew over a million points.
+    /// Latencies of query-service and SQL in turn.
+    pub(super) latencies: AnswerLatencies,
+    /// Latencies of all paths in turn, if there are rivals. While a path waits for its turn, other
+    /// paths evict its data from caches.
+    pub(super) beside_rivals: AnswerLatencies,
+    pub(super) during_ingest: AnswerLatencies,
+    /// Answers per second to the first question, with several concurrent callers.
+    pub(super) per_second: BTreeMap<QueryPath, f64>,
+    /// Growth of query-service's memory while it returns a million points.
     pub(super) growth_mib: Option<f64>,
 }
 
-/// Fills a database, starts what is to be asked, and measures.
+/// Fills a database, starts the service and the rivals, and measures all questions.
 pub(super) async fn measure(
     database: &OwnDatabase,
-    data: Data,
+    data: Dataset,
     plan: Plan,
     scratch: &Path,
-) -> anyhow::Result<Figures> {
+) -> anyhow::Result<QueryFigures> {
     step(&format!("storing {} points and materialising their rollups", data.points()));
     load::fill(database, data).await?;
     let rivals = if plan.rivals { start_rivals(data, scratch).await? } else { Vec::new() };
     let service = Service::start(Kind::Query, database.url()).await?;
-    let mut ways = Ways::own(&service, database).await?;
+    let mut paths = QueryPaths::own(&service, database).await?;
     for rival in &rivals {
-        ways.add(rival).await?;
+        paths.add(rival).await?;
     }
-    let mut figures = Figures { points: data.points(), ..Figures::default() };
+    let mut figures = QueryFigures { points: data.points(), ..QueryFigures::default() };
     for question in Question::ALL {
-        ways.compare(question, data).await?;
+        paths.compare(question, data).await?;
         if question == Question::MillionPoints {
-            figures.growth_mib = growth(&mut ways, data, service.memory()).await?;
+            figures.growth_mib = growth(&mut paths, data, service.memory()).await?;
         }
-        let (own, all) = (&Way::OWN[..], ways.all());
-        ask_often(&mut ways, own, question, data, plan, &mut figures.latencies).await?;
+        let own = &QueryPath::OWN[..];
+        let all = paths.all();
+        query_repeatedly(&mut paths, own, question, data, plan, &mut figures.latencies).await?;
         if all.len() > own.len() {
-            ask_often(&mut ways, &all, question, data, plan, &mut figures.beside_rivals).await?;
+            query_repeatedly(&mut paths, &all, question, data, plan, &mut figures.beside_rivals)
+                .await?;
         }
     }
-    if let Some(length) = plan.more {
-        figures.per_second = pressure::eight_callers(&service, database, data, length).await?;
-        figures.while_pouring = pressure::while_pouring(&mut ways, database, data, length).await?;
+    if let Some(length) = plan.pressure {
+        figures.per_second = pressure::concurrent_callers(&service, database, data, length).await?;
+        figures.during_ingest = pressure::during_ingest(&mut paths, database, data, length).await?;
     }
     service.stop().await;
     for rival in rivals {
@@ -90,47 +91,48 @@ pub(super) async fn measure(
     Ok(figures)
 }
 
-/// A warm-up, then the ways in turn; who begins changes from round to round. A way that has taken its time is asked no more.
-async fn ask_often(
-    ways: &mut Ways,
-    all: &[Way],
+/// Sends a question on the given paths in turn, first as a warm-up. Each round begins with another
+/// path. A path that has exceeded its time is skipped.
+async fn query_repeatedly(
+    paths: &mut QueryPaths,
+    all: &[QueryPath],
     question: Question,
-    data: Data,
+    data: Dataset,
     plan: Plan,
-    latencies: &mut Latencies,
+    latencies: &mut AnswerLatencies,
 ) -> anyhow::Result<()> {
     let (repetitions, warm_up) = match question {
-        Question::MillionPoints => (plan.millions, 1),
+        Question::MillionPoints => (plan.million_repetitions, 1),
         _ => (plan.repetitions, plan.repetitions / 5),
     };
-    let mut warmed_up = Latencies::new();
+    let mut warmed_up = AnswerLatencies::new();
     for round in 0..warm_up + repetitions {
         let (into, limit) = if round < warm_up {
-            (&mut warmed_up, plan.most_time / 5)
+            (&mut warmed_up, plan.max_time / 5)
         } else {
-            (&mut *latencies, plan.most_time)
+            (&mut *latencies, plan.max_time)
         };
         for turn in 0..all.len() {
             let at = (turn + round) % all.len();
             let answers = into.entry((question, all[at])).or_default();
             let spent = Duration::from_secs_f64(answers.iter().sum::<f64>() / 1_000.0);
-            if spent < limit || answers.len() < plan.millions {
-                let asked = question.at(data, round + at * PLACES_APART);
-                answers.push(ways.ask(all[at], &asked).await?);
+            if spent < limit || answers.len() < plan.million_repetitions {
+                let placed = question.at(data, round + at * PLACES_APART);
+                answers.push(paths.query(all[at], &placed).await?);
             }
         }
     }
-    for &way in all {
-        let median = percentile(&latencies[&(question, way)], 0.5);
-        step(&format!("{:<24} {:<16} p50 {median:>9.2} ms", question.key(), way.key()));
+    for &path in all {
+        let median = percentile(&latencies[&(question, path)], 0.5);
+        step(&format!("{:<24} {:<16} p50 {median:>9.2} ms", question.key(), path.key()));
     }
     Ok(())
 }
 
-/// Memory that the service has at most while it answers, beyond what it had before.
+/// Returns the service's peak memory during answers, less its memory before them.
 async fn growth(
-    ways: &mut Ways,
-    data: Data,
+    paths: &mut QueryPaths,
+    data: Dataset,
     memory: Option<Memory>,
 ) -> anyhow::Result<Option<f64>> {
     let Some(memory) = memory else { return Ok(None) };
@@ -139,7 +141,7 @@ async fn growth(
     }
     let before = memory.now_mib();
     for place in 0..3 {
-        ways.ask(Way::Service, &Question::MillionPoints.at(data, place)).await?;
+        paths.query(QueryPath::Service, &Question::MillionPoints.at(data, place)).await?;
     }
     Ok(memory.peak_mib().zip(before).map(|(peak, before)| peak - before))
 }

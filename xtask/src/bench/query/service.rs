@@ -1,4 +1,4 @@
-//! Asks query-service: one connection, answers decoded whole.
+//! Queries query-service over one connection, and decodes whole answers.
 
 use std::time::Instant;
 
@@ -14,11 +14,11 @@ use shared::proto::v1::{
 use shared::time;
 use tonic::transport::Channel;
 
-use super::answer::{Answer, Timed};
+use super::answer::{Answer, TimedAnswer};
 use super::data::METRIC;
-use super::question::{Asked, Question};
+use super::question::{PlacedQuestion, Question};
 
-/// A client of query-service.
+/// Client of query-service.
 #[derive(Clone)]
 pub(super) struct ServiceClient(QueryServiceClient<Channel>);
 
@@ -27,22 +27,26 @@ impl ServiceClient {
         Self(QueryServiceClient::new(channel))
     }
 
-    pub(super) async fn ask(&mut self, asked: &Asked) -> anyhow::Result<Timed> {
-        match asked.question {
-            Question::DayInMinutes => self.buckets(asked, Granularity::Minute).await,
-            Question::MonthInHours => self.buckets(asked, Granularity::Hour).await,
-            Question::Newest => self.newest(asked).await,
-            Question::FleetAverage => self.fleet_average(asked).await,
-            Question::Anomalies => self.anomalies(asked).await,
-            Question::MillionPoints => self.points(asked).await,
+    pub(super) async fn query(&mut self, placed: &PlacedQuestion) -> anyhow::Result<TimedAnswer> {
+        match placed.question {
+            Question::DayInMinutes => self.buckets(placed, Granularity::Minute).await,
+            Question::MonthInHours => self.buckets(placed, Granularity::Hour).await,
+            Question::Newest => self.newest(placed).await,
+            Question::FleetAverage => self.fleet_average(placed).await,
+            Question::Anomalies => self.anomalies(placed).await,
+            Question::MillionPoints => self.points(placed).await,
         }
     }
 
-    async fn buckets(&mut self, asked: &Asked, granularity: Granularity) -> anyhow::Result<Timed> {
+    async fn buckets(
+        &mut self,
+        placed: &PlacedQuestion,
+        granularity: Granularity,
+    ) -> anyhow::Result<TimedAnswer> {
         let statistics = [Statistic::Avg, Statistic::Min, Statistic::Max];
         let request = QueryAggregatedRequest {
             statistics: statistics.map(|statistic| statistic as i32).to_vec(),
-            ..aggregated(asked, Device::DeviceId(asked.device.clone()), granularity)
+            ..aggregated(placed, Device::DeviceId(placed.device.clone()), granularity)
         };
         let (timed, frames) = self.aggregated(request).await?;
         let column =
@@ -52,28 +56,29 @@ impl ServiceClient {
             column(|frame| &frame.min),
             column(|frame| &frame.max),
         ];
-        Ok(Timed { answer: Answer { columns, ..timed.answer }, ..timed })
+        Ok(TimedAnswer { answer: Answer { columns, ..timed.answer }, ..timed })
     }
 
-    async fn fleet_average(&mut self, asked: &Asked) -> anyhow::Result<Timed> {
+    async fn fleet_average(&mut self, placed: &PlacedQuestion) -> anyhow::Result<TimedAnswer> {
         let request = QueryAggregatedRequest {
             statistics: vec![Statistic::Avg as i32],
             combine: Combine::Devices as i32,
-            ..aggregated(asked, Device::DeviceIdPrefix(asked.device.clone()), Granularity::Hour)
+            ..aggregated(placed, Device::DeviceIdPrefix(placed.device.clone()), Granularity::Hour)
         };
         let (timed, frames) = self.aggregated(request).await?;
         let averages = frames.iter().flat_map(|frame| &frame.avg).copied().collect();
-        Ok(Timed { answer: Answer { columns: vec![averages], ..timed.answer }, ..timed })
+        Ok(TimedAnswer { answer: Answer { columns: vec![averages], ..timed.answer }, ..timed })
     }
 
-    /// Frames, and an answer with their times alone.
+    /// Returns the frames of an answer, and their times as an answer without columns.
     async fn aggregated(
         &mut self,
         request: QueryAggregatedRequest,
-    ) -> anyhow::Result<(Timed, Vec<BucketsFrame>)> {
+    ) -> anyhow::Result<(TimedAnswer, Vec<BucketsFrame>)> {
         let began = Instant::now();
         let mut stream = self.0.query_aggregated(request).await?.into_inner();
-        let (mut frames, mut footer) = (Vec::new(), None);
+        let mut frames = Vec::new();
+        let mut footer = None;
         while let Some(response) = stream.message().await? {
             match response.frame {
                 Some(AggregatedFrame::Buckets(frame)) => frames.push(frame),
@@ -84,12 +89,12 @@ impl ServiceClient {
         let elapsed = began.elapsed();
         footer.context("the answer has no footer")?;
         let times = frames.iter().flat_map(|frame| &frame.bucket_starts_us).copied().collect();
-        Ok((Timed { elapsed, answer: Answer { times, ..Answer::default() } }, frames))
+        Ok((TimedAnswer { elapsed, answer: Answer { times, ..Answer::default() } }, frames))
     }
 
-    async fn newest(&mut self, asked: &Asked) -> anyhow::Result<Timed> {
+    async fn newest(&mut self, placed: &PlacedQuestion) -> anyhow::Result<TimedAnswer> {
         let series = |device_id| SeriesKey { device_id, metric_name: METRIC.to_owned() };
-        let series = asked.fleet().into_iter().map(series).collect();
+        let series = placed.fleet().into_iter().map(series).collect();
         let began = Instant::now();
         let request = GetLatestRequest { series, ..Default::default() };
         let points = self.0.get_latest(request).await?.into_inner().points;
@@ -99,17 +104,17 @@ impl ServiceClient {
         let times =
             points.iter().map(|point| micros(&point.timestamp).unwrap_or_default()).collect();
         let columns = vec![points.iter().map(|point| point.value).collect()];
-        Ok(Timed { elapsed, answer: Answer { times, columns, scalars: Vec::new() } })
+        Ok(TimedAnswer { elapsed, answer: Answer { times, columns, scalars: Vec::new() } })
     }
 
-    async fn anomalies(&mut self, asked: &Asked) -> anyhow::Result<Timed> {
+    async fn anomalies(&mut self, placed: &PlacedQuestion) -> anyhow::Result<TimedAnswer> {
         let request = DetectAnomaliesRequest {
             series: Some(SeriesKey {
-                device_id: asked.device.clone(),
+                device_id: placed.device.clone(),
                 metric_name: METRIC.to_owned(),
             }),
-            start: Some(time::to_timestamp(asked.start)),
-            end: Some(time::to_timestamp(asked.end)),
+            start: Some(time::to_timestamp(placed.start)),
+            end: Some(time::to_timestamp(placed.end)),
             ..Default::default()
         };
         let began = Instant::now();
@@ -122,22 +127,23 @@ impl ServiceClient {
             found.iter().map(|anomaly| micros(&anomaly.timestamp).unwrap_or_default()).collect();
         let columns = vec![found.iter().map(|anomaly| anomaly.value).collect()];
         let baseline = answer.baseline.context("the answer has no baseline")?;
-        Ok(Timed {
+        Ok(TimedAnswer {
             elapsed,
             answer: Answer { times, columns, scalars: vec![baseline.mean, baseline.stddev] },
         })
     }
 
-    async fn points(&mut self, asked: &Asked) -> anyhow::Result<Timed> {
+    async fn points(&mut self, placed: &PlacedQuestion) -> anyhow::Result<TimedAnswer> {
         let request = QueryRangeRequest {
-            selectors: vec![selector(Device::DeviceId(asked.device.clone()))],
-            start: Some(time::to_timestamp(asked.start)),
-            end: Some(time::to_timestamp(asked.end)),
+            selectors: vec![selector(Device::DeviceId(placed.device.clone()))],
+            start: Some(time::to_timestamp(placed.start)),
+            end: Some(time::to_timestamp(placed.end)),
             max_points: 0,
         };
         let began = Instant::now();
         let mut stream = self.0.query_range(request).await?.into_inner();
-        let (mut all, mut footer) = (PointsFrame::default(), None);
+        let mut all = PointsFrame::default();
+        let mut footer = None;
         while let Some(response) = stream.message().await? {
             match response.frame {
                 Some(RangeFrame::Points(frame)) => {
@@ -152,7 +158,7 @@ impl ServiceClient {
         footer.context("the answer has no footer")?;
         let answer =
             Answer { times: all.timestamps_us, columns: vec![all.values], scalars: Vec::new() };
-        Ok(Timed { elapsed, answer })
+        Ok(TimedAnswer { elapsed, answer })
     }
 }
 
@@ -160,11 +166,15 @@ fn selector(device: Device) -> SeriesSelector {
     SeriesSelector { device: Some(device), metric_name: METRIC.to_owned() }
 }
 
-fn aggregated(asked: &Asked, device: Device, granularity: Granularity) -> QueryAggregatedRequest {
+fn aggregated(
+    placed: &PlacedQuestion,
+    device: Device,
+    granularity: Granularity,
+) -> QueryAggregatedRequest {
     QueryAggregatedRequest {
         selectors: vec![selector(device)],
-        start: Some(time::to_timestamp(asked.start)),
-        end: Some(time::to_timestamp(asked.end)),
+        start: Some(time::to_timestamp(placed.start)),
+        end: Some(time::to_timestamp(placed.end)),
         granularity: granularity as i32,
         ..Default::default()
     }

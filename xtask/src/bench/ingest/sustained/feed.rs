@@ -1,5 +1,5 @@
-//! Batches of points that are measured now. A template is encoded once; a batch is a copy of it with new timestamps, so that
-//! the sender costs little beside what it measures.
+//! Batches of points with current timestamps. A template is encoded once. Each batch is a copy of
+//! it with new timestamps, so that the sender costs little.
 
 use std::ops::Range;
 
@@ -12,61 +12,67 @@ use crate::bench::ingest::shape::{BATCH_POINTS, METRIC, SECOND};
 use crate::bench::query;
 use crate::bench::values::value;
 
-/// Digits of a timestamp in microseconds since the Unix epoch, from 2001 to 2286.
+/// Digits of a timestamp in microseconds since the Unix epoch, for the years 2001 to 2286.
 const DIGITS: usize = 16;
 
-/// Devices of one metric each.
+/// Devices with one metric each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Fleet {
     pub(super) series: usize,
-    /// Points of a series in a batch.
+    /// Points per series in a batch.
     pub(super) run: usize,
 }
 
 impl Fleet {
-    /// The batches that, one after the other, hold every series once.
-    pub(super) fn batches(self, form: Form) -> Vec<Template> {
+    /// Returns templates that together contain every series once.
+    pub(super) fn batches(self, format: FeedFormat) -> Vec<BatchTemplate> {
         let per_batch = (BATCH_POINTS / self.run).max(1);
         let first = (0..self.series).step_by(per_batch);
         let begin = time::now_micros();
         first
             .map(|first| {
-                Template::new(first..self.series.min(first + per_batch), self.run, form, begin)
+                BatchTemplate::new(
+                    first..self.series.min(first + per_batch),
+                    self.run,
+                    format,
+                    begin,
+                )
             })
             .collect()
     }
 }
 
+/// Format of the batches.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Form {
+pub(super) enum FeedFormat {
     /// `SeriesPoints` of a `Batch`.
     Series,
     /// InfluxDB line protocol with timestamps in microseconds.
     Lines,
 }
 
-/// A batch without its timestamps.
-pub(super) struct Template {
+/// Encoded batch whose timestamps are replaced for each sending.
+pub(super) struct BatchTemplate {
     bytes: Vec<u8>,
-    form: Form,
-    /// Where the timestamps of each point's place in its run stand, one after the other or apart.
+    format: FeedFormat,
+    /// Byte offsets of the timestamps, for each position in the run of a series.
     offsets: Vec<Vec<usize>>,
     pub(super) points: usize,
-    /// Timestamp of the last point that it was filled with.
+    /// Timestamp of the last point of the last batch.
     last: i64,
 }
 
-impl Template {
-    fn new(devices: Range<usize>, run: usize, form: Form, begin: i64) -> Self {
+impl BatchTemplate {
+    fn new(devices: Range<usize>, run: usize, format: FeedFormat, begin: i64) -> Self {
         let points = devices.len() * run;
         let mut template =
-            Self { bytes: Vec::new(), form, offsets: vec![Vec::new(); run], points, last: begin };
+            Self { bytes: Vec::new(), format, offsets: vec![Vec::new(); run], points, last: begin };
         for device in devices {
             let values: Vec<f64> =
                 (0..run).map(|at| value(device, begin + at as i64 * SECOND)).collect();
-            match form {
-                Form::Series => template.push_series(device, values),
-                Form::Lines => template.push_lines(device, &values),
+            match format {
+                FeedFormat::Series => template.push_series(device, values),
+                FeedFormat::Lines => template.push_lines(device, &values),
             }
         }
         template
@@ -82,7 +88,7 @@ impl Template {
             timestamps_us,
         };
         let encoded = Batch { series: vec![one], ..Default::default() }.encode_to_vec();
-        // The values come last, after a tag and a length; the timestamps are right before.
+        // The values come last, after a tag and a length. The timestamps come right before them.
         let values_field = 1 + prost::length_delimiter_len(column_bytes) + column_bytes;
         let first = self.bytes.len() + encoded.len() - values_field - column_bytes;
         for (at, offsets) in self.offsets.iter_mut().enumerate() {
@@ -101,7 +107,7 @@ impl Template {
         }
     }
 
-    /// Returns the batch of the points from the last batch up to `now`, evenly spaced.
+    /// Returns a batch whose points are spread evenly from the end of the last batch to `now`.
     pub(super) fn fill(&mut self, now: i64) -> Bytes {
         let run = self.offsets.len() as i64;
         let span = (now - self.last).max(run);
@@ -109,9 +115,10 @@ impl Template {
             let timestamp = self.last + span * (at as i64 + 1) / run;
             let digits = timestamp.to_string();
             let fixed = timestamp.to_le_bytes();
-            let written = if self.form == Form::Series { &fixed[..] } else { digits.as_bytes() };
+            let encoded =
+                if self.format == FeedFormat::Series { &fixed[..] } else { digits.as_bytes() };
             for &offset in offsets {
-                self.bytes[offset..offset + written.len()].copy_from_slice(written);
+                self.bytes[offset..offset + encoded.len()].copy_from_slice(encoded);
             }
         }
         self.last += span;
@@ -127,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_filled_batch_has_every_series_once_and_the_time_since_the_last_batch() {
-        let mut templates = FLEET.batches(Form::Series);
+        let mut templates = FLEET.batches(FeedFormat::Series);
         assert_eq!(templates.len(), 1);
         let begin = templates[0].last;
         templates[0].fill(begin + 100);
@@ -142,7 +149,7 @@ mod tests {
 
     #[test]
     fn timestamps_rise_even_if_the_clock_stands_still() {
-        let mut template = FLEET.batches(Form::Series).remove(0);
+        let mut template = FLEET.batches(FeedFormat::Series).remove(0);
         let now = template.last;
         let batch = Batch::decode(template.fill(now)).unwrap();
         assert_eq!(batch.series[2].timestamps_us, [1, 2, 3, 4].map(|after| now + after));
@@ -150,7 +157,7 @@ mod tests {
 
     #[test]
     fn lines_hold_the_same_points() {
-        let mut template = FLEET.batches(Form::Lines).remove(0);
+        let mut template = FLEET.batches(FeedFormat::Lines).remove(0);
         let now = template.last + 4_000;
         let lines = String::from_utf8(template.fill(now).to_vec()).unwrap();
         assert_eq!(lines.lines().count(), 12);

@@ -1,4 +1,4 @@
-//! What a person, or a program with `--json`, gets to see.
+//! Report of the sustained rates, as text or as JSON.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,30 +8,30 @@ use shared::db::Edition;
 
 use super::feed::Fleet;
 use super::rivals::RivalOutcome;
-use super::trial::Outcome;
+use super::trial::TrialOutcome;
 use crate::bench::machine::Machine;
 use crate::bench::numbers::thousands;
 
 const MIB: f64 = 1_048_576.0;
 
-/// All runs.
-pub(super) struct Report {
+/// Results of all runs.
+pub(super) struct SustainedReport {
     machine: Machine,
     length: Duration,
-    runs: Vec<(Fleet, Edition, Outcome)>,
+    runs: Vec<(Fleet, Edition, TrialOutcome)>,
     pub(super) rivals: Vec<RivalOutcome>,
 }
 
-impl Report {
+impl SustainedReport {
     pub(super) fn new(machine: Machine, length: Duration) -> Self {
         Self { machine, length, runs: Vec::new(), rivals: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, fleet: Fleet, edition: Edition, outcome: Outcome) {
+    pub(super) fn add(&mut self, fleet: Fleet, edition: Edition, outcome: TrialOutcome) {
         self.runs.push((fleet, edition, outcome));
     }
 
-    /// One object, for programs.
+    /// Returns one JSON object with all results.
     pub(super) fn json(&self) -> Value {
         let runs: Vec<Value> =
             self.runs.iter().map(|(fleet, _, outcome)| run_json(*fleet, outcome)).collect();
@@ -49,10 +49,16 @@ impl Report {
     }
 }
 
-fn run_json(fleet: Fleet, outcome: &Outcome) -> Value {
+fn run_json(fleet: Fleet, outcome: &TrialOutcome) -> Value {
     let samples: Vec<Value> = outcome.samples.iter().map(super::sample::Sample::json).collect();
-    let questions = outcome.fresh.iter().zip(&outcome.compacted).map(|((key, fresh), (_, compacted))| {
-        json!({ "question": key, "fresh_ms": fresh, "compacted_ms": compacted, "ratio": fresh / compacted })
+    let both = outcome.fresh.iter().zip(&outcome.compacted);
+    let questions = both.map(|((key, fresh), (_, compacted))| {
+        json!({
+            "question": key,
+            "fresh_ms": fresh,
+            "compacted_ms": compacted,
+            "ratio": ratio(*fresh, *compacted),
+        })
     });
     let questions: Vec<Value> = questions.collect();
     json!({
@@ -69,16 +75,16 @@ fn run_json(fleet: Fleet, outcome: &Outcome) -> Value {
     })
 }
 
-fn wal_bytes(outcome: &Outcome) -> f64 {
+fn wal_bytes(outcome: &TrialOutcome) -> f64 {
     let last = outcome.samples.last().unwrap_or(&outcome.before);
     last.database.wal_bytes - outcome.before.database.wal_bytes
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for SustainedReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\nSustained ingest: {} s each; {} cores, {}",
+            "\nSustained ingest: {} s per run; {} cores, {}",
             self.length.as_secs(),
             self.machine.cores,
             self.machine.cpu
@@ -92,13 +98,14 @@ impl fmt::Display for Report {
                 "\n{} series at {wanted}: {} points/s, {} (TimescaleDB {}, PostgreSQL {})",
                 thousands(fleet.series as f64),
                 thousands(outcome.rate()),
-                if outcome.keeps_up() { "the rollups keep up" } else { "the rollups fall behind" },
+                if outcome.keeps_up() { "the rollups kept up" } else { "the rollups fell behind" },
                 edition.timescaledb,
                 edition.postgres,
             )?;
             writeln!(
                 f,
-                "acknowledged in p50 {:.0} ms, p99 {:.0} ms; {:.1} bytes of WAL a point; service at most {:.0} MiB",
+                "acknowledgement p50 {:.0} ms, p99 {:.0} ms; {:.1} bytes of WAL per point; \
+                 peak memory of the service {:.0} MiB",
                 outcome.ack_p50_ms,
                 outcome.ack_p99_ms,
                 wal_bytes(outcome) / outcome.points as f64,
@@ -110,7 +117,8 @@ impl fmt::Display for Report {
         for outcome in &self.rivals {
             writeln!(
                 f,
-                "{:<16} {:>7} series {:>12} points/s, {:>12} in the last third, {:>8.0} MiB on disk",
+                "{:<16} {:>7} series {:>12} points/s, {:>12} in the last third, \
+                 {:>8.0} MiB on disk",
                 outcome.rival.name(),
                 thousands(outcome.series as f64),
                 thousands(outcome.rate),
@@ -122,15 +130,15 @@ impl fmt::Display for Report {
     }
 }
 
-fn samples(f: &mut fmt::Formatter<'_>, outcome: &Outcome) -> fmt::Result {
+fn samples(f: &mut fmt::Formatter<'_>, outcome: &TrialOutcome) -> fmt::Result {
     writeln!(
         f,
         "{:>6} {:>12} {:>8} {:>12} {:>10} {:>12} {:>13} {:>13}",
         "s",
         "points/s",
         "p99 ms",
-        "minutes -s",
-        "hours -s",
+        "lag 1min, s",
+        "lag 1h, s",
         "backlog",
         "row store MiB",
         "database MiB"
@@ -152,10 +160,17 @@ fn samples(f: &mut fmt::Formatter<'_>, outcome: &Outcome) -> fmt::Result {
     Ok(())
 }
 
-fn questions(f: &mut fmt::Formatter<'_>, outcome: &Outcome) -> fmt::Result {
-    writeln!(f, "{:<24} {:>10} {:>13} {:>7}", "question", "after, ms", "compacted, ms", "ratio")?;
+fn questions(f: &mut fmt::Formatter<'_>, outcome: &TrialOutcome) -> fmt::Result {
+    writeln!(f, "{:<24} {:>10} {:>13} {:>7}", "question", "fresh, ms", "compacted, ms", "ratio")?;
     for ((key, fresh), (_, compacted)) in outcome.fresh.iter().zip(&outcome.compacted) {
-        writeln!(f, "{key:<24} {fresh:>10.2} {compacted:>13.2} {:>7.2}", fresh / compacted)?;
+        let cells = [*fresh, *compacted, ratio(*fresh, *compacted)]
+            .map(|value| value.map_or("timeout".to_owned(), |value| format!("{value:.2}")));
+        writeln!(f, "{key:<24} {:>10} {:>13} {:>7}", cells[0], cells[1], cells[2])?;
     }
     writeln!(f)
+}
+
+/// Returns how much longer a question takes than on compacted data, if both were answered.
+fn ratio(fresh: Option<f64>, compacted: Option<f64>) -> Option<f64> {
+    Some(fresh? / compacted?)
 }

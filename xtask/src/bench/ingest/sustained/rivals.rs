@@ -1,4 +1,4 @@
-//! The same points into other databases, at full speed for the same time.
+//! Writes the same points to other databases at full speed for the same time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use shared::time;
 
-use super::feed::{Fleet, Form};
+use super::feed::{FeedFormat, Fleet};
 use crate::bench::rival::{Rival, RivalServer};
 use crate::bench::step;
 
-/// What a rival did.
+/// Result of a rival.
 pub(super) struct RivalOutcome {
     pub(super) rival: Rival,
     pub(super) series: usize,
-    /// Points a second.
+    /// Points per second of the whole run.
     pub(super) rate: f64,
-    /// Points a second of the last third.
+    /// Points per second of the last third.
     pub(super) late_rate: f64,
     pub(super) bytes: u64,
 }
@@ -29,13 +29,13 @@ pub(super) async fn run(
 ) -> anyhow::Result<Vec<RivalOutcome>> {
     let mut outcomes = Vec::new();
     for rival in Rival::ALL.into_iter().filter(|rival| rival.is_installed()) {
-        step(&format!("{} series into {} for {length:?}", fleet.series, rival.name()));
+        step(&format!("writing {} series to {} for {length:?}", fleet.series, rival.name()));
         let server = RivalServer::start(rival, scratch).await?;
         let began = Instant::now();
         let late = Arc::new(AtomicU64::new(0));
         let late_since = began + length * 2 / 3;
         let counted = Arc::clone(&late);
-        let mut templates = fleet.batches(Form::Lines);
+        let mut templates = fleet.batches(FeedFormat::Lines);
         let mut next = 0;
         let mut points = 0_u64;
         let all = Arc::new(AtomicU64::new(0));

@@ -1,40 +1,42 @@
-//! What the database looks like at one moment of a run.
+//! Figures of the database at one moment of a run.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use shared::granularity::Granularity;
 use sqlx::postgres::PgConnection;
 
-/// Figures of one moment; sizes in bytes.
+/// Figures of the load and of the database at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sample {
     /// Seconds since the load began.
     pub(super) at: f64,
-    /// Points a second since the last sample.
+    /// Points per second since the last sample.
     pub(super) rate: f64,
-    /// 99th percentile of the acknowledgements since the last sample, in milliseconds.
+    /// 99th percentile of acknowledgement latency since the last sample, in milliseconds.
     pub(super) ack_p99_ms: f64,
-    /// Age of the newest point that each rollup covers, in seconds, the finest rollup first.
+    /// Seconds between now and the watermark of each rollup, the finest rollup first.
     pub(super) lag_s: [f64; 3],
-    pub(super) database: Database,
+    pub(super) database: DatabaseFigures,
 }
 
 #[derive(Clone, Copy, Debug, Default, sqlx::FromRow)]
-pub(super) struct Database {
-    /// Compressed batches in chunks that compaction has not yet put in order.
+pub(super) struct DatabaseFigures {
+    /// Compressed batches in chunks that compaction has not yet sorted.
     pub(super) backlog_batches: f64,
-    /// Points that are not in the columnstore.
+    /// Size of the points that are not in the columnstore.
     pub(super) row_store_bytes: f64,
     pub(super) columnstore_bytes: f64,
     pub(super) database_bytes: f64,
-    /// Where the write-ahead log ends.
+    /// Position of the end of the write-ahead log.
     pub(super) wal_bytes: f64,
 }
 
 const DATABASE: &str = "
     WITH piece AS (
-        SELECT chunk.status, format('%I.%I', chunk.schema_name, chunk.table_name)::regclass AS rows,
-               CASE WHEN columns.id IS NOT NULL THEN format('%I.%I', columns.schema_name, columns.table_name)::regclass
+        SELECT chunk.status,
+               format('%I.%I', chunk.schema_name, chunk.table_name)::regclass AS rows,
+               CASE WHEN columns.id IS NOT NULL
+                    THEN format('%I.%I', columns.schema_name, columns.table_name)::regclass
                END AS columns
         FROM _timescaledb_catalog.chunk
         JOIN _timescaledb_catalog.hypertable ON hypertable.id = chunk.hypertable_id
@@ -49,17 +51,20 @@ const DATABASE: &str = "
     FROM piece
     LEFT JOIN pg_stat_all_tables ON relid = columns";
 
-/// Watermarks are where the next refresh begins.
+/// Seconds between now and a rollup's watermark, where its next refresh begins.
 const LAG: &str = "
     SELECT extract(epoch FROM clock_timestamp()
-                   - _timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(mat_hypertable_id)))::float8
+                   - _timescaledb_functions.to_timestamp(
+                         _timescaledb_functions.cagg_watermark(mat_hypertable_id)))::float8
     FROM _timescaledb_catalog.continuous_agg
     WHERE user_view_name = $1";
 
 impl Sample {
     pub(super) async fn take(connection: &mut PgConnection) -> anyhow::Result<Self> {
-        let database =
-            sqlx::query_as(DATABASE).fetch_one(&mut *connection).await.context("cannot sample")?;
+        let database = sqlx::query_as(DATABASE)
+            .fetch_one(&mut *connection)
+            .await
+            .context("cannot query the figures of the database")?;
         let mut sample = Self { database, ..Self::default() };
         for (rollup, lag) in Granularity::ROLLUPS.into_iter().zip(&mut sample.lag_s) {
             *lag =

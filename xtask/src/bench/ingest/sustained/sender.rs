@@ -1,4 +1,4 @@
-//! Streams that send a feed, and count what is acknowledged.
+//! Streams that send a feed and count the acknowledged points.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,17 +11,18 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tonic::transport::Channel;
 
-use super::feed::{Fleet, Form, Template};
+use super::feed::{BatchTemplate, FeedFormat, Fleet};
 use crate::bench::ingest::calls::{STREAMS, WINDOW, accepted, open_acks};
 use crate::bench::ingest::shape::BATCH_POINTS;
-use crate::bench::ingest::wire::Numbered;
+use crate::bench::ingest::wire::NumberedProducer;
 use crate::service::Service;
 
-/// What was acknowledged so far.
+/// Counters of the acknowledged points.
 #[derive(Default)]
 pub(super) struct Progress {
     points: AtomicU64,
-    /// Milliseconds from when a batch was due until it was acknowledged, since they were last taken.
+    /// Milliseconds from the due time of each batch until its acknowledgement, since the last call
+    /// of `take_latencies`.
     latencies: Mutex<Vec<f64>>,
 }
 
@@ -41,7 +42,7 @@ impl Progress {
     }
 }
 
-/// Sends for `length`, at `rate` points a second or as fast as batches are acknowledged.
+/// Sends for `length`, at `rate` points per second or as fast as batches are acknowledged.
 pub(super) async fn send(
     service: &Service,
     fleet: Fleet,
@@ -49,8 +50,8 @@ pub(super) async fn send(
     length: Duration,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<()> {
-    let mut streams: Vec<Vec<Template>> = (0..STREAMS).map(|_| Vec::new()).collect();
-    for (at, template) in fleet.batches(Form::Series).into_iter().enumerate() {
+    let mut streams: Vec<Vec<BatchTemplate>> = (0..STREAMS).map(|_| Vec::new()).collect();
+    for (at, template) in fleet.batches(FeedFormat::Series).into_iter().enumerate() {
         streams[at % STREAMS].push(template);
     }
     let pause = rate.map(|rate| Duration::from_secs_f64((BATCH_POINTS * STREAMS) as f64 / rate));
@@ -65,10 +66,11 @@ pub(super) async fn send(
     Ok(())
 }
 
-/// A numbered producer whose batches hold the templates in turn, with a window of unacknowledged batches.
+/// Sends the templates in turn as the batches of one producer, with a window of unacknowledged
+/// batches.
 async fn stream(
     channel: Channel,
-    mut templates: Vec<Template>,
+    mut templates: Vec<BatchTemplate>,
     pause: Option<Duration>,
     end: Instant,
     progress: Arc<Progress>,
@@ -78,7 +80,7 @@ async fn stream(
     let (queue, requests) = mpsc::channel(WINDOW);
     let (due_times, mut due) = mpsc::channel(WINDOW);
     let sender = tokio::spawn(async move {
-        let mut numbered = Numbered::new();
+        let mut numbered = NumberedProducer::new();
         let mut ticks = pause.map(interval);
         if let Some(ticks) = &mut ticks {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);

@@ -1,4 +1,4 @@
-//! One run on a database of its own, which holds a month of history before.
+//! One run on a database of its own that starts with a month of history.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,33 +15,35 @@ use super::sender::{Progress, send};
 use crate::bench::numbers::percentile;
 use crate::bench::query::{self, QuestionTimes};
 use crate::bench::step;
-use crate::bench::table::Table;
+use crate::bench::table::PointsTable;
 use crate::own_database::OwnDatabase;
 use crate::release::Kind;
 use crate::service::Service;
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
-/// A refresh of the minutes runs a minute after the last one ended and leaves out the last minute and the open one. A lag
-/// over this many seconds means that refreshes take longer than the time that they cover.
+/// Greatest lag of the minute rollup, in seconds, at which the rollups still keep up.
+///
+/// A refresh starts one minute after the last one ended. It leaves out the open minute and the one
+/// before. A greater lag means that refreshes take longer than the time that they cover.
 const MAX_LAG_S: f64 = 240.0;
 
-/// What to run.
+/// Settings of one run.
 pub(super) struct Trial {
     pub(super) fleet: Fleet,
     pub(super) length: Duration,
-    /// Points a second; full speed without.
+    /// Points per second. `None` means full speed.
     pub(super) rate: Option<f64>,
-    /// Microseconds since the Unix epoch.
+    /// Time of the run, in microseconds since the Unix epoch.
     pub(super) now: i64,
 }
 
-/// What was seen.
-pub(super) struct Outcome {
+/// Result of one run.
+pub(super) struct TrialOutcome {
     pub(super) wanted: Option<f64>,
     pub(super) points: u64,
     pub(super) elapsed: Duration,
     pub(super) samples: Vec<Sample>,
-    /// The first is from before the load.
+    /// Sample taken before the load.
     pub(super) before: Sample,
     pub(super) ack_p50_ms: f64,
     pub(super) ack_p99_ms: f64,
@@ -50,7 +52,7 @@ pub(super) struct Outcome {
     pub(super) compacted: QuestionTimes,
 }
 
-impl Outcome {
+impl TrialOutcome {
     pub(super) fn rate(&self) -> f64 {
         self.points as f64 / self.elapsed.as_secs_f64()
     }
@@ -62,8 +64,8 @@ impl Outcome {
 }
 
 impl Trial {
-    pub(super) async fn run(&self, database: &OwnDatabase) -> anyhow::Result<Outcome> {
-        let table = Table(database);
+    pub(super) async fn run(&self, database: &OwnDatabase) -> anyhow::Result<TrialOutcome> {
+        let table = PointsTable(database);
         query::fill_history(database, self.now).await?;
         let ingest_service = Service::start(Kind::Ingest, database.url()).await?;
         table.set_policies(true).await?;
@@ -71,9 +73,9 @@ impl Trial {
         let before = Sample::take(&mut connection).await?;
         let progress = Arc::new(Progress::default());
         let began = Instant::now();
-        let (start, end) = (began, began + self.length);
+        let end = began + self.length;
         let sending = send(&ingest_service, self.fleet, self.rate, self.length, &progress);
-        let sampling = sample(&mut connection, &progress, start, end);
+        let sampling = sample(&mut connection, &progress, began, end);
         let ((), (samples, latencies)) = tokio::try_join!(sending, sampling)?;
         let elapsed = began.elapsed();
         let points = progress.points();
@@ -82,11 +84,11 @@ impl Trial {
         table.set_policies(false).await?;
 
         let per_series = points as f64 / self.fleet.series as f64 / elapsed.as_secs_f64();
-        let (fresh, compacted) = ask(database, per_series, self.length).await?;
+        let (fresh, compacted) = measure_questions(database, per_series, self.length).await?;
         let ack_p50_ms = percentile(&latencies, 0.5);
         let ack_p99_ms = percentile(&latencies, 0.99);
         let wanted = self.rate;
-        Ok(Outcome {
+        Ok(TrialOutcome {
             wanted,
             points,
             elapsed,
@@ -101,7 +103,7 @@ impl Trial {
     }
 }
 
-/// Returns a sample for every ten seconds, and all latencies.
+/// Takes a sample every ten seconds. Returns the samples and all latencies.
 async fn sample(
     connection: &mut PgConnection,
     progress: &Progress,
@@ -113,8 +115,9 @@ async fn sample(
     let mut last = (start, 0);
     while last.0 < end {
         tokio::time::sleep_until((last.0 + SAMPLE_EVERY).min(end)).await;
-        let (now, points, latencies) =
-            (Instant::now(), progress.points(), progress.take_latencies());
+        let now = Instant::now();
+        let points = progress.points();
+        let latencies = progress.take_latencies();
         let taken = Sample {
             at: (now - start).as_secs_f64(),
             rate: (points - last.1) as f64 / (now - last.0).as_secs_f64(),
@@ -132,21 +135,22 @@ async fn sample(
     Ok((samples, all_latencies))
 }
 
-/// Asks the six questions as the load has left the data, and once more after compaction.
-async fn ask(
+/// Measures the six questions right after the load, and again after compaction.
+async fn measure_questions(
     database: &OwnDatabase,
     points_per_second: f64,
     length: Duration,
 ) -> anyhow::Result<(QuestionTimes, QuestionTimes)> {
     let service = Service::start(Kind::Query, database.url()).await?;
     let end = time::now_micros();
-    let fresh = query::ask_until(&service, end, points_per_second, length)
+    let fresh = query::query_until(&service, end, points_per_second, length)
         .await
-        .context("as the load left it")?;
+        .context("queries right after the load")?;
     step("compacting");
-    Table(database).compress().await?;
-    let compacted =
-        query::ask_until(&service, end, points_per_second, length).await.context("compacted")?;
+    PointsTable(database).compress().await?;
+    let compacted = query::query_until(&service, end, points_per_second, length)
+        .await
+        .context("queries after compaction")?;
     service.stop().await;
     Ok((fresh, compacted))
 }

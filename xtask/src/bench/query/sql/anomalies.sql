@@ -1,4 +1,4 @@
--- One row without time where nothing stands out.
+-- Returns one row without timestamp if no point is an anomaly.
 WITH wanted AS (
     SELECT series_id FROM series WHERE device_id = $1 AND metric_name = $2
 ), baseline AS (
@@ -10,8 +10,10 @@ WITH wanted AS (
 )
 SELECT mean,
        stddev,
-       (SELECT count(*) FROM points
-        WHERE series_id = (SELECT series_id FROM wanted) AND "timestamp" >= $4 AND "timestamp" < $5),
+       (SELECT count(*)
+        FROM points
+        WHERE series_id = (SELECT series_id FROM wanted)
+          AND "timestamp" >= $4 AND "timestamp" < $5),
        outside."timestamp",
        outside.value
 FROM baseline
