@@ -1,16 +1,13 @@
 //! The database under test, accessed directly with SQL.
 
-use std::borrow::Cow;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use shared::config::DatabaseConfig;
 use shared::db;
 use shared::granularity::Granularity;
-use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnection;
-use sqlx::{Acquire as _, AssertSqlSafe, Connection as _};
+use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use url::Url;
@@ -146,16 +143,6 @@ impl Sql {
             .unwrap();
         let stop = "SELECT _timescaledb_functions.stop_background_workers()";
         drop(sqlx::raw_sql(stop).execute(&mut self.0).await);
-    }
-
-    /// Applies the migrations up to a version to an empty database.
-    pub async fn migrate_to(&mut self, step: i64) {
-        self.stop_scheduler().await;
-        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"));
-        let mut steps = Migrator::new(folder).await.unwrap();
-        steps.migrations =
-            Cow::Owned(steps.iter().filter(|found| found.version <= step).cloned().collect());
-        steps.run(self.0.acquire().await.unwrap()).await.unwrap();
     }
 
     /// Waits for one second, which is how long query-service caches watermarks.

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failing test may panic
 
 use e2e::{OwnDatabase, Services, Sql, at, now, selector, series, wait_until_serving};
-use shared::db::{self, Micros};
 use shared::granularity::Granularity;
 use shared::proto::v1::{
     self, Batch, Combine, DetectAnomaliesRequest, GetLatestRequest, QueryAggregatedRequest,
@@ -14,8 +13,6 @@ use shared::time;
 
 const MINUTE: i64 = 60_000_000;
 const DAY: i64 = 1_440 * MINUTE;
-/// The last migration before equal timestamps were ordered.
-const BEFORE_ORDER: i64 = 14;
 /// Values at the first and the last timestamp of a minute, in sending order.
 const FIRST: [f64; 4] = [7.0, -3.0, 7.0, 11.0];
 const LAST: [f64; 4] = [22.0, -999.0, 22.5, 0.0];
@@ -61,13 +58,6 @@ async fn ends(services: &Services, request: QueryAggregatedRequest) -> (Vec<f64>
         }
     }
     (first, last)
-}
-
-async fn check_rollups(services: &Services, minute: i64, what: &str) {
-    for granularity in [v1::Granularity::Minute, v1::Granularity::Hour, v1::Granularity::Day] {
-        let found = ends(services, request(granularity, None, minute)).await;
-        assert_eq!(found, (vec![SMALLEST_FIRST], vec![GREATEST_LAST]), "{what}: {granularity:?}");
-    }
 }
 
 async fn check_raw(services: &Services, minute: i64, what: &str) {
@@ -164,50 +154,4 @@ async fn equal_timestamps_have_one_order_live_compressed_and_refreshed() {
             );
         }
     }
-}
-
-#[tokio::test]
-async fn minutes_that_were_materialised_before_the_upgrade_follow_the_order_after_it() {
-    let database = OwnDatabase::start_empty().await;
-    let mut sql = database.sql().await;
-    sql.migrate_to(BEFORE_ORDER).await;
-    let pause = "SELECT alter_job(job_id, scheduled => false) \
-                 FROM timescaledb_information.jobs WHERE job_id >= 1000";
-    sqlx::query(pause).execute(&mut sql.0).await.unwrap();
-    let minute = Granularity::Day.floor(now()) - 2 * DAY + 100 * MINUTE;
-    sqlx::query("INSERT INTO series (device_id, metric_name) VALUES ('tied', 'temperature')")
-        .execute(&mut sql.0)
-        .await
-        .unwrap();
-    for (first, last) in FIRST.into_iter().zip(LAST) {
-        let insert = "INSERT INTO points SELECT at, series_id, value \
-                      FROM series, unnest($1, $2) AS new (at, value)";
-        sqlx::query(insert)
-            .bind([minute + 1_000_000, minute + 59_999_999].map(Micros).to_vec())
-            .bind(vec![first, last])
-            .execute(&mut sql.0)
-            .await
-            .unwrap();
-    }
-    sql.refresh(minute - 3 * DAY, minute + DAY).await;
-    let old: (f64, f64) = sqlx::query_as("SELECT first_value, last_value FROM points_1min")
-        .fetch_one(&mut sql.0)
-        .await
-        .unwrap();
-    assert_ne!(
-        old,
-        (SMALLEST_FIRST, GREATEST_LAST),
-        "the old order equals the new one, so the upgrade changes nothing"
-    );
-    sql.close().await;
-
-    db::migrate(&database.config()).await.unwrap();
-
-    let mut sql = database.sql().await;
-    for rollup in Granularity::ROLLUPS {
-        sql.run_refresh_job(rollup).await.unwrap();
-    }
-    let services = Services::start_on(&database.url).await;
-    wait_until_serving(&services.query_channel, "tidegauge.v1.QueryService").await;
-    check_rollups(&services, minute, "after the upgrade").await;
 }

@@ -2,7 +2,7 @@
 //! points, the refresh windows of the rollups, and retention.
 //!
 //! This module has no side effects. `db::history` reads the settings, and the functions of
-//! `migrations/0019` change them consistently.
+//! `migrations/0008_history_settings.sql` change them consistently.
 
 use std::time::Duration;
 

@@ -55,9 +55,9 @@ struct BucketColumn {
 }
 
 /// The columns in the order of `Bucket`'s fields. The expressions over points are those of
-/// `migrations/0016`. The variance is computed from leading bits and rest, no division can raise an
-/// error, and points of the same timestamp are ordered by value. Rows of a rollup have distinct
-/// starts, so `first` and `last` have no ties there.
+/// `migrations/0006_rollups.sql`. The variance is computed from leading bits and rest, no division
+/// can raise an error, and points of the same timestamp are ordered by value. Rows of a rollup have
+/// distinct starts, so `first` and `last` have no ties there.
 const COLUMNS: [BucketColumn; 7] = [
     BucketColumn {
         needed_by: &[Statistic::Avg, Statistic::Sum, Statistic::Stddev],

@@ -32,8 +32,8 @@ pub async fn refresh(
     Ok(())
 }
 
-/// Returns the batch size of a refresh in buckets, as in the policies of `migrations/0008`: one day
-/// of minutes, one month of hours or days. A refresh over 32 days of one series took 70 s without
+/// Returns the batch size of a refresh in buckets, as in `migrations/0012_jobs.sql`: one day of
+/// minutes, one month of hours or days. A refresh over 32 days of one series took 70 s without
 /// batches and 3 s with them.
 fn buckets_per_batch(rollup: Granularity) -> Option<u32> {
     match rollup {

@@ -1,11 +1,13 @@
--- No unique index: it would turn direct compress off. Exactly-once comes from the ledger (producers), not from the rows.
+-- Points have no unique index, because one would disable direct compress. A batch is applied only
+-- once because of the ledger.
 CREATE TABLE points (
     "timestamp" timestamptz NOT NULL,
     series_id   int4        NOT NULL,
     value       float8      NOT NULL
 );
 
-SELECT create_hypertable('points', by_range('timestamp', INTERVAL '1 day'), create_default_indexes => false);
+SELECT create_hypertable('points', by_range('timestamp', INTERVAL '1 day'),
+                         create_default_indexes => false);
 
 CREATE INDEX points_series_id_timestamp_idx ON points (series_id, "timestamp" DESC);
 
@@ -14,3 +16,6 @@ ALTER TABLE points SET (
     timescaledb.segmentby = 'series_id',
     timescaledb.orderby = '"timestamp" DESC'
 );
+
+GRANT INSERT ON points TO tidegauge_ingest;
+GRANT SELECT ON points TO tidegauge_query;
