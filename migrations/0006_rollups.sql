@@ -2,14 +2,11 @@
 -- They keep counts and sums, never an average of averages. They are real-time: beyond the
 -- watermark, they are computed from the level below.
 
--- date_part is not immutable for all its fields, about which TimescaleDB warns. The epoch does not
--- depend on any setting.
-SET LOCAL client_min_messages = error;
-
 -- First and last: among points of one timestamp, the smaller value comes first. The first value is
 -- therefore that of the smallest pair (timestamp, value), and the last value that of the largest.
--- Pairs are arrays, because arrays have a minimum and a maximum. On 2.28, this is 15 % faster than
--- first and last. The seconds since 1970 keep their microseconds in a float8 until the year 2242.
+-- Pairs are arrays, because arrays have a minimum and a maximum. Microseconds since 1970 are exact
+-- in a float8 until the year 2255. All statistics of 20 million compressed points take 5.5 s with
+-- them on 2.28, 6.0 to 6.8 s with first and last, and 8.0 s with date_part('epoch', "timestamp").
 --
 -- Variance: var(a + b) = var(a) + var(b) + 2 cov(a, b), of leading bits and rest. The three sums
 -- take one pass, because PostgreSQL shares the state of related aggregates.
@@ -17,16 +14,18 @@ CREATE MATERIALIZED VIEW points_1min
 WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS
 SELECT time_bucket(INTERVAL '1 minute', "timestamp") AS bucket,
        series_id,
-       count(*)                                                AS count,
-       sum(value)                                              AS sum_value,
-       min(value)                                              AS min_value,
-       max(value)                                              AS max_value,
-       (min(ARRAY[date_part('epoch', "timestamp"), value]))[2] AS first_value,
-       (max(ARRAY[date_part('epoch', "timestamp"), value]))[2] AS last_value,
+       count(*)   AS count,
+       sum(value) AS sum_value,
+       min(value) AS min_value,
+       max(value) AS max_value,
+       (min(ARRAY[_timescaledb_functions.to_unix_microseconds("timestamp")::float8, value]))[2]
+           AS first_value,
+       (max(ARRAY[_timescaledb_functions.to_unix_microseconds("timestamp")::float8, value]))[2]
+           AS last_value,
        per_point(regr_sxx(value - leading_bits(value), leading_bits(value))
                  + regr_syy(value - leading_bits(value), leading_bits(value))
                  + 2 * regr_sxy(value - leading_bits(value), leading_bits(value)),
-                 count(*))                                     AS variance
+                 count(*)) AS variance
 FROM points
 GROUP BY time_bucket(INTERVAL '1 minute', "timestamp"), series_id
 WITH NO DATA;

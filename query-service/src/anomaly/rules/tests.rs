@@ -101,10 +101,10 @@ proptest! {
         prop_assert_eq!(combined.min, values.iter().copied().fold(f64::MAX, f64::min));
         prop_assert_eq!(combined.max, values.iter().copied().fold(f64::MIN, f64::max));
         close(combined.mean, mean);
-        // A mean is exact to a few units in the last place of the values, and a standard deviation
-        // is not more exact than its mean.
+        // Summing n values is exact to n units in their last place, and a standard deviation is not
+        // more exact than its mean.
         let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        let tolerance = 1e-6 * stddev + 16.0 * f64::EPSILON * largest;
+        let tolerance = 1e-6 * stddev + n * f64::EPSILON * largest;
         prop_assert!((combined.stddev() - stddev).abs() <= tolerance);
     }
 
