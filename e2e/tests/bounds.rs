@@ -108,7 +108,7 @@ async fn a_reader_that_goes_on_a_nanosecond_after_the_last_point_sees_each_point
 async fn buckets_are_found_by_bounds_of_nanoseconds() {
     let services = Services::start().await;
     let device = unique("edges");
-    // No refresh has reached these minutes: late points would come into the buckets with the next one.
+    // No refresh has reached these minutes. Late points would show after the next refresh only.
     let minute = Granularity::Minute.floor(now());
     send(&services, &device, &[minute - 1, minute, minute + 1]).await;
     let before = (minute - MINUTE, 1);

@@ -1,4 +1,5 @@
-//! Clients in other languages and the example in Rust, against the real services. They send points and read them back.
+//! Clients in other languages and the example in Rust, against the real services. They send points
+//! and read them back.
 //!
 //! `cargo xtask test` installs their dependencies.
 

@@ -150,7 +150,7 @@ impl BucketRead<'_> {
     }
 
     /// Returns the start of the first bucket of the source that begins in the interval. Minutes of
-    /// points are bounded by the timestamps of the points, so a part of a minute must be left out here.
+    /// points are bounded by the timestamps of the points, so a part of a minute is left out here.
     fn first_bucket(&self) -> i64 {
         match self.source {
             Source::MinutesOfPoints => Granularity::Minute.ceil(self.start),
