@@ -15,7 +15,7 @@ use crate::wire::Malformed;
 /// Metadata key of sequence errors: the next sequence of the batch's epoch.
 const EXPECTED_SEQUENCE: &str = "expected_sequence";
 
-/// Reason why a batch was not stored. None of its points are stored.
+/// Reason why a call stored nothing of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BatchError {
     /// The batch can never succeed. Names the field and what it accepts.
@@ -62,7 +62,7 @@ pub(crate) enum BatchError {
     /// The client exceeds a limit and may retry later.
     #[error("{0}")]
     OverLimit(OverLimit),
-    /// The queue is full.
+    /// No permit was granted in time: the queue is full, or the producer's batches are deferred.
     #[error("the service is overloaded: its queue of points is full (TIDEGAUGE_QUEUE_MAX_POINTS)")]
     Overloaded,
     /// The service cannot store anything at present.

@@ -36,8 +36,8 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    /// Validates and queues the batch of a request. Once this returns, the batch will be stored
-    /// even if the client disconnects.
+    /// Validates and queues the batch of a request. Once this returns, the batch is decided on and
+    /// written even if the client disconnects.
     pub(crate) async fn accept(
         &self,
         message: RawMessage,

@@ -24,7 +24,7 @@
 //! | All lanes hold at most 400,000 points. | bounded memory | `TIDEGAUGE_QUEUE_MAX_POINTS` |
 //! | The client that holds the fewest points is next. | fairness | |
 //! | In a tie, the client that has waited longest is next. | fairness | |
-//! | One client holds at most 3/4 of all points. | reserve for others | `CLIENT_MAX_QUARTERS` |
+//! | One client holds at most 3/4 of the capacity. | reserve for others | `CLIENT_MAX_QUARTERS` |
 //! | A client's streaming and unary batches take turns. | neither starves | |
 //! | A unary batch must settle within 250 ms by forecast. | no late answers | `UNARY_TIMEOUT` |
 //! | Its refusal is sent only after 250 ms. | cheap instant retries | `UNARY_TIMEOUT` |

@@ -1,4 +1,5 @@
-//! The deadline of a call: the earlier of the client's deadline and this service's time limit.
+//! The deadline of a call: the earlier of the client's deadline and this service's time limit. A
+//! stream has only the former; its statements and its sends have time limits of their own.
 
 use std::time::Duration;
 

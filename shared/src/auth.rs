@@ -1,8 +1,8 @@
 //! Authentication and permissions: maps API keys and client certificates to identities with scopes
 //! and prefixes of device ids.
 //!
-//! A call is authenticated by its headers, before any of its body is read. Handlers find the
-//! [`Identity`] among the extensions of their request, and check its permissions against the
+//! A call is authenticated by its headers or the client certificate of its connection, before any
+//! of its body is read. Handlers find the [`Identity`] among the extensions of their request, and check its permissions against the
 //! content of the request.
 
 mod command;

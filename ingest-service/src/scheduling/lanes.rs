@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::config::DatabaseConfig;
 use tokio::sync::mpsc;
@@ -105,6 +105,7 @@ impl Lanes {
         points: usize,
         timeout: Option<Duration>,
     ) -> Option<Permit> {
+        let began = Instant::now();
         if let Some(producer_id) = producer_id {
             let not_deferred = self.affinity.wait_until_not_deferred(producer_id);
             match timeout {
@@ -112,6 +113,7 @@ impl Lanes {
                 None => not_deferred.await,
             }
         }
+        let timeout = timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
         self.admission.acquire(client, points, timeout).await
     }
 

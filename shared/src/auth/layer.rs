@@ -1,4 +1,5 @@
-//! The access layer: admits or refuses a call by its path and headers alone.
+//! The access layer: admits or refuses a call by its path, its headers and the client
+//! certificate of its connection, before any of its body is read.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
