@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shared::config::DatabaseConfig;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::admission::{Admission, Permit};
 use super::affinity::LaneAffinity;
@@ -212,7 +213,7 @@ mod tests {
             content_hash: 0,
         });
         let permit = lanes.acquire(client.into(), None, count, None).await.unwrap();
-        let (_, outcome) = PendingAck::new(tokio::time::Instant::now());
+        let (_, outcome) = PendingAck::new(Instant::now());
         let bytes = shared::quotas::HeldBytes::default();
         let span = Span::none();
         let rejections = Rejections::default();
@@ -258,6 +259,24 @@ mod tests {
         lanes.lanes[1].waiting_points.store(100, Ordering::Relaxed);
         lanes.queue(batch(&lanes, "e", None, 1).await).await;
         assert_eq!(next_queued(&mut queues).unwrap().0, QUICK_LANE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_unary_batch_waits_once_for_its_deferred_producer_and_its_permit() {
+        const TIMEOUT: Duration = Duration::from_millis(250);
+        let (lanes, _queues) = lanes();
+        lanes.queue(batch(&lanes, "client", Some("producer"), 1).await).await;
+        let others = lanes.acquire("other".into(), None, 999, None).await.unwrap();
+        lanes.affinity.set_deferred(QUICK_LANE, |_| true);
+        let began = Instant::now();
+        let until_not_deferred = async {
+            tokio::time::sleep(TIMEOUT / 2).await;
+            lanes.affinity.set_deferred(QUICK_LANE, |_| false);
+        };
+        let acquired = lanes.acquire("client".into(), Some("producer"), 900, Some(TIMEOUT));
+        assert!(tokio::join!(acquired, until_not_deferred).0.is_none(), "nothing is free");
+        assert_eq!(began.elapsed(), TIMEOUT);
+        drop(others);
     }
 
     #[tokio::test]
