@@ -95,7 +95,7 @@ BEGIN
         SELECT settings.relation, settings.bucket, under.kept, catalog.raw_hypertable_id,
                CASE settings.bucket WHEN INTERVAL '1 minute' THEN 1440
                                     WHEN INTERVAL '1 hour' THEN 744
-                                    ELSE 31 END AS batch
+                                    ELSE 0 END AS batch
         FROM history_settings() AS settings
         JOIN history_settings() AS under ON under.relation = settings.source
         JOIN _timescaledb_catalog.continuous_agg AS catalog
