@@ -6,7 +6,9 @@ SELECT wanted.position,
        newest."timestamp",
        (SELECT max(points.value)
         FROM points
-        WHERE points.series_id = wanted.series_id AND points."timestamp" = newest."timestamp")
+        WHERE points.series_id = wanted.series_id
+          AND points."timestamp" = newest."timestamp"
+          AND points."timestamp" >= $2) -- excludes older chunks once, not for each series
 FROM unnest($1::int4[]) WITH ORDINALITY AS wanted (series_id, position)
 CROSS JOIN LATERAL (
     SELECT points."timestamp"
