@@ -29,8 +29,8 @@ pub async fn start_watchful(url: &str) -> Services {
     services
 }
 
-/// Sends three hours of ordinary values, up to the start of the look-back window. They are so many
-/// that test anomalies, once they are part of the baseline, do not hide one another.
+/// Sends three hours of ordinary values, up to the start of the look-back window. In a
+/// baseline of this size, test anomalies that become part of it do not hide one another.
 pub async fn send_baseline(database: &OwnDatabase, services: &Services, device: &str) {
     let end = now() - 11 * MINUTE;
     let times: Vec<i64> = (1..1_600).map(|at| end - at * 7 * SECOND).collect();

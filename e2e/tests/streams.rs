@@ -45,7 +45,7 @@ async fn an_error_of_a_stream_says_which_batches_after_it_are_stored() {
     let one = |producer: &str, sequence| {
         numbered(producer, 0, sequence, vec![point(producer, now(), 1.0)])
     };
-    // The service reads all of these batches before it detects the gap.
+    // The service reads every batch before it detects the gap.
     let batches = vec![one(&good, 1), one(&gap, 2), one(&good, 2), one(&good, 3), one(&gap, 3)];
     let status = services.stream(batches).await.unwrap_err();
     let info = status.get_details_error_info().unwrap();

@@ -76,7 +76,7 @@ pub(crate) struct SortedRuns<'f> {
 }
 
 impl<'f> SortedRuns<'f> {
-    /// Sorts the points of these batches.
+    /// Sorts the points of a flush's batches.
     pub(crate) fn gather(batches: impl IntoIterator<Item = &'f QueuedBatch>) -> Self {
         Self::of(batches.into_iter().map(|batch| (&batch.points, &*batch.series_ids)))
     }

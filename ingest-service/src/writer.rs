@@ -237,7 +237,7 @@ struct SetAside {
 }
 
 impl SetAside {
-    /// Removes the batches of these producers from a flush, so that no batch is written before an
+    /// Removes the batches of held producers from a flush, so that no batch is written before an
     /// earlier one of its producer.
     fn filter(&mut self, flush: Vec<QueuedBatch>) -> Vec<QueuedBatch> {
         if self.producers.is_empty() {
@@ -276,7 +276,7 @@ fn decided_before(
 enum NotWritten {
     /// The database refuses it permanently.
     Refused,
-    /// Other transactions hold the ledger rows of these producers.
+    /// Producers whose ledger rows other transactions hold.
     Locked(BTreeSet<String>),
 }
 

@@ -127,7 +127,7 @@ impl LaneLoad {
         }
     }
 
-    /// Subtracts the load of some of these batches.
+    /// Subtracts the load of a part of the flush.
     fn subtract(&mut self, part: &Self) {
         self.points -= part.points;
         for producer_id in &part.producers {

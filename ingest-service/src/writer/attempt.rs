@@ -32,7 +32,7 @@ pub(super) enum AttemptOutcome {
     CommittedBefore(Vec<Option<BatchResult>>),
     /// The writer's own row is gone: the database deleted it after a long idle time.
     Forgotten,
-    /// Nothing was written, because other transactions hold the ledger rows of these producers.
+    /// Nothing was written. Contains the producers whose ledger rows other transactions hold.
     Locked(BTreeSet<String>),
 }
 

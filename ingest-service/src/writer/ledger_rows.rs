@@ -22,7 +22,7 @@ pub(super) struct LockedRows {
     pub(super) elsewhere: BTreeSet<String>,
 }
 
-/// Locks the ledger rows of these producers in sorted order, after adding the missing ones. Does
+/// Locks the ledger rows of `producers` in sorted order, after adding the missing ones. Does
 /// not wait for rows locked by another transaction.
 ///
 /// If another transaction is still adding some of the rows, this transaction has failed and must be
@@ -93,7 +93,7 @@ async fn add(
     Ok(true)
 }
 
-/// Reads the remembered batches of these producers into the ledger.
+/// Reads the wanted remembered batches into the ledger.
 pub(crate) async fn read_remembered(
     connection: &mut PgConnection,
     wanted: &[Wanted],
