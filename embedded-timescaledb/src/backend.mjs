@@ -28,7 +28,7 @@ export class Backend {
     this.statementEpoch = 0;
     /**
      * Sessions that created temporary tables. The tables share one backend, and are dropped when
-     * the last of these sessions ends.
+     * no session that created any is left.
      */
     this.temporaryOwners = new Set();
     engine.onOutput = (output) => this.receive(Buffer.from(output.buffer, output.byteOffset, output.length));
