@@ -18,7 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 const INGEST: &str = "tidegauge.v1.IngestService";
-/// Grace period that no test survives waiting for: it exceeds every timeout of a test.
+/// Grace period that exceeds every timeout of a test, so that a test which waits for it fails.
 const GRACE: Duration = Duration::from_secs(3_600);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The preface of an HTTP/2 client, followed by empty settings.

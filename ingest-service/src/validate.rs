@@ -1,5 +1,12 @@
 //! Validates a raw batch: sorts its points into valid ones and rejections. Depends on no clock, no
 //! database and no stream.
+//!
+//! | part | task |
+//! |---|---|
+//! | `ids` | rules for device ids, metric names and producer ids |
+//! | `times`, `units` | limits on timestamps; the likely unit of an implausible time |
+//! | `producer` | producer, epoch and sequence |
+//! | `rejections` | collects the rejected points of a batch |
 
 mod ids;
 mod producer;

@@ -1,12 +1,21 @@
 //! Sends rows as frames, page by page. A page is read as a whole, and its connection is given back
-//! before its first frame is sent. So a slow client occupies memory but no connection: two
-//! pages (one is read ahead) and a few batches of frames. Small frames are sent in batches, because
-//! each send wakes the client.
+//! before its first frame is sent. So a slow client occupies no connection. It occupies
+//! memory: two pages, one of which is read ahead, and a few batches of frames. Small frames are
+//! sent in batches, because each send wakes the client.
 //!
 //! What is ready within 100 ms goes with the head of the response; a longer answer continues in a
 //! task of its own. A frame has 4,096 rows. A page ends between two timestamps, never within one.
 //! Raw pages have 8,192 rows, then up to 131,072; bucket pages 32,768. The task waits while two
 //! batches of frames are unsent.
+//!
+//! | part | task |
+//! |---|---|
+//! | `points` | streams the answer of `QueryRange` |
+//! | `cursor` | decides which raw points to read next |
+//! | `buckets` | streams the answer of `QueryAggregated` |
+//! | `pages` | decides what one statement over buckets reads |
+//! | `gaps` | finds buckets without points and fills them |
+//! | `bucket_frame` | builds frames of buckets |
 
 mod bucket_frame;
 mod buckets;
@@ -124,8 +133,8 @@ impl<T: StreamMessage> FrameSender<T> {
 
 /// Returns a stream of the frames that `work` sends. Frames that are ready within [`HEADERS_DELAY`]
 /// are sent together with the response headers. After that, `work` continues in its own task and
-/// may be [`BUFFERED_BATCHES`] ahead of the client. The work and its statement are dropped when the client disconnects or its
-/// deadline passes. If the work fails, the status is the last item of the stream.
+/// may be [`BUFFERED_BATCHES`] batches ahead of the client. The work and its statement are dropped
+/// when the client disconnects or its deadline passes. If the work fails, the status is the last item of the stream.
 pub(crate) async fn spawn<T, F>(
     deadline: Deadline,
     work: impl FnOnce(FrameSender<T>) -> F,

@@ -1,4 +1,11 @@
 //! Accepts connections up to the limits, and runs each TLS handshake in a task of its own.
+//!
+//! | part | task |
+//! |---|---|
+//! | `places` | limits on the number of connections, in total and per client address |
+//! | `proxy_protocol` | reads the client's address from the header that a trusted proxy sends |
+//! | `connection` | one connection, which counts against the limits until it closes |
+//! | `metrics` | open and refused connections |
 
 mod connection;
 mod metrics;

@@ -4,6 +4,14 @@
 //! A unary call over a limit is refused with RESOURCE_EXHAUSTED. A stream over a limit is slowed
 //! down: the service stops reading, and HTTP/2 flow control holds the client back. Nothing here
 //! depends on the content of messages.
+//!
+//! | part | task |
+//! |---|---|
+//! | `layer` | the middleware that opens every call against the quotas of its client |
+//! | `call`, `client` | usage of one call, and of each client |
+//! | `body`, `framing` | enforces quotas while a body is read, message by message |
+//! | `bucket`, `allowance` | token buckets per second and per minute |
+//! | `over_limit` | the error for a client that reached a limit |
 
 mod allowance;
 mod body;
